@@ -1,0 +1,23 @@
+# Files under kernels/<isa>/ are islands: each is compiled for its own instruction set and for no other.
+# On another processor family only the reference kernels are built.
+set(NIBBLE_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(NIBBLE_ISA_FLAGS_avxvnni ${NIBBLE_ISA_FLAGS_avx2} -mavxvnni)
+set(NIBBLE_ISA_FLAGS_avx512 ${NIBBLE_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl
+    -mprefer-vector-width=512)
+set(NIBBLE_ISA_FLAGS_avx512vnni ${NIBBLE_ISA_FLAGS_avx512} -mavx512vnni)
+set(NIBBLE_ISA_FLAGS_amx ${NIBBLE_ISA_FLAGS_avx512vnni} -mamx-tile -mamx-int8 -mamx-bf16)
+
+function(nibble_isa_sources list_name)
+  set(sources ${${list_name}})
+  foreach(isa avx2 avxvnni avx512 avx512vnni amx)
+    set(of_isa ${sources})
+    list(FILTER of_isa INCLUDE REGEX "/kernels/${isa}/")
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+      set_source_files_properties(${of_isa} PROPERTIES COMPILE_OPTIONS
+        "${NIBBLE_ISA_FLAGS_${isa}};-O3;-fno-exceptions;-fno-rtti;-fno-math-errno;-fno-trapping-math")
+    else()
+      list(REMOVE_ITEM sources ${of_isa})
+    endif()
+  endforeach()
+  set(${list_name} ${sources} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,121 @@
+#include "nibble/core/cpu.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "nibble/core/error.h"
+
+namespace nibble {
+namespace {
+
+// Each level allows its own bits and those of the rows above it.
+struct IsaRow {
+  std::string_view name;
+  uint32_t bits;
+};
+constexpr IsaRow kIsas[] = {
+    {"ref", 0},
+    {"avx2", kAvx2},
+    {"avxvnni", kAvx2 | kAvxVnni},
+    {"avx512", kAvx2 | kAvx512},
+    {"avx512vnni", kAvx2 | kAvxVnni | kAvx512 | kAvx512Vnni | kAvx512Bf16},
+    {"amx", kAvx2 | kAvxVnni | kAvx512 | kAvx512Vnni | kAvx512Bf16 | kAmx},
+};
+// The bit that makes a level what it is.
+constexpr uint32_t kMark[] = {0, kAvx2, kAvxVnni, kAvx512, kAvx512Vnni, kAmx};
+
+#if defined(__x86_64__)
+// AMX state must be asked for, once a process (Linux, Documentation/arch/x86/xstate.rst).
+bool amx_permitted() {
+  constexpr long kReqXcompPerm = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kReqXcompPerm, kTileData) == 0;
+}
+
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
+}
+
+bool has_amx() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  const bool tile = (d & (1u << 24)) != 0, int8 = (d & (1u << 25)) != 0,
+             bf16 = (d & (1u << 22)) != 0;
+  return tile && int8 && bf16 && amx_permitted();
+}
+
+uint32_t detect() {
+  __builtin_cpu_init();
+  uint32_t bits = 0;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c"))
+    bits |= kAvx2;
+  if ((bits & kAvx2) != 0 && has_avx_vnni()) bits |= kAvxVnni;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    bits |= kAvx512;
+    if (__builtin_cpu_supports("avx512vnni")) bits |= kAvx512Vnni;
+    if (__builtin_cpu_supports("avx512bf16")) bits |= kAvx512Bf16;
+    if (has_amx()) bits |= kAmx;
+  }
+  return bits;
+}
+#else
+uint32_t detect() { return 0; }
+#endif
+
+std::string model_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
+}
+
+const IsaRow& parse_isa(std::string_view name) {
+  for (const IsaRow& r : kIsas) {
+    if (r.name == name) return r;
+  }
+  throw invalid_argument(fmt::format(
+      "NIBBLE_ISA={}: not an instruction set; use ref, avx2, avxvnni, avx512, avx512vnni or amx",
+      printable(name)));
+}
+
+Cpu find() {
+  Cpu out;
+  out.detected = detect();
+  out.bits = out.detected;
+  if (const char* cap = std::getenv("NIBBLE_ISA"); cap != nullptr && *cap != '\0')
+    out.bits &= parse_isa(cap).bits;
+  out.isa = kIsas[0].name;
+  for (size_t i = 1; i < std::size(kIsas); ++i) {
+    if ((out.bits & kMark[i]) != 0) out.isa = kIsas[i].name;
+  }
+  out.model = model_name();
+  return out;
+}
+
+}  // namespace
+
+const Cpu& cpu() {
+  static const Cpu found = find();
+  return found;
+}
+
+std::vector<std::string_view> available_isas() {
+  std::vector<std::string_view> out;
+  for (size_t i = 0; i < std::size(kIsas); ++i) {
+    if (kMark[i] == 0 || (cpu().detected & kMark[i]) != 0) out.push_back(kIsas[i].name);
+  }
+  return out;
+}
+
+}  // namespace nibble

@@ -1,0 +1,139 @@
+#include "nibble/core/error.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace nibble {
+namespace {
+
+struct KindRow {
+  ErrorKind kind;
+  std::string_view name;
+  int exit_code;
+};
+
+constexpr KindRow kKinds[] = {
+    {ErrorKind::invalid_argument, "invalid_argument", kExitUsage},
+    {ErrorKind::not_found, "not_found", kExitNoInput},
+    {ErrorKind::corrupt, "corrupt", kExitData},
+    {ErrorKind::unsupported, "unsupported", kExitData},
+    {ErrorKind::io, "io", kExitIo},
+};
+
+const KindRow& row_of(ErrorKind kind) { return kKinds[static_cast<size_t>(kind)]; }
+
+// The length of the valid UTF-8 sequence that starts at text[i], or 0 where there is none.
+size_t utf8_length(std::string_view text, size_t i) {
+  const auto byte = [&](size_t j) { return static_cast<unsigned char>(text[j]); };
+  const unsigned lead = byte(i);
+  const size_t length = lead < 0x80   ? 1
+                        : lead < 0xC2 ? 0
+                        : lead < 0xE0 ? 2
+                        : lead < 0xF0 ? 3
+                        : lead < 0xF5 ? 4
+                                      : 0;
+  if (length == 0 || i + length > text.size()) return 0;
+  for (size_t j = 1; j < length; ++j) {
+    if ((byte(i + j) & 0xC0) != 0x80) return 0;
+  }
+  if (length >= 3) {
+    const unsigned second = byte(i + 1);
+    const bool bad = (lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
+                     (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F);
+    if (bad) return 0;
+  }
+  return length;
+}
+
+}  // namespace
+
+std::string_view to_string(ErrorKind kind) { return row_of(kind).name; }
+int default_exit_code(ErrorKind kind) { return row_of(kind).exit_code; }
+
+Error::Error(ErrorKind kind, std::string reason)
+    : kind_(kind), exit_code_(default_exit_code(kind)), reason_(std::move(reason)) {
+  compose();
+}
+
+Error&& Error::with_code(int exit_code) && {
+  exit_code_ = exit_code;
+  return std::move(*this);
+}
+
+void Error::set_file(std::string_view path) {
+  if (!file_.empty()) return;
+  file_ = path;
+  compose();
+}
+
+Error&& Error::in_file(std::string_view path) && {
+  set_file(path);
+  return std::move(*this);
+}
+
+Error&& Error::at(std::string_view where) && {
+  if (where_.empty()) where_ = where;
+  compose();
+  return std::move(*this);
+}
+
+void Error::compose() {
+  what_.clear();
+  if (!file_.empty()) what_ += printable(file_, 4096) + ": ";
+  if (!where_.empty()) what_ += where_ + ": ";
+  what_ += reason_;
+}
+
+Error invalid_argument(std::string reason) {
+  return {ErrorKind::invalid_argument, std::move(reason)};
+}
+Error not_found(std::string reason) { return {ErrorKind::not_found, std::move(reason)}; }
+Error corrupt(std::string reason) { return {ErrorKind::corrupt, std::move(reason)}; }
+Error unsupported(std::string reason) { return {ErrorKind::unsupported, std::move(reason)}; }
+Error io_error(std::string reason) { return {ErrorKind::io, std::move(reason)}; }
+
+Error system_error(int errno_value, std::string_view path, std::string_view doing, bool creating) {
+  const bool denied = errno_value == EACCES || errno_value == EPERM || errno_value == EROFS;
+  const bool missing = !creating && (errno_value == ENOENT || errno_value == ENOTDIR ||
+                                     errno_value == EISDIR || errno_value == ELOOP);
+  const int code = denied     ? kExitPermission
+                   : creating ? kExitCannotCreate
+                   : missing  ? kExitNoInput
+                              : kExitIo;
+  return Error(missing ? ErrorKind::not_found : ErrorKind::io,
+               fmt::format("cannot {}: {}", doing, std::strerror(errno_value)))
+      .with_code(code)
+      .in_file(path);
+}
+
+std::string printable(std::string_view text, size_t limit) {
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    if (out.size() >= limit) return out + "...";
+    const size_t length = utf8_length(text, i);
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (length == 0 || (length == 1 && (byte < 0x20 || byte == 0x7F))) {
+      out += fmt::format("\\x{:02x}", byte);
+      ++i;
+    } else {
+      out += text.substr(i, length);
+      i += length;
+    }
+  }
+  return out;
+}
+
+std::string quoted(std::string_view text, size_t limit) {
+  return '"' + printable(text, limit) + '"';
+}
+
+void check_failed(const char* file, int line, const char* condition) {
+  throw std::logic_error(
+      fmt::format("{}:{}: a promise inside nibble was broken: {}", file, line, condition));
+}
+
+}  // namespace nibble

@@ -1,0 +1,53 @@
+// Exec: everything a computation needs to know of its surroundings, handed down explicitly.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace nibble {
+
+/// One step of something long: shown as a bar by the command, recorded by tests.
+struct Progress {
+  std::string_view task;  ///< "train", "quantize", "measure int4:g16"
+  int64_t done = 0;
+  int64_t total = 0;
+  std::string detail;  ///< "loss 2.31, 812,000 tokens/s"
+};
+
+/// Sees the input of every Linear (calibration, activation statistics). Called from one thread at a
+/// time.
+class ActivationObserver {
+ public:
+  virtual ~ActivationObserver() = default;
+  /// x is [m, k], row-major; `name` is the stored name of the weight it will be multiplied with.
+  virtual void observe(std::string_view name, std::span<const float> x, int64_t m, int64_t k) = 0;
+};
+
+struct Exec {
+  int threads = 1;
+  std::function<void(const Progress&)> progress;
+  ActivationObserver* observer = nullptr;
+  /// Set by a signal handler to the signal's number; 0 means go on.
+  const std::atomic<int>* stop_signal = nullptr;
+
+  void report(const Progress& p) const {
+    if (progress) progress(p);
+  }
+  bool stopping() const {
+    return stop_signal != nullptr && stop_signal->load(std::memory_order_relaxed) != 0;
+  }
+  /// Throws Error{io} with exit code 128 + signal where a stop was asked for. Never call it inside
+  /// a parallel region.
+  void check_stop() const;
+  /// The same surroundings with one thread and no observer, for work inside a parallel region.
+  Exec single() const;
+};
+
+/// Cores this process may run on.
+int default_threads();
+
+}  // namespace nibble

@@ -1,0 +1,35 @@
+// Conversions between f32 and the narrower float formats: round to nearest even; fp8 saturates to
+// its largest finite value (OCP OFP8 1.0, saturating mode), f16 and bf16 overflow to infinity as
+// IEEE 754 says.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "nibble/core/tensor.h"
+
+namespace nibble {
+
+uint16_t f32_to_f16(float x);
+float f16_to_f32(uint16_t bits);
+uint16_t f32_to_bf16(float x);
+float bf16_to_f32(uint16_t bits);
+/// E4M3FN: no infinities, one NaN per sign (0x7F, 0xFF), largest 448. Infinities saturate, NaN
+/// stays NaN.
+uint8_t f32_to_e4m3(float x);
+float e4m3_to_f32(uint8_t bits);
+/// E5M2: infinities exist when decoding; encoding saturates to 57,344.
+uint8_t f32_to_e5m2(float x);
+float e5m2_to_f32(uint8_t bits);
+
+/// A float tensor (f64, f32, f16, bf16, fp8) as another float dtype. Error{unsupported} for
+/// integers.
+Tensor convert(const Tensor& x, DType to);
+/// The elements of a float tensor as f32, into memory of the caller's; out.size() == x.elements().
+void to_f32(const Tensor& x, std::span<float> out);
+
+/// Throws Error{corrupt} "row r col c is NaN (n such values)" where a float tensor holds NaN or an
+/// infinity.
+void refuse_nonfinite(const Tensor& x, std::string_view name);
+
+}  // namespace nibble

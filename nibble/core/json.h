@@ -1,0 +1,128 @@
+// The one door for JSON: events in (SAX), a writer out. No JSON library shows through this header.
+//
+// Reading refuses what a careful reader must: invalid UTF-8, depth over 64, duplicate keys,
+// anything behind the document. Errors carry the byte offset. Nothing is built from a hostile file
+// except what a handler keeps.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nibble {
+
+/// What parse_json() tells of a document. Any of these may throw Error to stop.
+class JsonHandler {
+ public:
+  virtual ~JsonHandler() = default;
+  virtual void on_object_begin() {}
+  virtual void on_object_end() {}
+  virtual void on_array_begin() {}
+  virtual void on_array_end() {}
+  virtual void on_key(std::string_view /*key*/) {}
+  virtual void on_string(std::string_view /*value*/) {}
+  /// A number written without fraction or exponent that fits in 64 bits, signed or unsigned.
+  virtual void on_integer(int64_t /*value*/) {}
+  virtual void on_unsigned(uint64_t value) { on_integer(static_cast<int64_t>(value)); }
+  /// Any other number; `text` is how it stands in the file ("1e3", "1.0").
+  virtual void on_number(double /*value*/, std::string_view /*text*/) {}
+  virtual void on_boolean(bool /*value*/) {}
+  virtual void on_null() {}
+};
+
+/// Parses the whole of `text`; throws Error{corrupt} with the byte offset where it is not one JSON
+/// document.
+void parse_json(std::string_view text, JsonHandler& handler);
+
+/// The scalars of a small document (config.json, nibble.json) by path: "rope_scaling.factor",
+/// "ids.0". A flat table, bounded to 1 MiB of text and 65,536 scalars; `where` names the file in
+/// errors.
+class JsonFields {
+ public:
+  static JsonFields parse(std::string_view text);
+
+  bool contains(std::string_view path) const;
+  /// True where the path is present, null or the beginning of longer paths included.
+  bool has_section(std::string_view path) const;
+  bool is_null(std::string_view path) const;
+  /// Each throws Error{corrupt} naming the key where it is absent or of another type.
+  int64_t integer(std::string_view path) const;
+  double number(std::string_view path) const;
+  bool boolean(std::string_view path) const;
+  std::string string(std::string_view path) const;
+  /// The same with a default where the key is absent or null.
+  int64_t integer_or(std::string_view path, int64_t otherwise) const;
+  double number_or(std::string_view path, double otherwise) const;
+  bool boolean_or(std::string_view path, bool otherwise) const;
+  std::string string_or(std::string_view path, std::string otherwise) const;
+  /// The elements of an array of strings or of integers; empty where the path is absent.
+  std::vector<std::string> strings(std::string_view path) const;
+  std::vector<int64_t> integers(std::string_view path) const;
+  /// The keys directly under a path, in file order.
+  std::vector<std::string> keys(std::string_view path) const;
+
+ private:
+  friend class JsonFieldsBuilder;
+  struct Value {
+    enum class Type { null, boolean, integer, number, string } type = Type::null;
+    int64_t integer = 0;
+    double number = 0;
+    std::string text;
+  };
+  const Value* find(std::string_view path) const;
+  const Value& require(std::string_view path) const;
+  std::map<std::string, Value, std::less<>> values_;
+  std::vector<std::string> order_;
+};
+
+/// Writes one JSON document: two-space indentation, shortest numbers that read back the same, "C"
+/// locale always. NaN and infinities, which JSON cannot say, become null.
+class JsonWriter {
+ public:
+  JsonWriter();
+  JsonWriter& begin_object();
+  JsonWriter& end_object();
+  JsonWriter& begin_array();
+  JsonWriter& end_array();
+  JsonWriter& key(std::string_view name);
+  JsonWriter& value(std::string_view text);
+  JsonWriter& value(const char* text) { return value(std::string_view(text)); }
+  JsonWriter& value(const std::string& text) { return value(std::string_view(text)); }
+  JsonWriter& value(double number);
+  JsonWriter& value(int64_t number);
+  JsonWriter& value(uint64_t number);
+  JsonWriter& value(int number) { return value(static_cast<int64_t>(number)); }
+  JsonWriter& value(bool boolean);
+  JsonWriter& null();
+  template <class T>
+  JsonWriter& field(std::string_view name, const T& v) {
+    key(name);
+    return value(v);
+  }
+  /// An array of scalars on one line.
+  template <class T>
+  JsonWriter& array(std::string_view name, const std::vector<T>& values) {
+    key(name).begin_array();
+    for (const T& v : values) value(v);
+    return end_array();
+  }
+  /// The finished document, a newline at its end. Every begin must have its end (checked).
+  std::string finish();
+
+ private:
+  void separate();
+  void newline();
+  struct Level {
+    bool array;
+    bool empty;
+  };
+  std::string out_;
+  std::vector<Level> levels_;
+  bool after_key_ = false;
+};
+
+}  // namespace nibble

@@ -1,0 +1,18 @@
+#include "nibble/core/tensor_source.h"
+
+#include <utility>
+
+namespace nibble {
+
+MemorySource::MemorySource(TensorMap tensors) : tensors_(std::move(tensors)) {
+  for (const auto& [name, tensor] : tensors_)
+    infos_.push_back({name, tensor.dtype(), tensor.shape()});
+}
+
+Tensor MemorySource::get(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) throw not_found("no such tensor").at("tensor " + quoted(name));
+  return found->second;
+}
+
+}  // namespace nibble

@@ -1,0 +1,60 @@
+// What nibble measures of a model: plain numbers, filled by eval, read by report and by the
+// command.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace nibble {
+
+/// Seconds of one timed piece of work over `runs` runs after warm-up.
+struct Latency {
+  int64_t runs = 0;
+  double mean = 0, standard_deviation = 0, minimum = 0;
+};
+
+/// Distribution against a baseline over every predicted position; KL(base || model) in nats.
+struct Divergence {
+  double kl_mean = 0, kl_standard_error = 0, kl_median = 0, kl_p90 = 0, kl_p99 = 0, kl_max = 0;
+  double top1_agreement = 1;  ///< share of positions where both rank the same token first, 0..1
+};
+
+struct Measurement {
+  std::string name;    ///< of the row: "f32", "int8", "int8 (embeddings kept)"
+  std::string scheme;  ///< canonical spelling
+  std::string folder;  ///< where the model lies, relative to the output
+  int64_t parameters = 0;
+  int64_t file_bytes = 0;    ///< all tensor files
+  int64_t memory_bytes = 0;  ///< what the loaded model holds
+  int64_t weight_bytes = 0;  ///< read for each decoded token
+  double bits_per_weight = 0;
+
+  double loss = 0;            ///< mean negative log-likelihood a token, nats
+  double standard_error = 0;  ///< of loss, over sequences
+  double perplexity = 0;
+  int64_t tokens = 0;                         ///< predicted positions
+  Divergence divergence;                      ///< against the first model
+  double loss_difference = 0;                 ///< loss - baseline's loss
+  double loss_difference_standard_error = 0;  ///< paired, over sequences
+
+  Latency latency;  ///< of generating one sample
+  double tokens_per_second = 0;
+  double dequantized_tokens_per_second =
+      0;               ///< the same with weights dequantized on the fly; 0 where f32
+  std::string kernel;  ///< "gemm_i8_avx512vnni"
+  std::vector<std::string> samples;
+};
+
+/// Accuracy of a classifier (the MLP) and how it differs from its baseline.
+struct ClassifierMeasurement {
+  std::string name, scheme;
+  int64_t parameters = 0, file_bytes = 0, memory_bytes = 0;
+  double compression_ratio = 1;  ///< baseline's file bytes / this one's
+  double accuracy = 0;           ///< 0..1; negative where there are no labels
+  double prediction_agreement = 1;
+  double output_mse = 0;
+  Latency latency;  ///< of one batch
+};
+
+}  // namespace nibble

@@ -1,0 +1,28 @@
+// Architectures: the mapping of config keys and tensor names onto DecoderConfig. One small file
+// each, named in list.inc; nothing else in nibble knows an architecture's name.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nibble/core/json.h"
+#include "nibble/model/config.h"
+
+namespace nibble {
+
+struct Architecture {
+  std::string_view model_type;
+  /// Reads config.json; throws Error{corrupt} naming the key.
+  DecoderConfig (*read_config)(const JsonFields& fields);
+  /// The keys of config.json that read_config needs to give the same config back.
+  void (*write_config)(const DecoderConfig& config, JsonWriter& out);
+  /// The stored name of a parameter. layer is -1 outside blocks.
+  std::string (*tensor_name)(Role role, int layer, bool bias);
+};
+
+/// Error{unsupported}, listing what there is, for a model_type that is not in list.inc.
+const Architecture& architecture(std::string_view model_type);
+std::vector<std::string_view> architecture_names();
+
+}  // namespace nibble

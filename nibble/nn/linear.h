@@ -1,0 +1,91 @@
+// LinearGroup: the projections that read one input (q, k, v; gate and up; or just one), each with
+// its own scheme, scales and name. x is quantized once for all of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "nibble/core/exec.h"
+#include "nibble/core/tensor.h"
+#include "nibble/quant/quantized_tensor.h"
+
+namespace nibble {
+
+/// A weight [n, k]: plain (f32, f16, bf16) or quantized.
+using Weight = std::variant<Tensor, QuantizedTensor>;
+
+int64_t rows(const Weight& w);
+int64_t columns(const Weight& w);
+/// Bytes of the weight as stored.
+size_t bytes(const Weight& w);
+
+struct LinearMember {
+  std::string name;  ///< stored name of the weight, for inspection and calibration
+  Weight weight;
+  std::optional<Tensor> bias;  ///< f32 [n]
+};
+
+struct LinearOptions {
+  /// Multiply by dequantizing each weight row to f32 when it is used, whatever integer kernel there
+  /// is (the tutorials' way; a timed alternative).
+  bool dequantize_on_the_fly = false;
+};
+
+class LinearGroup {
+ public:
+  LinearGroup();
+  LinearGroup(std::vector<LinearMember> members, const LinearOptions& options);
+  ~LinearGroup();
+  LinearGroup(LinearGroup&&) noexcept;
+  LinearGroup& operator=(LinearGroup&&) noexcept;
+
+  /// y[i][r, :] = weight_i x[r, :] + bias_i for each member i; x is [m, k], y[i] is [m, n_i],
+  /// row-major. A row's result is the same bytes for any number of threads and any m from 1 to 16.
+  void forward(std::span<const float> x, int64_t m, std::span<float* const> y,
+               const Exec& exec) const;
+  /// For a group of one.
+  void forward(std::span<const float> x, int64_t m, float* y, const Exec& exec) const;
+
+  size_t size() const;
+  int64_t inputs() const;
+  int64_t outputs(size_t member) const;
+  std::string_view name(size_t member) const;
+  const QuantScheme& scheme(size_t member) const;
+  /// The kernel that products with m rows use: "gemm_i8_avx512vnni", shown by `nibble inspect`.
+  std::string_view kernel_name(size_t member, int64_t m) const;
+  /// Bytes the loaded group holds, and bytes read for one token.
+  size_t memory_bytes() const;
+  size_t weight_bytes() const;
+  /// The weight again, as it was given (codes bit for bit).
+  Weight source(size_t member) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// A table [rows, width] of which single rows are read: embeddings, plain or quantized.
+class Embedding {
+ public:
+  Embedding() = default;
+  explicit Embedding(Weight table) : table_(std::move(table)) {}
+  int64_t rows() const { return nibble::rows(table_); }
+  int64_t width() const { return nibble::columns(table_); }
+  /// out[width] = row `id` as f32. `id` was checked by the caller.
+  void lookup(int64_t id, std::span<float> out) const;
+  /// out[width] += row `id`.
+  void add(int64_t id, std::span<float> out) const;
+  size_t memory_bytes() const { return bytes(table_); }
+  const Weight& weight() const { return table_; }
+
+ private:
+  Weight table_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,50 @@
+// QuantizedTensor: a quantized weight as a bundle of plain tensors, so that every format can store
+// it and every test can read it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "nibble/core/tensor.h"
+#include "nibble/quant/scheme.h"
+
+namespace nibble {
+
+/// Stands for a weight [n, k], row-major: n outputs, k inputs. G = ceil(k / group), 1 for channel
+/// and tensor.
+struct QuantizedTensor {
+  QuantScheme scheme;
+  Shape shape;
+  /// u8 [n, row_bytes]: unsigned codes, one LSB-first bit stream a row, rows padded to 32 bits. A
+  /// symmetric code c in [-2^(b-1), 2^(b-1)-1] is stored as c + 2^(b-1).
+  Tensor codes;
+  /// f16, bf16 or f32: [n, G]; [1, 1] for granularity tensor.
+  Tensor scales;
+  /// u8, the shape of scales: unsigned zero points, where the scheme is asymmetric.
+  std::optional<Tensor> zeros;
+  std::optional<Tensor> super_scales, super_offsets, input_order, outliers;
+
+  int64_t n() const { return shape[0]; }
+  int64_t k() const { return shape[1]; }
+  /// Bytes of codes, scales, zero points, orders and outliers.
+  size_t bytes() const;
+};
+
+/// Bytes of one packed row of k codes: ceil(k * bits / 32) * 4.
+int64_t packed_row_bytes(int64_t k, int bits);
+/// One row of unsigned codes to and from its bit stream.
+void pack_codes(std::span<const uint8_t> codes, int bits, std::span<uint8_t> row);
+void unpack_codes(std::span<const uint8_t> row, int bits, std::span<uint8_t> codes);
+
+/// The definition of what a QuantizedTensor means, f32 [n, k]: (code - zero) * scale. Every kernel
+/// is tested against it.
+Tensor dequantize(const QuantizedTensor& q);
+/// One row of it, into out[k].
+void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out);
+
+/// Throws Error{corrupt} where the tensors of a bundle do not fit each other (for bundles read from
+/// files).
+void validate(const QuantizedTensor& q);
+
+}  // namespace nibble

@@ -1,0 +1,60 @@
+// QuantScheme: which numbers a weight (and perhaps its input) is stored in. One spelling
+// everywhere:
+//   TYPE[:tensor|channel|gN][:asym][:aX]      int8, int4:g128, int4:g32:asym, int8:a8, nf4:g64
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nibble {
+
+enum class NumberType {
+  f32,
+  f16,
+  bf16,
+  int2,
+  int3,
+  int4,
+  int5,
+  int6,
+  int7,
+  int8,
+  ternary,
+  nf4,
+  fp4,
+  fp8_e4m3,
+  fp8_e5m2,
+  mxfp4,
+  nvfp4,
+};
+enum class Granularity { tensor, channel, group };
+enum class ActivationType { none, a8, a8_static, afp8 };
+
+struct QuantScheme {
+  NumberType type = NumberType::f32;
+  Granularity granularity = Granularity::channel;
+  int64_t group = 0;        ///< inputs that share a scale, where granularity is group
+  bool asymmetric = false;  ///< unsigned codes with a zero point
+  ActivationType activations = ActivationType::none;
+
+  /// Bits of one code: 8 for int8, 2 for ternary, 32 for f32.
+  int bits() const;
+  bool is_integer() const;  ///< int2 .. int8
+  bool is_float() const;    ///< f32, f16, bf16: not quantized at all
+  /// The inputs that share one scale for a weight with k inputs; k where there is no group, or a
+  /// larger one.
+  int64_t group_size(int64_t k) const;
+  bool operator==(const QuantScheme&) const = default;
+};
+
+/// Throws Error{invalid_argument} saying which part is wrong and what is allowed. "fp32" and "fp16"
+/// are accepted.
+QuantScheme parse_scheme(std::string_view text);
+/// The canonical spelling; parse_scheme(to_string(s)) == s.
+std::string to_string(const QuantScheme& scheme);
+/// What people may ask for, for --help.
+std::vector<std::string_view> scheme_examples();
+
+}  // namespace nibble

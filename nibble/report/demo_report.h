@@ -1,0 +1,51 @@
+// The demo's report: one self-contained HTML page with its plots as SVG, and the table for a
+// terminal.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nibble/eval/distribution.h"
+#include "nibble/eval/measurement.h"
+
+namespace nibble {
+
+/// One tensor's weights before and after: f32, dequantized, and their difference.
+struct WeightHistograms {
+  std::string tensor, scheme;
+  Histogram original, dequantized, error;
+};
+
+/// How the held-out loss changes when one tensor alone is quantized.
+struct Sensitivity {
+  std::string tensor;
+  std::string scheme;
+  double loss_difference = 0;
+  double kl_mean = 0;
+};
+
+struct DemoReport {
+  std::string title;
+  std::string machine;  ///< processor, instruction set, threads
+  std::string date, version;
+  std::string data;   ///< "data/names.txt: 4,012 unique names, 3,610 for training"
+  std::string model;  ///< "microGPT, 1 layer, 48 wide, 31,008 weights"
+  int64_t steps = 0, batch = 0;
+  double train_seconds = 0, train_tokens_per_second = 0;
+  std::vector<float> losses;  ///< training loss of each step
+  double heldout_loss = 0;
+  std::vector<Measurement> models;  ///< the first is the baseline, f32
+  std::vector<WeightHistograms> histograms;
+  std::vector<OutlierStats> weight_outliers, activation_outliers;
+  std::vector<RemedyErrors> remedies;
+  std::vector<Sensitivity> sensitivity;
+};
+
+/// The whole page; opens from disk, asks for nothing from a network. Every text in it is escaped.
+std::string render_html(const DemoReport& report);
+
+/// Columns: model, bits/weight, file, memory, loss (and its change), perplexity, top-1, KL,
+/// tokens/s. Plain text, aligned, for a terminal `width` columns wide.
+std::string render_table(const std::vector<Measurement>& models, int width = 100);
+
+}  // namespace nibble

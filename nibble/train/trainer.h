@@ -1,0 +1,75 @@
+// The trainer: forward, backward, Adam, over DecoderConfig and its parameter table. It measures
+// nothing beyond the loss it descends; the caller's hook hears of each step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "nibble/core/exec.h"
+#include "nibble/core/tensor_source.h"
+#include "nibble/model/config.h"
+#include "nibble/text/line_data.h"
+
+namespace nibble {
+
+struct AdamOptions {
+  double learning_rate = 0.01;
+  double beta1 = 0.85, beta2 = 0.99, eps = 1e-8;  ///< eps outside the root; bias-corrected
+  double weight_decay = 0;                        ///< decoupled (AdamW), matrices only
+  int64_t warmup_steps = 0;
+  double final_fraction = 0;  ///< the learning rate falls linearly to this share of its peak
+  double clip_norm = 0;       ///< 0: gradients are not clipped
+};
+
+struct TrainOptions {
+  DecoderConfig config;
+  AdamOptions adam;
+  int64_t steps = 1000;
+  int64_t batch = 32;  ///< sequences a step
+  uint64_t seed = 42;  ///< of the weights and of the order of sequences
+  double init_std = 0.08;
+  bool random_windows = false;  ///< running text: each sequence a window at a random offset
+};
+
+struct TrainStep {
+  int64_t step = 0;  ///< 1 for the first
+  int64_t steps = 0;
+  double loss = 0;     ///< mean over the predicted tokens of this batch, nats
+  int64_t tokens = 0;  ///< predicted so far
+  double seconds = 0;  ///< since the start
+};
+using TrainHook = std::function<void(const TrainStep&)>;
+
+struct TrainResult {
+  TensorMap weights;          ///< f32, by stored name
+  std::vector<float> losses;  ///< one a step
+  int64_t tokens = 0;
+  double seconds = 0;
+};
+
+class Trainer {
+ public:
+  /// `data` must outlive the trainer. Throws Error{invalid_argument} on options no run can have.
+  Trainer(const TrainOptions& options, const std::vector<std::vector<int32_t>>& data);
+  ~Trainer();
+  /// Runs to options.steps (from where it stands). The same bytes for any number of threads on one
+  /// ISA. Stops between steps when exec asks (check_stop).
+  void run(const Exec& exec, const TrainHook& hook = {});
+  int64_t step() const;
+  TrainResult result() const;
+  /// Checkpoint: weights, both moments, step, losses, random state, options and a hash of the data,
+  /// with a CRC; written atomically, the previous one kept as PATH.previous. A run resumed from it
+  /// ends bit-equal to one that was never stopped.
+  void save_checkpoint(const std::string& path) const;
+  /// Falls back to PATH.previous where PATH is damaged and returns the path that was loaded;
+  /// Error{corrupt} where neither can be used or they belong to other options or data.
+  std::string load_checkpoint(const std::string& path);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nibble
