@@ -37,7 +37,8 @@ struct Cursor {
   }
   void mark() {
     event = now;
-    watch = now + kMaxToken;
+    const auto left = static_cast<ptrdiff_t>(size) - (now - begin);
+    watch = left > kMaxToken ? now + kMaxToken : nullptr;
   }
   void passed() {
     const std::string_view run(event, static_cast<size_t>(now - event));
@@ -149,7 +150,7 @@ class Bridge : public nlohmann::json_sax<Library> {
     return tell([&] { handler_.on_array_end(); });
   }
   bool parse_error(size_t position, const std::string&, const Library::exception& e) override {
-    const size_t offset = position == 0 ? 0 : position - 1;
+    const size_t offset = std::min(position == 0 ? 0 : position - 1, cursor_.size);
     const std::string_view rest(cursor_.begin + offset, cursor_.size - offset);
     const bool utf8 = rest.empty() || utf8_length(rest, 0) != 0;
     throw corrupt(utf8 ? reason_of(e) : "not valid JSON: invalid UTF-8")
