@@ -60,6 +60,9 @@ std::string format_significant(double value, int digits) {
     exponent = fmt::format("e{}", std::stoi(out.substr(at + 1)));
     out.resize(at);
   }
+  // It gives whole numbers a ".0" as well, which is one digit too many where they fill the count.
+  const auto whole = static_cast<int>(out.size()) - 2 - (out.front() == '-' ? 1 : 0);
+  if (out.ends_with(".0") && whole >= digits) out.resize(out.size() - 2);
   if (out.back() == '.') out.pop_back();
   return out + exponent;
 }
