@@ -219,6 +219,24 @@ std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const Quantize
   return out;
 }
 
+std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantScheme& scheme,
+                                      const Shape& shape, DType scale_dtype) {
+  const std::string x = module_of(tensor_name);
+  const int64_t n = shape[0], k = shape[1], words = packed_row_bytes(k, scheme.bits()) / 4;
+  const Shape full = scale_shape(scheme, n, k);
+  const TensorInfo scale{x + ".weight_scale", scale_dtype,
+                         scheme.granularity == Granularity::tensor ? Shape{1} : full};
+  if (stored_plain(scheme)) return {{x + ".weight", DType::i8, shape}, scale};
+  std::vector<TensorInfo> out{{x + ".weight_packed", DType::i32, Shape{n, words}},
+                              scale,
+                              {x + ".weight_shape", DType::i64, Shape{2}}};
+  if (scheme.asymmetric) {
+    const int64_t rows = packed_row_bytes(full[0], scheme.bits()) / 4;
+    out.push_back({x + ".weight_zero_point", DType::i32, Shape{rows, full[1]}});
+  }
+  return out;
+}
+
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
                              const QuantScheme& scheme) {
   const std::string x = module_of(tensor_name);

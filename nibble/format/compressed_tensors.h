@@ -29,6 +29,10 @@ void require_expressible(const QuantScheme& scheme);
 /// X.weight_scale for int8 with int8 activations (`int-quantized`).
 std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q);
 
+/// Names, types and shapes of what to_tensors() gives, known before anything is quantized.
+std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantScheme& scheme,
+                                      const Shape& shape, DType scale_dtype);
+
 /// The reverse. Error{corrupt} names the tensor that is missing or has another shape.
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
                              const QuantScheme& scheme);
