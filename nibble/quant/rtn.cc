@@ -178,15 +178,6 @@ void check_arguments(const Tensor& w, const QuantScheme& scheme, const RtnOption
   }
 }
 
-// A group that does not divide k gives int8 with a scale for each channel (DESIGN section 8).
-QuantScheme fitting(const QuantScheme& scheme, int64_t k) {
-  if (k % scheme.group_size(k) == 0) return scheme;
-  QuantScheme out;
-  out.type = NumberType::int8;
-  out.activations = scheme.activations;
-  return out;
-}
-
 }  // namespace
 
 QuantizedTensor quantize_rtn(const Tensor& w, const QuantScheme& scheme, const RtnOptions& options,
@@ -194,7 +185,7 @@ QuantizedTensor quantize_rtn(const Tensor& w, const QuantScheme& scheme, const R
   check_arguments(w, scheme, options, name);
   refuse_nonfinite(w, name);
   const Tensor values = w.dtype() == DType::f32 ? w : convert(w, DType::f32);
-  return Rtn(values, fitting(scheme, w.shape()[1]), options, name).run();
+  return Rtn(values, storable_scheme(scheme, w.shape()[1]), options, name).run();
 }
 
 Method rtn_method(std::string_view name, std::string_view summary) {

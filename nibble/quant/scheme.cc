@@ -222,4 +222,12 @@ std::vector<std::string_view> scheme_examples() {
           "int3:g16", "int2:g16:asym", "ternary"};
 }
 
+QuantScheme storable_scheme(const QuantScheme& scheme, int64_t k) {
+  if (k % scheme.group_size(k) == 0) return scheme;
+  QuantScheme out;
+  out.type = NumberType::int8;
+  out.activations = scheme.activations;
+  return out;
+}
+
 }  // namespace nibble
