@@ -175,6 +175,10 @@ ModelFolder open_model(const std::string& path) {
   return m;
 }
 
+ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTokenizer& tokenizer) {
+  return {{}, config, std::make_unique<MemorySource>(std::move(weights)), {}, tokenizer};
+}
+
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {
   return in_file(model.path, [&]() -> Weight {
     const auto scheme = model.schemes.find(module_of(spec.name));
