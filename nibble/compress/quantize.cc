@@ -181,4 +181,22 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   return result;
 }
 
+ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options, const Exec& exec) {
+  check_options(model, options);
+  std::vector<std::string> warnings;
+  TensorMap tensors;
+  SchemeMap schemes;
+  for (const ParameterPlan& plan : plan_quantization(model, options, warnings)) {
+    exec.check_stop();
+    const Weight w = quantize_parameter(model, plan, options);
+    if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
+      schemes[module_of(plan.spec.name)] = q->scheme;
+      for (NamedTensor& t : to_tensors(plan.spec.name, *q)) tensors.emplace(t.name, std::move(t.tensor));
+    } else {
+      tensors.emplace(plan.spec.name, std::get<Tensor>(w));
+    }
+  }
+  return {model.path, model.config, std::make_unique<MemorySource>(std::move(tensors)), std::move(schemes), model.tokenizer};
+}
+
 }  // namespace nibble
