@@ -1,8 +1,9 @@
 // The one door for JSON: events in (SAX), a writer out. No JSON library shows through this header.
 //
-// Reading refuses what a careful reader must: invalid UTF-8, depth over 64, duplicate keys,
-// anything behind the document. Errors carry the byte offset. Nothing is built from a hostile file
-// except what a handler keeps.
+// Reading refuses what a careful reader must: invalid UTF-8, lone surrogates, depth over 64,
+// duplicate keys, strings over 16 MiB, anything behind the document. Errors carry the byte offset.
+// Nothing is built from a hostile file except what a handler keeps and 32 bytes for each key of the
+// objects that are open.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "nibble/core/error.h"
 
 namespace nibble {
 
@@ -27,7 +30,8 @@ class JsonHandler {
   virtual void on_string(std::string_view /*value*/) {}
   /// A number written without fraction or exponent that fits in 64 bits, signed or unsigned.
   virtual void on_integer(int64_t /*value*/) {}
-  virtual void on_unsigned(uint64_t value) { on_integer(static_cast<int64_t>(value)); }
+  /// The same without a minus sign: on_integer() by default, on_number() where only unsigned holds.
+  virtual void on_unsigned(uint64_t value);
   /// Any other number; `text` is how it stands in the file ("1e3", "1.0").
   virtual void on_number(double /*value*/, std::string_view /*text*/) {}
   virtual void on_boolean(bool /*value*/) {}
@@ -35,21 +39,23 @@ class JsonHandler {
 };
 
 /// Parses the whole of `text`; throws Error{corrupt} with the byte offset where it is not one JSON
-/// document.
+/// document. An Error that a handler throws without a place gets the offset as its place.
 void parse_json(std::string_view text, JsonHandler& handler);
 
 /// The scalars of a small document (config.json, nibble.json) by path: "rope_scaling.factor",
-/// "ids.0". A flat table, bounded to 1 MiB of text and 65,536 scalars; `where` names the file in
-/// errors.
+/// "ids.0". A flat table, bounded to 1 MiB of text, 65,536 values and 8 MiB of paths. Callers name
+/// the file in errors (Error::set_file).
 class JsonFields {
  public:
   static JsonFields parse(std::string_view text);
 
+  /// True where the path is a scalar, null included.
   bool contains(std::string_view path) const;
-  /// True where the path is present, null or the beginning of longer paths included.
+  /// True where the path is present at all: a scalar, null, an object or an array, empty or not.
   bool has_section(std::string_view path) const;
   bool is_null(std::string_view path) const;
-  /// Each throws Error{corrupt} naming the key where it is absent or of another type.
+  /// Each throws Error{corrupt} naming the key where it is absent or of another type. number()
+  /// takes integers as well.
   int64_t integer(std::string_view path) const;
   double number(std::string_view path) const;
   bool boolean(std::string_view path) const;
@@ -68,19 +74,28 @@ class JsonFields {
  private:
   friend class JsonFieldsBuilder;
   struct Value {
-    enum class Type { null, boolean, integer, number, string } type = Type::null;
+    enum class Type { null, boolean, integer, number, string, object, array } type = Type::null;
     int64_t integer = 0;
     double number = 0;
-    std::string text;
+    std::string text = {};
   };
   const Value* find(std::string_view path) const;
   const Value& require(std::string_view path) const;
+  bool absent(std::string_view path) const;
+  int64_t array_size(std::string_view path) const;
+  static Error mismatch(std::string_view path, std::string_view expected, const Value& found);
+
+  struct Place {
+    std::string path;
+    size_t parent;  // length of the path of the object or array around it
+  };
   std::map<std::string, Value, std::less<>> values_;
-  std::vector<std::string> order_;
+  std::vector<Place> order_;
 };
 
-/// Writes one JSON document: two-space indentation, shortest numbers that read back the same, "C"
-/// locale always. NaN and infinities, which JSON cannot say, become null.
+/// Writes one JSON document: two-space indentation, scalars of an array on one line, shortest
+/// numbers that read back the same (a whole double keeps its ".0"), "C" locale always. NaN and
+/// infinities, which JSON cannot say, become null; bytes that are not UTF-8 become U+FFFD.
 class JsonWriter {
  public:
   JsonWriter();
@@ -114,11 +129,15 @@ class JsonWriter {
   std::string finish();
 
  private:
-  void separate();
+  void separate(bool container);
   void newline();
+  JsonWriter& open(char bracket);
+  JsonWriter& close(char bracket);
+  JsonWriter& scalar(std::string_view text);
   struct Level {
     bool array;
-    bool empty;
+    bool empty = true;
+    bool broken = false;  // onto lines of its own
   };
   std::string out_;
   std::vector<Level> levels_;
