@@ -6,6 +6,7 @@
 #include "cli/mnist.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/core/cpu.h"
+#include "nibble/core/date.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/version.h"

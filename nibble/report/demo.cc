@@ -2,13 +2,12 @@
 
 #include <sys/stat.h>
 
-#include <ctime>
-
 #include <fmt/format.h>
 
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/train_model.h"
 #include "nibble/core/cpu.h"
+#include "nibble/core/date.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/version.h"
@@ -49,15 +48,6 @@ QuantizeOptions options_of(const Variant& v) {
   if (v.keep_embeddings) o.keep = {{"wte", {}}, {"wpe", {}}};
   o.command = fmt::format("nibble quantize f32 -o {} --scheme {}{}", v.folder, v.scheme, v.keep_embeddings ? " --keep wte --keep wpe" : "");
   return o;
-}
-
-std::string today() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[16];
-  std::strftime(text, sizeof text, "%Y-%m-%d", &parts);
-  return text;
 }
 
 bool exists(const std::string& path) {
