@@ -14,6 +14,7 @@
 #include "nibble/report/compare_report.h"
 #include "nibble/report/demo_report.h"
 #include "nibble/report/json_report.h"
+#include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {

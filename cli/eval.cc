@@ -8,6 +8,7 @@
 #include "nibble/core/json.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {
@@ -80,7 +81,7 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
 void eval_against(const Common& common, const Options& o, const ModelFolder& model) {
   const ModelFolder base_folder = open_model(o.base);
   if (base_folder.decoder_config().vocab_size != model.decoder_config().vocab_size) {
-    throw invalid_argument(fmt::format("--against {}: its vocabulary has {} tokens, the model's {}", quoted(o.base), base_folder.decoder_config().vocab_size, model.decoder_config().vocab_size));
+    throw invalid_argument(fmt::format("--against {}: its vocabulary has {} tokens, the model's {}", in_quotes(o.base), base_folder.decoder_config().vocab_size, model.decoder_config().vocab_size));
   }
   const Decoder decoder = load_decoder(model), base = load_decoder(base_folder);
   const auto data = sequences_of(o, model);

@@ -10,6 +10,7 @@
 #include "nibble/eval/distribution.h"
 #include "nibble/eval/measure.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {
@@ -103,7 +104,7 @@ OutlierStats weight_outliers(const ModelFolder& model, const Options& o) {
     const int64_t n = p.is_matrix() ? p.shape[0] : 1;
     return find_outliers(p.name, values.data<float>(), n, values.elements() / n, o.sigmas);
   }
-  throw not_found("the model has no tensor of this name (`nibble inspect MODEL` lists them)").at("tensor " + quoted(o.tensor)).in_file(o.model);
+  throw not_found("the model has no tensor of this name (`nibble inspect MODEL` lists them)").at("tensor " + in_quotes(o.tensor)).in_file(o.model);
 }
 
 std::vector<OutlierStats> activations(const Common& common, const ModelFolder& model, const Options& o) {

@@ -20,7 +20,7 @@ struct Options {
 void check_scale_dtype(QuantizeOptions& q, const std::string& text) {
   const auto dtype = parse_dtype(text);
   if (dtype != DType::f16 && dtype != DType::bf16 && dtype != DType::f32) {
-    throw invalid_argument(fmt::format("--scale-dtype {}: use f16, bf16 or f32", quoted(text)));
+    throw invalid_argument(fmt::format("--scale-dtype {}: use f16, bf16 or f32", in_quotes(text)));
   }
   q.scale_dtype = *dtype;
 }
