@@ -15,4 +15,10 @@ Tensor MemorySource::get(std::string_view name) const {
   return found->second;
 }
 
+int64_t MemorySource::file_bytes() const {
+  int64_t sum = 0;
+  for (const auto& [name, tensor] : tensors_) sum += static_cast<int64_t>(tensor.bytes());
+  return sum;
+}
+
 }  // namespace nibble
