@@ -175,7 +175,8 @@ ModelFolder open_model(const std::string& path) {
   return m;
 }
 
-ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTokenizer& tokenizer) {
+ModelFolder in_memory(const ModelConfig& config, TensorMap weights,
+                      const CharTokenizer& tokenizer) {
   return {{}, config, std::make_unique<MemorySource>(std::move(weights)), {}, tokenizer};
 }
 
