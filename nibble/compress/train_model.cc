@@ -96,7 +96,8 @@ TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook&
   const TrainOptions options = options_of(job, tokenizer);
   const SequenceData data = sequences(job.text, tokenizer, options.config.context, job.data_seed);
   require_enough(data);
-  AtomicFolder folder(job.out, job.force);
+  std::optional<AtomicFolder> folder;
+  if (!job.out.empty()) folder.emplace(job.out, job.force);
 
   Trainer trainer(options, data.train);
   TrainSummary out;
@@ -104,10 +105,12 @@ TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook&
   trainer.run(exec, Checkpointer(job, trainer, exec, hook));
   TrainResult result = trainer.result();
 
-  write_model(folder.path(), options.config, result.weights, &tokenizer);
-  measure_trained(open_model(folder.path()), data, job, exec, out);
-  folder.commit();
-  remove_checkpoint(job);
+  measure_trained(in_memory(options.config, result.weights, tokenizer), data, job, exec, out);
+  if (folder) {
+    write_model(folder->path(), options.config, result.weights, &tokenizer);
+    folder->commit();
+    remove_checkpoint(job);
+  }
 
   out.config = options.config;
   out.parameters = parameter_count(options.config);

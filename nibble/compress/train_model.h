@@ -17,7 +17,7 @@ namespace nibble {
 struct TrainJob {
   std::string preset = "demo";
   std::string text;  ///< the data itself
-  std::string out;   ///< folder to make
+  std::string out;   ///< folder to make; empty: train and tell, write nothing
   std::optional<int64_t> steps, batch;
   uint64_t seed = 42;       ///< of weights and batches
   uint64_t data_seed = 42;  ///< of the split

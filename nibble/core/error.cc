@@ -106,7 +106,7 @@ std::string printable(std::string_view text, size_t limit) {
   return out;
 }
 
-std::string quoted(std::string_view text, size_t limit) {
+std::string in_quotes(std::string_view text, size_t limit) {
   return '"' + printable(text, limit) + '"';
 }
 

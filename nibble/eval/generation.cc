@@ -49,7 +49,7 @@ Latency summarize_latency(std::span<const double> seconds) {
   return out;
 }
 
-Speed time_generation(const Decoder& model, std::span<const int32_t> prompt, int64_t tokens,
+GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt, int64_t tokens,
                       int runs, int warmup, const Exec& exec) {
   GenerateOptions options;
   options.max_new_tokens = tokens;
@@ -63,7 +63,7 @@ Speed time_generation(const Decoder& model, std::span<const int32_t> prompt, int
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     if (run >= 0) seconds.push_back(took.count());
   }
-  Speed out{summarize_latency(seconds), 0};
+  GenerationSpeed out{summarize_latency(seconds), 0};
   if (out.latency.mean > 0) out.tokens_per_second = static_cast<double>(made) / out.latency.mean;
   return out;
 }

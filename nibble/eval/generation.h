@@ -30,14 +30,14 @@ std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> pro
                               const GenerateOptions& options, PyRandom& random, const Exec& exec,
                               const TokenHook& hook = {});
 
-struct Speed {
+struct GenerationSpeed {
   Latency latency;               ///< of one whole generation
   double tokens_per_second = 0;  ///< new tokens over the mean latency
 };
 
 /// Times `runs` greedy generations of the same `tokens` new tokens behind `prompt` after `warmup`
 /// more.
-Speed time_generation(const Decoder& model, std::span<const int32_t> prompt, int64_t tokens,
+GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt, int64_t tokens,
                       int runs, int warmup, const Exec& exec);
 
 /// Mean, standard deviation and minimum of a list of seconds.

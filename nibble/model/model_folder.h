@@ -42,6 +42,9 @@ struct ModelFolder {
 /// checked to be there before anything is computed.
 ModelFolder open_model(const std::string& path);
 
+/// The same for weights in memory.
+ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTokenizer& tokenizer);
+
 /// One parameter: packed where the folder holds it packed, else plain (f32, f16, bf16).
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec);
 Decoder load_decoder(const ModelFolder& model, const LinearOptions& options = {});

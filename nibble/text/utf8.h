@@ -1,4 +1,4 @@
-// Strict UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF (Unicode 15, table 3-7).
+// Text as code points. UTF-8 is checked as nibble/core/utf8.h says.
 #pragma once
 
 #include <string>
