@@ -56,7 +56,7 @@ bool rename_new(const std::string& from, const std::string& to) {
 
 // Exchanges two folders. Where the file system cannot do that in one step, there is a moment in
 // which `to` is missing and the old folder lies under the name TO.partial-PID.
-void exchange(const std::string& from, const std::string& to) {
+void swap_names(const std::string& from, const std::string& to) {
   if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) return;
   if (errno != EINVAL && errno != ENOSYS) throw_write_error(errno, to, "rename");
   const std::string aside = from + ".new";
@@ -145,7 +145,7 @@ void AtomicFolder::rename_into_place() {
     return;
   }
   if (!force_) throw cannot_create(out_, "appeared meanwhile; use --force to replace it");
-  exchange(partial_, out_);
+  swap_names(partial_, out_);
   std::error_code error;
   fs::remove_all(partial_, error);  // the old one
   if (error) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "nibble/core/utf8.h"
+
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -25,29 +27,6 @@ constexpr KindRow kKinds[] = {
 };
 
 const KindRow& row_of(ErrorKind kind) { return kKinds[static_cast<size_t>(kind)]; }
-
-// The length of the valid UTF-8 sequence that starts at text[i], or 0 where there is none.
-size_t utf8_length(std::string_view text, size_t i) {
-  const auto byte = [&](size_t j) { return static_cast<unsigned char>(text[j]); };
-  const unsigned lead = byte(i);
-  const size_t length = lead < 0x80   ? 1
-                        : lead < 0xC2 ? 0
-                        : lead < 0xE0 ? 2
-                        : lead < 0xF0 ? 3
-                        : lead < 0xF5 ? 4
-                                      : 0;
-  if (length == 0 || i + length > text.size()) return 0;
-  for (size_t j = 1; j < length; ++j) {
-    if ((byte(i + j) & 0xC0) != 0x80) return 0;
-  }
-  if (length >= 3) {
-    const unsigned second = byte(i + 1);
-    const bool bad = (lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
-                     (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F);
-    if (bad) return 0;
-  }
-  return length;
-}
 
 }  // namespace
 
@@ -127,7 +106,7 @@ std::string printable(std::string_view text, size_t limit) {
   return out;
 }
 
-std::string quoted(std::string_view text, size_t limit) {
+std::string in_quotes(std::string_view text, size_t limit) {
   return '"' + printable(text, limit) + '"';
 }
 

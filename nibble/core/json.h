@@ -40,7 +40,8 @@ class JsonHandler {
 
 /// Parses the whole of `text`; throws Error{corrupt} with the byte offset where it is not one JSON
 /// document. An Error that a handler throws without a place gets the offset as its place.
-void parse_json(std::string_view text, JsonHandler& handler);
+/// `base_offset` is where in its file the text begins.
+void parse_json(std::string_view text, JsonHandler& handler, int64_t base_offset = 0);
 
 /// The scalars of a small document (config.json, nibble.json) by path: "rope_scaling.factor",
 /// "ids.0". A flat table, bounded to 1 MiB of text, 65,536 values and 8 MiB of paths. Callers name
@@ -93,9 +94,12 @@ class JsonFields {
   std::vector<Place> order_;
 };
 
+/// `text` as a JSON string, its quotes included; bytes that are not UTF-8 become U+FFFD.
+std::string json_quoted(std::string_view text);
+
 /// Writes one JSON document: two-space indentation, scalars of an array on one line, shortest
 /// numbers that read back the same (a whole double keeps its ".0"), "C" locale always. NaN and
-/// infinities, which JSON cannot say, become null; bytes that are not UTF-8 become U+FFFD.
+/// infinities, which JSON cannot say, become null.
 class JsonWriter {
  public:
   JsonWriter();

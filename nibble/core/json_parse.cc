@@ -20,8 +20,6 @@ constexpr size_t kMaxDepth = 64;
 // Bounds what the lexer holds of one string.
 constexpr ptrdiff_t kMaxToken = 16 << 20;
 
-std::string at_offset(ptrdiff_t offset) { return fmt::format("offset {}", offset); }
-
 // How far the lexer has come. Events move `watch` on; a lexer that passes it is inside a token that
 // is too long, or in blanks.
 struct Cursor {
@@ -30,10 +28,14 @@ struct Cursor {
   const char* now;
   const char* event;
   const char* watch;
+  int64_t base;  // where in its file the text begins
 
-  explicit Cursor(std::string_view text)
-      : begin(text.data()), size(text.size()), now(begin), event(begin) {
+  Cursor(std::string_view text, int64_t base_offset)
+      : begin(text.data()), size(text.size()), now(begin), event(begin), base(base_offset) {
     mark();
+  }
+  std::string at(const char* place) const {
+    return fmt::format("offset {}", base + (place - begin));
   }
   void mark() {
     event = now;
@@ -45,7 +47,7 @@ struct Cursor {
     if (run.find_first_not_of(" \t\r\n,:") != std::string_view::npos) {
       throw corrupt(
           fmt::format("a string or number of the JSON text is longer than {} bytes", kMaxToken))
-          .at(at_offset(event - begin));
+          .at(at(event));
     }
     mark();
   }
@@ -132,7 +134,7 @@ class Bridge : public nlohmann::json_sax<Library> {
   bool key(std::string& v) override {
     if (!keys_[depth_ - 1].insert(v)) {
       throw corrupt(fmt::format("duplicate key {}", nibble::quoted(v)))
-          .at(at_offset(string_start(cursor_.begin, cursor_.now) - cursor_.begin));
+          .at(cursor_.at(string_start(cursor_.begin, cursor_.now)));
     }
     return tell([&] { handler_.on_key(v); });
   }
@@ -154,14 +156,14 @@ class Bridge : public nlohmann::json_sax<Library> {
     const std::string_view rest(cursor_.begin + offset, cursor_.size - offset);
     const bool utf8 = rest.empty() || utf8_length(rest, 0) != 0;
     throw corrupt(utf8 ? reason_of(e) : "not valid JSON: invalid UTF-8")
-        .at(at_offset(static_cast<ptrdiff_t>(offset)));
+        .at(cursor_.at(cursor_.begin + offset));
   }
 
  private:
   void deeper() {
     if (++depth_ > kMaxDepth)
       throw corrupt(fmt::format("JSON nested deeper than {} levels", kMaxDepth))
-          .at(at_offset(cursor_.now - cursor_.begin - 1));
+          .at(cursor_.at(cursor_.now - 1));
   }
   // A handler that throws without naming a place gets the offset as its place.
   template <class F>
@@ -170,7 +172,7 @@ class Bridge : public nlohmann::json_sax<Library> {
     try {
       event();
     } catch (Error& e) {
-      throw std::move(e).at(at_offset(cursor_.now - cursor_.begin));
+      throw std::move(e).at(cursor_.at(cursor_.now));
     }
     return true;
   }
@@ -191,12 +193,12 @@ void JsonHandler::on_unsigned(uint64_t value) {
   }
 }
 
-void parse_json(std::string_view text, JsonHandler& handler) {
+void parse_json(std::string_view text, JsonHandler& handler, int64_t base_offset) {
+  Cursor cursor(text, base_offset);
   // The library takes a NUL for the end of its input; to JSON it is an illegal byte anywhere.
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos)
-    throw corrupt("not valid JSON: a NUL byte").at(at_offset(static_cast<ptrdiff_t>(nul)));
-  if (text.empty()) throw corrupt("not valid JSON: the text is empty").at("offset 0");
-  Cursor cursor(text);
+    throw corrupt("not valid JSON: a NUL byte").at(cursor.at(text.data() + nul));
+  if (text.empty()) throw corrupt("not valid JSON: the text is empty").at(cursor.at(text.data()));
   Bridge bridge(handler, cursor);
   const CountingIterator first(text.data(), &cursor), last(text.data() + text.size(), &cursor);
   NIBBLE_CHECK(Library::sax_parse(first, last, &bridge, Library::input_format_t::json, true));

@@ -27,7 +27,9 @@ std::string_view escape_of(char c) {
   }
 }
 
-std::string encode(std::string_view text) {
+}  // namespace
+
+std::string json_quoted(std::string_view text) {
   std::string out = "\"";
   for (size_t i = 0; i < text.size();) {
     const size_t length = utf8_length(text, i);
@@ -45,8 +47,6 @@ std::string encode(std::string_view text) {
   }
   return out + '"';
 }
-
-}  // namespace
 
 JsonWriter::JsonWriter() = default;
 
@@ -107,12 +107,12 @@ JsonWriter& JsonWriter::key(std::string_view name) {
   levels_.back().empty = false;
   levels_.back().broken = true;
   newline();
-  out_ += encode(name) + ": ";
+  out_ += json_quoted(name) + ": ";
   after_key_ = true;
   return *this;
 }
 
-JsonWriter& JsonWriter::value(std::string_view text) { return scalar(encode(text)); }
+JsonWriter& JsonWriter::value(std::string_view text) { return scalar(json_quoted(text)); }
 JsonWriter& JsonWriter::value(int64_t number) { return scalar(fmt::format("{}", number)); }
 JsonWriter& JsonWriter::value(uint64_t number) { return scalar(fmt::format("{}", number)); }
 JsonWriter& JsonWriter::value(bool boolean) { return scalar(boolean ? "true" : "false"); }

@@ -22,7 +22,7 @@ class TensorSource {
   virtual Tensor get(std::string_view name) const = 0;
   /// Says that the bytes will not be needed again soon (a mapped file drops its pages).
   virtual void release(std::string_view /*name*/) const {}
-  /// Bytes on disk of all the files behind it; 0 for memory.
+  /// Bytes on disk of all the files behind it; for memory the bytes of the tensors.
   virtual int64_t file_bytes() const { return 0; }
 };
 
@@ -37,6 +37,7 @@ class MemorySource : public TensorSource {
     return tensors_.find(name) != tensors_.end();
   }
   Tensor get(std::string_view name) const override;
+  int64_t file_bytes() const override;
 
  private:
   TensorMap tensors_;

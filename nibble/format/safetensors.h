@@ -18,9 +18,11 @@ namespace nibble {
 std::unique_ptr<TensorSource> open_safetensors(const std::string& path);
 
 /// A model folder: model.safetensors, or model.safetensors.index.json with its shards (every tensor
-/// in exactly the shard the index says, no path that leaves the folder), or any single
-/// *.safetensors.
-std::unique_ptr<TensorSource> open_safetensors_folder(const std::string& folder);
+/// in exactly the shard the index says, no path that leaves the folder, symbolic links only into
+/// the folder itself or, in a snapshot of the Hugging Face cache, to its blobs), or any single
+/// *.safetensors. What is odd but harmless is added to `warnings`.
+std::unique_ptr<TensorSource> open_safetensors_folder(const std::string& folder,
+                                                      std::vector<std::string>* warnings = nullptr);
 
 struct NamedTensor {
   std::string name;
@@ -28,7 +30,8 @@ struct NamedTensor {
 };
 
 /// Writes the tensors in the given order, packed, header padded to 8 bytes, metadata {"format":
-/// "pt", ...}. `path` appears complete or not at all.
+/// "pt", ...}. `path` appears complete or not at all. Error{invalid_argument} for a name that is
+/// empty, given twice or not UTF-8, or a header over the format's 100,000,000 bytes.
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
@@ -39,8 +42,9 @@ struct LazyTensor {
   std::function<Tensor()> make;
 };
 
-/// Writes model.safetensors, or model-0000i-of-0000N.safetensors with their index where the sum
-/// exceeds shard_bytes, into `folder` (an AtomicFolder's path).
+/// Writes model.safetensors, or model-0000i-of-0000N.safetensors with their index where the bytes
+/// of all tensors exceed shard_bytes, into `folder` (an AtomicFolder's path). A shard is filled in
+/// the given order up to shard_bytes; a tensor larger than that has a shard of its own.
 void write_safetensors_folder(const std::string& folder, const std::vector<LazyTensor>& tensors,
                               int64_t shard_bytes = int64_t{5} << 30);
 

@@ -19,6 +19,9 @@ struct Architecture {
   void (*write_config)(const DecoderConfig& config, JsonWriter& out);
   /// The stored name of a parameter. layer is -1 outside blocks.
   std::string (*tensor_name)(Role role, int layer, bool bias);
+  /// Quantizing covers embeddings and head too unless told otherwise (models too small to spare
+  /// them).
+  bool cover_every_matrix = false;
 };
 
 /// Error{unsupported}, listing what there is, for a model_type that is not in list.inc.

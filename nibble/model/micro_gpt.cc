@@ -69,7 +69,8 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 }  // namespace
 
 const Architecture& micro_gpt_architecture() {
-  static constexpr Architecture kMicroGpt{"micro_gpt", read_config, write_config, tensor_name};
+  static constexpr Architecture kMicroGpt{"micro_gpt", read_config, write_config, tensor_name,
+                                          true};
   return kMicroGpt;
 }
 

@@ -53,6 +53,16 @@ std::vector<int32_t> line_sequence(const std::string& line, const CharTokenizer&
   return ids;
 }
 
+std::vector<std::vector<int32_t>> windows(std::span<const int32_t> ids, int64_t context) {
+  const auto window = static_cast<size_t>(context);
+  std::vector<std::vector<int32_t>> out;
+  for (size_t at = 0; at + 1 < ids.size(); at += window) {
+    const auto part = ids.subspan(at, std::min(window + 1, ids.size() - at));
+    out.emplace_back(part.begin(), part.end());
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> split_lines(std::string_view text) {
@@ -89,13 +99,25 @@ SequenceData text_sequences(std::string_view text, const CharTokenizer& tokenize
   const auto cut = static_cast<ptrdiff_t>(nine_tenths(ids.size()));
   SequenceData data;
   data.train.emplace_back(ids.begin(), ids.begin() + cut);
-  const std::span<const int32_t> rest = std::span(ids).subspan(static_cast<size_t>(cut));
-  const auto window = static_cast<size_t>(context);
-  for (size_t at = 0; at + 1 < rest.size(); at += window) {
-    const auto part = rest.subspan(at, std::min(window + 1, rest.size() - at));
-    data.heldout.emplace_back(part.begin(), part.end());
-  }
+  data.heldout = windows(std::span(ids).subspan(static_cast<size_t>(cut)), context);
   return data;
+}
+
+std::vector<std::vector<int32_t>> whole_sequences(std::string_view text,
+                                                  const CharTokenizer& tokenizer, int64_t context) {
+  NIBBLE_CHECK(context >= 1);
+  if (!tokenizer.bos()) return windows(tokenizer.encode(text), context);
+  std::vector<std::vector<int32_t>> out;
+  for (const std::string& line : split_lines(text)) {
+    out.push_back(line_sequence(line, tokenizer, context));
+  }
+  return out;
+}
+
+SequenceData sequences(std::string_view text, const CharTokenizer& tokenizer, int64_t context,
+                       uint64_t seed) {
+  return tokenizer.bos() ? line_sequences(text, tokenizer, context, seed)
+                         : text_sequences(text, tokenizer, context);
 }
 
 bool looks_like_lines(std::string_view text, int64_t context) {

@@ -33,6 +33,15 @@ std::vector<std::string> heldout_lines(std::string_view text, uint64_t seed);
 /// offsets by the trainer, so `train` holds one sequence.
 SequenceData text_sequences(std::string_view text, const CharTokenizer& tokenizer, int64_t context);
 
+/// Every line, or every window of running text, in order, nothing dropped or shuffled: what is
+/// measured when no held-out part is asked for. Line data where the tokenizer has BOS.
+std::vector<std::vector<int32_t>> whole_sequences(std::string_view text,
+                                                  const CharTokenizer& tokenizer, int64_t context);
+
+/// line_sequences() where the tokenizer has BOS, else text_sequences().
+SequenceData sequences(std::string_view text, const CharTokenizer& tokenizer, int64_t context,
+                       uint64_t seed);
+
 /// True for text that looks like line data: every line at most `context` characters, and more than
 /// one line... of which no line is blank.
 bool looks_like_lines(std::string_view text, int64_t context);

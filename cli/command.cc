@@ -1,0 +1,53 @@
+#include "cli/command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "cli/progress.h"
+#include "cli/signals.h"
+#include "nibble/core/error.h"
+
+namespace nibble::cli {
+
+void add_common(CLI::App& verb, Common& common, const std::string& example) {
+  verb.add_flag("--json", common.json, "Print the result as one JSON object");
+  verb.add_flag("--quiet,-q", common.quiet, "No progress bar and no messages");
+  verb.add_option("--threads", common.threads, "Threads to use (default: all this process may use)")
+      ->check(CLI::Range(1, 4096));
+  verb.footer("Example:\n  " + example + "\n");
+}
+
+Exec make_exec(const Common& common) {
+  Exec exec;
+  exec.threads = common.threads > 0 ? common.threads : default_threads();
+  exec.stop_signal = stop_signal();
+  if (!common.quiet && can_draw()) {
+    exec.progress = [bar = std::make_shared<ProgressBar>()](const Progress& p) { bar->show(p); };
+  }
+  return exec;
+}
+
+void print_out(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (n > 0) {
+      text.remove_prefix(static_cast<size_t>(n));
+    } else if (errno == EPIPE) {
+      std::_Exit(0);  // the reader has seen enough
+    } else if (errno != EINTR) {
+      throw system_error(errno, "stdout", "write");
+    }
+  }
+}
+
+void say(const Common& common, std::string_view text) {
+  if (!common.quiet) fmt::print(stderr, "{}\n", text);
+}
+
+}  // namespace nibble::cli

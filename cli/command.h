@@ -1,0 +1,40 @@
+// What every verb of the command shares: its options, its surroundings, how it prints.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "nibble/core/exec.h"
+
+namespace nibble::cli {
+
+struct Common {
+  bool json = false;
+  bool quiet = false;
+  int threads = 0;  ///< 0: as many as the process may use
+  std::string command_line;
+};
+
+/// Adds --json, --quiet and --threads to a verb, and its example to --help.
+void add_common(CLI::App& verb, Common& common, const std::string& example);
+
+/// Threads, the progress bar and the stop flag for a verb.
+Exec make_exec(const Common& common);
+
+/// Writes to stdout; a reader that went away ends the program quietly, a full disk is an Error{io}.
+void print_out(std::string_view text);
+/// A message for people on stderr; nothing with --quiet.
+void say(const Common& common, std::string_view text);
+
+// One function a verb: declares its options and what it does.
+void add_demo(CLI::App& app, Common& common);
+void add_train(CLI::App& app, Common& common);
+void add_quantize(CLI::App& app, Common& common);
+void add_eval(CLI::App& app, Common& common);
+void add_compare(CLI::App& app, Common& common);
+void add_generate(CLI::App& app, Common& common);
+void add_inspect(CLI::App& app, Common& common);
+
+}  // namespace nibble::cli

@@ -1,0 +1,18 @@
+#include "cli/data.h"
+
+#include "nibble/core/files.h"
+#include "nibble/text/builtin_names.h"
+
+namespace nibble::cli {
+namespace {
+
+constexpr int64_t kTextLimit = int64_t{1} << 33;
+
+}  // namespace
+
+Text load_text(const std::string& path) {
+  if (path.empty()) return {"built-in names", std::string(builtin_names())};
+  return {path, read_file(path, kTextLimit)};
+}
+
+}  // namespace nibble::cli

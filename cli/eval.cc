@@ -1,0 +1,152 @@
+// nibble eval: loss and perplexity on a text, and the distance from another model.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/data.h"
+#include "cli/mnist.h"
+#include "nibble/core/error.h"
+#include "nibble/core/json.h"
+#include "nibble/eval/perplexity.h"
+#include "nibble/model/model_folder.h"
+#include "nibble/text/line_data.h"
+
+namespace nibble::cli {
+namespace {
+
+struct Options {
+  std::string model, text, base, data;
+  bool heldout = false;
+  int64_t window = 0;
+  uint64_t data_seed = 42;
+};
+
+std::vector<std::vector<int32_t>> sequences_of(const Options& o, const ModelFolder& model) {
+  const Text text = load_text(o.text);
+  const int64_t context = model.decoder_config().context;
+  if (o.window > context) {
+    throw invalid_argument(
+        fmt::format("--window {}: the model's context holds {} tokens", o.window, context));
+  }
+  const int64_t window = o.window > 0 ? o.window : std::min<int64_t>(256, context);
+  try {
+    if (o.heldout)
+      return sequences(text.text, model.require_tokenizer(), window, o.data_seed).heldout;
+    return whole_sequences(text.text, model.require_tokenizer(), window);
+  } catch (Error& e) {
+    e.set_file(text.name);
+    throw;
+  }
+}
+
+void write_loss(const LossResult& r, JsonWriter& out) {
+  out.field("perplexity", r.perplexity)
+      .field("mean_nll", r.loss)
+      .field("standard_error", r.standard_error);
+  out.field("tokens", r.tokens).field("windows", static_cast<int64_t>(r.sequence_nll.size()));
+}
+
+void write_divergence(const ComparisonResult& c, JsonWriter& out) {
+  const Divergence& d = c.divergence;
+  out.field("kl_mean", d.kl_mean)
+      .field("kl_standard_error", d.kl_standard_error)
+      .field("kl_median", d.kl_median);
+  out.field("kl_p90", d.kl_p90)
+      .field("kl_p99", d.kl_p99)
+      .field("kl_max", d.kl_max)
+      .field("top1_agreement", d.top1_agreement);
+  out.field("base_mean_nll", c.base.loss).field("loss_difference", c.loss_difference);
+  out.field("loss_difference_standard_error", c.loss_difference_standard_error);
+}
+
+std::string words(const LossResult& r) {
+  return fmt::format(
+      "perplexity {:.4f}, loss {:.5f} +- {:.5f} nats a token over {} tokens in {} sequences\n",
+      r.perplexity, r.loss, r.standard_error, r.tokens, r.sequence_nll.size());
+}
+
+std::string words(const ComparisonResult& c) {
+  const Divergence& d = c.divergence;
+  return fmt::format(
+      "against it: KL {:.6f} +- {:.6f} nats (median {:.6f}, 99 % {:.6f}, largest {:.6f}), same "
+      "first choice {:.2f} %, loss {:+.5f} +- {:.5f}\n",
+      d.kl_mean, d.kl_standard_error, d.kl_median, d.kl_p99, d.kl_max, 100 * d.top1_agreement,
+      c.loss_difference, c.loss_difference_standard_error);
+}
+
+JsonWriter begin_json(const Options& o, const ModelFolder& model) {
+  JsonWriter out;
+  out.begin_object()
+      .field("schema_version", 1)
+      .field("model", o.model)
+      .field("scheme", scheme_summary(model))
+      .field("protocol", "windows");
+  return out;
+}
+
+void eval_alone(const Common& common, const Options& o, const ModelFolder& model) {
+  const Decoder decoder = load_decoder(model);
+  const auto data = sequences_of(o, model);
+  LossResult r;
+  {
+    const Exec exec = make_exec(common);
+    r = measure_loss(logits_of(decoder), data, exec, "eval");
+  }
+  if (!common.json) return print_out(words(r));
+  JsonWriter out = begin_json(o, model);
+  write_loss(r, out);
+  print_out(out.end_object().finish());
+}
+
+void eval_against(const Common& common, const Options& o, const ModelFolder& model) {
+  const ModelFolder base_folder = open_model(o.base);
+  if (base_folder.decoder_config().vocab_size != model.decoder_config().vocab_size) {
+    throw invalid_argument(fmt::format("--against {}: its vocabulary has {} tokens, the model's {}",
+                                       in_quotes(o.base), base_folder.decoder_config().vocab_size,
+                                       model.decoder_config().vocab_size));
+  }
+  const Decoder decoder = load_decoder(model), base = load_decoder(base_folder);
+  const auto data = sequences_of(o, model);
+  ComparisonResult c;
+  {
+    const Exec exec = make_exec(common);
+    c = compare_models(logits_of(decoder), logits_of(base), data, exec, "eval");
+  }
+  if (!common.json) return print_out(words(c.model) + words(c));
+  JsonWriter out = begin_json(o, model);
+  out.field("against", o.base);
+  write_loss(c.model, out);
+  write_divergence(c, out);
+  print_out(out.end_object().finish());
+}
+
+void run(const Common& common, const Options& o) {
+  const ModelFolder model = open_model(o.model);
+  if (std::holds_alternative<MlpConfig>(model.config))
+    return eval_mlp(common, model, o.base, o.data);
+  if (o.base.empty()) return eval_alone(common, o, model);
+  eval_against(common, o, model);
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Common& common) {
+  CLI::App* verb =
+      app.add_subcommand("eval", "Loss, perplexity, and the distance from another model");
+  const auto o = std::make_shared<Options>();
+  verb->add_option("model", o->model, "Model folder")->required();
+  verb->add_option("--text", o->text,
+                   "Text file to measure on (default: the names nibble brings along)");
+  verb->add_flag("--heldout", o->heldout, "Only the part that training held out (the last 10 %)");
+  verb->add_option("--window", o->window, "Tokens a window (default: 256, or the context)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
+  verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")
+      ->capture_default_str();
+  verb->add_option("--against", o->base,
+                   "Baseline model: KL divergence, agreement and paired loss difference");
+  verb->add_option("--data", o->data, "For an mlp: folder with MNIST's IDX files");
+  add_common(*verb, common,
+             "nibble eval my-model-int4 --text names.txt --heldout --against my-model");
+  verb->callback([&common, o] { run(common, *o); });
+}
+
+}  // namespace nibble::cli

@@ -1,0 +1,108 @@
+// The command: parses, runs one verb, and is one of the two places where errors are caught.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "cli/command.h"
+#include "cli/signals.h"
+#include "nibble/core/cpu.h"
+#include "nibble/core/error.h"
+#include "nibble/core/files.h"
+#include "nibble/core/json.h"
+#include "nibble/core/version.h"
+
+namespace nibble::cli {
+namespace {
+
+bool asked_for_json(int argc, char** argv) {
+  return std::any_of(argv + 1, argv + argc,
+                     [](const char* a) { return std::string_view(a) == "--json"; });
+}
+
+std::string command_line(int argc, char** argv) {
+  std::string out = "nibble";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    const bool plain =
+        !arg.empty() && arg.find_first_of(" \t\n'\"*?$&|;<>()\\`") == std::string_view::npos;
+    out += plain ? fmt::format(" {}", arg) : fmt::format(" '{}'", arg);
+  }
+  return out;
+}
+
+// One line for people, or one object for machines; both on stderr.
+int fail(const Error& e, bool json) {
+  if (json) {
+    JsonWriter out;
+    out.begin_object().key("error").begin_object();
+    out.field("code", e.exit_code()).field("kind", to_string(e.kind()));
+    out.field("file", e.file()).field("where", e.where()).field("reason", e.reason());
+    out.field("message", std::string_view(e.what())).end_object().end_object();
+    fmt::print(stderr, "{}", out.finish());
+  } else {
+    fmt::print(stderr, "nibble: error[{}]: {}\n", e.exit_code(), e.what());
+  }
+  return e.exit_code();
+}
+
+std::string first_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+int parse_and_run(CLI::App& app, int argc, char** argv, bool json) {
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::CallForHelp&) {
+    print_out(app.get_subcommands().empty() ? app.help() : app.get_subcommands().front()->help());
+    return 0;
+  } catch (const CLI::CallForVersion&) {
+    print_out(fmt::format("nibble {}\n", version()));
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    return fail(invalid_argument(first_line(e.what()) + " (see `nibble --help`)"), json);
+  }
+}
+
+int run(int argc, char** argv) {
+  install_signal_handlers();
+  install_sigbus_guard();
+  const bool json = asked_for_json(argc, argv);
+  try {
+    cpu();
+    CLI::App app{"nibble: make a language model small, and prove what that cost", "nibble"};
+    app.set_version_flag("--version", std::string(version()));
+    app.require_subcommand(1);
+    app.footer("Example:\n  nibble demo -o my-demo\n\nnibble VERB --help explains a verb.\n");
+    Common common;
+    common.command_line = command_line(argc, argv);
+    for (const auto add :
+         {add_demo, add_train, add_quantize, add_eval, add_compare, add_generate, add_inspect}) {
+      add(app, common);
+    }
+    return parse_and_run(app, argc, argv, json);
+  } catch (const Error& e) {
+    return fail(e, json);
+  } catch (const std::bad_alloc&) {
+    return fail(io_error("out of memory: this needs more than the system or its limits allow")
+                    .with_code(kExitMemory),
+                json);
+  } catch (const std::exception& e) {
+    return fail(io_error(fmt::format("a bug in nibble, please report it: {}", first_line(e.what())))
+                    .with_code(kExitBug),
+                json);
+  }
+}
+
+}  // namespace
+}  // namespace nibble::cli
+
+int main(int argc, char** argv) { return nibble::cli::run(argc, argv); }

@@ -1,0 +1,16 @@
+// nibble.json: the proof that lies beside a quantized model: what was done to what, with which
+// version.
+#pragma once
+
+#include <string>
+
+#include "nibble/compress/quantize.h"
+
+namespace nibble {
+
+/// Writes nibble.json into `folder`: schema version, nibble's version, the recipe (enough to run it
+/// again and get the same bytes), a hash of each input tensor file, what came out.
+void write_provenance(const std::string& folder, const ModelFolder& input,
+                      const QuantizeOptions& options, const QuantizeResult& result);
+
+}  // namespace nibble

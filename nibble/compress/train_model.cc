@@ -1,0 +1,141 @@
+#include "nibble/compress/train_model.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "nibble/core/files.h"
+#include "nibble/eval/measure.h"
+#include "nibble/eval/perplexity.h"
+#include "nibble/train/presets.h"
+
+namespace nibble {
+namespace {
+
+std::string checkpoint_path(const TrainJob& job) { return job.out + ".resume"; }
+
+TrainOptions options_of(const TrainJob& job, const CharTokenizer& tokenizer) {
+  TrainOptions options = preset(job.preset);
+  options.config.vocab_size = tokenizer.vocab_size();
+  options.steps = job.steps.value_or(options.steps);
+  options.batch = job.batch.value_or(options.batch);
+  options.seed = job.seed;
+  return options;
+}
+
+// Saves the trainer's state now and then, and once more when a stop is asked for.
+class Checkpointer {
+ public:
+  Checkpointer(const TrainJob& job, const Trainer& trainer, const Exec& exec, const TrainHook& next)
+      : job_(job), trainer_(trainer), exec_(exec), next_(next) {}
+
+  void operator()(const TrainStep& step) {
+    if (next_) next_(step);
+    const bool due = job_.checkpoint_every > 0 && step.step % job_.checkpoint_every == 0;
+    const std::chrono::duration<double> since = Clock::now() - last_;
+    if (step.step == step.steps ||
+        !(due || exec_.stopping() || since.count() > job_.checkpoint_seconds))
+      return;
+    trainer_.save_checkpoint(checkpoint_path(job_));
+    last_ = Clock::now();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const TrainJob& job_;
+  const Trainer& trainer_;
+  const Exec& exec_;
+  const TrainHook& next_;
+  Clock::time_point last_ = Clock::now();
+};
+
+void remove_checkpoint(const TrainJob& job) {
+  unlink(checkpoint_path(job).c_str());
+  unlink((checkpoint_path(job) + ".previous").c_str());
+}
+
+void require_enough(const SequenceData& data) {
+  const auto usable = [](const auto& s) { return s.size() >= 2; };
+  if (std::none_of(data.train.begin(), data.train.end(), usable)) {
+    throw corrupt(
+        "the training text holds nothing to predict: give at least two lines, or two characters");
+  }
+}
+
+void measure_trained(const ModelFolder& folder, const SequenceData& data, const TrainJob& job,
+                     const Exec& exec, TrainSummary& out) {
+  const Decoder model = load_decoder(folder);
+  if (!data.heldout.empty()) {
+    const LossResult loss = measure_loss(logits_of(model), data.heldout, exec, "measure");
+    out.heldout_loss = loss.loss;
+    out.heldout_standard_error = loss.standard_error;
+  }
+  const CharTokenizer& tokenizer = folder.require_tokenizer();
+  MeasureOptions options;
+  options.samples = job.samples;
+  options.temperature = job.temperature;
+  options.seed = job.seed;
+  const int32_t start = tokenizer.bos().value_or(data.train.front().front());
+  out.samples = draw_samples(model, tokenizer, std::span(&start, 1), options, exec);
+}
+
+}  // namespace
+
+double tail_mean(const std::vector<float>& values, size_t count) {
+  const size_t n = std::min(count, values.size());
+  double sum = 0;
+  for (size_t i = values.size() - n; i < values.size(); ++i) sum += values[i];
+  return n == 0 ? 0 : sum / static_cast<double>(n);
+}
+
+TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook& hook) {
+  const bool lines = !preset(job.preset).random_windows;
+  const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, lines);
+  const TrainOptions options = options_of(job, tokenizer);
+  const SequenceData data = sequences(job.text, tokenizer, options.config.context, job.data_seed);
+  require_enough(data);
+  std::optional<AtomicFolder> folder;
+  if (!job.out.empty()) folder.emplace(job.out, job.force);
+
+  Trainer trainer(options, data.train);
+  TrainSummary out;
+  if (job.resume) out.resumed_from = trainer.load_checkpoint(checkpoint_path(job));
+  trainer.run(exec, Checkpointer(job, trainer, exec, hook));
+  TrainResult result = trainer.result();
+
+  measure_trained(in_memory(options.config, result.weights, tokenizer), data, job, exec, out);
+  if (folder) {
+    write_model(folder->path(), options.config, result.weights, &tokenizer);
+    folder->commit();
+    remove_checkpoint(job);
+  }
+
+  out.config = options.config;
+  out.parameters = parameter_count(options.config);
+  out.steps = options.steps;
+  out.batch = options.batch;
+  out.seed = job.seed;
+  out.train_sequences = static_cast<int64_t>(data.train.size());
+  out.heldout_sequences = static_cast<int64_t>(data.heldout.size());
+  out.train_loss = tail_mean(result.losses, 100);
+  out.seconds = result.seconds;
+  out.tokens_per_second =
+      result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0;
+  out.losses = std::move(result.losses);
+  return out;
+}
+
+ReferenceResult train_reference_model(const TrainJob& job, const Exec& exec,
+                                      const TrainHook& hook) {
+  AtomicFolder folder(job.out, job.force);
+  ReferenceResult result =
+      train_reference(job.text, job.seed, job.steps.value_or(1000), exec, hook);
+  const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, true);
+  write_model(folder.path(), result.config, result.weights, &tokenizer);
+  folder.commit();
+  return result;
+}
+
+}  // namespace nibble

@@ -1,0 +1,59 @@
+// Text in, trained model folder out: the data's split, training, checkpoints, the folder, what it
+// reached.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nibble/core/exec.h"
+#include "nibble/model/model_folder.h"
+#include "nibble/train/reference.h"
+#include "nibble/train/trainer.h"
+
+namespace nibble {
+
+struct TrainJob {
+  std::string preset = "demo";
+  std::string text;  ///< the data itself
+  std::string out;   ///< folder to make; empty: train and tell, write nothing
+  std::optional<int64_t> steps, batch;
+  uint64_t seed = 42;       ///< of weights and batches
+  uint64_t data_seed = 42;  ///< of the split
+  int samples = 10;
+  double temperature = 0.5;
+  bool force = false;
+  bool resume = false;             ///< go on from OUT.resume
+  double checkpoint_seconds = 20;  ///< between two checkpoints
+  int64_t checkpoint_every = 0;    ///< steps between two; 0: by time only
+};
+
+struct TrainSummary {
+  DecoderConfig config;
+  int64_t parameters = 0, steps = 0, batch = 0;
+  uint64_t seed = 0;
+  int64_t train_sequences = 0, heldout_sequences = 0;
+  double train_loss = 0;    ///< mean over the last 100 steps (all, where there are fewer)
+  double heldout_loss = 0;  ///< nats a token
+  double heldout_standard_error = 0;
+  double seconds = 0, tokens_per_second = 0;
+  std::vector<float> losses;
+  std::vector<std::string> samples;
+  std::string resumed_from;  ///< the checkpoint, where there was one
+};
+
+/// Trains and writes job.out. While it runs, its state lies in OUT.resume (written on a stop signal
+/// as well); it is removed on success. Errors before any work where OUT cannot be made or exists
+/// without force.
+TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook& hook = {});
+
+/// microgpt.py digit by digit, and its model as a folder (job.preset, batch and resume do not
+/// apply).
+ReferenceResult train_reference_model(const TrainJob& job, const Exec& exec,
+                                      const TrainHook& hook = {});
+
+/// Mean of the last `count` values (of all, where there are fewer).
+double tail_mean(const std::vector<float>& values, size_t count);
+
+}  // namespace nibble

@@ -1,0 +1,71 @@
+#include "nibble/eval/generation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "nibble/core/error.h"
+
+namespace nibble {
+
+std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> prompt,
+                              const GenerateOptions& options, PyRandom& random, const Exec& exec,
+                              const TokenHook& hook) {
+  const int64_t context = model.config().context, given = static_cast<int64_t>(prompt.size());
+  if (given == 0) throw invalid_argument("generating needs a prompt of at least one token");
+  // The last token chosen needs no place of its own: nothing is predicted behind it.
+  const int64_t room = context - given + 1;
+  const int64_t wanted = std::min(options.max_new_tokens, room);
+  std::vector<int32_t> out;
+  if (wanted <= 0 && options.max_new_tokens > 0) {
+    throw invalid_argument(
+        fmt::format("the prompt has {} tokens, the context holds {}: shorten it", given, context));
+  }
+  KvCache cache = model.make_cache(given + std::max<int64_t>(wanted, 1) - 1);
+  std::vector<int32_t> next(prompt.begin(), prompt.end());
+  while (static_cast<int64_t>(out.size()) < wanted) {
+    exec.check_stop();
+    const auto logits = model.forward(next, cache, Decoder::Logits::last, exec);
+    const int32_t token = sample(logits, options.sampling, random);
+    if (options.stop == token) break;
+    out.push_back(token);
+    if (hook && !hook(token)) break;
+    next.assign(1, token);
+  }
+  return out;
+}
+
+Latency summarize_latency(std::span<const double> seconds) {
+  Latency out;
+  out.runs = static_cast<int64_t>(seconds.size());
+  if (seconds.empty()) return out;
+  const auto n = static_cast<double>(seconds.size());
+  for (const double s : seconds) out.mean += s / n;
+  for (const double s : seconds) out.standard_deviation += (s - out.mean) * (s - out.mean);
+  out.standard_deviation = n > 1 ? std::sqrt(out.standard_deviation / (n - 1)) : 0;
+  out.minimum = *std::min_element(seconds.begin(), seconds.end());
+  return out;
+}
+
+GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt,
+                                int64_t tokens, int runs, int warmup, const Exec& exec) {
+  GenerateOptions options;
+  options.max_new_tokens = tokens;
+  options.sampling.temperature = 0;
+  PyRandom random(0);
+  std::vector<double> seconds;
+  size_t made = 0;
+  for (int run = -warmup; run < runs; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    made = generate(model, prompt, options, random, exec).size();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    if (run >= 0) seconds.push_back(took.count());
+  }
+  GenerationSpeed out{summarize_latency(seconds), 0};
+  if (out.latency.mean > 0) out.tokens_per_second = static_cast<double>(made) / out.latency.mean;
+  return out;
+}
+
+}  // namespace nibble

@@ -1,0 +1,104 @@
+#include "nibble/eval/measure.h"
+
+#include "nibble/core/error.h"
+#include "nibble/eval/generation.h"
+#include "nibble/eval/perplexity.h"
+#include "nibble/quant/bits.h"
+
+namespace nibble {
+namespace {
+
+std::vector<int32_t> prompt_for(const CharTokenizer& tokenizer,
+                                const std::vector<std::vector<int32_t>>& sequences,
+                                const MeasureOptions& options) {
+  if (!options.prompt.empty()) return options.prompt;
+  if (tokenizer.bos()) return {*tokenizer.bos()};
+  for (const auto& s : sequences) {
+    if (!s.empty()) return {s.front()};
+  }
+  return {0};
+}
+
+void fill_sizes(const ModelFolder& folder, const Decoder& model, Measurement& m) {
+  m.scheme = scheme_summary(folder);
+  m.parameters = parameter_count(model.config());
+  m.file_bytes = folder.tensors->file_bytes();
+  m.memory_bytes = static_cast<int64_t>(model.memory_bytes());
+  m.weight_bytes = static_cast<int64_t>(model.weight_bytes());
+  m.bits_per_weight = stored_bits_per_weight(folder);
+  model.for_each_linear([&](const LinearGroup& g, size_t i) {
+    if (m.kernel.empty()) m.kernel = g.kernel_name(i, 1);
+  });
+}
+
+void fill_quality(const ComparisonResult& c, Measurement& m) {
+  m.loss = c.model.loss;
+  m.standard_error = c.model.standard_error;
+  m.perplexity = c.model.perplexity;
+  m.tokens = c.model.tokens;
+  m.divergence = c.divergence;
+  m.loss_difference = c.loss_difference;
+  m.loss_difference_standard_error = c.loss_difference_standard_error;
+}
+
+void fill_speed(const ModelFolder& folder, const Decoder& model, std::span<const int32_t> prompt,
+                const MeasureOptions& options, const Exec& exec, Measurement& m) {
+  const int64_t room = model.config().context - static_cast<int64_t>(prompt.size()) + 1;
+  const int64_t tokens = options.max_new_tokens > 0 ? std::min(options.max_new_tokens, room) : room;
+  const GenerationSpeed speed =
+      time_generation(model, prompt, tokens, options.runs, options.warmup, exec);
+  m.latency = speed.latency;
+  m.tokens_per_second = speed.tokens_per_second;
+  if (!options.time_dequantized || folder.schemes.empty()) return;
+  const Decoder slow = load_decoder(folder, {.dequantize_on_the_fly = true});
+  m.dequantized_tokens_per_second =
+      time_generation(slow, prompt, tokens, options.runs, options.warmup, exec).tokens_per_second;
+}
+
+}  // namespace
+
+double stored_bits_per_weight(const ModelFolder& model) {
+  BitCount count;
+  for (const ParamSpec& p : parameter_table(model.config)) {
+    if (!p.is_matrix()) continue;
+    std::visit([&](const auto& w) { count.add(w); }, load_weight(model, p));
+    model.tensors->release(p.name);
+  }
+  return count.bits_per_weight();
+}
+
+std::vector<std::string> draw_samples(const Decoder& model, const CharTokenizer& tokenizer,
+                                      std::span<const int32_t> prompt,
+                                      const MeasureOptions& options, const Exec& exec) {
+  GenerateOptions g;
+  g.max_new_tokens = options.max_new_tokens > 0 ? options.max_new_tokens : model.config().context;
+  g.sampling.temperature = options.temperature;
+  g.stop = tokenizer.bos();
+  std::vector<std::string> out;
+  for (int i = 0; i < options.samples; ++i) {
+    // A seed a sample: one model's longer name does not shift the numbers of the next.
+    PyRandom random(options.seed + static_cast<uint64_t>(i));
+    out.push_back(tokenizer.decode(generate(model, prompt, g, random, exec)));
+  }
+  return out;
+}
+
+Measurement measure_model(const std::string& name, const ModelFolder& folder,
+                          const ModelFolder& base,
+                          const std::vector<std::vector<int32_t>>& sequences,
+                          const MeasureOptions& options, const Exec& exec) {
+  Measurement m;
+  m.name = name;
+  m.folder = folder.path;
+  const Decoder model = load_decoder(folder), baseline = load_decoder(base);
+  const CharTokenizer& tokenizer = folder.require_tokenizer();
+  fill_sizes(folder, model, m);
+  const std::string task = "measure " + name;
+  fill_quality(compare_models(logits_of(model), logits_of(baseline), sequences, exec, task), m);
+  const auto prompt = prompt_for(tokenizer, sequences, options);
+  m.samples = draw_samples(model, tokenizer, prompt, options, exec);
+  if (options.runs > 0) fill_speed(folder, model, prompt, options, exec, m);
+  return m;
+}
+
+}  // namespace nibble

@@ -1,0 +1,58 @@
+// One function measures every model the same way.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nibble/core/exec.h"
+#include "nibble/eval/measurement.h"
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+
+struct MeasureOptions {
+  int runs = 5;    ///< timed generations
+  int warmup = 2;  ///< untimed ones before them
+  int samples = 10;
+  double temperature = 0.5;  ///< of the samples
+  uint64_t seed = 42;        ///< of the samples, the same for every model
+  bool time_dequantized =
+      true;  ///< time the same model with weights dequantized on the fly as well
+  /// What samples and timed generations begin with; empty means BOS, or the first held-out token
+  /// where there is none.
+  std::vector<int32_t> prompt;
+  int64_t max_new_tokens = 0;  ///< 0: as many as the context holds
+};
+
+/// Everything of one model: sizes, loss and divergence over `sequences` against `base` (which may
+/// be the same model), samples, speed. `name` is for the row. Sequences hold n + 1 ids for n
+/// predictions.
+Measurement measure_model(const std::string& name, const ModelFolder& model,
+                          const ModelFolder& base,
+                          const std::vector<std::vector<int32_t>>& sequences,
+                          const MeasureOptions& options, const Exec& exec);
+
+/// Samples of a model: text behind `prompt` until the tokenizer's BOS or the context's end.
+std::vector<std::string> draw_samples(const Decoder& model, const CharTokenizer& tokenizer,
+                                      std::span<const int32_t> prompt,
+                                      const MeasureOptions& options, const Exec& exec);
+
+/// Labelled inputs for a classifier. `labels` may be empty.
+struct ClassifierData {
+  std::vector<float> inputs;  ///< [n, width]
+  std::vector<uint8_t> labels;
+  int64_t count = 0;
+};
+
+/// Accuracy, agreement with the baseline, mean squared error of the outputs, size and time of one
+/// batch.
+ClassifierMeasurement measure_classifier(const std::string& name, const ModelFolder& model,
+                                         const ModelFolder& base, const ClassifierData& data,
+                                         int runs, const Exec& exec);
+
+/// Stored bits a weight over the candidate matrices, as the folder holds them (DESIGN section 8).
+double stored_bits_per_weight(const ModelFolder& model);
+
+}  // namespace nibble

@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "nibble/core/error.h"
+#include "nibble/eval/generation.h"
+#include "nibble/eval/measure.h"
+#include "nibble/nn/losses.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kBatch = 256;  // inputs a timed forward pass
+
+std::vector<float> outputs_of(const Mlp& model, const ClassifierData& data, const Exec& exec) {
+  const int64_t width = model.config().sizes.front();
+  std::vector<float> out;
+  for (int64_t begin = 0; begin < data.count; begin += kBatch) {
+    exec.check_stop();
+    const int64_t m = std::min(kBatch, data.count - begin);
+    const auto x = std::span(data.inputs)
+                       .subspan(static_cast<size_t>(begin * width), static_cast<size_t>(m * width));
+    const auto y = model.forward(x, m, exec);
+    out.insert(out.end(), y.begin(), y.end());
+  }
+  return out;
+}
+
+void compare_outputs(std::span<const float> y, std::span<const float> base,
+                     const ClassifierData& data, ClassifierMeasurement& m) {
+  const size_t classes = y.size() / static_cast<size_t>(data.count);
+  int64_t right = 0, agree = 0;
+  double squares = 0;
+  for (size_t i = 0; i < static_cast<size_t>(data.count); ++i) {
+    const int32_t guess = argmax(y.subspan(i * classes, classes));
+    agree += guess == argmax(base.subspan(i * classes, classes)) ? 1 : 0;
+    if (!data.labels.empty()) right += guess == data.labels[i] ? 1 : 0;
+  }
+  for (size_t i = 0; i < y.size(); ++i)
+    squares += (static_cast<double>(y[i]) - base[i]) * (static_cast<double>(y[i]) - base[i]);
+  const auto n = static_cast<double>(data.count);
+  m.prediction_agreement = static_cast<double>(agree) / n;
+  m.accuracy = data.labels.empty() ? -1 : static_cast<double>(right) / n;
+  m.output_mse = squares / static_cast<double>(y.size());
+}
+
+Latency time_batch(const Mlp& model, const ClassifierData& data, int runs, const Exec& exec) {
+  const int64_t m = std::min(kBatch, data.count), width = model.config().sizes.front();
+  const auto x = std::span(data.inputs).first(static_cast<size_t>(m * width));
+  std::vector<double> seconds;
+  for (int run = -2; run < runs; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    model.forward(x, m, exec);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    if (run >= 0) seconds.push_back(took.count());
+  }
+  return summarize_latency(seconds);
+}
+
+}  // namespace
+
+ClassifierMeasurement measure_classifier(const std::string& name, const ModelFolder& folder,
+                                         const ModelFolder& base, const ClassifierData& data,
+                                         int runs, const Exec& exec) {
+  const Mlp model = load_mlp(folder), baseline = load_mlp(base);
+  const auto width = static_cast<size_t>(model.config().sizes.front());
+  if (data.count < 1 || data.inputs.size() != static_cast<size_t>(data.count) * width) {
+    throw invalid_argument(fmt::format(
+        "the data does not hold inputs of {} numbers each, as the model expects", width));
+  }
+  ClassifierMeasurement m;
+  m.name = name;
+  m.scheme = scheme_summary(folder);
+  for (const ParamSpec& p : parameter_table(folder.config)) m.parameters += p.shape.elements();
+  m.file_bytes = folder.tensors->file_bytes();
+  m.memory_bytes = static_cast<int64_t>(model.memory_bytes());
+  m.compression_ratio =
+      static_cast<double>(base.tensors->file_bytes()) / static_cast<double>(m.file_bytes);
+  compare_outputs(outputs_of(model, data, exec), outputs_of(baseline, data, exec), data, m);
+  m.latency = time_batch(model, data, runs, exec);
+  return m;
+}
+
+}  // namespace nibble

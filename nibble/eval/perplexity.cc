@@ -1,0 +1,185 @@
+#include "nibble/eval/perplexity.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <mutex>
+#include <string>
+
+#include "nibble/core/error.h"
+#include "nibble/nn/losses.h"
+
+namespace nibble {
+namespace {
+
+// Sequences handled between two looks at the stop flag and the progress bar.
+constexpr size_t kBatch = 64;
+
+// One sequence's numbers, filled by one thread.
+struct Record {
+  double nll = 0, base_nll = 0;
+  int64_t tokens = 0, agree = 0;
+  std::vector<float> kl;
+};
+
+using Score = std::function<void(std::span<const int32_t>, const Exec&, Record&)>;
+
+void score_losses(std::span<const float> logits, std::span<const int32_t> targets, double& nll) {
+  const size_t vocab = logits.size() / targets.size();
+  for (size_t t = 0; t < targets.size(); ++t)
+    nll += cross_entropy(logits.subspan(t * vocab, vocab), targets[t]);
+}
+
+// Runs `score` over the sequences, a batch at a time so that a stop is heard; what a thread throws
+// is thrown again here.
+std::vector<Record> score_all(const std::vector<std::vector<int32_t>>& sequences,
+                              const Score& score, const Exec& exec, std::string_view task) {
+  std::vector<Record> records(sequences.size());
+  std::exception_ptr failure;
+  std::mutex mutex;
+  const Exec inner = exec.single();
+  for (size_t begin = 0; begin < sequences.size(); begin += kBatch) {
+    exec.check_stop();
+    const size_t end = std::min(begin + kBatch, sequences.size());
+#pragma omp parallel for schedule(dynamic) num_threads(exec.threads) if (exec.threads > 1)
+    for (size_t i = begin; i < end; ++i) {
+      try {
+        if (sequences[i].size() >= 2) score(sequences[i], inner, records[i]);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        failure = std::current_exception();
+      }
+    }
+    if (failure) std::rethrow_exception(failure);
+    exec.report({task, static_cast<int64_t>(end), static_cast<int64_t>(sequences.size()), {}});
+  }
+  return records;
+}
+
+// The standard error of sum(x) / sum(n) over sequences: the ratio estimator's (Cochran 1977,
+// section 6.3).
+double ratio_standard_error(std::span<const double> x, std::span<const int64_t> n, double ratio) {
+  const auto count = static_cast<double>(x.size());
+  if (count < 2) return 0;
+  double squares = 0, total = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double residual = x[i] - ratio * static_cast<double>(n[i]);
+    squares += residual * residual;
+    total += static_cast<double>(n[i]);
+  }
+  return std::sqrt(squares * count / (count - 1)) / total;
+}
+
+LossResult summarize(std::vector<double> nll, std::vector<int64_t> tokens) {
+  LossResult out;
+  double sum = 0;
+  for (const double v : nll) sum += v;
+  for (const int64_t t : tokens) out.tokens += t;
+  if (out.tokens == 0)
+    throw corrupt("measuring needs at least 2 tokens in a row (got fewer): give more text");
+  out.loss = sum / static_cast<double>(out.tokens);
+  out.perplexity = std::exp(out.loss);
+  out.standard_error = ratio_standard_error(nll, tokens, out.loss);
+  out.sequence_nll = std::move(nll);
+  out.sequence_tokens = std::move(tokens);
+  return out;
+}
+
+template <class Get>
+LossResult summarize(const std::vector<Record>& records, Get get) {
+  std::vector<double> nll;
+  std::vector<int64_t> tokens;
+  for (const Record& r : records) {
+    nll.push_back(get(r));
+    tokens.push_back(r.tokens);
+  }
+  return summarize(std::move(nll), std::move(tokens));
+}
+
+double quantile(const std::vector<float>& sorted, double q) {
+  const double at = q * static_cast<double>(sorted.size() - 1);
+  const auto low = static_cast<size_t>(at);
+  const size_t high = std::min(low + 1, sorted.size() - 1);
+  return sorted[low] + (at - static_cast<double>(low)) * (sorted[high] - sorted[low]);
+}
+
+Divergence divergence_of(const std::vector<Record>& records) {
+  Divergence out;
+  std::vector<float> all;
+  std::vector<double> sums;
+  std::vector<int64_t> tokens;
+  int64_t agree = 0;
+  for (const Record& r : records) {
+    double sum = 0;
+    for (const float v : r.kl) sum += v;
+    sums.push_back(sum);
+    tokens.push_back(r.tokens);
+    agree += r.agree;
+    all.insert(all.end(), r.kl.begin(), r.kl.end());
+  }
+  const LossResult mean = summarize(sums, tokens);
+  std::sort(all.begin(), all.end());
+  out.kl_mean = mean.loss;
+  out.kl_standard_error = mean.standard_error;
+  out.kl_median = quantile(all, 0.5);
+  out.kl_p90 = quantile(all, 0.9);
+  out.kl_p99 = quantile(all, 0.99);
+  out.kl_max = all.back();
+  out.top1_agreement = static_cast<double>(agree) / static_cast<double>(mean.tokens);
+  return out;
+}
+
+void score_pair(std::span<const float> model, std::span<const float> base,
+                std::span<const int32_t> targets, Record& r) {
+  const size_t vocab = model.size() / targets.size();
+  score_losses(model, targets, r.nll);
+  score_losses(base, targets, r.base_nll);
+  for (size_t t = 0; t < targets.size(); ++t) {
+    const auto p = base.subspan(t * vocab, vocab), q = model.subspan(t * vocab, vocab);
+    r.kl.push_back(static_cast<float>(kl_divergence(p, q)));
+    r.agree += argmax(p) == argmax(q) ? 1 : 0;
+  }
+}
+
+}  // namespace
+
+SequenceLogits logits_of(const Decoder& model) {
+  return [&model](std::span<const int32_t> ids, const Exec& exec) {
+    KvCache cache = model.make_cache(static_cast<int64_t>(ids.size()));
+    return model.forward(ids, cache, Decoder::Logits::all, exec);
+  };
+}
+
+LossResult measure_loss(const SequenceLogits& model,
+                        const std::vector<std::vector<int32_t>>& sequences, const Exec& exec,
+                        std::string_view task) {
+  const Score score = [&](std::span<const int32_t> s, const Exec& inner, Record& r) {
+    r.tokens = static_cast<int64_t>(s.size()) - 1;
+    score_losses(model(s.first(s.size() - 1), inner), s.subspan(1), r.nll);
+  };
+  return summarize(score_all(sequences, score, exec, task), [](const Record& r) { return r.nll; });
+}
+
+ComparisonResult compare_models(const SequenceLogits& model, const SequenceLogits& base,
+                                const std::vector<std::vector<int32_t>>& sequences,
+                                const Exec& exec, std::string_view task) {
+  const Score score = [&](std::span<const int32_t> s, const Exec& inner, Record& r) {
+    r.tokens = static_cast<int64_t>(s.size()) - 1;
+    const auto ids = s.first(s.size() - 1);
+    score_pair(model(ids, inner), base(ids, inner), s.subspan(1), r);
+  };
+  const auto records = score_all(sequences, score, exec, task);
+  ComparisonResult out;
+  out.model = summarize(records, [](const Record& r) { return r.nll; });
+  out.base = summarize(records, [](const Record& r) { return r.base_nll; });
+  const LossResult difference =
+      summarize(records, [](const Record& r) { return r.nll - r.base_nll; });
+  out.loss_difference = difference.loss;
+  out.loss_difference_standard_error = difference.standard_error;
+  out.divergence = divergence_of(records);
+  return out;
+}
+
+}  // namespace nibble

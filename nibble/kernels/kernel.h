@@ -1,0 +1,94 @@
+// A kernel: raw pointers in, raw pointers out. This header is all that a file under
+// kernels/<isa>/ may know of nibble; it declares only plain data, so that nothing weak is emitted
+// there.
+//
+// Products are y[r, j] = sum over i of x[r, i] * w[j, i], with m rows of x, n outputs and k inputs.
+// What each element is, bit for bit, whatever the instruction set, m, the slice or the threads:
+//
+//   f32, f16, bf16 weights, and codes with f32 activations: t = 0; t = fma(x[i], w[i], t) for i
+//     ascending, in f32, where w[i] is the weight as f32 or (float)(code - zero) * scale.
+//   codes with a8 activations: a = the exact integer sum over a group of (code - zero) * x code;
+//     t = 0; t = fma((float)a, scale, t) for groups ascending; then t * row scale.
+//   Then + bias, where there is one, as an addition of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nibble {
+
+/// The instruction set a kernel is written for; what the processor must have is in kernels.cc.
+enum class KernelIsa : uint8_t { ref, avx2, avxvnni, avx512, avx512vnni, amx };
+
+enum class WeightType : uint8_t { f32, f16, bf16, codes };
+enum class ScaleType : uint8_t { f32, f16, bf16 };
+
+/// What decides whether a kernel can do a product.
+struct GemmTraits {
+  int64_t n = 0, k = 0;
+  WeightType weight = WeightType::f32;
+  int bits = 0;       ///< of a code, 2 to 8
+  int64_t group = 0;  ///< inputs that share a scale; k where a row has one
+  bool a8 = false;    ///< x arrives as int8 codes, a scale a row
+};
+
+/// A weight as stored (`data` row-major; codes as LSB-first bit streams, see
+/// quant/quantized_tensor.h) or, where the kernel packs, `data` as packed by it. Scales and zero
+/// points are always as stored: that of row j and group g is element j * scale_stride + g.
+struct GemmWeight {
+  GemmTraits traits;
+  const void* data = nullptr;
+  int64_t row_bytes = 0;
+  const void* scales = nullptr;
+  ScaleType scale_type = ScaleType::f32;
+  const uint8_t* zeros = nullptr;  ///< null where every zero point is 2^(bits-1)
+  int64_t scale_stride = 0;        ///< 0 where one scale serves the whole weight
+};
+
+/// The rows of x. Codes are padded with zeros to a multiple of kCodePadding.
+struct GemmInput {
+  int64_t m = 0;
+  const float* x = nullptr;  ///< [m, k], where traits.a8 is false
+  int64_t x_stride = 0;
+  const int8_t* codes = nullptr;  ///< [m, code_stride], in [-127, 127]
+  int64_t code_stride = 0;
+  const float* row_scales = nullptr;  ///< [m]
+  const int32_t* sums = nullptr;      ///< [m, groups]: sums of the codes of each group
+};
+constexpr int64_t kCodePadding = 64;
+
+struct GemmOutput {
+  float* y = nullptr;  ///< [m, y_stride]; output j of row r at y[r * y_stride + j]
+  int64_t y_stride = 0;
+  const float* bias = nullptr;  ///< [n] or null
+};
+
+/// Slices of outputs begin at multiples of this.
+constexpr int64_t kOutputSlice = 64;
+/// Integer sums of more inputs than this could overflow 32 bits: 255 * 127 * 65536 < 2^31.
+constexpr int64_t kLargestInt32Sum = 65536;
+
+struct Kernel {
+  const char* name = nullptr;
+  KernelIsa isa = KernelIsa::ref;
+
+  // Matrix products; all null for a kernel of another kind.
+  bool (*accepts)(const GemmTraits&) = nullptr;
+  /// Outputs [n_begin, n_end) for every row. `scratch` has scratch_bytes(), 64-byte aligned.
+  void (*run)(const GemmWeight&, const GemmInput&, int64_t n_begin, int64_t n_end,
+              const GemmOutput&, void* scratch) = nullptr;
+  int64_t (*scratch_bytes)(const GemmTraits&) = nullptr;  ///< null: none
+  /// Null: the weight is used as stored. Kernels with the same `pack` share a packed weight.
+  int64_t (*packed_bytes)(const GemmTraits&) = nullptr;
+  void (*pack)(const GemmWeight& stored, void* packed) = nullptr;
+  /// Writes the rows again as they were stored, row_bytes apart.
+  void (*unpack)(const GemmTraits&, const void* packed, void* rows, int64_t row_bytes) = nullptr;
+
+  /// Quantizes rows of x to int8 (DESIGN section 8, a8): s = absmax / 127, codes rounded half to
+  /// even, 0 beyond k. A row of zeros has s = 0; a row with NaN or infinity has s not finite and
+  /// codes 0, so that its results are NaN.
+  void (*quantize_rows)(const float* x, int64_t m, int64_t k, int64_t x_stride, int8_t* codes,
+                        int64_t code_stride, float* row_scales) = nullptr;
+};
+
+}  // namespace nibble

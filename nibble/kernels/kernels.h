@@ -1,0 +1,28 @@
+// The kernels there are, and which of them to use.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "nibble/kernels/kernel.h"
+
+namespace nibble {
+
+/// Every kernel of list.inc, best first, whether this processor can run it or not.
+std::span<const Kernel* const> kernels();
+/// What a kernel needs of the processor, as bits of core/cpu.h.
+uint32_t cpu_bits(KernelIsa isa);
+/// Whether the processor, as NIBBLE_ISA caps it, can run the kernel.
+bool can_run(const Kernel& kernel);
+
+/// The kernel for a product with these traits; there is one for every weight of int2 to int8 or
+/// plain floats.
+const Kernel& choose_gemm(const GemmTraits& traits);
+/// The kernel that quantizes rows of x.
+const Kernel& choose_quantize_rows();
+
+/// sums[r, g] = the sum of the codes of row r in group g: what a zero point is multiplied with.
+void sum_codes(const int8_t* codes, int64_t m, int64_t k, int64_t code_stride, int64_t group,
+               int32_t* sums);
+
+}  // namespace nibble

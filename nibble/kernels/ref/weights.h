@@ -1,0 +1,48 @@
+// Elements of a stored weight, one at a time: the obvious way, for the reference kernels.
+#pragma once
+
+#include <cstdint>
+
+#include "nibble/core/float_formats.h"
+#include "nibble/kernels/kernel.h"
+
+namespace nibble::ref {
+
+inline int code_at(const GemmWeight& w, int64_t row, int64_t column) {
+  const uint8_t* bytes = static_cast<const uint8_t*>(w.data) + row * w.row_bytes;
+  const int64_t bit = column * w.traits.bits;
+  const int64_t byte = bit / 8;
+  const int shift = static_cast<int>(bit % 8);
+  int window = bytes[byte];
+  if (shift + w.traits.bits > 8) window |= bytes[byte + 1] << 8;
+  return (window >> shift) & ((1 << w.traits.bits) - 1);
+}
+
+inline float scale_at(const GemmWeight& w, int64_t row, int64_t group) {
+  const int64_t i = row * w.scale_stride + group;
+  if (w.scale_type == ScaleType::f16) return f16_to_f32(static_cast<const uint16_t*>(w.scales)[i]);
+  if (w.scale_type == ScaleType::bf16)
+    return bf16_to_f32(static_cast<const uint16_t*>(w.scales)[i]);
+  return static_cast<const float*>(w.scales)[i];
+}
+
+inline int zero_at(const GemmWeight& w, int64_t row, int64_t group) {
+  if (w.zeros == nullptr) return 1 << (w.traits.bits - 1);
+  return w.zeros[row * w.scale_stride + group];
+}
+
+/// A plain weight as f32.
+inline float value_at(const GemmWeight& w, int64_t row, int64_t column) {
+  const auto* bytes = static_cast<const uint8_t*>(w.data) + row * w.row_bytes;
+  if (w.traits.weight == WeightType::f16)
+    return f16_to_f32(reinterpret_cast<const uint16_t*>(bytes)[column]);
+  if (w.traits.weight == WeightType::bf16)
+    return bf16_to_f32(reinterpret_cast<const uint16_t*>(bytes)[column]);
+  return reinterpret_cast<const float*>(bytes)[column];
+}
+
+inline void finish(const GemmOutput& out, int64_t row, int64_t j, float t) {
+  out.y[row * out.y_stride + j] = out.bias == nullptr ? t : t + out.bias[j];
+}
+
+}  // namespace nibble::ref

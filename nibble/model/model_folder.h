@@ -1,0 +1,74 @@
+// A model on disk: a folder with config.json, safetensors and a tokenizer, as Hugging Face lays it
+// out.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "nibble/core/tensor_source.h"
+#include "nibble/format/compressed_tensors.h"
+#include "nibble/model/config.h"
+#include "nibble/model/decoder.h"
+#include "nibble/model/mlp_model.h"
+#include "nibble/text/char_tokenizer.h"
+
+namespace nibble {
+
+using ModelConfig = std::variant<DecoderConfig, MlpConfig>;
+
+/// Every parameter of either kind of model.
+std::vector<ParamSpec> parameter_table(const ModelConfig& config);
+std::string_view model_type(const ModelConfig& config);
+/// True for models so small that quantizing covers embeddings and head too, unless told otherwise.
+bool covers_every_matrix(const ModelConfig& config);
+
+/// An opened model: what it is and where its tensors lie. No weight has been read yet.
+struct ModelFolder {
+  std::string path;
+  ModelConfig config;
+  std::unique_ptr<TensorSource> tensors;
+  SchemeMap schemes;  ///< modules that are stored quantized
+  std::optional<CharTokenizer> tokenizer;
+
+  const DecoderConfig& decoder_config() const;  ///< Error{unsupported} for an MLP
+  const MlpConfig& mlp_config() const;          ///< Error{unsupported} for a decoder
+  const CharTokenizer& require_tokenizer() const;
+};
+
+/// Opens a folder. Errors name the file and the key or tensor; everything the config promises is
+/// checked to be there before anything is computed.
+ModelFolder open_model(const std::string& path);
+
+/// The same for weights in memory.
+ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTokenizer& tokenizer);
+
+/// One parameter: packed where the folder holds it packed, else plain (f32, f16, bf16).
+Weight load_weight(const ModelFolder& model, const ParamSpec& spec);
+Decoder load_decoder(const ModelFolder& model, const LinearOptions& options = {});
+Mlp load_mlp(const ModelFolder& model, const LinearOptions& options = {});
+
+/// The scheme most weights of the model are stored in, for tables: "int8", "f32", "mixed".
+std::string scheme_summary(const ModelFolder& model);
+
+/// A parameter about to be written: its bytes are made when its turn comes.
+struct WritableParameter {
+  ParamSpec spec;
+  std::optional<QuantScheme> scheme;  ///< set where make() gives a QuantizedTensor of this scheme
+  DType dtype = DType::f32;           ///< of the plain tensor, or of the scales
+  std::function<Weight()> make;
+};
+
+/// Writes config.json, the tensors and tokenizer.json into `folder` (an AtomicFolder's path). One
+/// parameter is in memory at a time. Returns the bytes of the tensor files.
+int64_t write_model(const std::string& folder, const ModelConfig& config,
+                    const std::vector<WritableParameter>& parameters,
+                    const CharTokenizer* tokenizer);
+
+/// The same for weights that are already in memory, all plain.
+int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,
+                    const CharTokenizer* tokenizer);
+
+}  // namespace nibble

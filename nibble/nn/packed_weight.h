@@ -1,0 +1,57 @@
+// PackedWeight: one weight of a LinearGroup as its kernels read it. It holds the weight once, as
+// stored or as packed, and gives it back as it was.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "nibble/kernels/kernel.h"
+#include "nibble/nn/linear.h"
+
+namespace nibble {
+
+class PackedWeight {
+ public:
+  /// Chooses the kernels and packs. Errors name the tensor: parts that do not fit each other, a
+  /// dtype or a scheme that no kernel multiplies, a bias of another length.
+  PackedWeight(LinearMember member, bool dequantize_on_the_fly);
+
+  std::string_view name() const { return member_.name; }
+  const QuantScheme& scheme() const { return scheme_; }
+  const GemmTraits& traits() const { return view_.traits; }
+  int64_t n() const { return view_.traits.n; }
+  const GemmWeight& view() const { return view_; }
+  const float* bias() const;
+  /// The kernel for products with m rows.
+  const Kernel& kernel(int64_t m) const;
+  int64_t scratch_bytes() const;
+  size_t memory_bytes() const;
+  size_t weight_bytes() const;
+  Weight source() const;
+
+ private:
+  // The kernel for products of up to `rows` rows.
+  struct Choice {
+    int64_t rows;
+    const Kernel* kernel;
+  };
+  void check_bias() const;
+  void describe(const Tensor& w);
+  void describe(const QuantizedTensor& q, bool dequantize_on_the_fly);
+  void pack();
+  Tensor& stored();
+  const Tensor& stored() const;
+
+  LinearMember member_;
+  QuantScheme scheme_;
+  GemmWeight view_;
+  std::vector<Choice> choices_;
+  // Where a kernel packs: its bytes, and the type and shape of the tensor they were made of, which
+  // is let go.
+  Tensor packed_;
+  DType stored_dtype_ = DType::f32;
+  Shape stored_shape_;
+};
+
+}  // namespace nibble

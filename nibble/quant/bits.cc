@@ -1,0 +1,36 @@
+#include "nibble/quant/bits.h"
+
+#include "nibble/core/checked.h"
+
+namespace nibble {
+
+void BitCount::add(const QuantizedTensor& q) {
+  bytes_ += static_cast<int64_t>(q.bytes());
+  weights_ += q.shape.elements();
+}
+
+void BitCount::add(const Tensor& kept) {
+  bytes_ += static_cast<int64_t>(kept.bytes());
+  weights_ += kept.elements();
+}
+
+double BitCount::bits_per_weight() const {
+  return weights_ == 0 ? 0 : 8.0 * static_cast<double>(bytes_) / static_cast<double>(weights_);
+}
+
+double bits_per_weight(const QuantizedTensor& q) {
+  BitCount count;
+  count.add(q);
+  return count.bits_per_weight();
+}
+
+int64_t planned_bytes(const QuantScheme& scheme, int64_t n, int64_t k, DType scale_dtype) {
+  if (scheme.is_float()) return n * k * scheme.bits() / 8;
+  const int64_t group = scheme.group_size(k);
+  if (k % group != 0) return n * (packed_row_bytes(k, 8) + size_of(scale_dtype));
+  const int64_t scales = scheme.granularity == Granularity::tensor ? 1 : n * (k / group);
+  const int64_t each = size_of(scale_dtype) + (scheme.asymmetric ? 1 : 0);
+  return n * packed_row_bytes(k, scheme.bits()) + scales * each;
+}
+
+}  // namespace nibble

@@ -1,0 +1,32 @@
+// How many bits a weight costs, scales and all.
+#pragma once
+
+#include <cstdint>
+
+#include "nibble/quant/quantized_tensor.h"
+
+namespace nibble {
+
+/// Adds up matrices: bits_per_weight = 8 x bytes of codes, scales, zero points, orders and outliers
+/// over all candidate matrices (kept ones at their stored width) / their weights.
+class BitCount {
+ public:
+  void add(const QuantizedTensor& q);
+  /// A candidate matrix that was kept as it is.
+  void add(const Tensor& kept);
+  int64_t bytes() const { return bytes_; }
+  int64_t weights() const { return weights_; }
+  /// 0 where nothing was added.
+  double bits_per_weight() const;
+
+ private:
+  int64_t bytes_ = 0, weights_ = 0;
+};
+
+/// The same for one matrix.
+double bits_per_weight(const QuantizedTensor& q);
+/// Bytes that a weight [n, k] takes in `scheme` (int2 to int8, ternary and plain floats) before it
+/// is made: what a budget is planned with. A group that does not divide k is counted as int8.
+int64_t planned_bytes(const QuantScheme& scheme, int64_t n, int64_t k, DType scale_dtype);
+
+}  // namespace nibble

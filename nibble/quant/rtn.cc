@@ -1,0 +1,195 @@
+#include "nibble/quant/rtn.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "nibble/core/checked.h"
+#include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
+#include "nibble/quant/method.h"
+#include "nibble/quant/scale.h"
+
+namespace nibble {
+namespace {
+
+// One group of weights: stored code = clamp(round(x / scale), low, high) + zero.
+struct Grid {
+  float scale = 0;
+  int zero = 0;
+  float low = 0, high = 0;
+};
+
+float largest_magnitude(std::span<const float> x) {
+  float m = 0;
+  for (const float v : x) m = std::max(m, std::fabs(v));
+  return m;
+}
+
+// Round half to even for |v| < 2^22, in a form that vectorizes: the sum has no fraction bits left.
+float round_half_even(float v) { return (v + 0x1.8p23f) - 0x1.8p23f; }
+
+// The scale s that minimizes the squared error of s * clamp(round(x / s), -1, 1). Where the t
+// largest magnitudes become +-s, the best s is their mean S_t / t and the error falls by
+// S_t^2 / t, so the largest of these wins. A weight that is ternary already is met exactly.
+float ternary_scale(std::span<const float> x) {
+  std::vector<float> magnitudes(x.size());
+  std::transform(x.begin(), x.end(), magnitudes.begin(), [](float v) { return std::fabs(v); });
+  std::sort(magnitudes.begin(), magnitudes.end(), std::greater<>());
+  double sum = 0, best = 0, scale = 0;
+  for (size_t t = 0; t < magnitudes.size(); ++t) {
+    sum += magnitudes[t];
+    const double gain = sum * sum / static_cast<double>(t + 1);
+    if (gain <= best) continue;
+    best = gain;
+    scale = sum / static_cast<double>(t + 1);
+  }
+  return static_cast<float>(scale);
+}
+
+Grid symmetric_grid(float unrounded, const RtnOptions& options, int bits, int low, int high) {
+  Grid g;
+  g.scale = round_scale(unrounded, options.scale_dtype);
+  g.zero = 1 << (bits - 1);
+  g.low = static_cast<float>(low);
+  g.high = static_cast<float>(high);
+  return g;
+}
+
+Grid asymmetric_grid(std::span<const float> x, const RtnOptions& options, int bits) {
+  float low = 0, high = 0;  // the range always holds 0, so that 0 has a code of its own
+  for (const float v : x) {
+    low = std::min(low, v);
+    high = std::max(high, v);
+  }
+  const float last = static_cast<float>((1 << bits) - 1);
+  Grid g;
+  g.scale = round_scale((high - low) / last, options.scale_dtype);
+  const float zero = g.scale == 0 ? 0 : round_half_even(std::min(-low / g.scale, last));
+  g.zero = static_cast<int>(zero);
+  g.low = -zero;
+  g.high = last - zero;
+  return g;
+}
+
+Grid choose(std::span<const float> x, const QuantScheme& scheme, const RtnOptions& options) {
+  const int bits = scheme.bits();
+  if (scheme.asymmetric) return asymmetric_grid(x, options, bits);
+  if (scheme.type == NumberType::ternary)
+    return symmetric_grid(ternary_scale(x), options, bits, -1, 1);
+  const int half = 1 << (bits - 1);
+  const float divisor = static_cast<float>(half) - (options.half_step_divisor ? 0.5f : 1.0f);
+  return symmetric_grid(largest_magnitude(x) / divisor, options, bits, -half, half - 1);
+}
+
+void encode(std::span<const float> x, const Grid& g, std::span<uint8_t> codes) {
+  if (g.scale == 0) {
+    std::fill(codes.begin(), codes.end(), static_cast<uint8_t>(g.zero));
+    return;
+  }
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float v = round_half_even(std::clamp(x[i] / g.scale, g.low, g.high));
+    codes[i] = static_cast<uint8_t>(static_cast<int>(v) + g.zero);
+  }
+}
+
+class Rtn {
+ public:
+  Rtn(const Tensor& w, const QuantScheme& scheme, const RtnOptions& options, std::string_view name)
+      : w_(w.data<float>()), options_(options), name_(name) {
+    const int64_t n = w.shape()[0], k = w.shape()[1];
+    const bool one_scale = scheme.granularity == Granularity::tensor;
+    const Shape scale_shape = one_scale ? Shape{1, 1} : Shape{n, ceil_div(k, scheme.group_size(k))};
+    out_.scheme = scheme;
+    out_.shape = w.shape();
+    out_.codes = Tensor(DType::u8, {n, packed_row_bytes(k, scheme.bits())});
+    out_.scales = Tensor(options.scale_dtype, scale_shape);
+    if (scheme.asymmetric) out_.zeros = Tensor(DType::u8, scale_shape);
+  }
+
+  QuantizedTensor run() && {
+    const auto k = static_cast<size_t>(out_.k());
+    std::vector<uint8_t> codes(k);
+    const bool one_scale = out_.scheme.granularity == Granularity::tensor;
+    const Grid all = one_scale ? grid_of(w_, 0) : Grid{};
+    const auto row_bytes = static_cast<size_t>(out_.codes.shape()[1]);
+    for (int64_t r = 0; r < out_.n(); ++r) {
+      const auto row = w_.subspan(static_cast<size_t>(r) * k, k);
+      one_scale ? encode(row, all, codes) : encode_row(row, r, codes);
+      pack_codes(codes, out_.scheme.bits(),
+                 out_.codes.mutable_data<uint8_t>().subspan(static_cast<size_t>(r) * row_bytes,
+                                                            row_bytes));
+    }
+    return std::move(out_);
+  }
+
+ private:
+  // Chooses the grid of the weights whose scale has `index`, and stores scale and zero point.
+  Grid grid_of(std::span<const float> x, int64_t index) {
+    const Grid g = choose(x, out_.scheme, options_);
+    if (!std::isfinite(g.scale)) {
+      throw corrupt(fmt::format("the scale of row {} group {} does not fit {} (largest weight {}); "
+                                "store scales as bf16 or f32",
+                                index / out_.scales.shape()[1], index % out_.scales.shape()[1],
+                                to_string(options_.scale_dtype), largest_magnitude(x)))
+          .at("tensor " + quoted(name_));
+    }
+    put_scale(out_.scales, index, g.scale);
+    if (out_.zeros)
+      out_.zeros->mutable_data<uint8_t>()[static_cast<size_t>(index)] =
+          static_cast<uint8_t>(g.zero);
+    return g;
+  }
+
+  void encode_row(std::span<const float> row, int64_t r, std::span<uint8_t> codes) {
+    const auto group = static_cast<size_t>(out_.scheme.group_size(out_.k()));
+    int64_t index = r * out_.scales.shape()[1];
+    for (size_t begin = 0; begin < row.size(); begin += group, ++index) {
+      const auto x = row.subspan(begin, std::min(group, row.size() - begin));
+      encode(x, grid_of(x, index), codes.subspan(begin, x.size()));
+    }
+  }
+
+  std::span<const float> w_;
+  RtnOptions options_;
+  std::string_view name_;
+  QuantizedTensor out_;
+};
+
+void check_arguments(const Tensor& w, const QuantScheme& scheme, const RtnOptions& options,
+                     std::string_view name) {
+  if (w.shape().rank() != 2 || w.elements() == 0) {
+    throw invalid_argument(fmt::format("shape {} cannot be quantized: expected [n, k] with at "
+                                       "least one row and one column",
+                                       w.shape().to_string()))
+        .at("tensor " + quoted(name));
+  }
+  if (!scheme.is_integer() && scheme.type != NumberType::ternary) {
+    throw unsupported(
+        fmt::format("rtn cannot make {} yet; use int2 to int8 or ternary", to_string(scheme)))
+        .at("scheme");
+  }
+  if (!is_scale_dtype(options.scale_dtype)) {
+    throw invalid_argument(fmt::format("scales cannot be stored as {}; use f16, bf16 or f32",
+                                       to_string(options.scale_dtype)));
+  }
+}
+
+}  // namespace
+
+QuantizedTensor quantize_rtn(const Tensor& w, const QuantScheme& scheme, const RtnOptions& options,
+                             std::string_view name) {
+  check_arguments(w, scheme, options, name);
+  refuse_nonfinite(w, name);
+  const Tensor values = w.dtype() == DType::f32 ? w : convert(w, DType::f32);
+  return Rtn(values, storable_scheme(scheme, w.shape()[1]), options, name).run();
+}
+
+Method rtn_method(std::string_view name, std::string_view summary) {
+  return {name, summary, Calibration::nothing, quantize_rtn};
+}
+
+}  // namespace nibble

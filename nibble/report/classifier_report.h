@@ -1,0 +1,15 @@
+// The table of classifiers (the MLP) for a terminal.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nibble/eval/measurement.h"
+
+namespace nibble {
+
+/// Columns: model, parameters, file, smaller, memory, accuracy, same prediction, output MSE, ms a
+/// batch. The first model is the baseline.
+std::string render_table(const std::vector<ClassifierMeasurement>& models, int width = 100);
+
+}  // namespace nibble

@@ -1,0 +1,207 @@
+#include "nibble/report/demo.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "nibble/compress/quantize.h"
+#include "nibble/compress/train_model.h"
+#include "nibble/core/cpu.h"
+#include "nibble/core/date.h"
+#include "nibble/core/files.h"
+#include "nibble/core/float_formats.h"
+#include "nibble/core/version.h"
+#include "nibble/eval/activations.h"
+#include "nibble/eval/bigram.h"
+#include "nibble/eval/measure.h"
+#include "nibble/eval/perplexity.h"
+#include "nibble/report/json_report.h"
+#include "nibble/text/line_data.h"
+
+namespace nibble {
+namespace {
+
+constexpr double kSigmas = 6;  // values beyond this many standard deviations count as outliers
+constexpr int64_t kActivationRows = 4096;  // rows of activations looked at for each input
+constexpr int kBins = 81;
+constexpr std::string_view kSensitivityScheme = "int4:g16";
+
+// One row of the demo's table.
+struct Variant {
+  std::string_view name, folder, scheme;
+  bool keep_embeddings;
+};
+constexpr Variant kVariants[] = {
+    {"int8 per tensor", "int8-tensor", "int8:tensor", false},
+    {"int8 per channel", "int8", "int8:channel", false},
+    {"int8, embeddings kept", "int8-keep-embeddings", "int8:channel", true},
+    {"int8 + int8 activations", "int8-a8", "int8:a8", false},
+    {"int4 g16", "int4-g16", "int4:g16", false},
+    {"int4 g16 asymmetric", "int4-g16-asym", "int4:g16:asym", false},
+    {"int3 g16", "int3-g16", "int3:g16", false},
+    {"int2 g16", "int2-g16", "int2:g16", false},
+};
+
+QuantizeOptions options_of(const Variant& v) {
+  QuantizeOptions o;
+  o.scheme = parse_scheme(v.scheme);
+  if (v.keep_embeddings) o.keep = {{"wte", {}}, {"wpe", {}}};
+  o.command = fmt::format("nibble quantize f32 -o {} --scheme {}{}", v.folder, v.scheme,
+                          v.keep_embeddings ? " --keep wte --keep wpe" : "");
+  return o;
+}
+
+bool exists(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0;
+}
+
+// An earlier demo's folder may be replaced without being asked; anybody else's may not.
+bool may_replace(const DemoOptions& o) { return o.force || exists(o.out + "/" + kDemoMarker); }
+
+// (dequantized - original) / scale, so that rounding alone stays within +-0.5 whatever the tensor.
+std::vector<float> error_in_scales(const QuantizedTensor& q, std::span<const float> x,
+                                   std::span<const float> y) {
+  const Tensor scales = convert(q.scales, DType::f32);
+  const auto s = scales.data<float>();
+  const auto k = static_cast<size_t>(q.k()),
+             group = static_cast<size_t>(q.scheme.group_size(q.k()));
+  const auto groups = static_cast<size_t>(scales.shape()[1]);
+  std::vector<float> error(x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const size_t at = s.size() == 1 ? 0 : i / k * groups + i % k / group;
+    error[i] = s[at] > 0 ? (y[i] - x[i]) / s[at] : 0.0f;
+  }
+  return error;
+}
+
+WeightHistograms histograms_of(const ParamSpec& spec, const Tensor& original,
+                               const ModelFolder& quantized) {
+  const auto q = std::get<QuantizedTensor>(load_weight(quantized, spec));
+  const Tensor back = dequantize(q);
+  const auto x = original.data<float>(), y = back.data<float>();
+  const double range = moments(x).absmax;
+  return {spec.name, to_string(q.scheme), histogram(x, -range, range, kBins),
+          histogram(y, -range, range, kBins),
+          histogram(error_in_scales(q, x, y), -0.6, 0.6, kBins)};
+}
+
+void add_weights(const ModelFolder& base, const std::string& folder, DemoReport& report) {
+  const ModelFolder int8 = open_model(folder + "/int8-tensor"),
+                    int4 = open_model(folder + "/int4-g16");
+  for (const ParamSpec& spec : parameter_table(base.config)) {
+    if (!spec.is_matrix()) continue;
+    const Tensor w = convert(std::get<Tensor>(load_weight(base, spec)), DType::f32);
+    report.histograms.push_back(histograms_of(spec, w, int8));
+    report.histograms.push_back(histograms_of(spec, w, int4));
+    const int64_t n = spec.shape[0], k = spec.shape[1];
+    report.weight_outliers.push_back(find_outliers(spec.name, w.data<float>(), n, k, kSigmas));
+    for (const int bits : {8, 4}) {
+      report.remedies.push_back(remedy_errors(spec.name, w.data<float>(), n, k, bits, kSigmas));
+    }
+  }
+}
+
+// The loss with one tensor quantized and all others as they were.
+void add_sensitivity(const ModelFolder& base, const std::vector<std::vector<int32_t>>& heldout,
+                     const Exec& exec, DemoReport& report) {
+  QuantizeOptions options;
+  options.scheme = parse_scheme(kSensitivityScheme);
+  std::vector<std::string> warnings;
+  const auto plans = plan_quantization(base, options, warnings);
+  const Decoder original = load_decoder(base);
+  for (const ParameterPlan& plan : plans) {
+    if (!plan.scheme) continue;
+    const Decoder one(base.decoder_config(), [&](const ParamSpec& p) {
+      return p.name == plan.spec.name ? quantize_parameter(base, plan, options)
+                                      : load_weight(base, p);
+    });
+    const auto c = compare_models(logits_of(one), logits_of(original), heldout, exec,
+                                  "sensitivity of " + plan.spec.name);
+    report.sensitivity.push_back(
+        {plan.spec.name, std::string(kSensitivityScheme), c.loss_difference, c.divergence.kl_mean});
+  }
+}
+
+void describe(const DemoOptions& o, const TrainSummary& t, const Exec& exec, DemoReport& r) {
+  const DecoderConfig& c = t.config;
+  r.title = "nibble demo: microGPT, quantized";
+  r.machine = fmt::format("{} ({}, {} threads)", cpu().model, cpu().isa, exec.threads);
+  r.date = today();
+  r.version = version();
+  r.command = o.command;
+  r.seed = o.seed;
+  r.data =
+      fmt::format("{}: {} unique names, {} for training, {} held out", o.data_name,
+                  t.train_sequences + t.heldout_sequences, t.train_sequences, t.heldout_sequences);
+  r.model = fmt::format("microGPT, {} layer{}, {} wide, {} heads, {} weights", c.layers,
+                        c.layers == 1 ? "" : "s", c.hidden_size, c.heads, t.parameters);
+  r.steps = t.steps;
+  r.batch = t.batch;
+  r.train_seconds = t.seconds;
+  r.train_tokens_per_second = t.tokens_per_second;
+  r.losses = t.losses;
+  r.heldout_loss = t.heldout_loss;
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  AtomicFile file(path, static_cast<int64_t>(text.size()));
+  file.write(text);
+  file.commit();
+}
+
+TrainSummary train_base(const DemoOptions& o, const std::string& folder, const Exec& exec) {
+  TrainJob job;
+  job.preset = o.preset;
+  job.text = o.text;
+  job.out = folder + "/f32";
+  job.steps = o.steps;
+  job.batch = o.batch;
+  job.seed = o.seed;
+  return train_model(job, exec, [&](const TrainStep& s) {
+    const double rate = s.seconds > 0 ? static_cast<double>(s.tokens) / s.seconds : 0;
+    exec.report(
+        {"train", s.step, s.steps, fmt::format("loss {:.3f}, {:.0f} tokens/s", s.loss, rate)});
+  });
+}
+
+}  // namespace
+
+DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
+  AtomicFolder folder(o.out, may_replace(o));
+  const std::string& at = folder.path();
+  DemoReport report;
+  describe(o, train_base(o, at, exec), exec, report);
+  const ModelFolder base = open_model(at + "/f32");
+  const SequenceData data =
+      sequences(o.text, base.require_tokenizer(), base.decoder_config().context, report.data_seed);
+  const auto& heldout = data.heldout;
+  report.bigram_loss = bigram_loss(data, base.decoder_config().vocab_size);
+
+  MeasureOptions measure;
+  measure.runs = o.runs;
+  measure.seed = o.seed;
+  report.models.push_back(measure_model("f32", base, base, heldout, measure, exec));
+  for (const Variant& v : kVariants) {
+    const std::string path = fmt::format("{}/{}", at, v.folder);
+    quantize_model(base.path, path, options_of(v), exec);
+    report.models.push_back(
+        measure_model(std::string(v.name), open_model(path), base, heldout, measure, exec));
+  }
+  for (size_t i = 0; i < report.models.size(); ++i) {
+    report.models[i].folder = i == 0 ? "f32" : kVariants[i - 1].folder;
+  }
+  add_weights(base, at, report);
+  report.activation_outliers =
+      activation_outliers(load_decoder(base), heldout, kActivationRows, kSigmas, exec);
+  add_sensitivity(base, heldout, exec, report);
+
+  write_text(at + "/report.html", render_html(report));
+  write_text(at + "/report.json", models_json(report));
+  write_text(
+      at + "/" + kDemoMarker,
+      fmt::format("{{\"made_by\": \"nibble demo\", \"nibble_version\": \"{}\"}}\n", version()));
+  folder.commit();
+  return report;
+}
+
+}  // namespace nibble

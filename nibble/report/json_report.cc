@@ -1,0 +1,121 @@
+#include "nibble/report/json_report.h"
+
+namespace nibble {
+namespace {
+
+void write_latency(JsonWriter& json, const Latency& l) {
+  json.key("latency").begin_object();
+  json.field("runs", l.runs)
+      .field("mean_seconds", l.mean)
+      .field("standard_deviation_seconds", l.standard_deviation)
+      .field("minimum_seconds", l.minimum)
+      .end_object();
+}
+
+void write_divergence(JsonWriter& json, const Divergence& d) {
+  json.field("top1_agreement", d.top1_agreement)
+      .field("kl_mean", d.kl_mean)
+      .field("kl_standard_error", d.kl_standard_error)
+      .field("kl_median", d.kl_median)
+      .field("kl_p90", d.kl_p90)
+      .field("kl_p99", d.kl_p99)
+      .field("kl_max", d.kl_max);
+}
+
+void write_models(JsonWriter& json, const std::vector<Measurement>& models) {
+  json.key("models").begin_array();
+  for (const Measurement& m : models) write_measurement(json, m);
+  json.end_array();
+}
+
+void write_training(JsonWriter& json, const DemoReport& r) {
+  json.key("training").begin_object();
+  json.field("model", r.model)
+      .field("data", r.data)
+      .field("steps", r.steps)
+      .field("batch", r.batch)
+      .field("seed", r.seed)
+      .field("data_seed", r.data_seed)
+      .field("seconds", r.train_seconds)
+      .field("tokens_per_second", r.train_tokens_per_second)
+      .field("heldout_loss", r.heldout_loss)
+      .end_object();
+}
+
+void write_classifier(JsonWriter& json, const ClassifierMeasurement& m) {
+  json.begin_object()
+      .field("name", m.name)
+      .field("scheme", m.scheme)
+      .field("parameters", m.parameters)
+      .field("file_bytes", m.file_bytes)
+      .field("memory_bytes", m.memory_bytes)
+      .field("compression_ratio", m.compression_ratio);
+  json.key("accuracy");
+  if (m.accuracy >= 0) {
+    json.value(m.accuracy);
+  } else {
+    json.null();
+  }
+  json.field("prediction_agreement", m.prediction_agreement).field("output_mse", m.output_mse);
+  write_latency(json, m.latency);
+  json.end_object();
+}
+
+}  // namespace
+
+void write_measurement(JsonWriter& json, const Measurement& m) {
+  json.begin_object()
+      .field("name", m.name)
+      .field("scheme", m.scheme)
+      .field("folder", m.folder)
+      .field("parameters", m.parameters)
+      .field("file_bytes", m.file_bytes)
+      .field("memory_bytes", m.memory_bytes)
+      .field("weight_bytes", m.weight_bytes)
+      .field("bits_per_weight", m.bits_per_weight)
+      .field("loss", m.loss)
+      .field("standard_error", m.standard_error)
+      .field("perplexity", m.perplexity)
+      .field("tokens", m.tokens)
+      .field("loss_difference", m.loss_difference)
+      .field("loss_difference_standard_error", m.loss_difference_standard_error);
+  write_divergence(json, m.divergence);
+  write_latency(json, m.latency);
+  json.field("tokens_per_second", m.tokens_per_second)
+      .field("dequantized_tokens_per_second", m.dequantized_tokens_per_second)
+      .field("kernel", m.kernel)
+      .array("samples", m.samples)
+      .end_object();
+}
+
+std::string models_json(const DemoReport& report) {
+  JsonWriter json;
+  json.begin_object()
+      .field("schema_version", kReportSchemaVersion)
+      .field("nibble_version", report.version)
+      .field("date", report.date)
+      .field("machine", report.machine);
+  write_training(json, report);
+  write_models(json, report.models);
+  json.end_object();
+  return json.finish();
+}
+
+std::string models_json(const std::vector<Measurement>& models) {
+  JsonWriter json;
+  json.begin_object().field("schema_version", kReportSchemaVersion);
+  write_models(json, models);
+  json.end_object();
+  return json.finish();
+}
+
+std::string models_json(const std::vector<ClassifierMeasurement>& models) {
+  JsonWriter json;
+  json.begin_object().field("schema_version", kReportSchemaVersion);
+  json.key("models").begin_array();
+  for (const ClassifierMeasurement& m : models) write_classifier(json, m);
+  json.end_array().end_object();
+  return json.finish();
+}
+
+}  // namespace nibble

@@ -1,0 +1,28 @@
+// What was measured, for machines.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nibble/core/json.h"
+#include "nibble/eval/measurement.h"
+#include "nibble/report/demo_report.h"
+
+namespace nibble {
+
+/// Grows by one whenever a field changes its meaning or goes; new fields do not count.
+inline constexpr int kReportSchemaVersion = 1;
+
+/// One object: schema_version, what was trained and where, and `models`, each with name, scheme,
+/// file_bytes, memory_bytes, loss, perplexity, top1_agreement, kl_mean, tokens_per_second, samples
+/// and the other fields of Measurement. The first model is the baseline.
+std::string models_json(const DemoReport& report);
+/// The same without training.
+std::string models_json(const std::vector<Measurement>& models);
+/// Classifiers: schema_version and `models`; accuracy is null where there are no labels.
+std::string models_json(const std::vector<ClassifierMeasurement>& models);
+
+/// One measurement as an object, for commands that put it into a document of their own.
+void write_measurement(JsonWriter& json, const Measurement& m);
+
+}  // namespace nibble

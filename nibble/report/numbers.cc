@@ -1,0 +1,98 @@
+#include "nibble/report/numbers.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <string_view>
+
+namespace nibble {
+namespace {
+
+constexpr std::string_view kUnknown = "n/a";
+
+struct Unit {
+  double size;
+  std::string_view name;
+};
+
+/// Three significant digits of `value` in the first unit that is not larger than it.
+template <size_t N>
+std::string in_units(double value, const std::array<Unit, N>& units) {
+  if (!std::isfinite(value)) return std::string(kUnknown);
+  const Unit* unit = &units.back();
+  for (const Unit& u : units) {
+    if (std::abs(value) >= u.size * 0.9995) {
+      unit = &u;
+      break;
+    }
+  }
+  const double scaled = value / unit->size;
+  const int digits = std::abs(scaled) >= 99.95 ? 0 : std::abs(scaled) >= 9.995 ? 1 : 2;
+  return fmt::format("{:.{}f}{}", scaled, digits, unit->name);
+}
+
+}  // namespace
+
+std::string format_fixed(double value, int digits) {
+  if (!std::isfinite(value)) return std::string(kUnknown);
+  if (std::abs(value) >= 1e15) return fmt::format("{:.{}e}", value, digits);
+  const std::string out = fmt::format("{:.{}f}", value, digits);
+  // "-0.00" says nothing that "0.00" does not.
+  return out.front() == '-' && out.find_first_not_of("-0.") == std::string::npos ? out.substr(1)
+                                                                                 : out;
+}
+
+std::string format_signed(double value, int digits) {
+  const std::string out = format_fixed(value, digits);
+  const bool nothing = out.find_first_not_of("0.") == std::string::npos;
+  return std::isfinite(value) && value > 0 && !nothing ? "+" + out : out;
+}
+
+std::string format_significant(double value, int digits) {
+  if (!std::isfinite(value)) return std::string(kUnknown);
+  std::string out = fmt::format("{:.{}g}", value, digits);
+  const size_t exponent = out.find('e');
+  if (exponent == std::string::npos) return out;
+  return fmt::format("{}e{}", out.substr(0, exponent), std::stoi(out.substr(exponent + 1)));
+}
+
+std::string format_count(int64_t value) {
+  std::string digits = std::to_string(value);
+  const int64_t first = value < 0 ? 1 : 0;
+  for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > first; at -= 3) {
+    digits.insert(static_cast<size_t>(at), ",");
+  }
+  return digits;
+}
+
+std::string format_bytes(int64_t bytes) {
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  static constexpr std::array kUnits = {Unit{0x1p40, " TiB"}, Unit{0x1p30, " GiB"},
+                                        Unit{0x1p20, " MiB"}, Unit{0x1p10, " KiB"}};
+  return in_units(static_cast<double>(bytes), kUnits);
+}
+
+std::string format_percent(double share, int digits) {
+  const std::string out = format_fixed(share * 100, digits);
+  return out == kUnknown ? out : out + "%";
+}
+
+std::string format_rate(double per_second) {
+  static constexpr std::array kUnits = {Unit{1e9, " G"}, Unit{1e6, " M"}, Unit{1e3, " k"},
+                                        Unit{1, ""}};
+  return in_units(per_second, kUnits);
+}
+
+std::string format_seconds(double seconds) {
+  static constexpr std::array kUnits = {Unit{1, " s"}, Unit{1e-3, " ms"}, Unit{1e-6, " µs"},
+                                        Unit{1e-9, " ns"}};
+  return in_units(seconds, kUnits);
+}
+
+double ratio(double a, double b) {
+  return a > 0 && b > 0 ? a / b : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace nibble

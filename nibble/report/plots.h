@@ -1,0 +1,73 @@
+// The report's kinds of plot. Each gives inline SVG that fills the width it gets, or a sentence
+// where there is nothing to draw. Colours and shapes are the models' (0 baseline, 1 to 5).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nibble/eval/distribution.h"
+
+namespace nibble {
+
+struct ScatterPoint {
+  double x = 0, y = 0;
+  double y_error = 0;  ///< drawn as a whisker on both sides where positive
+  std::string label, tip;
+  int colour = 0;
+};
+struct ScatterPlot {
+  std::string description, x_title, y_title;
+  bool log_y = false;
+  std::vector<ScatterPoint> points;
+};
+/// Points with their names beside them, placed where they cover nothing if that can be.
+std::string scatter_plot(const ScatterPlot& plot);
+
+struct Level {
+  double value = 0;
+  std::string label;
+  int colour = 0;
+};
+struct CurvePlot {
+  std::string description, x_title, y_title;
+  std::vector<float> values;  ///< at steps 1, 2, ...
+  std::vector<Level> levels;  ///< horizontal lines to compare with
+};
+/// A noisy curve: the range of each stretch of steps as a band, and its running mean as a line.
+std::string curve_plot(const CurvePlot& plot);
+
+struct Bar {
+  double value = 0;
+  std::string text, tip;
+  int colour = 0;
+  bool pale = false;
+};
+struct BarRow {
+  std::string label;
+  std::vector<Bar> bars;
+};
+struct BarChart {
+  std::string description;
+  double width = 460;
+  std::vector<BarRow> rows;
+};
+/// Horizontal bars from 0, the row's name above them and the number behind each.
+std::string bar_chart(const BarChart& chart);
+
+struct HistogramLayer {
+  Histogram histogram;
+  int colour = 0;
+  bool outline = false;  ///< drawn as a line over the others instead of an area
+};
+struct HistogramPlot {
+  std::string description, x_title;
+  std::vector<HistogramLayer> layers;  ///< each is scaled to its own largest bin
+  double height = 130;
+};
+std::string histogram_plot(const HistogramPlot& plot);
+
+/// A sentence in place of a plot or table.
+std::string nothing_to_show(std::string_view why);
+
+}  // namespace nibble

@@ -1,0 +1,171 @@
+// Every model in one table, and size against quality as a picture.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/report/html.h"
+#include "nibble/report/numbers.h"
+#include "nibble/report/plots.h"
+#include "nibble/report/sections.h"
+#include "nibble/report/verdict.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::string_view kNone = "&ndash;";
+
+std::string with_error(const std::string& value, double error, int digits) {
+  if (!std::isfinite(error)) return value;
+  return fmt::format("{} <span class=\"se\">± {}</span>", value, format_fixed(error, digits));
+}
+
+std::string cost_chip(const Measurement& m) {
+  const Cost cost = judge_cost(m);
+  return fmt::format("<span class=\"chip {}\"><span class=\"dot\"></span>{}</span>",
+                     css_class(cost), short_word(cost));
+}
+
+std::vector<HtmlCell> size_cells(const Measurement& m, const Measurement& base) {
+  const double smaller =
+      ratio(static_cast<double>(base.file_bytes), static_cast<double>(m.file_bytes));
+  return {{format_fixed(m.bits_per_weight, 2), "group-start"},
+          {format_bytes(m.file_bytes), ""},
+          {format_fixed(smaller, 2) + "×", ""},
+          {format_bytes(m.memory_bytes), ""}};
+}
+
+std::vector<HtmlCell> quality_cells(const Measurement& m, bool is_base) {
+  if (m.tokens <= 0) {
+    std::vector<HtmlCell> out(7, {std::string(kNone), ""});
+    out[0].css_class = "group-start";
+    return out;
+  }
+  const Divergence& d = m.divergence;
+  const std::string none(kNone);
+  return {{with_error(format_fixed(m.loss, 4), m.standard_error, 4), "group-start"},
+          {is_base ? none
+                   : with_error(format_signed(m.loss_difference, 4),
+                                m.loss_difference_standard_error, 4),
+           ""},
+          {is_base ? none : cost_chip(m), "left"},
+          {format_fixed(m.perplexity, 3), ""},
+          {is_base ? none : format_percent(d.top1_agreement, 2), ""},
+          {is_base ? none : with_error(format_significant(d.kl_mean), d.kl_standard_error, 5), ""},
+          {is_base ? none : format_significant(d.kl_p99), ""}};
+}
+
+std::vector<HtmlCell> speed_cells(const Measurement& m) {
+  const std::string none(kNone);
+  const bool timed = m.latency.runs > 0;
+  return {{timed ? escape_html(format_seconds(m.latency.mean)) +
+                       fmt::format(" <span class=\"se\">± {}</span>",
+                                   format_seconds(m.latency.standard_deviation))
+                 : none,
+           "group-start"},
+          {m.tokens_per_second > 0 ? format_rate(m.tokens_per_second) : none, ""},
+          {m.kernel.empty() ? none : "<span class=\"mono\">" + escape_html(m.kernel) + "</span>",
+           "left"}};
+}
+
+void add_headings(HtmlTable& table) {
+  table.group("", 1).group("Size", 4).group("Quality on held-out text", 7).group("Speed", 3);
+  table.column("model")
+      .column("bits / weight", "all bytes of the matrices, scales included, over their weights")
+      .column("file", "all tensor files")
+      .column("smaller", "the baseline's file over this one")
+      .column("memory", "what the loaded model holds")
+      .column("loss, nats", "mean negative log-likelihood a token, with its standard error")
+      .column("change", "against the baseline, paired over the same text, with its standard error")
+      .column(
+          "cost",
+          "none: within two standard errors; small: under 1% in perplexity; noticeable: under 5%")
+      .column("perplexity", "e to the loss")
+      .column("top-1", "share of tokens where both models rank the same one first")
+      .column("KL, nats",
+              "mean divergence from the baseline's predictions, with its standard error")
+      .column("KL p99", "the divergence that 99 of 100 tokens stay below")
+      .column("one sample", "time to generate one, with the standard deviation over runs")
+      .column("tokens / s")
+      .column("kernel", "what multiplied the weights");
+}
+
+bool beats(const Measurement& a, const Measurement& b) {
+  return a.bits_per_weight <= b.bits_per_weight && a.divergence.kl_mean <= b.divergence.kl_mean &&
+         (a.bits_per_weight < b.bits_per_weight || a.divergence.kl_mean < b.divergence.kl_mean);
+}
+
+/// "NAME by OTHER" for every model that another beats in both size and quality.
+std::string beaten_words(const Models& models) {
+  std::string out;
+  for (size_t i = 1; i < models.size(); ++i) {
+    for (size_t j = 1; j < models.size(); ++j) {
+      if (models[i].tokens <= 0 || models[j].tokens <= 0 || !beats(models[j], models[i])) continue;
+      out += fmt::format("{}<strong>{}</strong> by {}", out.empty() ? "" : ", ",
+                         escape_html(models[i].name), escape_html(models[j].name));
+      break;
+    }
+  }
+  if (out.empty()) return "<p>No format here is beaten in both: each buys quality with bits.</p>\n";
+  return "<p>Beaten in both size and quality: " + out + ".</p>\n";
+}
+
+ScatterPlot scatter_of(const Models& models) {
+  ScatterPlot plot;
+  plot.description = "Bits per weight against the divergence from the baseline, one point a model";
+  plot.x_title = "bits per weight";
+  plot.y_title = "KL divergence, nats a token (logarithmic)";
+  plot.log_y = true;
+  for (size_t i = 1; i < models.size(); ++i) {
+    const Measurement& m = models[i];
+    if (m.tokens <= 0) continue;
+    const std::string tip =
+        fmt::format("{}: {} bits a weight, KL {} nats", m.name, format_fixed(m.bits_per_weight, 2),
+                    format_significant(m.divergence.kl_mean));
+    plot.points.push_back({m.bits_per_weight, m.divergence.kl_mean,
+                           2 * m.divergence.kl_standard_error, m.name, tip, colour_of(m)});
+  }
+  return plot;
+}
+
+}  // namespace
+
+std::string model_name(const Measurement& m) {
+  return fmt::format("<span class=\"dot c{}\"></span>{}", colour_of(m), escape_html(m.name));
+}
+
+std::string model_table(const Models& models) {
+  if (models.empty()) return "";
+  const Measurement& base = models.front();
+  HtmlTable table(
+      fmt::format("All models, measured the same way on {} held-out tokens. "
+                  "&ldquo;±&rdquo; is one standard error; a change within two of them "
+                  "is no measurable loss.",
+                  format_count(base.tokens)));
+  add_headings(table);
+  for (size_t i = 0; i < models.size(); ++i) {
+    std::vector<HtmlCell> cells = {{model_name(models[i]), ""}};
+    for (auto part :
+         {size_cells(models[i], base), quality_cells(models[i], i == 0), speed_cells(models[i])}) {
+      cells.insert(cells.end(), part.begin(), part.end());
+    }
+    table.row(std::move(cells));
+  }
+  return table.finish();
+}
+
+std::string size_and_quality(const Models& models) {
+  const bool any = std::any_of(models.begin() + (models.empty() ? 0 : 1), models.end(),
+                               [](const Measurement& m) { return m.divergence.kl_mean > 0; });
+  if (!any) return "";
+  return fmt::format(
+      "<div class=\"grid\"><figure>{}<figcaption>Whiskers are two standard errors. The baseline, "
+      "whose divergence is 0, has no place on a logarithmic scale.</figcaption></figure>\n"
+      "<div class=\"text\"><p>Down and to the left is better: fewer bits, and predictions closer "
+      "to {}. Each step up the scale is ten times as far from it.</p>\n{}"
+      "<p class=\"soft\">KL divergence compares the whole distribution over the next token, so it "
+      "sees a change long before the loss or the samples do.</p></div></div>\n",
+      scatter_plot(scatter_of(models)), escape_html(models.front().name), beaten_words(models));
+}
+
+}  // namespace nibble

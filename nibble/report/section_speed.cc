@@ -1,0 +1,127 @@
+// Tokens a second of each model, both ways of multiplying, and what to make of it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/report/html.h"
+#include "nibble/report/numbers.h"
+#include "nibble/report/plots.h"
+#include "nibble/report/sections.h"
+#include "nibble/report/verdict.h"
+
+namespace nibble {
+namespace {
+
+// Weights below this stay in the caches of one core of today's processors; above the second, in
+// none.
+constexpr int64_t kFitsInCoreCache = int64_t{1} << 20;
+constexpr int64_t kFitsInNoCache = int64_t{64} << 20;
+
+std::string why_not_faster(const Measurement& base) {
+  const std::string size = format_bytes(base.weight_bytes);
+  if (base.weight_bytes > 0 && base.weight_bytes <= kFitsInCoreCache) {
+    return fmt::format(
+        "<p>Why: small weights pay where the processor waits for memory. All the weights that {0} "
+        "reads for a token are {1}, which stay in the caches next to the core, so there is nothing "
+        "to wait for. What 8-bit arithmetic adds is work: every input must be scaled and rounded "
+        "to "
+        "integers before each product and the sums turned back into floats after it, for rows so "
+        "short that this costs more than the products save.</p>\n"
+        "<p>The gain comes with size: once a model's weights no longer fit in the caches, reading "
+        "a quarter of the bytes is what counts. <code>nibble bench --shape gpt2-124m</code> shows "
+        "it "
+        "on this machine.</p>\n",
+        escape_html(base.name), size);
+  }
+  if (base.weight_bytes > kFitsInNoCache) {
+    return fmt::format(
+        "<p>That is unexpected at this size: {} of weights a token fit in no cache, and fewer "
+        "bytes "
+        "should have been quicker to read. Look at the kernel column for a reference kernel, and "
+        "at whether something else kept this machine busy.</p>\n",
+        size);
+  }
+  return fmt::format(
+      "<p>Why: the weights read for a token, {}, largely fit in this processor's caches, so "
+      "reading "
+      "fewer bytes gains little, and converting inputs and sums costs time.</p>\n",
+      size);
+}
+
+std::string verdict_words(const Measurement& m, const Measurement& base) {
+  const std::string times = format_fixed(ratio(m.tokens_per_second, base.tokens_per_second), 2);
+  const std::string numbers =
+      fmt::format("{} tokens a second against {}, {}×", format_rate(m.tokens_per_second),
+                  format_rate(base.tokens_per_second), times);
+  const std::string name = escape_html(m.name), base_name = escape_html(base.name);
+  switch (judge_speed(m, base)) {
+    case Speed::unknown:
+      return "<p>The baseline was not timed, so nothing can be said of speed.</p>\n";
+    case Speed::slower:
+      return fmt::format(
+                 "<p><strong>{} is not faster than {} here, it is slower</strong>: {}.</p>\n", name,
+                 base_name, numbers) +
+             why_not_faster(base);
+    case Speed::same:
+      return fmt::format(
+                 "<p><strong>{} is not faster than {} here</strong>: {}, within what "
+                 "timing can tell apart.</p>\n",
+                 name, base_name, numbers) +
+             why_not_faster(base);
+    case Speed::faster:
+      return fmt::format("<p><strong>{} is faster than {} here</strong>: {}.</p>\n", name,
+                         base_name, numbers);
+  }
+  return "";
+}
+
+std::string on_the_fly_words(const Measurement& m) {
+  const double times = ratio(m.tokens_per_second, m.dequantized_tokens_per_second);
+  if (!std::isfinite(times)) return "";
+  const std::string outcome = times > 1.03 ? fmt::format("{}× faster than", format_fixed(times, 1))
+                              : times < 0.97
+                                  ? fmt::format("only {}× as fast as", format_fixed(times, 2))
+                                  : std::string("no faster than");
+  return fmt::format(
+      "<p class=\"soft\">The tutorials&rsquo; way, turning each weight back into a float when it "
+      "is "
+      "used, is shown pale. The integer kernel of {} is {} that.</p>\n",
+      escape_html(m.name), outcome);
+}
+
+BarRow row_of(const Measurement& m) {
+  BarRow row{m.name, {}};
+  const std::string kernel = m.kernel.empty() ? "" : ", " + m.kernel;
+  row.bars.push_back(
+      {m.tokens_per_second, format_rate(m.tokens_per_second),
+       fmt::format("{}: {} tokens a second{}", m.name, format_rate(m.tokens_per_second), kernel),
+       colour_of(m), false});
+  if (m.dequantized_tokens_per_second > 0) {
+    row.bars.push_back({m.dequantized_tokens_per_second,
+                        format_rate(m.dequantized_tokens_per_second),
+                        fmt::format("{}, dequantized on the fly: {} tokens a second", m.name,
+                                    format_rate(m.dequantized_tokens_per_second)),
+                        colour_of(m), true});
+  }
+  return row;
+}
+
+}  // namespace
+
+std::string speed_bars(const Models& models) {
+  BarChart chart;
+  chart.description = "Tokens generated a second by each model";
+  for (const Measurement& m : models) {
+    if (m.tokens_per_second > 0) chart.rows.push_back(row_of(m));
+  }
+  return chart.rows.empty() ? "" : bar_chart(chart);
+}
+
+std::string speed_words(const Models& models) {
+  const Measurement* m = fastest_quantized(models);
+  if (m == nullptr) return "";
+  return verdict_words(*m, models.front()) + on_the_fly_words(*m);
+}
+
+}  // namespace nibble

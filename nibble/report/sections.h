@@ -1,0 +1,38 @@
+// The parts of a page, in the order in which they stand. Each gives markup with everything from
+// outside escaped, or nothing where its numbers are missing.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nibble/eval/measurement.h"
+#include "nibble/report/demo_report.h"
+
+namespace nibble {
+
+using Models = std::vector<Measurement>;
+
+/// "int8 is 3.6x smaller and costs +0.0004 nats a token: no measurable loss." Plain text.
+std::string headline(const Models& models);
+/// What else is to be known at once: how far one can go, where it breaks, whether it is faster.
+std::string lede(const Models& models);
+std::string tiles(const Models& models);
+std::string model_table(const Models& models);
+std::string size_and_quality(const Models& models);
+std::string speed_bars(const Models& models);
+/// Whether the integer kernels are faster than the baseline, and why. Markup.
+std::string speed_words(const Models& models);
+std::string samples_table(const Models& models);
+
+std::string training(const DemoReport& report);
+std::string weight_histograms(const std::vector<WeightHistograms>& histograms);
+std::string outliers(const DemoReport& report);
+std::string sensitivity(const std::vector<Sensitivity>& sensitivity);
+std::string how_it_was_made(const DemoReport& report);
+std::string glossary();
+
+/// A dot in the model's colour and its name.
+std::string model_name(const Measurement& m);
+
+}  // namespace nibble

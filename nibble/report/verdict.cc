@@ -1,0 +1,132 @@
+#include "nibble/report/verdict.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "nibble/report/numbers.h"
+
+namespace nibble {
+namespace {
+
+struct CostRow {
+  std::string_view word, css;
+};
+constexpr std::array<CostRow, 5> kCosts = {{{"unknown", "unknown"},
+                                            {"none", "good"},
+                                            {"small", "fair"},
+                                            {"noticeable", "poor"},
+                                            {"heavy", "bad"}}};
+const CostRow& row_of(Cost cost) { return kCosts[static_cast<size_t>(cost)]; }
+
+/// Standard error of the mean of a timed piece of work, as a share of it.
+double relative_error(const Latency& l) {
+  if (l.runs < 2 || !(l.mean > 0) || !(l.standard_deviation >= 0)) return 0;
+  return l.standard_deviation / l.mean / std::sqrt(static_cast<double>(l.runs));
+}
+
+/// The smallest file among the models (the baseline left out) whose cost is at most `worst`.
+const Measurement* smallest_up_to(const std::vector<Measurement>& models, Cost worst) {
+  const Measurement* best = nullptr;
+  for (size_t i = 1; i < models.size(); ++i) {
+    const Cost cost = judge_cost(models[i]);
+    if (cost == Cost::unknown || cost > worst) continue;
+    if (best == nullptr || models[i].file_bytes < best->file_bytes) best = &models[i];
+  }
+  return best;
+}
+
+const Measurement* fastest_of(const std::vector<Measurement>& models, int bits) {
+  const Measurement* best = nullptr;
+  for (size_t i = 1; i < models.size(); ++i) {
+    const Measurement& m = models[i];
+    if (!(m.tokens_per_second > 0) || (bits != 0 && code_bits(m.scheme) != bits)) continue;
+    if (best == nullptr || m.tokens_per_second > best->tokens_per_second) best = &m;
+  }
+  return best;
+}
+
+}  // namespace
+
+Cost judge_cost(const Measurement& m) {
+  const double change = m.loss_difference, error = m.loss_difference_standard_error;
+  if (m.tokens <= 0 || !std::isfinite(m.loss) || !std::isfinite(change) || !std::isfinite(error)) {
+    return Cost::unknown;
+  }
+  if (change <= 2 * error) return Cost::none;
+  const double rise = std::expm1(change);
+  return rise < 0.01 ? Cost::small : rise < 0.05 ? Cost::noticeable : Cost::heavy;
+}
+
+std::string_view short_word(Cost cost) { return row_of(cost).word; }
+std::string_view css_class(Cost cost) { return row_of(cost).css; }
+
+std::string describe_cost(const Measurement& m) {
+  const double rise = std::expm1(m.loss_difference);
+  switch (judge_cost(m)) {
+    case Cost::unknown:
+      return "its loss was not measured";
+    case Cost::none:
+      return "no measurable loss";
+    case Cost::small:
+      return fmt::format("a small loss, {} in perplexity", format_percent(rise, 2));
+    case Cost::noticeable:
+      return fmt::format("a noticeable loss, {} in perplexity", format_percent(rise, 1));
+    case Cost::heavy:
+      return fmt::format("a heavy loss, {} in perplexity", format_percent(rise, 0));
+  }
+  return "";
+}
+
+Speed judge_speed(const Measurement& m, const Measurement& base) {
+  const double times = ratio(m.tokens_per_second, base.tokens_per_second);
+  if (!std::isfinite(times)) return Speed::unknown;
+  const double error = std::hypot(relative_error(m.latency), relative_error(base.latency));
+  const double margin = std::max(0.03, 2 * error);
+  return times > 1 + margin ? Speed::faster : times < 1 - margin ? Speed::slower : Speed::same;
+}
+
+const Measurement* headliner(const std::vector<Measurement>& models) {
+  for (const Cost worst : {Cost::none, Cost::small}) {
+    if (const Measurement* found = smallest_up_to(models, worst)) return found;
+  }
+  const Measurement* best = nullptr;
+  for (size_t i = 1; i < models.size(); ++i) {
+    if (judge_cost(models[i]) == Cost::unknown) continue;
+    if (best == nullptr || models[i].loss_difference < best->loss_difference) best = &models[i];
+  }
+  return best != nullptr ? best : models.size() > 1 ? &models[1] : nullptr;
+}
+
+const Measurement* smallest_usable(const std::vector<Measurement>& models) {
+  return smallest_up_to(models, Cost::noticeable);
+}
+
+const Measurement* fastest_quantized(const std::vector<Measurement>& models) {
+  const Measurement* eight = fastest_of(models, 8);
+  return eight != nullptr ? eight : fastest_of(models, 0);
+}
+
+int code_bits(std::string_view scheme) {
+  if (scheme.starts_with("ternary")) return 2;
+  const size_t end = std::min(scheme.find(':'), scheme.size());
+  for (size_t i = 0; i < end; ++i) {
+    if (scheme[i] < '0' || scheme[i] > '9') continue;
+    int bits = 0;
+    for (; i < end && scheme[i] >= '0' && scheme[i] <= '9' && bits < 100; ++i) {
+      bits = bits * 10 + (scheme[i] - '0');
+    }
+    return bits;
+  }
+  return 0;
+}
+
+int colour_of(const Measurement& m) {
+  const int bits = code_bits(m.scheme);
+  if (bits == 32) return 0;
+  return bits >= 5 && bits <= 8 ? 1 : bits == 4 ? 2 : bits == 3 ? 3 : bits == 2 ? 4 : 5;
+}
+
+}  // namespace nibble

@@ -1,0 +1,288 @@
+#include "nibble/nn/linear.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "nibble/core/cpu.h"
+#include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
+#include "nibble/core/random.h"
+#include "nibble/quant/rtn.h"
+
+namespace nibble {
+namespace {
+
+// Numbers in [-1, 1) that are the same everywhere.
+std::vector<float> noise(int64_t count, uint64_t seed) {
+  std::vector<float> out(static_cast<size_t>(count));
+  uint64_t state = seed * 2654435761u + 1;
+  for (float& v : out) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    v = static_cast<float>(static_cast<int64_t>(state >> 33) - (1 << 30)) / (1 << 30);
+  }
+  return out;
+}
+
+Tensor noise_matrix(int64_t n, int64_t k, uint64_t seed) {
+  return Tensor::from<float>(Shape{n, k}, noise(n * k, seed));
+}
+
+Weight weight_of(const Tensor& w, std::string_view text) {
+  const QuantScheme scheme = parse_scheme(text);
+  if (scheme.type == NumberType::f32) return w;
+  if (scheme.type == NumberType::f16) return convert(w, DType::f16);
+  if (scheme.type == NumberType::bf16) return convert(w, DType::bf16);
+  return quantize_rtn(w, scheme, {}, "w");
+}
+
+Tensor plain(const Weight& w) {
+  if (const auto* q = std::get_if<QuantizedTensor>(&w)) return dequantize(*q);
+  return convert(std::get<Tensor>(w), DType::f32);
+}
+
+LinearGroup linear(const Weight& w, std::optional<Tensor> bias = std::nullopt,
+                   bool on_the_fly = false) {
+  std::vector<LinearMember> members;
+  members.push_back({"w", w, std::move(bias)});
+  return {std::move(members), LinearOptions{on_the_fly}};
+}
+
+std::vector<float> run(const LinearGroup& group, const std::vector<float>& x, int64_t m,
+                       int threads) {
+  std::vector<float> y(static_cast<size_t>(m * group.outputs(0)), -777.0f);
+  Exec exec;
+  exec.threads = threads;
+  group.forward(x, m, y.data(), exec);
+  return y;
+}
+
+// x as an a8 kernel sees it, in f64.
+std::vector<double> seen(const std::vector<float>& x, int64_t k, bool a8) {
+  std::vector<double> out(x.begin(), x.end());
+  if (!a8) return out;
+  for (size_t row = 0; row < x.size(); row += static_cast<size_t>(k)) {
+    float largest = 0;
+    for (size_t i = row; i < row + static_cast<size_t>(k); ++i)
+      largest = std::max(largest, std::fabs(x[i]));
+    const float scale = largest / 127;
+    for (size_t i = row; i < row + static_cast<size_t>(k); ++i)
+      out[i] = scale == 0 ? 0 : std::nearbyint(x[i] / scale) * static_cast<double>(scale);
+  }
+  return out;
+}
+
+const char* const kSchemes[] = {"f32",          "f16",         "bf16",
+                                "int8",         "int8:tensor", "int8:asym",
+                                "int8:g16",     "int8:a8",     "int8:tensor:a8",
+                                "int8:asym:a8", "int8:g16:a8", "int8:g32:asym:a8",
+                                "int7:a8",      "int6:g16",    "int5:g16:a8",
+                                "int5",         "int4:g16",    "int4:g16:asym",
+                                "int4:g16:a8",  "int4:a8",     "int4:g32:asym:a8",
+                                "int3:g16",     "int3:g16:a8", "int2:g16:asym",
+                                "int2:a8",      "ternary",     "ternary:g16:a8"};
+
+void expect_near_f64(const std::string& text, int64_t n, int64_t k, int64_t m) {
+  const Weight w = weight_of(noise_matrix(n, k, 1), text);
+  const auto b = noise(n, 3);
+  const LinearGroup group = linear(w, Tensor::from<float>(Shape{n}, b));
+  const auto x = noise(m * k, 2);
+  const auto y = run(group, x, m, 2);
+  const auto xs = seen(x, k, group.scheme(0).activations == ActivationType::a8);
+  const Tensor dense = plain(w);
+  const auto wd = dense.data<float>();
+  for (int64_t r = 0; r < m; ++r) {
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = b[static_cast<size_t>(j)];
+      for (int64_t i = 0; i < k; ++i)
+        sum += xs[static_cast<size_t>(r * k + i)] * wd[static_cast<size_t>(j * k + i)];
+      ASSERT_NEAR(y[static_cast<size_t>(r * n + j)], sum, 1.2e-7 * static_cast<double>(k + 2) * 2)
+          << text << " [" << n << ", " << k << "] row " << r << " output " << j << " by "
+          << group.kernel_name(0, m);
+    }
+  }
+}
+
+TEST(Linear, AgreesWithDequantizeAndF64ForEveryScheme) {
+  for (const char* text : kSchemes) {
+    expect_near_f64(text, 27, 48, 5);
+    expect_near_f64(text, 130, 160, 17);
+    expect_near_f64(text, 3, 33, 2);
+    expect_near_f64(text, 1, 1, 1);
+  }
+}
+
+TEST(Linear, SameBytesForAnyNumberOfThreadsAndAnyBatchUpTo16) {
+  constexpr int64_t n = 200, k = 320;
+  const auto x = noise(16 * k, 5);
+  for (const char* text : kSchemes) {
+    const LinearGroup group = linear(weight_of(noise_matrix(n, k, 4), text));
+    std::vector<float> rows;  // each row on its own
+    for (int64_t r = 0; r < 16; ++r) {
+      const std::vector<float> one(x.begin() + r * k, x.begin() + (r + 1) * k);
+      const auto y = run(group, one, 1, 1);
+      rows.insert(rows.end(), y.begin(), y.end());
+    }
+    for (const int64_t m : {1, 2, 5, 16}) {
+      const std::vector<float> some(x.begin(), x.begin() + m * k);
+      for (const int threads : {1, 2, 3, 4, 7, 8}) {
+        const auto y = run(group, some, m, threads);
+        ASSERT_EQ(std::memcmp(y.data(), rows.data(), y.size() * sizeof(float)), 0)
+            << text << " m " << m << " threads " << threads;
+      }
+    }
+  }
+}
+
+TEST(Linear, SameBytesForAnyNumberOfThreadsWithManyRows) {
+  constexpr int64_t n = 150, k = 128, m = 250;
+  const auto x = noise(m * k, 5);
+  for (const char* text : {"f32", "int8:a8", "int4:g32:a8", "int4:g32"}) {
+    const LinearGroup group = linear(weight_of(noise_matrix(n, k, 4), text));
+    const auto one = run(group, x, m, 1);
+    for (const int threads : {2, 3, 4, 7, 8})
+      EXPECT_EQ(std::memcmp(one.data(), run(group, x, m, threads).data(), one.size() * 4), 0)
+          << text << threads;
+  }
+}
+
+TEST(Linear, MembersOfAGroupGiveWhatTheyGiveAlone) {
+  constexpr int64_t k = 64, m = 3;
+  const char* const schemes[] = {"int8:a8", "int4:g16:asym:a8", "f32", "int3:g16", "int8:g32:a8"};
+  std::vector<LinearMember> members;
+  for (int64_t i = 0; i < 5; ++i) {
+    members.push_back(
+        {std::string("w") + std::to_string(i),
+         weight_of(noise_matrix(10 + 40 * i, k, 7 + static_cast<uint64_t>(i)), schemes[i]),
+         std::nullopt});
+  }
+  const LinearGroup group(members, {});
+  const auto x = noise(m * k, 9);
+  std::vector<std::vector<float>> y;
+  std::vector<float*> into;
+  for (size_t i = 0; i < 5; ++i) y.emplace_back(static_cast<size_t>(m * group.outputs(i)));
+  for (auto& v : y) into.push_back(v.data());
+  group.forward(x, m, into, Exec{});
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(group.name(i), "w" + std::to_string(i));
+    EXPECT_EQ(y[i], run(linear(members[i].weight), x, m, 1)) << schemes[i];
+  }
+}
+
+TEST(Linear, GivesItsSourceBackBitForBitAndHoldsItOnce) {
+  for (const char* text : kSchemes) {
+    const Weight w = weight_of(noise_matrix(256, 320, 11), text);
+    const LinearGroup group = linear(w);
+    const Weight back = group.source(0);
+    const auto same = [&](const Tensor& a, const Tensor& b) {
+      ASSERT_EQ(a.shape(), b.shape()) << text;
+      ASSERT_EQ(a.dtype(), b.dtype()) << text;
+      EXPECT_EQ(std::memcmp(a.raw(), b.raw(), a.bytes()), 0) << text;
+    };
+    if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
+      const auto& r = std::get<QuantizedTensor>(back);
+      EXPECT_EQ(r.scheme, q->scheme);
+      same(r.codes, q->codes);
+      same(r.scales, q->scales);
+      if (q->zeros) same(*r.zeros, *q->zeros);
+    } else {
+      same(std::get<Tensor>(back), std::get<Tensor>(w));
+    }
+    EXPECT_LE(static_cast<double>(group.memory_bytes()), 1.05 * static_cast<double>(bytes(w)))
+        << text;
+  }
+}
+
+TEST(Linear, DequantizingOnTheFlyLeavesTheInputAlone) {
+  const Weight w = weight_of(noise_matrix(40, 64, 1), "int8:a8");
+  const LinearGroup fly = linear(w, std::nullopt, true);
+  const auto x = noise(64, 2);
+  const Tensor dense = plain(w);
+  EXPECT_EQ(run(fly, x, 1, 1), run(linear(dense), x, 1, 1));
+  EXPECT_NE(run(fly, x, 1, 1), run(linear(w), x, 1, 1));
+  EXPECT_NE(fly.kernel_name(0, 1), linear(w).kernel_name(0, 1));
+}
+
+TEST(Linear, RowsOfZerosGiveTheBiasAndNanStaysNan) {
+  const LinearGroup group = linear(weight_of(noise_matrix(5, 32, 1), "int8:asym:a8"),
+                                   Tensor::from<float>(Shape{5}, noise(5, 2)));
+  std::vector<float> x(64, 0.0f);
+  x[40] = std::nanf("");
+  const auto y = run(group, x, 2, 1);
+  const auto b = noise(5, 2);
+  for (size_t j = 0; j < 5; ++j) {
+    EXPECT_EQ(y[j], b[j]);
+    EXPECT_TRUE(std::isnan(y[5 + j]));
+  }
+}
+
+class Names : public ActivationObserver {
+ public:
+  void observe(std::string_view name, std::span<const float> x, int64_t m, int64_t k) override {
+    seen += std::string(name) + " " + std::to_string(x.size()) + " " + std::to_string(m) + " " +
+            std::to_string(k) + ";";
+  }
+  std::string seen;
+};
+
+TEST(Linear, TheObserverSeesTheInputOfEachMember) {
+  std::vector<LinearMember> members;
+  for (const char* name : {"a", "b"})
+    members.push_back({name, noise_matrix(2, 3, 1), std::nullopt});
+  const LinearGroup group(std::move(members), {});
+  Names names;
+  Exec exec;
+  exec.observer = &names;
+  std::vector<float> a(4), b(4);
+  float* const y[] = {a.data(), b.data()};
+  group.forward(noise(6, 1), 2, y, exec);
+  EXPECT_EQ(names.seen, "a 6 2 3;b 6 2 3;");
+}
+
+TEST(Linear, RefusesPartsThatDoNotFit) {
+  const Tensor w = noise_matrix(4, 8, 1);
+  EXPECT_THROW(linear(w, Tensor(DType::f32, {5})), Error);
+  EXPECT_THROW(linear(w, Tensor(DType::f16, {4})), Error);
+  EXPECT_THROW(linear(Tensor(DType::i32, {4, 8})), Error);
+  EXPECT_THROW(linear(Tensor(DType::f32, {4, 0})), Error);
+  EXPECT_THROW(linear(Tensor(DType::f32, {4})), Error);
+  std::vector<LinearMember> members;
+  members.push_back({"a", w, std::nullopt});
+  members.push_back({"b", noise_matrix(4, 9, 1), std::nullopt});
+  try {
+    LinearGroup(std::move(members), {});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.where(), "tensor \"b\"");
+  }
+  QuantizedTensor q = std::get<QuantizedTensor>(weight_of(w, "int8"));
+  q.scheme.activations = ActivationType::afp8;
+  EXPECT_THROW(linear(q), Error);
+  q = std::get<QuantizedTensor>(weight_of(w, "int8"));
+  q.codes = Tensor(DType::u8, {4, 4});
+  EXPECT_THROW(linear(q), Error);
+}
+
+TEST(Embedding, ReadsRowsOfPlainAndQuantizedTables) {
+  for (const char* text : kSchemes) {
+    const Weight w = weight_of(noise_matrix(7, 32, 3), text);
+    const Embedding table(w);
+    EXPECT_EQ(table.rows(), 7);
+    EXPECT_EQ(table.width(), 32);
+    EXPECT_EQ(table.memory_bytes(), bytes(w));
+    const Tensor dense = plain(w);
+    std::vector<float> row(32), sum(32, 1.0f);
+    table.lookup(6, row);
+    table.add(6, sum);
+    for (size_t i = 0; i < 32; ++i) {
+      EXPECT_EQ(row[i], dense.data<float>()[6 * 32 + i]) << text;
+      EXPECT_EQ(sum[i], 1.0f + row[i]) << text;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nibble
