@@ -38,16 +38,30 @@ Svg::Points staircase(const Histogram& h, const Scale& x, const Scale& y) {
   return out;
 }
 
-/// The density at the top of the drawing.
+/// The middle one of the densities of the bins that hold anything.
+double usual_density(const Histogram& h) {
+  std::vector<double> all;
+  for (size_t i = 0; i < h.counts.size(); ++i) {
+    if (h.counts[i] > 0) all.push_back(density(h, i));
+  }
+  if (all.empty()) return 0;
+  std::sort(all.begin(), all.end());
+  return all[all.size() / 2];
+}
+
+/// The density at the top of the drawing: room above an outline for what is drawn under it; a
+/// histogram alone is cut where a spike would flatten the rest.
 double top_density(const std::vector<HistogramLayer>& layers) {
   const HistogramLayer* leading = nullptr;
   for (const HistogramLayer& l : layers) {
     if (!drawable(l.histogram)) continue;
     if (leading == nullptr || (l.outline && !leading->outline)) leading = &l;
   }
-  const double most = leading == nullptr ? 0 : highest_density(leading->histogram);
-  const bool alone = layers.size() == 1;
-  return most > 0 && std::isfinite(most) ? most * (alone ? 1.05 : 1.5) : 1;
+  if (leading == nullptr) return 1;
+  const Histogram& h = leading->histogram;
+  const double top = leading->outline ? highest_density(h) * 1.5
+                                      : std::min(highest_density(h) * 1.05, usual_density(h) * 2.5);
+  return top > 0 && std::isfinite(top) ? top : 1;
 }
 
 }  // namespace

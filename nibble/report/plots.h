@@ -49,7 +49,9 @@ struct BarRow {
 };
 struct BarChart {
   std::string description;
-  double width = 460;
+  /// Bars longer than this are drawn broken at full length, so that one does not flatten the
+  /// others; 0: none is.
+  double limit = 0;
   std::vector<BarRow> rows;
 };
 /// Horizontal bars from 0, the row's name above them and the number behind each.

@@ -114,7 +114,7 @@ std::string beaten_words(const Models& models) {
     }
   }
   if (out.empty()) return "<p>No format here is beaten in both: each buys quality with bits.</p>\n";
-  return "<p>Beaten in both size and quality: " + out + ".</p>\n";
+  return "<p>Beaten in both size and quality, speed aside: " + out + ".</p>\n";
 }
 
 ScatterPlot scatter_of(const Models& models) {

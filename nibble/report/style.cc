@@ -40,7 +40,7 @@ code { font-size: 0.9em; background: var(--raised); padding: 0.1em 0.35em; borde
 pre { margin: 0; padding: 14px 16px; background: var(--raised); border-radius: 8px; overflow-x: auto; font-size: 0.86rem; }
 pre code { background: none; padding: 0; font-size: inherit; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-.over { color: var(--soft); font-size: 0.9rem; margin: 0; }
+.over { max-width: none; color: var(--soft); font-size: 0.9rem; margin: 0; }
 .lede { font-size: 1.14rem; line-height: 1.6; color: var(--soft); max-width: 46em; }
 .lede strong, .soft strong { color: var(--ink); font-weight: 620; }
 .soft, figcaption, .note { color: var(--soft); }
@@ -60,6 +60,7 @@ nav a:hover { color: var(--ink); border-color: currentColor; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 18px; margin-top: 18px; align-items: start; }
 .grid.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 310px), 1fr)); }
 figure { margin: 0; background: var(--surface); border: 1px solid var(--line); border-radius: 12px; padding: 16px 18px; min-width: 0; }
+figure .scheme { margin-top: 20px; } figure h3 + .scheme { margin-top: 0; }
 figure h3 + svg, figure .legend + svg { margin-top: 8px; }
 figcaption { margin-top: 10px; }
 .text { padding: 6px 0 0 10px; }
@@ -72,6 +73,7 @@ svg .halo { paint-order: stroke; stroke: var(--surface); stroke-width: 4px; stro
 svg .grid-line { stroke: var(--grid); stroke-width: 1; }
 svg .leader { stroke: var(--soft); stroke-width: 1; }
 svg .axis { stroke: var(--line); stroke-width: 1; }
+svg .gap { fill: var(--surface); }
 svg .track { fill: var(--raised); }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); } .c5 { --c: var(--c5); }
 svg .fill { fill: var(--c); } svg .tint { fill: var(--c); opacity: 0.2; } svg .pale { fill: var(--c); opacity: 0.42; }
@@ -128,7 +130,8 @@ footer { margin-top: 80px; padding-top: 20px; padding-bottom: 56px; color: var(-
   .tile { padding: 12px 14px; } .tile .value { font-size: 1.5rem; }
   figure { padding: 14px 12px; } .text { padding-left: 0; }
   svg.narrow text { font-size: 13px; }
-  th, td { padding: 8px 10px; } th:first-child { padding-left: 12px; max-width: 9em; white-space: normal; }
+  th, td { padding: 8px 10px; } th:first-child { padding-left: 12px; white-space: normal; }
+  table:not(.samples) th:first-child { min-width: 8.5em; max-width: 10em; }
   caption { padding-left: 12px; max-width: calc(100vw - 34px); }
   dl.facts { grid-template-columns: 1fr; gap: 0; } dl.facts dd { margin-bottom: 10px; }
 }

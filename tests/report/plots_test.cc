@@ -114,5 +114,18 @@ TEST(Plots, ABarIsAsLongAsItsShare) {
       << svg;
 }
 
+TEST(Plots, ABarBeyondTheLimitIsBroken) {
+  BarChart chart;
+  chart.limit = 2;
+  chart.rows = {{"far", {{80, "80", "", 0, false}}}, {"half", {{1, "1", "", 0, false}}}};
+  const std::string svg = bar_chart(chart);
+  EXPECT_NE(svg.find("class=\"gap\""), std::string::npos);
+  EXPECT_EQ(svg.find("class=\"gap\"", svg.find("class=\"gap\"") + 1), std::string::npos);
+  EXPECT_NE(svg.find("width=\"215.8\" height=\"18\" rx=\"3\" class=\"c0 fill\""), std::string::npos)
+      << svg;
+  chart.limit = 0;
+  EXPECT_EQ(bar_chart(chart).find("class=\"gap\""), std::string::npos);
+}
+
 }  // namespace
 }  // namespace nibble
