@@ -14,6 +14,7 @@
 #include "nibble/report/compare_report.h"
 #include "nibble/report/demo_report.h"
 #include "nibble/report/json_report.h"
+#include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {
@@ -40,10 +41,12 @@ std::vector<std::pair<std::string, ModelFolder>> candidates(const Options& o, co
   return out;
 }
 
-std::vector<std::vector<int32_t>> data_for(const Options& o, const Text& text, const ModelFolder& base) {
+std::vector<std::vector<int32_t>> data_for(const Options& o, const Text& text,
+                                           const ModelFolder& base) {
   const int64_t window = std::min<int64_t>(256, base.decoder_config().context);
   const CharTokenizer& tokenizer = base.require_tokenizer();
-  return o.whole ? whole_sequences(text.text, tokenizer, window) : sequences(text.text, tokenizer, window, o.data_seed).heldout;
+  return o.whole ? whole_sequences(text.text, tokenizer, window)
+                 : sequences(text.text, tokenizer, window, o.data_seed).heldout;
 }
 
 void prepare_prompt(Options& o, const CharTokenizer& tokenizer) {
@@ -61,14 +64,17 @@ std::vector<Measurement> measure_all(const Options& given, const Text& text, con
   std::vector<Measurement> out;
   for (const auto& [name, model] : all) {
     if (model.decoder_config().vocab_size != base.decoder_config().vocab_size) {
-      throw invalid_argument(fmt::format("{}: its vocabulary has {} tokens, the first model's {}", name, model.decoder_config().vocab_size, base.decoder_config().vocab_size));
+      throw invalid_argument(fmt::format("{}: its vocabulary has {} tokens, the first model's {}",
+                                         name, model.decoder_config().vocab_size,
+                                         base.decoder_config().vocab_size));
     }
     out.push_back(measure_model(name, model, base, data, o.measure, exec));
   }
   return out;
 }
 
-void write_report(const Common& common, const Options& o, const Text& text, const std::vector<Measurement>& models, int threads) {
+void write_report(const Common& common, const Options& o, const Text& text,
+                  const std::vector<Measurement>& models, int threads) {
   CompareReport r;
   r.title = "nibble compare: " + o.models.front();
   r.protocol = fmt::format("{}, {}", text.name, o.whole ? "all of it" : "the held-out tenth");
@@ -83,7 +89,8 @@ void write_report(const Common& common, const Options& o, const Text& text, cons
 }
 
 void run(const Common& common, const Options& o) {
-  if (std::holds_alternative<MlpConfig>(open_model(o.models.front()).config)) return compare_mlp(common, o.models, o.schemes, o.data, o.measure.runs);
+  if (std::holds_alternative<MlpConfig>(open_model(o.models.front()).config))
+    return compare_mlp(common, o.models, o.schemes, o.data, o.measure.runs);
   const Text text = load_text(o.text);
   std::vector<Measurement> models;
   int threads = 1;
@@ -101,19 +108,29 @@ void run(const Common& common, const Options& o) {
 }  // namespace
 
 void add_compare(CLI::App& app, Common& common) {
-  CLI::App* verb = app.add_subcommand("compare", "Models, or one model in several schemes, side by side");
+  CLI::App* verb =
+      app.add_subcommand("compare", "Models, or one model in several schemes, side by side");
   const auto o = std::make_shared<Options>();
   verb->add_option("models", o->models, "Model folders; the first is the baseline")->required();
-  verb->add_option("--schemes", o->schemes, "Schemes to make of the first model in memory, such as int8:a8,int4:g16")->delimiter(',');
-  verb->add_option("--text", o->text, "Text file to measure on (default: the names nibble brings along)");
+  verb->add_option("--schemes", o->schemes,
+                   "Schemes to make of the first model in memory, such as int8:a8,int4:g16")
+      ->delimiter(',');
+  verb->add_option("--text", o->text,
+                   "Text file to measure on (default: the names nibble brings along)");
   verb->add_flag("--whole", o->whole, "Measure on the whole text, not on its held-out last tenth");
-  verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")->capture_default_str();
+  verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")
+      ->capture_default_str();
   verb->add_option("--prompt", o->prompt, "What samples and timed generations begin with");
-  verb->add_option("--runs", o->measure.runs, "Timed generations a model")->capture_default_str()->check(CLI::Range(1, 1'000'000));
-  verb->add_option("--seed", o->measure.seed, "Of the samples, the same for every model")->capture_default_str();
+  verb->add_option("--runs", o->measure.runs, "Timed generations a model")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  verb->add_option("--seed", o->measure.seed, "Of the samples, the same for every model")
+      ->capture_default_str();
   verb->add_option("--report", o->report, "HTML page to write");
   verb->add_option("--data", o->data, "For an mlp: folder with MNIST's IDX files");
-  add_common(*verb, common, "nibble compare my-model --schemes int8,int8:a8,int4:g16 --text names.txt --report compare.html");
+  add_common(*verb, common,
+             "nibble compare my-model --schemes int8,int8:a8,int4:g16 --text names.txt --report "
+             "compare.html");
   verb->callback([&common, o] { run(common, *o); });
 }
 

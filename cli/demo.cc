@@ -1,10 +1,12 @@
 // nibble demo: the main job, in one command.
+#include "nibble/report/demo.h"
+
 #include <fmt/format.h>
 
 #include "cli/command.h"
 #include "cli/data.h"
-#include "nibble/report/demo.h"
 #include "nibble/report/json_report.h"
+#include "nibble/report/verdict.h"
 
 namespace nibble::cli {
 namespace {
@@ -13,6 +15,15 @@ struct Options {
   DemoOptions demo;
   std::string data;
 };
+
+std::string headline(const std::vector<Measurement>& models) {
+  const Measurement* best = headliner(models);
+  if (best == nullptr) return {};
+  const double smaller =
+      static_cast<double>(models.front().file_bytes) / static_cast<double>(best->file_bytes);
+  return fmt::format("{}: {:.2f}x smaller than f32, {}.\n", best->name, smaller,
+                     describe_cost(*best));
+}
 
 void run(const Common& common, Options o) {
   const Text text = load_text(o.data);
@@ -29,22 +40,34 @@ void run(const Common& common, Options o) {
     return;
   }
   print_out(render_table(report.models));
-  print_out(fmt::format("\n{}\nThe report: {}/report.html\n", verdict_text(report), o.demo.out));
+  print_out("\n" + headline(report.models));
+  print_out(fmt::format("The report: {}/report.html\n", o.demo.out));
 }
 
 }  // namespace
 
 void add_demo(CLI::App& app, Common& common) {
-  CLI::App* verb = app.add_subcommand("demo", "Train a microGPT, quantize it every way, and show what that cost");
+  CLI::App* verb = app.add_subcommand(
+      "demo", "Train a microGPT, quantize it every way, and show what that cost");
   const auto o = std::make_shared<Options>();
   o->demo.out = "nibble-demo";
-  verb->add_option("-o,--out", o->demo.out, "Folder to make: one folder a model, report.html, report.json")->capture_default_str();
-  verb->add_option("--data", o->data, "Text with one name a line (default: the names nibble brings along)");
-  verb->add_option("--preset", o->demo.preset, "micro (4,192 weights) or demo (about 31,000)")->capture_default_str()->check(CLI::IsMember({"micro", "demo"}));
-  verb->add_option("--steps", o->demo.steps, "Training steps")->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
-  verb->add_option("--batch", o->demo.batch, "Names a step")->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
-  verb->add_option("--seed", o->demo.seed, "Of the weights, the batches and the samples")->capture_default_str();
-  verb->add_option("--runs", o->demo.runs, "Timed generations a model")->capture_default_str()->check(CLI::Range(1, 1'000'000));
+  verb->add_option("-o,--out", o->demo.out,
+                   "Folder to make: one folder a model, report.html, report.json")
+      ->capture_default_str();
+  verb->add_option("--data", o->data,
+                   "Text with one name a line (default: the names nibble brings along)");
+  verb->add_option("--preset", o->demo.preset, "micro (4,192 weights) or demo (about 31,000)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"micro", "demo"}));
+  verb->add_option("--steps", o->demo.steps, "Training steps")
+      ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}));
+  verb->add_option("--batch", o->demo.batch, "Names a step")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
+  verb->add_option("--seed", o->demo.seed, "Of the weights, the batches and the samples")
+      ->capture_default_str();
+  verb->add_option("--runs", o->demo.runs, "Timed generations a model")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
   verb->add_flag("--force", o->demo.force, "Replace the folder even where no demo made it");
   add_common(*verb, common, "nibble demo -o my-demo        then open my-demo/report.html");
   verb->callback([&common, o] { run(common, *o); });

@@ -8,6 +8,7 @@
 #include "nibble/core/json.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {
@@ -23,11 +24,13 @@ std::vector<std::vector<int32_t>> sequences_of(const Options& o, const ModelFold
   const Text text = load_text(o.text);
   const int64_t context = model.decoder_config().context;
   if (o.window > context) {
-    throw invalid_argument(fmt::format("--window {}: the model's context holds {} tokens", o.window, context));
+    throw invalid_argument(
+        fmt::format("--window {}: the model's context holds {} tokens", o.window, context));
   }
   const int64_t window = o.window > 0 ? o.window : std::min<int64_t>(256, context);
   try {
-    if (o.heldout) return sequences(text.text, model.require_tokenizer(), window, o.data_seed).heldout;
+    if (o.heldout)
+      return sequences(text.text, model.require_tokenizer(), window, o.data_seed).heldout;
     return whole_sequences(text.text, model.require_tokenizer(), window);
   } catch (Error& e) {
     e.set_file(text.name);
@@ -36,30 +39,47 @@ std::vector<std::vector<int32_t>> sequences_of(const Options& o, const ModelFold
 }
 
 void write_loss(const LossResult& r, JsonWriter& out) {
-  out.field("perplexity", r.perplexity).field("mean_nll", r.loss).field("standard_error", r.standard_error);
+  out.field("perplexity", r.perplexity)
+      .field("mean_nll", r.loss)
+      .field("standard_error", r.standard_error);
   out.field("tokens", r.tokens).field("windows", static_cast<int64_t>(r.sequence_nll.size()));
 }
 
 void write_divergence(const ComparisonResult& c, JsonWriter& out) {
   const Divergence& d = c.divergence;
-  out.field("kl_mean", d.kl_mean).field("kl_standard_error", d.kl_standard_error).field("kl_median", d.kl_median);
-  out.field("kl_p90", d.kl_p90).field("kl_p99", d.kl_p99).field("kl_max", d.kl_max).field("top1_agreement", d.top1_agreement);
+  out.field("kl_mean", d.kl_mean)
+      .field("kl_standard_error", d.kl_standard_error)
+      .field("kl_median", d.kl_median);
+  out.field("kl_p90", d.kl_p90)
+      .field("kl_p99", d.kl_p99)
+      .field("kl_max", d.kl_max)
+      .field("top1_agreement", d.top1_agreement);
   out.field("base_mean_nll", c.base.loss).field("loss_difference", c.loss_difference);
   out.field("loss_difference_standard_error", c.loss_difference_standard_error);
 }
 
 std::string words(const LossResult& r) {
-  return fmt::format("perplexity {:.4f}, loss {:.5f} +- {:.5f} nats a token over {} tokens in {} sequences\n", r.perplexity, r.loss, r.standard_error, r.tokens, r.sequence_nll.size());
+  return fmt::format(
+      "perplexity {:.4f}, loss {:.5f} +- {:.5f} nats a token over {} tokens in {} sequences\n",
+      r.perplexity, r.loss, r.standard_error, r.tokens, r.sequence_nll.size());
 }
 
 std::string words(const ComparisonResult& c) {
   const Divergence& d = c.divergence;
-  return fmt::format("against it: KL {:.6f} +- {:.6f} nats (median {:.6f}, 99 % {:.6f}, largest {:.6f}), same first choice {:.2f} %, loss {:+.5f} +- {:.5f}\n", d.kl_mean, d.kl_standard_error, d.kl_median, d.kl_p99, d.kl_max, 100 * d.top1_agreement, c.loss_difference, c.loss_difference_standard_error);
+  return fmt::format(
+      "against it: KL {:.6f} +- {:.6f} nats (median {:.6f}, 99 % {:.6f}, largest {:.6f}), same "
+      "first choice {:.2f} %, loss {:+.5f} +- {:.5f}\n",
+      d.kl_mean, d.kl_standard_error, d.kl_median, d.kl_p99, d.kl_max, 100 * d.top1_agreement,
+      c.loss_difference, c.loss_difference_standard_error);
 }
 
 JsonWriter begin_json(const Options& o, const ModelFolder& model) {
   JsonWriter out;
-  out.begin_object().field("schema_version", 1).field("model", o.model).field("scheme", scheme_summary(model)).field("protocol", "windows");
+  out.begin_object()
+      .field("schema_version", 1)
+      .field("model", o.model)
+      .field("scheme", scheme_summary(model))
+      .field("protocol", "windows");
   return out;
 }
 
@@ -80,7 +100,9 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
 void eval_against(const Common& common, const Options& o, const ModelFolder& model) {
   const ModelFolder base_folder = open_model(o.base);
   if (base_folder.decoder_config().vocab_size != model.decoder_config().vocab_size) {
-    throw invalid_argument(fmt::format("--against {}: its vocabulary has {} tokens, the model's {}", quoted(o.base), base_folder.decoder_config().vocab_size, model.decoder_config().vocab_size));
+    throw invalid_argument(fmt::format("--against {}: its vocabulary has {} tokens, the model's {}",
+                                       in_quotes(o.base), base_folder.decoder_config().vocab_size,
+                                       model.decoder_config().vocab_size));
   }
   const Decoder decoder = load_decoder(model), base = load_decoder(base_folder);
   const auto data = sequences_of(o, model);
@@ -99,7 +121,8 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
 
 void run(const Common& common, const Options& o) {
   const ModelFolder model = open_model(o.model);
-  if (std::holds_alternative<MlpConfig>(model.config)) return eval_mlp(common, model, o.base, o.data);
+  if (std::holds_alternative<MlpConfig>(model.config))
+    return eval_mlp(common, model, o.base, o.data);
   if (o.base.empty()) return eval_alone(common, o, model);
   eval_against(common, o, model);
 }
@@ -107,16 +130,22 @@ void run(const Common& common, const Options& o) {
 }  // namespace
 
 void add_eval(CLI::App& app, Common& common) {
-  CLI::App* verb = app.add_subcommand("eval", "Loss, perplexity, and the distance from another model");
+  CLI::App* verb =
+      app.add_subcommand("eval", "Loss, perplexity, and the distance from another model");
   const auto o = std::make_shared<Options>();
   verb->add_option("model", o->model, "Model folder")->required();
-  verb->add_option("--text", o->text, "Text file to measure on (default: the names nibble brings along)");
+  verb->add_option("--text", o->text,
+                   "Text file to measure on (default: the names nibble brings along)");
   verb->add_flag("--heldout", o->heldout, "Only the part that training held out (the last 10 %)");
-  verb->add_option("--window", o->window, "Tokens a window (default: 256, or the context)")->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
-  verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")->capture_default_str();
-  verb->add_option("--against", o->base, "Baseline model: KL divergence, agreement and paired loss difference");
+  verb->add_option("--window", o->window, "Tokens a window (default: 256, or the context)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
+  verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")
+      ->capture_default_str();
+  verb->add_option("--against", o->base,
+                   "Baseline model: KL divergence, agreement and paired loss difference");
   verb->add_option("--data", o->data, "For an mlp: folder with MNIST's IDX files");
-  add_common(*verb, common, "nibble eval my-model-int4 --text names.txt --heldout --against my-model");
+  add_common(*verb, common,
+             "nibble eval my-model-int4 --text names.txt --heldout --against my-model");
   verb->callback([&common, o] { run(common, *o); });
 }
 

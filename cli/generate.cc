@@ -34,7 +34,9 @@ struct Result {
 std::vector<int32_t> prompt_ids(const Options& o, const CharTokenizer& tokenizer) {
   std::vector<int32_t> ids = tokenizer.encode(o.prompt);
   if (tokenizer.bos()) ids.insert(ids.begin(), *tokenizer.bos());
-  if (ids.empty()) throw invalid_argument("--prompt: this model has no beginning-of-text token, so it needs at least one character");
+  if (ids.empty())
+    throw invalid_argument(
+        "--prompt: this model has no beginning-of-text token, so it needs at least one character");
   return ids;
 }
 
@@ -67,8 +69,12 @@ void show(const Common& common, const Result& r) {
     return;
   }
   JsonWriter out;
-  out.begin_object().field("schema_version", 1).array("prompt_ids", std::vector<int64_t>(r.prompt_ids.begin(), r.prompt_ids.end()));
-  out.field("text", r.samples.front().text).array("ids", std::vector<int64_t>(r.samples.front().ids.begin(), r.samples.front().ids.end()));
+  out.begin_object()
+      .field("schema_version", 1)
+      .array("prompt_ids", std::vector<int64_t>(r.prompt_ids.begin(), r.prompt_ids.end()));
+  out.field("text", r.samples.front().text)
+      .array("ids",
+             std::vector<int64_t>(r.samples.front().ids.begin(), r.samples.front().ids.end()));
   std::vector<std::string> texts;
   for (const Sample& s : r.samples) texts.push_back(s.text);
   out.array("samples", texts).field("tokens_per_second", r.tokens_per_second).end_object();
@@ -82,10 +88,17 @@ void add_generate(CLI::App& app, Common& common) {
   const auto o = std::make_shared<Options>();
   verb->add_option("model", o->model, "Model folder")->required();
   verb->add_option("--prompt", o->prompt, "What the text begins with");
-  verb->add_option("--max-new-tokens", o->max_new_tokens, "Most tokens to generate (default: what the context holds)")->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
-  verb->add_option("--samples", o->samples, "Texts to generate, each with its own seed")->capture_default_str()->check(CLI::Range(1, 100'000));
-  verb->add_option("--temperature", o->temperature, "0 always takes the most likely token")->capture_default_str()->check(CLI::Range(0.0, 100.0));
-  verb->add_option("--seed", o->seed, "Of the first text; the next ones count up from it")->capture_default_str();
+  verb->add_option("--max-new-tokens", o->max_new_tokens,
+                   "Most tokens to generate (default: what the context holds)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
+  verb->add_option("--samples", o->samples, "Texts to generate, each with its own seed")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000));
+  verb->add_option("--temperature", o->temperature, "0 always takes the most likely token")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
+  verb->add_option("--seed", o->seed, "Of the first text; the next ones count up from it")
+      ->capture_default_str();
   add_common(*verb, common, "nibble generate my-model --prompt ka --samples 5 --temperature 0.7");
   verb->callback([&common, o] {
     const ModelFolder folder = open_model(o->model);

@@ -1,4 +1,5 @@
-// nibble inspect: what a model holds, how a tensor is distributed, where its activations have outliers.
+// nibble inspect: what a model holds, how a tensor is distributed, where its activations have
+// outliers.
 #include <fmt/format.h>
 
 #include "cli/command.h"
@@ -10,6 +11,7 @@
 #include "nibble/eval/distribution.h"
 #include "nibble/eval/measure.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {
@@ -29,9 +31,13 @@ struct TensorRow {
 
 std::map<std::string, std::string> kernels_of(const ModelFolder& model) {
   std::map<std::string, std::string> out;
-  const auto note = [&](const LinearGroup& g, size_t i) { out[std::string(g.name(i))] = g.kernel_name(i, 1); };
-  if (std::holds_alternative<MlpConfig>(model.config)) load_mlp(model).for_each_linear(note);
-  else load_decoder(model).for_each_linear(note);
+  const auto note = [&](const LinearGroup& g, size_t i) {
+    out[std::string(g.name(i))] = g.kernel_name(i, 1);
+  };
+  if (std::holds_alternative<MlpConfig>(model.config))
+    load_mlp(model).for_each_linear(note);
+  else
+    load_decoder(model).for_each_linear(note);
   return out;
 }
 
@@ -41,7 +47,8 @@ std::vector<TensorRow> rows_of(const ModelFolder& model) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     const Weight w = load_weight(model, p);
     const auto* q = std::get_if<QuantizedTensor>(&w);
-    const std::string scheme = q != nullptr ? to_string(q->scheme) : std::string(to_string(std::get<Tensor>(w).dtype()));
+    const std::string scheme =
+        q != nullptr ? to_string(q->scheme) : std::string(to_string(std::get<Tensor>(w).dtype()));
     out.push_back({p, scheme, kernels[p.name], static_cast<int64_t>(bytes(w))});
   }
   return out;
@@ -53,34 +60,64 @@ void list_tensors(const Common& common, const ModelFolder& model) {
   for (const TensorRow& r : rows) parameters += r.spec.shape.elements();
   if (common.json) {
     JsonWriter out;
-    out.begin_object().field("schema_version", 1).field("model_type", model_type(model.config)).field("parameters", parameters);
-    out.field("file_bytes", model.tensors->file_bytes()).field("bits_per_weight", stored_bits_per_weight(model)).key("tensors").begin_array();
+    out.begin_object()
+        .field("schema_version", 1)
+        .field("model_type", model_type(model.config))
+        .field("parameters", parameters);
+    out.field("file_bytes", model.tensors->file_bytes())
+        .field("bits_per_weight", stored_bits_per_weight(model))
+        .key("tensors")
+        .begin_array();
     for (const TensorRow& r : rows) {
       out.begin_object().field("name", r.spec.name);
       const auto dims = r.spec.shape.dims();
-      out.array("shape", std::vector<int64_t>(dims.begin(), dims.end())).field("scheme", r.scheme).field("bytes", r.bytes).field("kernel", r.kernel).end_object();
+      out.array("shape", std::vector<int64_t>(dims.begin(), dims.end()))
+          .field("scheme", r.scheme)
+          .field("bytes", r.bytes)
+          .field("kernel", r.kernel)
+          .end_object();
     }
     return print_out(out.end_array().end_object().finish());
   }
-  print_out(fmt::format("{}: {}, {} weights, {} bytes on disk, {:.2f} bits a weight\n\n", model.path, model_type(model.config), parameters, model.tensors->file_bytes(), stored_bits_per_weight(model)));
-  print_out(fmt::format("{:32} {:>14} {:>16} {:>12}  {}\n", "tensor", "shape", "scheme", "bytes", "kernel"));
+  print_out(fmt::format("{}: {}, {} weights, {} bytes on disk, {:.2f} bits a weight\n\n",
+                        model.path, model_type(model.config), parameters,
+                        model.tensors->file_bytes(), stored_bits_per_weight(model)));
+  print_out(fmt::format("{:32} {:>14} {:>16} {:>12}  {}\n", "tensor", "shape", "scheme", "bytes",
+                        "kernel"));
   for (const TensorRow& r : rows) {
-    print_out(fmt::format("{:32} {:>14} {:>16} {:>12}  {}\n", printable(r.spec.name), r.spec.shape.to_string(), r.scheme, r.bytes, r.kernel));
+    print_out(fmt::format("{:32} {:>14} {:>16} {:>12}  {}\n", printable(r.spec.name),
+                          r.spec.shape.to_string(), r.scheme, r.bytes, r.kernel));
   }
 }
 
 void write_outliers(const OutlierStats& s, JsonWriter& out) {
   const Moments& m = s.moments;
-  out.begin_object().field("tensor", s.tensor).field("count", m.count).field("mean", m.mean).field("standard_deviation", m.standard_deviation);
-  out.field("minimum", m.minimum).field("maximum", m.maximum).field("absmax", m.absmax).field("kurtosis", m.kurtosis);
-  out.field("sigmas", s.k).field("outliers", s.outliers).field("share", s.share).field("worst_channel_ratio", s.worst_channel_ratio);
+  out.begin_object()
+      .field("tensor", s.tensor)
+      .field("count", m.count)
+      .field("mean", m.mean)
+      .field("standard_deviation", m.standard_deviation);
+  out.field("minimum", m.minimum)
+      .field("maximum", m.maximum)
+      .field("absmax", m.absmax)
+      .field("kurtosis", m.kurtosis);
+  out.field("sigmas", s.k)
+      .field("outliers", s.outliers)
+      .field("share", s.share)
+      .field("worst_channel_ratio", s.worst_channel_ratio);
   out.array("outliers_by_channel", s.by_channel).end_object();
 }
 
 std::string describe(const OutlierStats& s) {
   const Moments& m = s.moments;
-  const auto channels = std::count_if(s.by_channel.begin(), s.by_channel.end(), [](int64_t c) { return c > 0; });
-  return fmt::format("{:32} deviation {:9.5f}  absmax {:9.4f} ({:5.1f} deviations)  beyond {:g}: {:6} in {} of {} channels  widest channel {:.1f}x the median\n", printable(s.tensor), m.standard_deviation, m.absmax, m.standard_deviation > 0 ? m.absmax / m.standard_deviation : 0.0, s.k, s.outliers, channels, s.by_channel.size(), s.worst_channel_ratio);
+  const auto channels =
+      std::count_if(s.by_channel.begin(), s.by_channel.end(), [](int64_t c) { return c > 0; });
+  return fmt::format(
+      "{:32} deviation {:9.5f}  absmax {:9.4f} ({:5.1f} deviations)  beyond {:g}: {:6} in {} of {} "
+      "channels  widest channel {:.1f}x the median\n",
+      printable(s.tensor), m.standard_deviation, m.absmax,
+      m.standard_deviation > 0 ? m.absmax / m.standard_deviation : 0.0, s.k, s.outliers, channels,
+      s.by_channel.size(), s.worst_channel_ratio);
 }
 
 void show_outliers(const Common& common, const std::vector<OutlierStats>& all) {
@@ -103,12 +140,16 @@ OutlierStats weight_outliers(const ModelFolder& model, const Options& o) {
     const int64_t n = p.is_matrix() ? p.shape[0] : 1;
     return find_outliers(p.name, values.data<float>(), n, values.elements() / n, o.sigmas);
   }
-  throw not_found("the model has no tensor of this name (`nibble inspect MODEL` lists them)").at("tensor " + quoted(o.tensor)).in_file(o.model);
+  throw not_found("the model has no tensor of this name (`nibble inspect MODEL` lists them)")
+      .at("tensor " + in_quotes(o.tensor))
+      .in_file(o.model);
 }
 
-std::vector<OutlierStats> activations(const Common& common, const ModelFolder& model, const Options& o) {
+std::vector<OutlierStats> activations(const Common& common, const ModelFolder& model,
+                                      const Options& o) {
   const Text text = load_text(o.activations);
-  const auto data = whole_sequences(text.text, model.require_tokenizer(), model.decoder_config().context);
+  const auto data =
+      whole_sequences(text.text, model.require_tokenizer(), model.decoder_config().context);
   const Exec exec = make_exec(common);
   return activation_outliers(load_decoder(model), data, kActivationRows, o.sigmas, exec);
 }
@@ -123,13 +164,20 @@ void run(const Common& common, const Options& o) {
 }  // namespace
 
 void add_inspect(CLI::App& app, Common& common) {
-  CLI::App* verb = app.add_subcommand("inspect", "Tensors, schemes, kernels; outliers of weights and activations");
+  CLI::App* verb = app.add_subcommand(
+      "inspect", "Tensors, schemes, kernels; outliers of weights and activations");
   const auto o = std::make_shared<Options>();
   verb->add_option("model", o->model, "Model folder")->required();
   verb->add_option("tensor", o->tensor, "One tensor: its distribution and outliers");
-  verb->add_option("--activations", o->activations, "Text file to read: distribution and outliers of every layer's input");
-  verb->add_option("--sigmas", o->sigmas, "Values beyond this many standard deviations are outliers")->capture_default_str()->check(CLI::Range(0.1, 1e6));
-  add_common(*verb, common, "nibble inspect my-model\n  nibble inspect my-model layers.0.mlp.fc1.weight\n  nibble inspect my-model --activations names.txt");
+  verb->add_option("--activations", o->activations,
+                   "Text file to read: distribution and outliers of every layer's input");
+  verb->add_option("--sigmas", o->sigmas,
+                   "Values beyond this many standard deviations are outliers")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 1e6));
+  add_common(*verb, common,
+             "nibble inspect my-model\n  nibble inspect my-model layers.0.mlp.fc1.weight\n  nibble "
+             "inspect my-model --activations names.txt");
   verb->callback([&common, o] { run(common, *o); });
 }
 

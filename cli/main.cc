@@ -1,14 +1,13 @@
 // The command: parses, runs one verb, and is one of the two places where errors are caught.
-#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
 #include <string_view>
-
-#include <fmt/format.h>
 
 #include "cli/command.h"
 #include "cli/signals.h"
@@ -22,14 +21,16 @@ namespace nibble::cli {
 namespace {
 
 bool asked_for_json(int argc, char** argv) {
-  return std::any_of(argv + 1, argv + argc, [](const char* a) { return std::string_view(a) == "--json"; });
+  return std::any_of(argv + 1, argv + argc,
+                     [](const char* a) { return std::string_view(a) == "--json"; });
 }
 
 std::string command_line(int argc, char** argv) {
   std::string out = "nibble";
   for (int i = 1; i < argc; ++i) {
     const std::string_view arg = argv[i];
-    const bool plain = !arg.empty() && arg.find_first_of(" \t\n'\"*?$&|;<>()\\`") == std::string_view::npos;
+    const bool plain =
+        !arg.empty() && arg.find_first_of(" \t\n'\"*?$&|;<>()\\`") == std::string_view::npos;
     out += plain ? fmt::format(" {}", arg) : fmt::format(" '{}'", arg);
   }
   return out;
@@ -83,16 +84,21 @@ int run(int argc, char** argv) {
     app.footer("Example:\n  nibble demo -o my-demo\n\nnibble VERB --help explains a verb.\n");
     Common common;
     common.command_line = command_line(argc, argv);
-    for (const auto add : {add_demo, add_train, add_quantize, add_eval, add_compare, add_generate, add_inspect}) {
+    for (const auto add :
+         {add_demo, add_train, add_quantize, add_eval, add_compare, add_generate, add_inspect}) {
       add(app, common);
     }
     return parse_and_run(app, argc, argv, json);
   } catch (const Error& e) {
     return fail(e, json);
   } catch (const std::bad_alloc&) {
-    return fail(io_error("out of memory: this needs more than the system or its limits allow").with_code(kExitMemory), json);
+    return fail(io_error("out of memory: this needs more than the system or its limits allow")
+                    .with_code(kExitMemory),
+                json);
   } catch (const std::exception& e) {
-    return fail(io_error(fmt::format("a bug in nibble, please report it: {}", first_line(e.what()))).with_code(kExitBug), json);
+    return fail(io_error(fmt::format("a bug in nibble, please report it: {}", first_line(e.what())))
+                    .with_code(kExitBug),
+                json);
   }
 }
 

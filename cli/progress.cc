@@ -1,5 +1,6 @@
 #include "cli/progress.h"
 
+#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -8,8 +9,6 @@
 #include <cstdlib>
 #include <string>
 
-#include <fmt/format.h>
-
 namespace nibble::cli {
 namespace {
 
@@ -17,7 +16,9 @@ using Clock = std::chrono::steady_clock;
 constexpr double kRedrawSeconds = 0.1;
 constexpr int kBarWidth = 24;
 
-double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
+double seconds_since(Clock::time_point t) {
+  return std::chrono::duration<double>(Clock::now() - t).count();
+}
 
 int terminal_width() {
   winsize size{};
@@ -53,7 +54,8 @@ void ProgressBar::show(const Progress& p) {
   s.last = Clock::now();
   const double share = p.total > 0 ? static_cast<double>(p.done) / static_cast<double>(p.total) : 0;
   const double spent = seconds_since(s.start), left = share > 0 ? spent * (1 - share) / share : 0;
-  std::string line = fmt::format("{} [{}] {:3.0f} %  {} left", s.task, bar(share), share * 100, clock_time(left));
+  std::string line =
+      fmt::format("{} [{}] {:3.0f} %  {} left", s.task, bar(share), share * 100, clock_time(left));
   if (!p.detail.empty()) line += "  " + p.detail;
   line.resize(std::min(line.size(), static_cast<size_t>(terminal_width() - 1)));
   std::fprintf(stderr, "\r\x1b[K%s", line.c_str());

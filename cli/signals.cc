@@ -8,7 +8,8 @@ namespace nibble::cli {
 namespace {
 
 std::atomic<int> g_signal{0};
-static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may touch only lock-free atomics");
+static_assert(std::atomic<int>::is_always_lock_free,
+              "a signal handler may touch only lock-free atomics");
 
 void on_signal(int signal) {
   if (g_signal.exchange(signal) != 0) _exit(128 + signal);

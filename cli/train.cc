@@ -3,7 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/data.h"
-#include "cli/train_mlp.h"
+#include "cli/mnist.h"
 #include "nibble/compress/train_model.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
@@ -21,7 +21,8 @@ struct Options {
 TrainHook hook_for(const Exec& exec) {
   return [&exec](const TrainStep& s) {
     const double rate = s.seconds > 0 ? static_cast<double>(s.tokens) / s.seconds : 0;
-    exec.report({"train", s.step, s.steps, fmt::format("loss {:.4f}, {:.0f} tokens/s", s.loss, rate)});
+    exec.report(
+        {"train", s.step, s.steps, fmt::format("loss {:.4f}, {:.0f} tokens/s", s.loss, rate)});
   };
 }
 
@@ -33,8 +34,14 @@ void print_samples(const std::vector<std::string>& samples) {
 void show(const Common& common, const Options& o, const TrainSummary& t) {
   if (common.json) {
     JsonWriter out;
-    out.begin_object().field("schema_version", 1).field("preset", o.job.preset).field("out", o.job.out);
-    out.field("parameters", t.parameters).field("steps", t.steps).field("batch", t.batch).field("seed", t.seed);
+    out.begin_object()
+        .field("schema_version", 1)
+        .field("preset", o.job.preset)
+        .field("out", o.job.out);
+    out.field("parameters", t.parameters)
+        .field("steps", t.steps)
+        .field("batch", t.batch)
+        .field("seed", t.seed);
     out.field("train_loss", t.train_loss).field("heldout_loss", t.heldout_loss);
     out.field("heldout_standard_error", t.heldout_standard_error);
     out.field("seconds", t.seconds).field("tokens_per_second", t.tokens_per_second);
@@ -42,28 +49,40 @@ void show(const Common& common, const Options& o, const TrainSummary& t) {
     print_out(out.finish());
     return;
   }
-  print_out(fmt::format("{} weights, {} steps of {} in {:.2f} s ({:.0f} tokens/s)\n", t.parameters, t.steps, t.batch, t.seconds, t.tokens_per_second));
-  print_out(fmt::format("training loss {:.4f}, held-out loss {:.4f} +- {:.4f} nats a token\n", t.train_loss, t.heldout_loss, t.heldout_standard_error));
+  print_out(fmt::format("{} weights, {} steps of {} in {:.2f} s ({:.0f} tokens/s)\n", t.parameters,
+                        t.steps, t.batch, t.seconds, t.tokens_per_second));
+  print_out(fmt::format("training loss {:.4f}, held-out loss {:.4f} +- {:.4f} nats a token\n",
+                        t.train_loss, t.heldout_loss, t.heldout_standard_error));
   print_samples(t.samples);
   if (!o.job.out.empty()) print_out(fmt::format("model: {}\n", o.job.out));
 }
 
 void show(const Common& common, const Options& o, const ReferenceResult& r) {
-  const auto loss = [&](size_t step) { return r.losses.size() >= step ? r.losses[step - 1] : std::nan(""); };
+  const auto loss = [&](size_t step) {
+    return r.losses.size() >= step ? r.losses[step - 1] : std::nan("");
+  };
   if (common.json) {
     JsonWriter out;
     out.begin_object().field("schema_version", 1).field("preset", "micro").field("reference", true);
-    out.field("parameters", parameter_count(r.config)).field("steps", static_cast<int64_t>(r.losses.size())).field("batch", 1).field("seed", o.job.seed);
-    out.field("train_loss", r.losses.back()).field("heldout_loss", r.heldout_nll).field("seconds", r.seconds);
+    out.field("parameters", parameter_count(r.config))
+        .field("steps", static_cast<int64_t>(r.losses.size()))
+        .field("batch", 1)
+        .field("seed", o.job.seed);
+    out.field("train_loss", r.losses.back())
+        .field("heldout_loss", r.heldout_nll)
+        .field("seconds", r.seconds);
     out.field("tokens_per_second", r.seconds > 0 ? static_cast<double>(r.tokens) / r.seconds : 0.0);
-    for (const size_t step : {1, 2, 20, 1000}) out.field(fmt::format("loss_step_{}", step), loss(step));
+    for (const size_t step : {1, 2, 20, 1000})
+      out.field(fmt::format("loss_step_{}", step), loss(step));
     out.field("weight_sum", r.weight_sum).array("samples", r.samples).end_object();
     print_out(out.finish());
     return;
   }
   print_out(fmt::format("reference mode: {} steps in {:.2f} s\n", r.losses.size(), r.seconds));
-  for (const size_t step : {1, 2, 20, 1000}) print_out(fmt::format("loss of step {:4}: {:.16g}\n", step, loss(step)));
-  print_out(fmt::format("sum of the weights: {:.12g}\nheld-out loss: {:.4f}\n", r.weight_sum, r.heldout_nll));
+  for (const size_t step : {1, 2, 20, 1000})
+    print_out(fmt::format("loss of step {:4}: {:.16g}\n", step, loss(step)));
+  print_out(fmt::format("sum of the weights: {:.12g}\nheld-out loss: {:.4f}\n", r.weight_sum,
+                        r.heldout_nll));
   print_samples(r.samples);
 }
 
@@ -81,31 +100,55 @@ void run(const Common& common, Options o) {
 }
 
 void check(const Options& o) {
-  if (o.reference && o.job.preset != "micro") throw invalid_argument("--reference is for the preset micro only");
-  if (o.reference && (o.job.resume || o.job.batch)) throw invalid_argument("--reference takes neither --resume nor --batch");
-  if (o.job.resume && o.job.out.empty()) throw invalid_argument("--resume needs -o, the folder whose training goes on");
-  if (preset(o.job.preset).random_windows && o.data.empty()) throw invalid_argument(fmt::format("the preset {} needs --data TEXT, a text file", o.job.preset));
+  if (o.reference && o.job.preset != "micro")
+    throw invalid_argument("--reference is for the preset micro only");
+  if (o.reference && (o.job.resume || o.job.batch))
+    throw invalid_argument("--reference takes neither --resume nor --batch");
+  if (o.job.resume && o.job.out.empty())
+    throw invalid_argument("--resume needs -o, the folder whose training goes on");
+  if (preset(o.job.preset).random_windows && o.data.empty())
+    throw invalid_argument(
+        fmt::format("the preset {} needs --data TEXT, a text file", o.job.preset));
 }
 
 }  // namespace
 
 void add_train(CLI::App& app, Common& common) {
-  CLI::App* verb = app.add_subcommand("train", "Train a small model: micro, demo, char (a text) or mlp (MNIST)");
+  CLI::App* verb =
+      app.add_subcommand("train", "Train a small model: micro, demo, char (a text) or mlp (MNIST)");
   const auto o = std::make_shared<Options>();
-  verb->add_option("preset", o->job.preset, "micro (4,192 weights), demo (about 31,000), char (for a text file), mlp (784-512-512-10)")->required();
-  verb->add_option("--data", o->data, "Text file; for mlp a folder with MNIST's IDX files (default: the names nibble brings along; mlp: random weights)");
+  verb->add_option("preset", o->job.preset,
+                   "micro (4,192 weights), demo (about 31,000), char (for a text file), mlp "
+                   "(784-512-512-10)")
+      ->required();
+  verb->add_option("--data", o->data,
+                   "Text file; for mlp a folder with MNIST's IDX files (default: the names nibble "
+                   "brings along; mlp: random weights)");
   verb->add_option("-o,--out", o->job.out, "Model folder to make (default: train and tell only)");
-  verb->add_option("--steps", o->job.steps, "Training steps")->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
-  verb->add_option("--batch", o->job.batch, "Sequences a step")->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
+  verb->add_option("--steps", o->job.steps, "Training steps")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
+  verb->add_option("--batch", o->job.batch, "Sequences a step")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
   verb->add_option("--seed", o->job.seed, "Of the weights and the batches")->capture_default_str();
-  verb->add_option("--data-seed", o->job.data_seed, "Of the split into training and held-out lines")->capture_default_str();
-  verb->add_option("--samples", o->job.samples, "Samples to draw at the end")->capture_default_str()->check(CLI::Range(0, 10'000));
-  verb->add_option("--temperature", o->job.temperature, "Of the samples")->capture_default_str()->check(CLI::Range(0.0, 100.0));
-  verb->add_flag("--reference", o->reference, "microgpt.py digit by digit, in f64, one name a step");
-  verb->add_flag("--resume", o->job.resume, "Go on from the checkpoint OUT.resume of a run that was stopped");
-  verb->add_option("--checkpoint-every", o->job.checkpoint_every, "Steps between checkpoints (default: every 20 seconds)")->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
+  verb->add_option("--data-seed", o->job.data_seed, "Of the split into training and held-out lines")
+      ->capture_default_str();
+  verb->add_option("--samples", o->job.samples, "Samples to draw at the end")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 10'000));
+  verb->add_option("--temperature", o->job.temperature, "Of the samples")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
+  verb->add_flag("--reference", o->reference,
+                 "microgpt.py digit by digit, in f64, one name a step");
+  verb->add_flag("--resume", o->job.resume,
+                 "Go on from the checkpoint OUT.resume of a run that was stopped");
+  verb->add_option("--checkpoint-every", o->job.checkpoint_every,
+                   "Steps between checkpoints (default: every 20 seconds)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
   verb->add_flag("--force", o->job.force, "Replace OUT where it exists");
-  add_common(*verb, common, "nibble train char --data shakespeare.txt -o shakespeare\n  nibble train micro --reference --data names.txt --json");
+  add_common(*verb, common,
+             "nibble train char --data shakespeare.txt -o shakespeare\n  nibble train micro "
+             "--reference --data names.txt --json");
   verb->callback([&common, o] {
     if (o->job.preset == "mlp") return train_mlp(common, o->job, o->data);
     check(*o);

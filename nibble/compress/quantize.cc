@@ -26,8 +26,9 @@ void check_rules_match(const std::vector<KeepRule>& rules, const std::vector<Par
       return glob_match(r.pattern, p.name) || glob_match(r.pattern, module_of(p.name));
     });
     if (!used) {
-      throw invalid_argument(fmt::format(
-          "--keep {}: no tensor has such a name (`nibble inspect` lists them)", quoted(r.pattern)));
+      throw invalid_argument(
+          fmt::format("--keep {}: no tensor has such a name (`nibble inspect` lists them)",
+                      in_quotes(r.pattern)));
     }
   }
 }
@@ -44,7 +45,8 @@ void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   require_expressible(options.scheme);
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
-      throw invalid_argument(fmt::format("--quantize {}: use lm_head or embeddings", quoted(what)));
+      throw invalid_argument(
+          fmt::format("--quantize {}: use lm_head or embeddings", in_quotes(what)));
     }
   }
   if (!model.schemes.empty()) {
@@ -93,7 +95,7 @@ KeepRule parse_keep_rule(std::string_view text) {
   const bool plain = dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
   if (!plain)
     throw invalid_argument(
-        fmt::format("--keep {}: behind '=' stands f32, f16 or bf16", quoted(text)));
+        fmt::format("--keep {}: behind '=' stands f32, f16 or bf16", in_quotes(text)));
   return {std::string(text.substr(0, equals)), dtype};
 }
 
@@ -114,7 +116,7 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
       if (*plan.scheme != options.scheme) {
         warnings.push_back(fmt::format(
             "tensor {}: a group of {} does not divide its {} inputs: stored as {}",
-            quoted(spec.name), options.scheme.group, spec.shape[1], to_string(*plan.scheme)));
+            in_quotes(spec.name), options.scheme.group, spec.shape[1], to_string(*plan.scheme)));
       }
     }
     out.push_back(std::move(plan));
@@ -181,7 +183,8 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   return result;
 }
 
-ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options, const Exec& exec) {
+ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
+                               const Exec& exec) {
   check_options(model, options);
   std::vector<std::string> warnings;
   TensorMap tensors;
@@ -191,12 +194,14 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
     const Weight w = quantize_parameter(model, plan, options);
     if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
       schemes[module_of(plan.spec.name)] = q->scheme;
-      for (NamedTensor& t : to_tensors(plan.spec.name, *q)) tensors.emplace(t.name, std::move(t.tensor));
+      for (NamedTensor& t : to_tensors(plan.spec.name, *q))
+        tensors.emplace(t.name, std::move(t.tensor));
     } else {
       tensors.emplace(plan.spec.name, std::get<Tensor>(w));
     }
   }
-  return {model.path, model.config, std::make_unique<MemorySource>(std::move(tensors)), std::move(schemes), model.tokenizer};
+  return {model.path, model.config, std::make_unique<MemorySource>(std::move(tensors)),
+          std::move(schemes), model.tokenizer};
 }
 
 }  // namespace nibble

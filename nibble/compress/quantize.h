@@ -66,9 +66,10 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options, const Exec& exec);
 
-/// The same in memory, nothing written: a model to measure, as if it had been loaded from the folder that
-/// quantize_model() makes. The path of the result is the input's.
-ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options, const Exec& exec);
+/// The same in memory, nothing written: a model to measure, as if it had been loaded from the
+/// folder that quantize_model() makes. The path of the result is the input's.
+ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
+                               const Exec& exec);
 
 /// The weights of one parameter quantized as its plan says; for measuring a tensor alone.
 Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,

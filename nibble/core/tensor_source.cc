@@ -11,7 +11,7 @@ MemorySource::MemorySource(TensorMap tensors) : tensors_(std::move(tensors)) {
 
 Tensor MemorySource::get(std::string_view name) const {
   const auto found = tensors_.find(name);
-  if (found == tensors_.end()) throw not_found("no such tensor").at("tensor " + quoted(name));
+  if (found == tensors_.end()) throw not_found("no such tensor").at("tensor " + in_quotes(name));
   return found->second;
 }
 

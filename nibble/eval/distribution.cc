@@ -16,12 +16,12 @@ void check_matrix(std::string_view tensor, size_t values, int64_t n, int64_t col
   if (n < 0 || columns < 0 || !elements || static_cast<uint64_t>(*elements) != values) {
     throw invalid_argument(
         fmt::format("a matrix of {} x {} needs as many values, got {}", n, columns, values))
-        .at("tensor " + quoted(tensor));
+        .at("tensor " + in_quotes(tensor));
   }
   if (!(k > 0)) {
     throw invalid_argument(
         fmt::format("outliers lie beyond k standard deviations with k above 0, got {}", k))
-        .at("tensor " + quoted(tensor));
+        .at("tensor " + in_quotes(tensor));
   }
 }
 
@@ -171,7 +171,7 @@ RemedyErrors remedy_errors(std::string tensor, std::span<const float> values, in
   check_matrix(tensor, values.size(), n, columns, k);
   if (bits < 2 || bits > 8) {
     throw invalid_argument(fmt::format("codes have 2 to 8 bits, got {}", bits))
-        .at("tensor " + quoted(tensor));
+        .at("tensor " + in_quotes(tensor));
   }
   const Moments m = moments(values);
   RemedyErrors out;

@@ -49,8 +49,8 @@ Latency summarize_latency(std::span<const double> seconds) {
   return out;
 }
 
-GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt, int64_t tokens,
-                      int runs, int warmup, const Exec& exec) {
+GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt,
+                                int64_t tokens, int runs, int warmup, const Exec& exec) {
   GenerateOptions options;
   options.max_new_tokens = tokens;
   options.sampling.temperature = 0;

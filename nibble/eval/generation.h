@@ -37,8 +37,8 @@ struct GenerationSpeed {
 
 /// Times `runs` greedy generations of the same `tokens` new tokens behind `prompt` after `warmup`
 /// more.
-GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt, int64_t tokens,
-                      int runs, int warmup, const Exec& exec);
+GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt,
+                                int64_t tokens, int runs, int warmup, const Exec& exec);
 
 /// Mean, standard deviation and minimum of a list of seconds.
 Latency summarize_latency(std::span<const double> seconds);

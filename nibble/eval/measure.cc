@@ -45,7 +45,8 @@ void fill_speed(const ModelFolder& folder, const Decoder& model, std::span<const
                 const MeasureOptions& options, const Exec& exec, Measurement& m) {
   const int64_t room = model.config().context - static_cast<int64_t>(prompt.size()) + 1;
   const int64_t tokens = options.max_new_tokens > 0 ? std::min(options.max_new_tokens, room) : room;
-  const GenerationSpeed speed = time_generation(model, prompt, tokens, options.runs, options.warmup, exec);
+  const GenerationSpeed speed =
+      time_generation(model, prompt, tokens, options.runs, options.warmup, exec);
   m.latency = speed.latency;
   m.tokens_per_second = speed.tokens_per_second;
   if (!options.time_dequantized || folder.schemes.empty()) return;
@@ -61,7 +62,6 @@ double stored_bits_per_weight(const ModelFolder& model) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (!p.is_matrix()) continue;
     std::visit([&](const auto& w) { count.add(w); }, load_weight(model, p));
-    model.tensors->release(p.name);
   }
   return count.bits_per_weight();
 }

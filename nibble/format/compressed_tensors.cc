@@ -101,7 +101,7 @@ Tensor require(const TensorSource& source, const std::string& name, DType dtype,
   if (t.dtype() != dtype || t.shape() != shape) {
     throw corrupt(fmt::format("expected {} {}, found {} {}", to_string(dtype), shape.to_string(),
                               to_string(t.dtype()), t.shape().to_string()))
-        .at("tensor " + quoted(name));
+        .at("tensor " + in_quotes(name));
   }
   return t;
 }
@@ -112,7 +112,7 @@ Tensor require_scales(const TensorSource& source, const std::string& name, const
   if (!known || t.elements() != shape.elements()) {
     throw corrupt(fmt::format("expected float scales {}, found {} {}", shape.to_string(),
                               to_string(t.dtype()), t.shape().to_string()))
-        .at("tensor " + quoted(name));
+        .at("tensor " + in_quotes(name));
   }
   return t.reshaped(shape);
 }
@@ -123,7 +123,7 @@ Shape read_shape(const TensorSource& source, const std::string& module) {
   const auto dims = t.data<int64_t>();
   if (dims[0] < 1 || dims[1] < 1 || !checked_mul(dims[0], dims[1])) {
     throw corrupt(fmt::format("[{}, {}] is not the shape of a weight", dims[0], dims[1]))
-        .at("tensor " + quoted(name));
+        .at("tensor " + in_quotes(name));
   }
   return Shape{dims[0], dims[1]};
 }
@@ -164,7 +164,7 @@ QuantScheme read_weights(const JsonFields& f, const std::string& group) {
   else if (strategy == "tensor" || strategy == "channel")
     text += ":" + strategy;
   else
-    throw unsupported(fmt::format("strategy {} is not one that nibble loads", quoted(strategy)))
+    throw unsupported(fmt::format("strategy {} is not one that nibble loads", in_quotes(strategy)))
         .at("key \"" + w + "strategy\"");
   if (!f.boolean_or(w + "symmetric", true)) text += ":asym";
   const std::string a = group + ".input_activations";
@@ -247,7 +247,7 @@ QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor
     if (bytes.dtype() != DType::i8 || bytes.shape().rank() != 2) {
       throw corrupt(fmt::format("expected i8 [n, k], found {} {}", to_string(bytes.dtype()),
                                 bytes.shape().to_string()))
-          .at("tensor " + quoted(x + ".weight"));
+          .at("tensor " + in_quotes(x + ".weight"));
     }
     q.shape = bytes.shape();
     q.codes = from_signed_bytes(bytes, q.n(), q.k());
@@ -302,7 +302,7 @@ SchemeMap read_quantization_config(const JsonFields& f, const std::vector<std::s
   const std::string method = f.string_or(top + ".quant_method", "");
   if (method != "compressed-tensors") {
     throw unsupported(
-        fmt::format("quant_method {} cannot be loaded; compressed-tensors can", quoted(method)))
+        fmt::format("quant_method {} cannot be loaded; compressed-tensors can", in_quotes(method)))
         .at("key \"quantization_config.quant_method\"");
   }
   const auto ignored = f.strings(top + ".ignore");
@@ -316,7 +316,7 @@ SchemeMap read_quantization_config(const JsonFields& f, const std::vector<std::s
       if (target.starts_with("re:"))
         throw unsupported(
             fmt::format("target {} is a regular expression, which nibble does not read yet",
-                        quoted(target)))
+                        in_quotes(target)))
             .at("key \"" + group + ".targets\"");
       if (target == "Linear") {
         for (const std::string& m : modules) {

@@ -31,7 +31,7 @@ const Architecture& architecture(std::string_view model_type) {
     if (get().model_type == model_type) return get();
   }
   throw unsupported(fmt::format("model_type {} is not one that nibble knows (it knows {}, mlp)",
-                                quoted(model_type), fmt::join(architecture_names(), ", ")))
+                                in_quotes(model_type), fmt::join(architecture_names(), ", ")))
       .at("key \"model_type\"");
 }
 

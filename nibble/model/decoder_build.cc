@@ -44,7 +44,7 @@ Weight ParameterFinder::load(const ParamSpec& spec) const {
   if (shape_of(w) != spec.shape) {
     throw corrupt(fmt::format("expected shape {} by config.json, found {}", spec.shape.to_string(),
                               shape_of(w).to_string()))
-        .at("tensor " + quoted(spec.name));
+        .at("tensor " + in_quotes(spec.name));
   }
   return w;
 }

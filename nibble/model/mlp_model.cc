@@ -46,7 +46,7 @@ Mlp::Mlp(const MlpConfig& config, const WeightLoader& load, const LinearOptions&
       throw corrupt(fmt::format("expected shape {} by config.json, found [{}, {}]",
                                 table[i].shape.to_string(), rows(member.weight),
                                 columns(member.weight)))
-          .at("tensor " + quoted(table[i].name));
+          .at("tensor " + in_quotes(table[i].name));
     }
     std::vector<LinearMember> members;
     members.push_back(std::move(member));

@@ -61,12 +61,12 @@ void check_parameters(const ModelFolder& m) {
                                     [&](const TensorInfo& i) { return i.name == p.name; });
     if (found == list.end()) {
       throw corrupt("the config asks for this tensor, the file does not have it")
-          .at("tensor " + quoted(p.name));
+          .at("tensor " + in_quotes(p.name));
     }
     if (found->shape != p.shape) {
       throw corrupt(fmt::format("expected shape {} by config.json, found {}", p.shape.to_string(),
                                 found->shape.to_string()))
-          .at("tensor " + quoted(p.name));
+          .at("tensor " + in_quotes(p.name));
     }
   }
 }
@@ -175,7 +175,8 @@ ModelFolder open_model(const std::string& path) {
   return m;
 }
 
-ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTokenizer& tokenizer) {
+ModelFolder in_memory(const ModelConfig& config, TensorMap weights,
+                      const CharTokenizer& tokenizer) {
   return {{}, config, std::make_unique<MemorySource>(std::move(weights)), {}, tokenizer};
 }
 

@@ -1,8 +1,7 @@
 #include "nibble/report/demo.h"
 
-#include <sys/stat.h>
-
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/train_model.h"
@@ -21,7 +20,7 @@
 namespace nibble {
 namespace {
 
-constexpr double kSigmas = 6;             // values beyond this many standard deviations count as outliers
+constexpr double kSigmas = 6;  // values beyond this many standard deviations count as outliers
 constexpr int64_t kActivationRows = 4096;  // rows of activations looked at for each input
 constexpr int kBins = 81;
 constexpr std::string_view kSensitivityScheme = "int4:g16";
@@ -46,7 +45,8 @@ QuantizeOptions options_of(const Variant& v) {
   QuantizeOptions o;
   o.scheme = parse_scheme(v.scheme);
   if (v.keep_embeddings) o.keep = {{"wte", {}}, {"wpe", {}}};
-  o.command = fmt::format("nibble quantize f32 -o {} --scheme {}{}", v.folder, v.scheme, v.keep_embeddings ? " --keep wte --keep wpe" : "");
+  o.command = fmt::format("nibble quantize f32 -o {} --scheme {}{}", v.folder, v.scheme,
+                          v.keep_embeddings ? " --keep wte --keep wpe" : "");
   return o;
 }
 
@@ -59,10 +59,12 @@ bool exists(const std::string& path) {
 bool may_replace(const DemoOptions& o) { return o.force || exists(o.out + "/" + kDemoMarker); }
 
 // (dequantized - original) / scale, so that rounding alone stays within +-0.5 whatever the tensor.
-std::vector<float> error_in_scales(const QuantizedTensor& q, std::span<const float> x, std::span<const float> y) {
+std::vector<float> error_in_scales(const QuantizedTensor& q, std::span<const float> x,
+                                   std::span<const float> y) {
   const Tensor scales = convert(q.scales, DType::f32);
   const auto s = scales.data<float>();
-  const auto k = static_cast<size_t>(q.k()), group = static_cast<size_t>(q.scheme.group_size(q.k()));
+  const auto k = static_cast<size_t>(q.k()),
+             group = static_cast<size_t>(q.scheme.group_size(q.k()));
   const auto groups = static_cast<size_t>(scales.shape()[1]);
   std::vector<float> error(x.size());
   for (size_t i = 0; i < x.size(); ++i) {
@@ -72,16 +74,20 @@ std::vector<float> error_in_scales(const QuantizedTensor& q, std::span<const flo
   return error;
 }
 
-WeightHistograms histograms_of(const ParamSpec& spec, const Tensor& original, const ModelFolder& quantized) {
+WeightHistograms histograms_of(const ParamSpec& spec, const Tensor& original,
+                               const ModelFolder& quantized) {
   const auto q = std::get<QuantizedTensor>(load_weight(quantized, spec));
   const Tensor back = dequantize(q);
   const auto x = original.data<float>(), y = back.data<float>();
   const double range = moments(x).absmax;
-  return {spec.name, to_string(q.scheme), histogram(x, -range, range, kBins), histogram(y, -range, range, kBins), histogram(error_in_scales(q, x, y), -0.6, 0.6, kBins)};
+  return {spec.name, to_string(q.scheme), histogram(x, -range, range, kBins),
+          histogram(y, -range, range, kBins),
+          histogram(error_in_scales(q, x, y), -0.6, 0.6, kBins)};
 }
 
 void add_weights(const ModelFolder& base, const std::string& folder, DemoReport& report) {
-  const ModelFolder int8 = open_model(folder + "/int8-tensor"), int4 = open_model(folder + "/int4-g16");
+  const ModelFolder int8 = open_model(folder + "/int8-tensor"),
+                    int4 = open_model(folder + "/int4-g16");
   for (const ParamSpec& spec : parameter_table(base.config)) {
     if (!spec.is_matrix()) continue;
     const Tensor w = convert(std::get<Tensor>(load_weight(base, spec)), DType::f32);
@@ -96,8 +102,8 @@ void add_weights(const ModelFolder& base, const std::string& folder, DemoReport&
 }
 
 // The loss with one tensor quantized and all others as they were.
-void add_sensitivity(const ModelFolder& base, const std::vector<std::vector<int32_t>>& heldout, const Exec& exec,
-                     DemoReport& report) {
+void add_sensitivity(const ModelFolder& base, const std::vector<std::vector<int32_t>>& heldout,
+                     const Exec& exec, DemoReport& report) {
   QuantizeOptions options;
   options.scheme = parse_scheme(kSensitivityScheme);
   std::vector<std::string> warnings;
@@ -106,10 +112,13 @@ void add_sensitivity(const ModelFolder& base, const std::vector<std::vector<int3
   for (const ParameterPlan& plan : plans) {
     if (!plan.scheme) continue;
     const Decoder one(base.decoder_config(), [&](const ParamSpec& p) {
-      return p.name == plan.spec.name ? quantize_parameter(base, plan, options) : load_weight(base, p);
+      return p.name == plan.spec.name ? quantize_parameter(base, plan, options)
+                                      : load_weight(base, p);
     });
-    const auto c = compare_models(logits_of(one), logits_of(original), heldout, exec, "sensitivity of " + plan.spec.name);
-    report.sensitivity.push_back({plan.spec.name, std::string(kSensitivityScheme), c.loss_difference, c.divergence.kl_mean});
+    const auto c = compare_models(logits_of(one), logits_of(original), heldout, exec,
+                                  "sensitivity of " + plan.spec.name);
+    report.sensitivity.push_back(
+        {plan.spec.name, std::string(kSensitivityScheme), c.loss_difference, c.divergence.kl_mean});
   }
 }
 
@@ -121,8 +130,11 @@ void describe(const DemoOptions& o, const TrainSummary& t, const Exec& exec, Dem
   r.version = version();
   r.command = o.command;
   r.seed = o.seed;
-  r.data = fmt::format("{}: {} unique names, {} for training, {} held out", o.data_name, t.train_sequences + t.heldout_sequences, t.train_sequences, t.heldout_sequences);
-  r.model = fmt::format("microGPT, {} layer{}, {} wide, {} heads, {} weights", c.layers, c.layers == 1 ? "" : "s", c.hidden_size, c.heads, t.parameters);
+  r.data =
+      fmt::format("{}: {} unique names, {} for training, {} held out", o.data_name,
+                  t.train_sequences + t.heldout_sequences, t.train_sequences, t.heldout_sequences);
+  r.model = fmt::format("microGPT, {} layer{}, {} wide, {} heads, {} weights", c.layers,
+                        c.layers == 1 ? "" : "s", c.hidden_size, c.heads, t.parameters);
   r.steps = t.steps;
   r.batch = t.batch;
   r.train_seconds = t.seconds;
@@ -147,7 +159,8 @@ TrainSummary train_base(const DemoOptions& o, const std::string& folder, const E
   job.seed = o.seed;
   return train_model(job, exec, [&](const TrainStep& s) {
     const double rate = s.seconds > 0 ? static_cast<double>(s.tokens) / s.seconds : 0;
-    exec.report({"train", s.step, s.steps, fmt::format("loss {:.3f}, {:.0f} tokens/s", s.loss, rate)});
+    exec.report(
+        {"train", s.step, s.steps, fmt::format("loss {:.3f}, {:.0f} tokens/s", s.loss, rate)});
   });
 }
 
@@ -159,7 +172,8 @@ DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
   DemoReport report;
   describe(o, train_base(o, at, exec), exec, report);
   const ModelFolder base = open_model(at + "/f32");
-  const SequenceData data = sequences(o.text, base.require_tokenizer(), base.decoder_config().context, report.data_seed);
+  const SequenceData data =
+      sequences(o.text, base.require_tokenizer(), base.decoder_config().context, report.data_seed);
   const auto& heldout = data.heldout;
   report.bigram_loss = bigram_loss(data, base.decoder_config().vocab_size);
 
@@ -170,18 +184,22 @@ DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
   for (const Variant& v : kVariants) {
     const std::string path = fmt::format("{}/{}", at, v.folder);
     quantize_model(base.path, path, options_of(v), exec);
-    report.models.push_back(measure_model(std::string(v.name), open_model(path), base, heldout, measure, exec));
+    report.models.push_back(
+        measure_model(std::string(v.name), open_model(path), base, heldout, measure, exec));
   }
   for (size_t i = 0; i < report.models.size(); ++i) {
     report.models[i].folder = i == 0 ? "f32" : kVariants[i - 1].folder;
   }
   add_weights(base, at, report);
-  report.activation_outliers = activation_outliers(load_decoder(base), heldout, kActivationRows, kSigmas, exec);
+  report.activation_outliers =
+      activation_outliers(load_decoder(base), heldout, kActivationRows, kSigmas, exec);
   add_sensitivity(base, heldout, exec, report);
 
   write_text(at + "/report.html", render_html(report));
   write_text(at + "/report.json", models_json(report));
-  write_text(at + "/" + kDemoMarker, fmt::format("{{\"made_by\": \"nibble demo\", \"nibble_version\": \"{}\"}}\n", version()));
+  write_text(
+      at + "/" + kDemoMarker,
+      fmt::format("{{\"made_by\": \"nibble demo\", \"nibble_version\": \"{}\"}}\n", version()));
   folder.commit();
   return report;
 }

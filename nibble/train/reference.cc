@@ -159,8 +159,10 @@ ReferenceResult train_reference(std::string_view text, uint64_t seed, int64_t st
     out.losses.push_back(run.step(i));
     tokens += run.tokens();
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    if (hook) hook({i + 1, steps, out.losses.back(), tokens, spent.count()});
+    out.seconds = spent.count();
+    if (hook) hook({i + 1, steps, out.losses.back(), tokens, out.seconds});
   }
+  out.tokens = tokens;
   out.weight_sum = run.weight_sum();
   for (int i = 0; i < kSamples; ++i) out.samples.push_back(run.sample());
   out.heldout_nll = run.heldout_nll();

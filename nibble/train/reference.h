@@ -19,6 +19,8 @@ struct ReferenceResult {
   std::vector<std::string>
       samples;             ///< 20 names at temperature 0.5, drawn from the same random stream
   double heldout_nll = 0;  ///< per token over the last 3,203 shuffled names
+  int64_t tokens = 0;      ///< predicted while training
+  double seconds = 0;      ///< of training
   TensorMap weights;       ///< rounded to f32, by stored name
 };
 

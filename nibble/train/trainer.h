@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nibble/core/exec.h"
@@ -57,16 +58,20 @@ class Trainer {
   ~Trainer();
   /// Runs to options.steps (from where it stands). The same bytes for any number of threads on one
   /// ISA. Stops between steps when exec asks (check_stop).
+  /// Error{invalid_argument} where the loss stops being a number.
   void run(const Exec& exec, const TrainHook& hook = {});
   int64_t step() const;
   TrainResult result() const;
-  /// Checkpoint: weights, both moments, step, losses, random state, options and a hash of the data,
-  /// with a CRC; written atomically, the previous one kept as PATH.previous. A run resumed from it
-  /// ends bit-equal to one that was never stopped.
+  /// Checkpoint: weights, both moments, step, losses, options and a hash of the data, with a CRC;
+  /// written atomically, the previous one kept as PATH.previous. A run resumed from it ends
+  /// bit-equal to one that was never stopped (which sequences a step sees follows from seed and
+  /// step alone, so no random state is saved).
   void save_checkpoint(const std::string& path) const;
   /// Falls back to PATH.previous where PATH is damaged and returns the path that was loaded;
   /// Error{corrupt} where neither can be used or they belong to other options or data.
   std::string load_checkpoint(const std::string& path);
+  /// The kernels in use: "avx512".
+  std::string_view kernel_name() const;
 
  private:
   struct Impl;
