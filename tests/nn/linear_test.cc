@@ -226,7 +226,7 @@ TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
              vnni = (bits & kAvx512Vnni) != 0;
   const std::string wide = avx512 ? "avx512" : avx2 ? "avx2" : "ref";
   const std::string integer = vnni ? "avx512vnni" : avx2 ? "avx2" : "ref";
-  const std::string narrow = integer == "ref" ? "gemm_i8_ref" : "gemm_narrow_" + integer;
+  const std::string narrow = integer == "ref" ? "gemm_i8_ref" : "gemm_narrow_a8_" + integer;
   const auto name = [](const char* text, bool on_the_fly = false) {
     return std::string(linear(weight_of(noise_matrix(4, 32, 1), text), std::nullopt, on_the_fly)
                            .kernel_name(0, 1));
@@ -239,6 +239,7 @@ TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
   EXPECT_EQ(name("ternary:a8"), narrow);
   EXPECT_EQ(name("int8"), wide == "ref" ? "gemm_dequant_ref" : "gemm_w8_" + wide);
   EXPECT_EQ(name("int8:a8", true), wide == "ref" ? "gemm_dequant_ref" : "gemm_w8_" + wide);
+  EXPECT_EQ(name("int3:g16"), wide == "ref" ? "gemm_dequant_ref" : "gemm_narrow_f32_" + wide);
   EXPECT_EQ(name("int4:g16"), wide == "ref" ? "gemm_dequant_ref" : "gemm_w4_" + wide);
 }
 

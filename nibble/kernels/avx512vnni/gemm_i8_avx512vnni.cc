@@ -180,13 +180,13 @@ bool is_narrow(const GemmTraits& t) { return is_a8(t) && t.bits < 8; }
 
 }  // namespace
 
-extern const Kernel gemm_i8_avx512vnni, gemm_narrow_avx512vnni;
+extern const Kernel gemm_i8_avx512vnni, gemm_narrow_a8_avx512vnni;
 constinit const Kernel gemm_i8_avx512vnni = {
     .name = "gemm_i8_avx512vnni", .isa = KernelIsa::avx512vnni, .accepts = is_i8, .run = run_i8};
-constinit const Kernel gemm_narrow_avx512vnni = {.name = "gemm_narrow_avx512vnni",
-                                                 .isa = KernelIsa::avx512vnni,
-                                                 .accepts = is_narrow,
-                                                 .run = run_narrow,
-                                                 .scratch_bytes = expanded_bytes};
+constinit const Kernel gemm_narrow_a8_avx512vnni = {.name = "gemm_narrow_a8_avx512vnni",
+                                                    .isa = KernelIsa::avx512vnni,
+                                                    .accepts = is_narrow,
+                                                    .run = run_narrow,
+                                                    .scratch_bytes = expanded_bytes};
 
 }  // namespace nibble
