@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,7 @@ struct BadFile {
   std::string bytes;
   const char* words;  // that the message must hold
 };
+void PrintTo(const BadFile& file, std::ostream* out) { *out << file.name; }
 
 std::vector<BadFile> bad_files() {
   const std::string ok = entry("a", "F32", "[4]", "[0,16]");
@@ -78,7 +80,8 @@ std::vector<BadFile> bad_files() {
       {"S5_open_brace", safetensors("{"), ""},
       {"S5_array", safetensors("[]"), ""},
       {"S5_null", safetensors("null"), ""},
-      {"S5_deep", safetensors(std::string(size_t{1} << 20, '[')), "depth"},
+      {"S5_brackets", safetensors(std::string(size_t{1} << 20, '[')), ""},
+      {"S5_deep", safetensors("{\"a\":" + std::string(size_t{1} << 19, '[')), "64"},
       {"S5_trailing_garbage", safetensors("{" + ok + "} x", data), ""},
       {"S6_same_name_twice", safetensors("{" + ok + "," + ok + "}", data), "duplicate"},
       {"S6_shape_twice",
@@ -123,7 +126,7 @@ std::vector<BadFile> bad_files() {
 
 class BadSafetensors : public WithModel, public ::testing::WithParamInterface<BadFile> {};
 INSTANTIATE_TEST_SUITE_P(Command, BadSafetensors, ::testing::ValuesIn(bad_files()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST_P(BadSafetensors, IsRejectedByEveryVerb) {
   const BadFile& bad = GetParam();
@@ -135,7 +138,7 @@ TEST_P(BadSafetensors, IsRejectedByEveryVerb) {
     SCOPED_TRACE(words[0]);
     const CommandResult r = run_nibble(words);
     expect_rejected(r, 65, bad.words);
-    EXPECT_NE(r.err.find("model.safetensors"), std::string::npos) << r.err;
+    EXPECT_NE(r.err.find(model()), std::string::npos) << r.err;
     EXPECT_LT(r.err.size(), 2000u) << "a message, not a dump";
     if (!kSanitized) {
       EXPECT_LT(r.seconds, 2);
@@ -238,6 +241,7 @@ struct BadConfig {
   const char* text;
   const char* words;
 };
+void PrintTo(const BadConfig& config, std::ostream* out) { *out << config.name; }
 
 const BadConfig kBadConfigs[] = {
     {"empty", "", "config.json"},
@@ -279,7 +283,7 @@ const BadConfig kBadConfigs[] = {
 
 class BadConfigs : public WithModel, public ::testing::WithParamInterface<BadConfig> {};
 INSTANTIATE_TEST_SUITE_P(Command, BadConfigs, ::testing::ValuesIn(kBadConfigs),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST_P(BadConfigs, T1_are_rejected) {
   put_file(model() + "/config.json", GetParam().text);

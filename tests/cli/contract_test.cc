@@ -15,7 +15,7 @@ const std::vector<std::string> kVerbs = {"demo",    "train",    "quantize", "eva
 
 class Verb : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Command, Verb, ::testing::ValuesIn(kVerbs),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 TEST_P(Verb, HelpHasAnExample) {
   const CommandResult r = run_nibble({GetParam(), "--help"});
@@ -93,7 +93,7 @@ TEST(Command, InputThatIsNoFile) {
   ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
   std::filesystem::create_symlink(folder / "absent", folder / "dangling");
   std::filesystem::create_symlink(folder / "loop", folder / "loop");
-  for (const std::string path :
+  for (const std::string& path :
        {folder / "fifo", folder / "dangling", folder / "loop", std::string("/dev/zero")}) {
     for (const auto& words : commands_with_input(path, folder / "out")) {
       SCOPED_TRACE(words[0] + " " + path);
@@ -112,7 +112,7 @@ TEST(Command, EmptyFolderAsModel) {
 
 TEST(Command, NamesFromOutsideAreEscaped) {
   const CommandResult r = run_nibble({"inspect", "no\nsuch\x1b[31mmodel\xff"});
-  expect_rejected(r, 66, "no\\x0Asuch\\x1B[31mmodel\\xFF");
+  expect_rejected(r, 66, "no\\x0asuch\\x1b[31mmodel\\xff");
 }
 
 TEST(Command, BadTrainingText) {

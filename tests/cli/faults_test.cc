@@ -100,7 +100,7 @@ TEST_F(Faults, O6_output_that_cannot_be_made) {
   put_file(outputs() + "/file", "mine");
   fs::create_symlink("nowhere", outputs() + "/dangling");
   const auto before = contents(outputs());
-  for (const std::string name :
+  for (const std::string& name :
        {std::string("absent/out"), std::string("file"), std::string("file/out"),
         std::string("dangling"), std::string(256, 'n')}) {
     for (const auto& words : commands_with_output(model(), outputs() + "/" + name)) {
@@ -141,7 +141,7 @@ TEST_F(Faults, O11_no_permission_to_read) {
 TEST_F(Faults, O7_output_that_is_the_input) {
   fs::create_directory_symlink(model(), outputs() + "/link");
   const auto before = contents(folder_.path());
-  for (const std::string out :
+  for (const std::string& out :
        {model(), model() + "/", model() + "/../model", outputs() + "/link", folder_.path()}) {
     for (const bool force : {false, true}) {
       SCOPED_TRACE(out + (force ? " --force" : ""));
