@@ -1,0 +1,429 @@
+#include "nibble/train/trainer.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "nibble/core/cpu.h"
+#include "nibble/core/error.h"
+#include "nibble/core/random.h"
+#include "nibble/train/decoder_pass.h"
+#include "nibble/train/initial_weights.h"
+#include "nibble/train/optimizer_step.h"
+#include "nibble/train/presets.h"
+#include "nibble/train/sampler.h"
+
+namespace nibble {
+namespace {
+
+using Sequences = std::vector<std::vector<int32_t>>;
+namespace fs = std::filesystem;
+
+// Words of a made-up language: something that can be learned.
+Sequences words(int64_t count, int64_t context) {
+  PyRandom random(11);
+  Sequences out;
+  for (int64_t i = 0; i < count; ++i) {
+    std::vector<int32_t> ids = {26};
+    const uint64_t syllables = 1 + random.below(4);
+    for (uint64_t s = 0; s < syllables; ++s) {
+      ids.push_back(static_cast<int32_t>(5 + random.below(8)));
+      ids.push_back(static_cast<int32_t>(random.below(4)));
+    }
+    ids.push_back(26);
+    ids.resize(std::min(ids.size(), static_cast<size_t>(context) + 1));
+    out.push_back(ids);
+  }
+  return out;
+}
+
+TrainOptions micro_options(int64_t steps) {
+  TrainOptions o = preset("micro");
+  o.config.vocab_size = 27;
+  o.steps = steps;
+  o.batch = 32;
+  return o;
+}
+
+TrainOptions gpt2_like_options(int64_t steps) {
+  TrainOptions o = micro_options(steps);
+  o.config.hidden_size = 24;
+  o.config.heads = o.config.kv_heads = 2;
+  o.config.head_dim = 12;
+  o.config.intermediate_size = 40;
+  o.config.layers = 2;
+  o.config.norm = NormKind::layer;
+  o.config.norm_gain = o.config.norm_bias = o.config.final_norm = true;
+  o.config.embedding_norm = false;
+  o.config.mlp = MlpKind::gelu_tanh;
+  o.config.qkv_bias = o.config.o_bias = o.config.mlp_bias = o.config.tied = true;
+  o.adam.clip_norm = 1;
+  o.adam.weight_decay = 0.1;
+  o.adam.warmup_steps = 3;
+  return o;
+}
+
+TrainResult train(const TrainOptions& options, const Sequences& data, int threads = 1) {
+  Trainer trainer(options, data);
+  Exec exec;
+  exec.threads = threads;
+  trainer.run(exec);
+  return trainer.result();
+}
+
+void expect_same_bytes(const TrainResult& a, const TrainResult& b) {
+  EXPECT_EQ(a.losses, b.losses);
+  ASSERT_EQ(a.weights.size(), b.weights.size());
+  for (const auto& [name, tensor] : a.weights) {
+    EXPECT_EQ(std::memcmp(tensor.raw(), b.weights.at(name).raw(), tensor.bytes()), 0) << name;
+  }
+}
+
+// The same run in double, with the reference kernels and Adam, one chunk a step.
+std::vector<double> losses_in_double(const TrainOptions& o, const Sequences& data) {
+  const TrainOps<double>& ops = ref_train_ops_f64();
+  const ParamLayout layout = make_layout(o.config);
+  Buffer<double> weights(layout.size), first(layout.size), second(layout.size),
+      gradient(layout.size), transposed(layout.transposed_size);
+  PyRandom random(o.seed);
+  draw_weights(layout, o.init_std, random, weights.data());
+  Sampler sampler(data, o.seed, o.batch, o.config.context, o.random_windows);
+  DecoderPass<double> pass(layout, ops);
+  Batch batch;
+  std::vector<double> losses;
+  for (int64_t step = 0; step < o.steps; ++step) {
+    sampler.fill(step, batch);
+    transpose_weights(layout, ops, weights.data(), transposed.data(), 0,
+                      static_cast<int64_t>(layout.products.size()));
+    const Chunk all{0, batch.sequences(), 0, batch.rows()};
+    const double rows = static_cast<double>(batch.rows()), t = static_cast<double>(step + 1);
+    gradient.clear();
+    losses.push_back(pass.forward(weights.data(), transposed.data(), batch, all, 1 / rows) / rows);
+    pass.backward(weights.data(), batch, all, gradient.data());
+    const double rate =
+        o.adam.learning_rate * (1 - static_cast<double>(step) / static_cast<double>(o.steps));
+    ops.adam({rate, o.adam.beta1, o.adam.beta2, o.adam.eps, 1 / (1 - std::pow(o.adam.beta1, t)),
+              1 / (1 - std::pow(o.adam.beta2, t)), 0, 1},
+             layout.size, gradient.data(), first.data(), second.data(), weights.data());
+  }
+  return losses;
+}
+
+TEST(Trainer, FollowsTheDefinitionInDouble) {
+  TrainOptions gpt2_like = gpt2_like_options(20);
+  gpt2_like.adam = AdamOptions{};
+  for (const TrainOptions& o : {micro_options(20), gpt2_like}) {
+    const Sequences data = words(200, o.config.context);
+    const std::vector<double> expected = losses_in_double(o, data);
+    const TrainResult got = train(o, data);
+    ASSERT_EQ(got.losses.size(), 20u);
+    for (size_t i = 0; i < 20; ++i) EXPECT_NEAR(got.losses[i], expected[i], 1e-4) << i;
+  }
+}
+
+TEST(Trainer, LearnsSomething) {
+  const TrainResult r = train(micro_options(300), words(500, 16));
+  EXPECT_GT(r.losses.front(), 3.0f);
+  EXPECT_LT(r.losses.back(), 1.9f);
+}
+
+TEST(Trainer, SameBytesForAnyNumberOfThreads) {
+  for (const TrainOptions& o : {micro_options(25), gpt2_like_options(25)}) {
+    const Sequences data = words(200, o.config.context);
+    const TrainResult one = train(o, data, 1);
+    for (int threads : {2, 3, 4, 16}) expect_same_bytes(one, train(o, data, threads));
+  }
+}
+
+TEST(Trainer, BatchOfOneAndShortSequences) {
+  TrainOptions o = micro_options(5);
+  o.batch = 1;
+  expect_same_bytes(train(o, {{26, 26}}, 1), train(o, {{26, 26}}, 4));
+}
+
+TEST(Trainer, RandomWindowsStayInside) {
+  TrainOptions o = micro_options(10);
+  o.random_windows = true;
+  const Sequences data = {words(40, 16)[3], std::vector<int32_t>(200, 3), {1, 2}};
+  EXPECT_TRUE(std::isfinite(train(o, data).losses.back()));
+  Sampler sampler(data, 1, 64, 16, true);
+  Batch batch;
+  sampler.fill(0, batch);
+  EXPECT_EQ(batch.sequences(), 64);
+  for (int64_t s = 0; s < 64; ++s) {
+    EXPECT_LE(batch.starts[size_t(s) + 1] - batch.starts[size_t(s)], 16);
+  }
+}
+
+TEST(Sampler, EveryEpochSeesEverySequenceOnceInAnotherOrder) {
+  Sequences data;
+  for (int32_t i = 0; i < 24; ++i) data.push_back({i, i});
+  Sampler sampler(data, 1, 8, 16, false);
+  std::vector<std::vector<int32_t>> epochs;
+  for (int64_t step = 0; step < 6; ++step) {
+    if (step % 3 == 0) epochs.emplace_back();
+    Batch batch;
+    sampler.fill(step, batch);
+    epochs.back().insert(epochs.back().end(), batch.token.begin(), batch.token.end());
+  }
+  EXPECT_NE(epochs[0], epochs[1]);
+  for (auto& epoch : epochs) {
+    std::sort(epoch.begin(), epoch.end());
+    for (int32_t i = 0; i < 24; ++i) EXPECT_EQ(epoch[size_t(i)], i);
+  }
+}
+
+TEST(Chunks, CoverTheBatchInOrder) {
+  PyRandom random(2);
+  for (int sequences : {1, 2, 7, 32, 100}) {
+    Batch batch;
+    for (int i = 0; i < sequences; ++i) {
+      batch.append(std::vector<int32_t>(2 + random.below(16), 1));
+    }
+    const std::vector<Chunk> chunks = cut_into_chunks(batch, 8);
+    ASSERT_FALSE(chunks.empty());
+    ASSERT_LE(chunks.size(), 8u);
+    int64_t next = 0, row = 0;
+    for (const Chunk& c : chunks) {
+      EXPECT_EQ(c.begin, next);
+      EXPECT_EQ(c.first_row, row);
+      EXPECT_GT(c.rows, 0);
+      next = c.end;
+      row += c.rows;
+    }
+    EXPECT_EQ(next, batch.sequences());
+    EXPECT_EQ(row, batch.rows());
+  }
+}
+
+TEST(Trainer, HearsEveryStepAndStops) {
+  const Sequences data = words(50, 16);
+  Trainer trainer(micro_options(8), data);
+  std::atomic<int> signal = 0;
+  Exec exec;
+  exec.stop_signal = &signal;
+  std::vector<int64_t> heard;
+  const auto hook = [&](const TrainStep& s) {
+    heard.push_back(s.step);
+    if (s.step == 5) signal = 2;
+  };
+  try {
+    trainer.run(exec, hook);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.exit_code(), 130);
+  }
+  EXPECT_EQ(heard, (std::vector<int64_t>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(trainer.step(), 5);
+}
+
+TEST(Trainer, RefusesOptionsNoRunCanHave) {
+  const Sequences data = words(5, 16);
+  const auto refused = [&](auto change) {
+    TrainOptions o = micro_options(10);
+    change(o);
+    EXPECT_THROW(Trainer(o, data), Error);
+  };
+  refused([](TrainOptions& o) { o.steps = 0; });
+  refused([](TrainOptions& o) { o.batch = 0; });
+  refused([](TrainOptions& o) { o.batch = -5; });
+  refused([](TrainOptions& o) { o.adam.learning_rate = 0; });
+  refused([](TrainOptions& o) { o.adam.learning_rate = NAN; });
+  refused([](TrainOptions& o) { o.adam.beta1 = 1; });
+  refused([](TrainOptions& o) { o.adam.warmup_steps = 10; });
+  refused([](TrainOptions& o) { o.config.vocab_size = 20; });
+  refused([](TrainOptions& o) { o.config.context = 2; });
+  refused([](TrainOptions& o) { o.config.heads = 0; });
+  EXPECT_THROW(Trainer(micro_options(10), {}), Error);
+  EXPECT_THROW(Trainer(micro_options(10), {{1}}), Error);
+}
+
+TEST(Trainer, SaysThatItDiverged) {
+  const Sequences data = words(50, 16);
+  TrainOptions o = micro_options(200);
+  o.adam.learning_rate = 900;
+  o.adam.weight_decay = 100;  // each step multiplies the weights by -90,000
+  try {
+    train(o, data);
+    FAIL() << "no Error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::invalid_argument);
+    EXPECT_NE(std::string(e.what()).find("smaller learning rate"), std::string::npos);
+  }
+}
+
+class TrainerCheckpoint : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::temp_directory_path() /
+              (std::string("nibble-checkpoint-") + info->name() + std::to_string(getpid()));
+    fs::create_directories(folder_);
+    path_ = (folder_ / "run.ckpt").string();
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  // Runs to `until` steps and saves there.
+  void run_until(Trainer& trainer, int64_t until) {
+    std::atomic<int> signal = 0;
+    Exec exec;
+    exec.stop_signal = &signal;
+    EXPECT_THROW(trainer.run(exec, [&](const TrainStep& s) { signal = s.step == until ? 15 : 0; }),
+                 Error);
+    trainer.save_checkpoint(path_);
+  }
+  static std::string slurp(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  static void spit(const std::string& path, const std::string& bytes) {
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+
+  const TrainOptions options_ = gpt2_like_options(12);
+  const Sequences data_ = words(60, 16);
+  fs::path folder_;
+  std::string path_;
+};
+
+TEST_F(TrainerCheckpoint, ResumedRunEndsBitEqual) {
+  const TrainResult whole = train(options_, data_);
+  Trainer interrupted(options_, data_);
+  run_until(interrupted, 5);
+  Trainer resumed(options_, data_);
+  EXPECT_EQ(resumed.load_checkpoint(path_), path_);
+  EXPECT_EQ(resumed.step(), 5);
+  resumed.run(Exec{});
+  expect_same_bytes(whole, resumed.result());
+  EXPECT_EQ(resumed.result().tokens, whole.tokens);
+}
+
+TEST_F(TrainerCheckpoint, FallsBackToThePreviousOne) {
+  Trainer trainer(options_, data_);
+  run_until(trainer, 3);
+  run_until(trainer, 6);
+  const std::string good = slurp(path_);
+  std::string damaged = good;
+  damaged[damaged.size() / 2] ^= 1;
+  for (const std::string& bad :
+       {good.substr(0, good.size() / 2), damaged, std::string("no"), std::string(), good + "x"}) {
+    spit(path_, bad);
+    Trainer resumed(options_, data_);
+    EXPECT_EQ(resumed.load_checkpoint(path_), path_ + ".previous");
+    EXPECT_EQ(resumed.step(), 3);
+  }
+  fs::remove(path_);  // killed between the two renames
+  Trainer resumed(options_, data_);
+  EXPECT_EQ(resumed.load_checkpoint(path_), path_ + ".previous");
+}
+
+TEST_F(TrainerCheckpoint, ADamagedOneDoesNotPushTheGoodOneAside) {
+  Trainer trainer(options_, data_);
+  run_until(trainer, 3);
+  run_until(trainer, 6);
+  spit(path_, "damaged");
+  Trainer resumed(options_, data_);
+  resumed.load_checkpoint(path_);
+  resumed.save_checkpoint(path_);
+  spit(path_, "damaged again");
+  Trainer third(options_, data_);
+  EXPECT_EQ(third.load_checkpoint(path_), path_ + ".previous");
+  EXPECT_EQ(third.step(), 3);
+}
+
+TEST_F(TrainerCheckpoint, EveryTruncationAndFlipIsRefused) {
+  TrainOptions tiny = options_;
+  tiny.config.hidden_size = tiny.config.head_dim = tiny.config.intermediate_size = 2;
+  tiny.config.heads = tiny.config.kv_heads = 1;
+  tiny.config.layers = 1;
+  Trainer trainer(tiny, data_);
+  run_until(trainer, 2);
+  const std::string good = slurp(path_);
+  const auto refused = [&](const std::string& bytes) {
+    spit(path_, bytes);
+    Trainer other(tiny, data_);
+    EXPECT_THROW(other.load_checkpoint(path_), Error);
+    EXPECT_EQ(other.step(), 0);
+  };
+  for (size_t i = 0; i < good.size(); i += 61) {
+    refused(good.substr(0, i));
+    std::string flipped = good;
+    flipped[i] ^= 0x10;
+    refused(flipped);
+  }
+}
+
+TEST_F(TrainerCheckpoint, BelongsToItsOptionsAndData) {
+  Trainer trainer(options_, data_);
+  run_until(trainer, 3);
+  TrainOptions other = options_;
+  other.seed = 43;
+  for (auto change : {+[](TrainOptions& o) { o.seed = 43; }, +[](TrainOptions& o) { o.steps = 13; },
+                      +[](TrainOptions& o) { o.config.final_norm = false; },
+                      +[](TrainOptions& o) { o.adam.learning_rate = 0.02; }}) {
+    TrainOptions changed = options_;
+    change(changed);
+    Trainer t(changed, data_);
+    try {
+      t.load_checkpoint(path_);
+      ADD_FAILURE() << "no Error";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::corrupt);
+    }
+  }
+  const Sequences other_data = words(61, 16);
+  Trainer t(options_, other_data);
+  EXPECT_THROW(t.load_checkpoint(path_), Error);
+}
+
+TEST_F(TrainerCheckpoint, NothingToLoadIsNotFound) {
+  Trainer t(options_, data_);
+  try {
+    t.load_checkpoint(path_);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::not_found);
+  }
+}
+
+// The trainer once more under each cap the machine can run: the losses hardly differ.
+TEST(Trainer, LossesUnderEveryIsa) {
+  const TrainOptions o = micro_options(20);
+  const Sequences data = words(200, 16);
+  const ParamLayout layout = make_layout(o.config);
+  const TrainResult best = train(o, data);
+  std::vector<const TrainOps<float>*> all = {&ref_train_ops_f32()};
+#if defined(__x86_64__)
+  if ((cpu().bits & kAvx2) != 0) all.push_back(&avx2_train_ops());
+  if ((cpu().bits & kAvx512) != 0) all.push_back(&avx512_train_ops());
+#endif
+  for (const TrainOps<float>* ops : all) {
+    StepRunner runner(layout, *ops);
+    PyRandom random(o.seed);
+    draw_weights(layout, o.init_std, random, runner.weights.data());
+    Sampler sampler(data, o.seed, o.batch, o.config.context, false);
+    Batch batch;
+    for (int64_t step = 0; step < o.steps; ++step) {
+      sampler.fill(step, batch);
+      const double t = double(step + 1), rate = 0.01 * (1 - double(step) / double(o.steps));
+      const TrainAdam<float> adam{float(rate),
+                                  0.85f,
+                                  0.99f,
+                                  1e-8f,
+                                  float(1 / (1 - std::pow(0.85, t))),
+                                  float(1 / (1 - std::pow(0.99, t))),
+                                  0,
+                                  1};
+      EXPECT_NEAR(runner.step(batch, adam, 0, 1), best.losses[size_t(step)], 1e-4) << ops->name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nibble
