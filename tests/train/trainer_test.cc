@@ -14,8 +14,8 @@
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
 #include "nibble/train/decoder_pass.h"
+#include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
-#include "nibble/train/optimizer_step.h"
 #include "nibble/train/presets.h"
 #include "nibble/train/sampler.h"
 
@@ -404,9 +404,9 @@ TEST(Trainer, LossesUnderEveryIsa) {
   if ((cpu().bits & kAvx512) != 0) all.push_back(&avx512_train_ops());
 #endif
   for (const TrainOps<float>* ops : all) {
-    StepRunner runner(layout, *ops);
+    DecoderStep decoder(layout, *ops);
     PyRandom random(o.seed);
-    draw_weights(layout, o.init_std, random, runner.weights.data());
+    draw_weights(layout, o.init_std, random, decoder.runner.weights.data());
     Sampler sampler(data, o.seed, o.batch, o.config.context, false);
     Batch batch;
     for (int64_t step = 0; step < o.steps; ++step) {
@@ -420,7 +420,7 @@ TEST(Trainer, LossesUnderEveryIsa) {
                                   float(1 / (1 - std::pow(0.99, t))),
                                   0,
                                   1};
-      EXPECT_NEAR(runner.step(batch, adam, 0, 1), best.losses[size_t(step)], 1e-4) << ops->name;
+      EXPECT_NEAR(decoder.step(batch, adam, 0, 1), best.losses[size_t(step)], 1e-4) << ops->name;
     }
   }
 }
