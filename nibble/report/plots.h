@@ -62,7 +62,9 @@ struct HistogramLayer {
 };
 struct HistogramPlot {
   std::string description, x_title;
-  std::vector<HistogramLayer> layers;  ///< each is scaled to its own largest bin
+  /// Drawn as densities on one scale, set by the first outline (else by the first layer); what is
+  /// taller is cut at the top.
+  std::vector<HistogramLayer> layers;
   double height = 130;
 };
 std::string histogram_plot(const HistogramPlot& plot);

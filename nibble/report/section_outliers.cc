@@ -12,7 +12,7 @@
 namespace nibble {
 namespace {
 
-constexpr size_t kBars = 12;
+constexpr size_t kBars = 10;
 constexpr int kWeightColour = 1, kActivationColour = 3;
 
 void add_rows(HtmlTable& table, const std::vector<OutlierStats>& all, std::string_view kind) {
@@ -26,7 +26,7 @@ void add_rows(HtmlTable& table, const std::vector<OutlierStats>& all, std::strin
                                                    format_count(m.not_finite))
                                      : "");
     table.row(
-        {{escape_html(s.tensor), ""},
+        {{escape_name(s.tensor), ""},
          {std::string(kind), "left"},
          {count, ""},
          {format_significant(m.standard_deviation, 3), ""},
@@ -45,9 +45,9 @@ std::string table_of(const DemoReport& r) {
       r.weight_outliers.empty() ? r.activation_outliers.front().k : r.weight_outliers.front().k;
   HtmlTable table(
       fmt::format("Values further than {} standard deviations (σ) from their tensor's mean.",
-                  format_significant(k, 3)));
+                  format_fixed(k, k == std::floor(k) ? 0 : 1)));
   table.column("tensor")
-      .column("of")
+      .column("of", "", "left")
       .column("values")
       .column("σ")
       .column("largest")

@@ -32,7 +32,7 @@ std::string histogram_figure(const WeightHistograms& h) {
   return fmt::format(
       "<figure><h3>{}</h3><ul class=\"legend\"><li><span class=\"key thin-key c0\"></span>f32</li>"
       "<li><span class=\"key tinted c{}\"></span>{}</li></ul>\n{}{}</figure>\n",
-      escape_html(h.tensor), colour, escape_html(h.scheme), histogram_plot(weights),
+      escape_name(h.tensor), colour, escape_html(h.scheme), histogram_plot(weights),
       histogram_plot(error));
 }
 
@@ -71,13 +71,14 @@ std::string weight_histograms(const std::vector<WeightHistograms>& histograms) {
   }
   std::string out =
       "<p class=\"soft\">Above, how often each weight occurs: the line is the trained model, the "
-      "filled shape what quantizing leaves of it. Below, how far each weight moved. Rounding alone "
+      "filled shape what quantizing leaves of it, spikes cut at the top. Below, how far each "
+      "weight moved. Rounding alone "
       "moves it by at most half a step of the scale; a flat block from &minus;0.5 to 0.5 is what "
       "one expects.</p>\n<div class=\"grid three\">" +
       shown + "</div>\n";
   if (!more.empty()) {
     out += fmt::format(
-        "<details class=\"more\"><summary>{} more tensors</summary><div class=\"grid "
+        "<details class=\"more\"><summary>{} more</summary><div class=\"grid "
         "three\">{}</div></details>\n",
         histograms.size() - kShownAtOnce, more);
   }
