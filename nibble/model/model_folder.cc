@@ -4,10 +4,15 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 #include <set>
+#include <unordered_map>
 
 #include "nibble/core/files.h"
+#include "nibble/core/posix.h"
+#include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
+#include "nibble/model/arranged_source.h"
 
 namespace nibble {
 namespace {
@@ -51,24 +56,75 @@ std::vector<std::string> matrix_modules(const ModelConfig& config) {
   return out;
 }
 
+Error at_tensor(Error error, std::string_view name) {
+  return std::move(error).at("tensor " + in_quotes(name));
+}
+
+// Files that were saved without the head lack the beginning of every name.
+void find_prefix(ModelConfig& config, const TensorSource& tensors) {
+  auto* decoder = std::get_if<DecoderConfig>(&config);
+  if (decoder == nullptr) return;
+  const std::string_view prefix = architecture(decoder->architecture).prefix;
+  const auto& list = tensors.list();
+  const bool used = std::any_of(list.begin(), list.end(), [&](const TensorInfo& i) {
+    return std::string_view(i.name).starts_with(prefix);
+  });
+  decoder->name_prefix = used ? prefix : "";
+}
+
+Shape stored_shape(const ParamSpec& p) {
+  return p.transposed ? Shape{p.shape[1], p.shape[0]} : p.shape;
+}
+
 // Every parameter the config promises must be there in the shape it promises, before anything is
 // computed.
-void check_parameters(const ModelFolder& m) {
-  for (const ParamSpec& p : parameter_table(m.config)) {
-    if (m.schemes.contains(module_of(p.name))) continue;
-    const auto& list = m.tensors->list();
-    const auto found = std::find_if(list.begin(), list.end(),
-                                    [&](const TensorInfo& i) { return i.name == p.name; });
-    if (found == list.end()) {
-      throw corrupt("the config asks for this tensor, the file does not have it")
-          .at("tensor " + in_quotes(p.name));
+void check_parameters(const ModelConfig& config, const SchemeMap& schemes,
+                      const TensorSource& tensors) {
+  std::unordered_map<std::string_view, const TensorInfo*> infos;
+  for (const TensorInfo& i : tensors.list()) infos.emplace(i.name, &i);
+  for (const ParamSpec& p : parameter_table(config)) {
+    if (schemes.contains(module_of(p.name))) continue;
+    const auto found = infos.find(p.name);
+    if (found == infos.end()) {
+      throw at_tensor(corrupt("the config asks for this tensor, the file does not have it"),
+                      p.name);
     }
-    if (found->shape != p.shape) {
-      throw corrupt(fmt::format("expected shape {} by config.json, found {}", p.shape.to_string(),
-                                found->shape.to_string()))
-          .at("tensor " + in_quotes(p.name));
-    }
+    if (found->second->shape == stored_shape(p)) continue;
+    throw at_tensor(
+        corrupt(fmt::format("expected shape {} by config.json, found {}",
+                            stored_shape(p).to_string(), found->second->shape.to_string())),
+        p.name);
   }
+}
+
+// A head of its own beside a config that says it has none: which one is meant cannot be known.
+void check_tied_head(const ModelConfig& config, const TensorSource& tensors) {
+  constexpr std::string_view kHead = "lm_head.weight";
+  const auto* decoder = std::get_if<DecoderConfig>(&config);
+  if (decoder == nullptr || !decoder->tied || !tensors.contains(kHead)) return;
+  const std::string embedding = parameter_table(*decoder).front().name;
+  if (!tensors.contains(embedding)) return;
+  const Tensor a = tensors.get(kHead), b = tensors.get(embedding);
+  const bool same = a.dtype() == b.dtype() && a.shape() == b.shape() &&
+                    std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+  tensors.release(kHead);
+  tensors.release(embedding);
+  if (same) return;
+  throw at_tensor(
+      corrupt(fmt::format("differs from {}, but config.json says that they are one: set "
+                          "tie_word_embeddings to false or remove it",
+                          in_quotes(embedding))),
+      kHead);
+}
+
+// Parameters that plain files hold with rows and columns exchanged.
+std::set<std::string, std::less<>> transposed_tensors(const ModelConfig& config,
+                                                      const SchemeMap& schemes) {
+  std::set<std::string, std::less<>> out;
+  for (const ParamSpec& p : parameter_table(config)) {
+    if (p.transposed && !schemes.contains(module_of(p.name))) out.insert(p.name);
+  }
+  return out;
 }
 
 std::string config_text(const ModelConfig& config, const SchemeMap& schemes,
@@ -96,8 +152,11 @@ void write_text(const std::string& path, std::string_view text) {
 // as it is written.
 std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
   if (!p.scheme) {
-    return {{{p.spec.name, p.dtype, p.spec.shape},
-             [make = p.make] { return std::get<Tensor>(make()); }}};
+    return {{{p.spec.name, p.dtype, stored_shape(p.spec)},
+             [make = p.make, transposed = p.spec.transposed] {
+               Tensor tensor = std::get<Tensor>(make());
+               return transposed ? transpose(tensor) : tensor;
+             }}};
   }
   const auto made = std::make_shared<std::map<std::string, Tensor, std::less<>>>();
   std::vector<LazyTensor> out;
@@ -150,29 +209,49 @@ const CharTokenizer& ModelFolder::require_tokenizer() const {
   throw not_found("tokenizer.json is missing, so text cannot be turned into tokens").in_file(path);
 }
 
-ModelFolder open_model(const std::string& path) {
-  if (exists(path) && !is_folder(path)) {
-    throw unsupported(
-        "expected a model folder (config.json beside *.safetensors); single files cannot be opened "
-        "by this version")
-        .in_file(path);
-  }
-  const std::string config = path + "/config.json", tokenizer = path + "/tokenizer.json";
-  if (!exists(path)) throw not_found("no such file or folder").in_file(path);
+namespace {
+
+// Whether `path` ends in `suffix`, as the names of files say what they are.
+bool is_named(const std::string& path, std::string_view suffix) { return path.ends_with(suffix); }
+
+// config.json beside tensors that are open already.
+ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource> tensors) {
+  const std::string config = folder + "/config.json", tokenizer = folder + "/tokenizer.json";
   ModelFolder m;
-  m.path = path;
+  m.path = folder;
   in_file(config, [&] {
     const JsonFields fields = JsonFields::parse(read_file(config, kConfigLimit));
     m.config = read_config(fields);
+    if (tensors == nullptr) tensors = open_safetensors_folder(folder);
+    find_prefix(m.config, *tensors);
     m.schemes = read_quantization_config(fields, matrix_modules(m.config));
   });
-  m.tensors = open_safetensors_folder(path);
-  in_file(path, [&] { check_parameters(m); });
-  if (exists(tokenizer)) {
+  in_file(folder, [&] {
+    check_parameters(m.config, m.schemes, *tensors);
+    check_tied_head(m.config, *tensors);
+  });
+  m.tensors = arrange(std::move(tensors), transposed_tensors(m.config, m.schemes));
+  // Only models of nibble's own have a tokenizer of characters.
+  if (covers_every_matrix(m.config) && exists(tokenizer)) {
     in_file(tokenizer,
             [&] { m.tokenizer = CharTokenizer::from_json(read_file(tokenizer, kTokenizerLimit)); });
   }
   return m;
+}
+
+ModelFolder open_file(const std::string& path) {
+  if (is_named(path, ".safetensors"))
+    return open_folder(split_path(path).folder, open_safetensors(path));
+  throw unsupported(
+      "expected a model folder (config.json beside *.safetensors) or a .safetensors file in one")
+      .in_file(path);
+}
+
+}  // namespace
+
+ModelFolder open_model(const std::string& path) {
+  if (!exists(path)) throw not_found("no such file or folder").in_file(path);
+  return is_folder(path) ? open_folder(path, nullptr) : open_file(path);
 }
 
 ModelFolder in_memory(const ModelConfig& config, TensorMap weights,
@@ -189,10 +268,19 @@ Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {
   });
 }
 
+void release_weight(const ModelFolder& model, const ParamSpec& spec) {
+  const auto scheme = model.schemes.find(module_of(spec.name));
+  if (scheme == model.schemes.end()) return model.tensors->release(spec.name);
+  for (const TensorInfo& t : tensor_layout(spec.name, scheme->second, spec.shape, DType::f16)) {
+    if (model.tensors->contains(t.name)) model.tensors->release(t.name);
+  }
+}
+
 Decoder load_decoder(const ModelFolder& model, const LinearOptions& options) {
   return in_file(model.path, [&] {
     return Decoder(
-        model.decoder_config(), [&](const ParamSpec& p) { return load_weight(model, p); }, options);
+        model.decoder_config(), [&](const ParamSpec& p) { return load_weight(model, p); }, options,
+        [&](const ParamSpec& p) { release_weight(model, p); });
   });
 }
 
@@ -206,9 +294,15 @@ Mlp load_mlp(const ModelFolder& model, const LinearOptions& options) {
 std::string scheme_summary(const ModelFolder& model) {
   std::set<std::string> names;
   for (const auto& [module, scheme] : model.schemes) names.insert(to_string(scheme));
-  for (const ParamSpec& p : parameter_table(model.config)) {
-    if (p.is_matrix() && names.empty())
-      names.insert(std::string(to_string(model.tensors->get(p.name).dtype())));
+  if (names.empty()) {
+    std::set<std::string_view> matrices;
+    const std::vector<ParamSpec> table = parameter_table(model.config);
+    for (const ParamSpec& p : table) {
+      if (p.is_matrix()) matrices.insert(p.name);
+    }
+    for (const TensorInfo& i : model.tensors->list()) {
+      if (matrices.contains(i.name)) names.insert(std::string(to_string(i.dtype)));
+    }
   }
   return names.size() == 1 ? *names.begin() : "mixed";
 }
