@@ -1,7 +1,10 @@
 // microGPT (Karpathy's 200-line microgpt.py, February 2026): RMSNorm without gain, one right after
-// the embeddings and none at the end, learned positions, ReLU, no biases, untied head. The `char`
-// preset adds what GPT-2 has.
+// the embeddings and none at the end, learned positions, ReLU, no biases, untied head. Further keys
+// say where a model differs (LayerNorm, gains, biases, GELU, a tied head): what GPT-2 has.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <iterator>
 
 #include "nibble/model/architecture.h"
 
@@ -34,6 +37,30 @@ std::string tensor_name(Role role, int layer, bool bias) {
   return {};
 }
 
+// Keys that are written only where they are true.
+struct FlagRow {
+  std::string_view key;
+  bool DecoderConfig::*flag;
+};
+constexpr FlagRow kFlags[] = {
+    {"norm_gain", &DecoderConfig::norm_gain}, {"norm_bias", &DecoderConfig::norm_bias},
+    {"qkv_bias", &DecoderConfig::qkv_bias},   {"o_bias", &DecoderConfig::o_bias},
+    {"mlp_bias", &DecoderConfig::mlp_bias},   {"tie_word_embeddings", &DecoderConfig::tied}};
+
+constexpr std::string_view kNorms[] = {"rms", "layer"};  // in the order of NormKind
+constexpr std::string_view kActivations[] = {"relu", "gelu_tanh", "gelu"};  // and of MlpKind
+
+// The place of fields[key] in `names`; the first where the key is absent.
+template <size_t N>
+int choice(const JsonFields& fields, std::string_view key, const std::string_view (&names)[N]) {
+  const std::string value = fields.string_or(key, std::string(names[0]));
+  for (size_t i = 0; i < N; ++i) {
+    if (names[i] == value) return static_cast<int>(i);
+  }
+  throw unsupported(fmt::format("{} is none of {}", quoted(value), fmt::join(names, ", ")))
+      .at(fmt::format("key \"{}\"", key));
+}
+
 DecoderConfig read_config(const JsonFields& f) {
   DecoderConfig c;
   c.architecture = "micro_gpt";
@@ -51,6 +78,9 @@ DecoderConfig read_config(const JsonFields& f) {
   c.norm_eps = f.number_or("norm_eps", 1e-5);
   c.embedding_norm = f.boolean_or("embedding_norm", true);
   c.final_norm = f.boolean_or("final_norm", false);
+  c.norm = static_cast<NormKind>(choice(f, "norm", kNorms));
+  c.mlp = static_cast<MlpKind>(choice(f, "activation", kActivations));
+  for (const FlagRow& r : kFlags) c.*r.flag = f.boolean_or(r.key, false);
   return c;
 }
 
@@ -64,6 +94,13 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   out.field("norm_eps", c.norm_eps);
   out.field("embedding_norm", c.embedding_norm);
   out.field("final_norm", c.final_norm);
+  const auto norm = static_cast<size_t>(c.norm), activation = static_cast<size_t>(c.mlp);
+  NIBBLE_CHECK(activation < std::size(kActivations));
+  if (norm != 0) out.field("norm", kNorms[norm]);
+  if (activation != 0) out.field("activation", kActivations[activation]);
+  for (const FlagRow& r : kFlags) {
+    if (c.*r.flag) out.field(r.key, true);
+  }
 }
 
 }  // namespace

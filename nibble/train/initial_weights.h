@@ -9,7 +9,7 @@ namespace nibble {
 /// Matrices N(0, std) drawn in table order, row by row (as microgpt.py draws them); gains 1, biases
 /// 0. `flat` has layout.size elements, zeroed.
 template <class T>
-void draw_weights(const ParamLayout& layout, double std, PyRandom& random, T* flat) {
+void draw_weights(const FlatLayout& layout, double std, PyRandom& random, T* flat) {
   for (size_t i = 0; i < layout.table.size(); ++i) {
     const ParamSpec& p = layout.table[i];
     T* out = flat + layout.offsets[i];

@@ -24,38 +24,23 @@ class LayoutBuilder {
   explicit LayoutBuilder(const DecoderConfig& config) {
     out_.config = config;
     out_.table = parameter_table(config);
-    out_.offsets.resize(out_.table.size());
     out_.blocks.resize(static_cast<size_t>(config.layers));
   }
 
   ParamLayout build() {
-    place(true);
-    out_.matrices_end = out_.size = round_up(out_.size, kTrainAlign);
-    place(false);
-    out_.size = round_up(out_.size, kTrainAlign);
-    if (out_.config.tied)
-      out_.head = {out_.wte, -1, out_.config.vocab_size, out_.config.hidden_size, -1, 0};
+    // q, k and v side by side are one matrix.
+    out_.place([](const ParamSpec& p) { return p.role == Role::k || p.role == Role::v; });
+    for (size_t i = 0; i < out_.table.size(); ++i) remember(out_.table[i], out_.offsets[i]);
+    const DecoderConfig& c = out_.config;
+    if (c.tied) out_.head = {out_.wte, -1, c.vocab_size, c.hidden_size, -1, 0};
     for (BlockSlots& b : out_.blocks) {
-      for (MatrixSlot* m : {&b.qkv, &b.o, &b.up, &b.down}) add_transposed(*m);
+      for (MatrixSlot* m : {&b.qkv, &b.o, &b.up, &b.down}) out_.add_product(*m);
     }
-    add_transposed(out_.head);
+    out_.add_product(out_.head);
     return std::move(out_);
   }
 
  private:
-  void place(bool matrices) {
-    for (size_t i = 0; i < out_.table.size(); ++i) {
-      const ParamSpec& p = out_.table[i];
-      if (p.is_matrix() != matrices) continue;
-      // k and v stand right behind q.
-      const bool joined = p.role == Role::k || p.role == Role::v;
-      if (!joined) out_.size = round_up(out_.size, kTrainAlign);
-      out_.offsets[i] = out_.size;
-      remember(p, out_.size);
-      out_.size += p.shape.elements();
-    }
-  }
-
   void remember(const ParamSpec& p, int64_t at) {
     BlockSlots* block = p.layer >= 0 ? &out_.blocks[static_cast<size_t>(p.layer)] : nullptr;
     const auto matrix = [&](MatrixSlot& slot) {
@@ -105,17 +90,31 @@ class LayoutBuilder {
     }
   }
 
-  void add_transposed(MatrixSlot& m) {
-    m.ld = round_up(m.n, kTrainAlign);
-    m.transposed = out_.transposed_size;
-    out_.transposed_size += m.ld * m.k;
-    out_.products.push_back(m);
-  }
-
   ParamLayout out_;
 };
 
 }  // namespace
+
+void FlatLayout::place(bool (*joined)(const ParamSpec&)) {
+  offsets.assign(table.size(), 0);
+  for (bool matrices : {true, false}) {
+    for (size_t i = 0; i < table.size(); ++i) {
+      if (table[i].is_matrix() != matrices) continue;
+      if (!joined(table[i])) size = round_up(size, kTrainAlign);
+      offsets[i] = size;
+      size += table[i].shape.elements();
+    }
+    size = round_up(size, kTrainAlign);
+    if (matrices) matrices_end = size;
+  }
+}
+
+void FlatLayout::add_product(MatrixSlot& m) {
+  m.ld = round_up(m.n, kTrainAlign);
+  m.transposed = transposed_size;
+  transposed_size += m.ld * m.k;
+  products.push_back(m);
+}
 
 ParamLayout make_layout(const DecoderConfig& config) {
   validate(config);
@@ -124,7 +123,7 @@ ParamLayout make_layout(const DecoderConfig& config) {
 }
 
 template <class T>
-TensorMap export_weights(const ParamLayout& layout, const T* flat) {
+TensorMap export_weights(const FlatLayout& layout, const T* flat) {
   TensorMap out;
   for (size_t i = 0; i < layout.table.size(); ++i) {
     Tensor tensor(DType::f32, layout.table[i].shape);
@@ -136,7 +135,7 @@ TensorMap export_weights(const ParamLayout& layout, const T* flat) {
   return out;
 }
 
-template TensorMap export_weights(const ParamLayout&, const float*);
-template TensorMap export_weights(const ParamLayout&, const double*);
+template TensorMap export_weights(const FlatLayout&, const float*);
+template TensorMap export_weights(const FlatLayout&, const double*);
 
 }  // namespace nibble

@@ -25,19 +25,29 @@ struct BlockSlots {
   MatrixSlot qkv, o, up, down;
 };
 
-struct ParamLayout {
-  DecoderConfig config;
+/// The flat array as the optimizer sees it.
+struct FlatLayout {
   std::vector<ParamSpec> table;
   std::vector<int64_t> offsets;  ///< one for each row of the table
   int64_t matrices_end = 0;      ///< [0, matrices_end) are matrices; a multiple of kTrainAlign
   int64_t size = 0;              ///< of the flat array, padding included; such a multiple too
   int64_t transposed_size = 0;
+  std::vector<MatrixSlot> products;  ///< every matrix that rows are multiplied with
+
+  /// Gives each row of `table` its offset, matrices first, each at a multiple of kTrainAlign except
+  /// where `joined(row)` says that it follows its predecessor at once.
+  void place(bool (*joined)(const ParamSpec&));
+  /// Adds a matrix to `products`, with room for its transposed copy.
+  void add_product(MatrixSlot& slot);
+};
+
+struct ParamLayout : FlatLayout {
+  DecoderConfig config;
 
   int64_t wte = -1, wpe = -1;
   NormSlot embedding_norm, final_norm;
   MatrixSlot head;
   std::vector<BlockSlots> blocks;
-  std::vector<MatrixSlot> products;  ///< every matrix that rows are multiplied with
 };
 
 /// Throws Error{unsupported} for what cannot be trained yet (rotary positions, gated MLP, grouped
@@ -46,6 +56,6 @@ ParamLayout make_layout(const DecoderConfig& config);
 
 /// The flat array as tensors by stored name (f32).
 template <class T>
-TensorMap export_weights(const ParamLayout& layout, const T* flat);
+TensorMap export_weights(const FlatLayout& layout, const T* flat);
 
 }  // namespace nibble

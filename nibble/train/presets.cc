@@ -37,11 +37,19 @@ TrainOptions demo() {
   return o;
 }
 
+// Validation loss 1.73 after 2,000 steps of tinyshakespeare (docs/training.md).
 TrainOptions characters() {
   TrainOptions o;
   o.config = micro_config(128, 4, 4, 64);
+  o.adam = {.learning_rate = 3e-3,
+            .beta1 = 0.9,
+            .beta2 = 0.99,
+            .warmup_steps = 100,
+            .final_fraction = 0.1,
+            .clip_norm = 1};
   o.steps = 2000;
   o.batch = 12;
+  o.init_std = 0.02;
   o.random_windows = true;
   return o;
 }

@@ -19,6 +19,13 @@ uint64_t mix(uint64_t x) {
 
 }  // namespace
 
+std::vector<int64_t> epoch_order(uint64_t seed, uint64_t epoch, size_t n) {
+  std::vector<int64_t> order(n);
+  std::iota(order.begin(), order.end(), 0);
+  PyRandom(mix(mix(seed) ^ epoch)).shuffle(order);
+  return order;
+}
+
 Sampler::Sampler(const std::vector<std::vector<int32_t>>& data, uint64_t seed, int64_t batch,
                  int64_t context, bool windows)
     : data_(data), seed_(seed), batch_(batch), context_(context), windows_(windows) {
@@ -32,9 +39,7 @@ Sampler::Sampler(const std::vector<std::vector<int32_t>>& data, uint64_t seed, i
 void Sampler::use_epoch(uint64_t epoch) {
   if (epoch == epoch_) return;
   epoch_ = epoch;
-  order_.resize(data_.size());
-  std::iota(order_.begin(), order_.end(), 0);
-  PyRandom(mix(mix(seed_) ^ epoch)).shuffle(order_);
+  order_ = epoch_order(seed_, epoch, data_.size());
 }
 
 void Sampler::append_window(uint64_t start, Batch& out) const {

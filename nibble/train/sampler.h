@@ -9,6 +9,9 @@
 
 namespace nibble {
 
+/// The numbers 0 .. n-1 in the random order of an epoch.
+std::vector<int64_t> epoch_order(uint64_t seed, uint64_t epoch, size_t n);
+
 /// Without `windows`: all sequences in a new random order each epoch, step after step. With: for
 /// each row of the batch one window of context + 1 ids at a random offset (shorter where the
 /// sequence is).

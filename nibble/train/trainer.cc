@@ -7,9 +7,10 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
+#include "nibble/train/adam_schedule.h"
 #include "nibble/train/checkpoint.h"
+#include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
-#include "nibble/train/optimizer_step.h"
 #include "nibble/train/sampler.h"
 
 namespace nibble {
@@ -22,18 +23,10 @@ void require(bool condition, std::string_view what) {
 }
 
 void validate_options(const TrainOptions& o) {
-  const AdamOptions& a = o.adam;
   require(o.steps >= 1 && o.steps <= 1'000'000'000, "steps must be between 1 and 1e9");
   require(o.batch >= 1 && o.batch <= 1'000'000, "batch must be between 1 and 1,000,000");
-  require(a.learning_rate > 0 && a.learning_rate < 1e3, "the learning rate must be positive");
-  require(a.beta1 >= 0 && a.beta1 < 1 && a.beta2 >= 0 && a.beta2 < 1,
-          "Adam's betas must be at least 0 and below 1");
-  require(a.eps > 0 && a.eps < 1, "Adam's eps must be between 0 and 1");
-  require(a.weight_decay >= 0 && a.weight_decay <= 100, "weight decay must be 0 to 100");
-  require(a.final_fraction >= 0 && a.final_fraction <= 1, "final_fraction must be 0 to 1");
-  require(a.clip_norm >= 0 && std::isfinite(a.clip_norm), "clip_norm must not be negative");
-  require(a.warmup_steps >= 0 && a.warmup_steps < o.steps, "warmup must be shorter than the run");
   require(o.init_std > 0 && o.init_std < 100, "init_std must be positive");
+  validate(o.adam, o.steps);
 }
 
 void validate_data(const TrainOptions& o, const Sequences& data) {
@@ -70,27 +63,6 @@ std::string describe(const TrainOptions& o) {
   return out;
 }
 
-double learning_rate(const TrainOptions& o, int64_t step) {
-  const AdamOptions& a = o.adam;
-  const auto warmup = static_cast<double>(a.warmup_steps), at = static_cast<double>(step);
-  if (step < a.warmup_steps) return a.learning_rate * (at + 1) / warmup;
-  const double done = (at - warmup) / (static_cast<double>(o.steps) - warmup);
-  return a.learning_rate * (1 - (1 - a.final_fraction) * done);
-}
-
-TrainAdam<float> adam_of_step(const TrainOptions& o, int64_t step) {
-  const AdamOptions& a = o.adam;
-  const double rate = learning_rate(o, step), t = static_cast<double>(step + 1);
-  return {static_cast<float>(rate),
-          static_cast<float>(a.beta1),
-          static_cast<float>(a.beta2),
-          static_cast<float>(a.eps),
-          static_cast<float>(1 / (1 - std::pow(a.beta1, t))),
-          static_cast<float>(1 / (1 - std::pow(a.beta2, t))),
-          static_cast<float>(rate * a.weight_decay),
-          1.0f};
-}
-
 const TrainOptions& checked(const TrainOptions& options, const Sequences& data) {
   validate(options.config);
   validate_options(options);
@@ -107,15 +79,15 @@ struct Trainer::Impl {
         layout(make_layout(o.config)),
         ops(best_train_ops()),
         sampler(data, o.seed, o.batch, o.config.context, o.random_windows),
-        runner(layout, ops) {
+        decoder(layout, ops) {
     PyRandom random(o.seed);
-    draw_weights(layout, o.init_std, random, runner.weights.data());
+    draw_weights(layout, o.init_std, random, decoder.runner.weights.data());
   }
 
   void one_step(int threads) {
     sampler.fill(step, batch);
-    const double loss =
-        runner.step(batch, adam_of_step(options, step), options.adam.clip_norm, threads);
+    const double loss = decoder.step(batch, adam_of_step(options.adam, step, options.steps),
+                                     options.adam.clip_norm, threads);
     if (!std::isfinite(loss)) {
       throw invalid_argument(fmt::format(
           "the loss is no longer a number at step {}; use a smaller learning rate", step + 1));
@@ -127,9 +99,9 @@ struct Trainer::Impl {
   }
 
   void adopt(const Checkpoint& c) {
-    std::copy(c.weights.begin(), c.weights.end(), runner.weights.begin());
-    std::copy(c.first.begin(), c.first.end(), runner.first.begin());
-    std::copy(c.second.begin(), c.second.end(), runner.second.begin());
+    std::copy(c.weights.begin(), c.weights.end(), decoder.runner.weights.begin());
+    std::copy(c.first.begin(), c.first.end(), decoder.runner.first.begin());
+    std::copy(c.second.begin(), c.second.end(), decoder.runner.second.begin());
     losses.assign(c.losses.begin(), c.losses.end());
     step = c.step;
     tokens = c.tokens;
@@ -145,7 +117,7 @@ struct Trainer::Impl {
   const ParamLayout layout;
   const TrainOps<float>& ops;
   Sampler sampler;
-  StepRunner runner;
+  DecoderStep decoder;
   Batch batch;
   int64_t step = 0, tokens = 0;
   double seconds = 0, last_loss = 0;
@@ -177,7 +149,7 @@ std::string_view Trainer::kernel_name() const { return impl_->ops.name; }
 
 TrainResult Trainer::result() const {
   const Impl& s = *impl_;
-  return {export_weights(s.layout, s.runner.weights.data()), s.losses, s.tokens, s.seconds};
+  return {export_weights(s.layout, s.decoder.runner.weights.data()), s.losses, s.tokens, s.seconds};
 }
 
 void Trainer::save_checkpoint(const std::string& path) const {
@@ -192,9 +164,9 @@ void Trainer::save_checkpoint(const std::string& path) const {
                     s.tokens,
                     s.seconds,
                     s.losses,
-                    view(s.runner.weights),
-                    view(s.runner.first),
-                    view(s.runner.second),
+                    view(s.decoder.runner.weights),
+                    view(s.decoder.runner.first),
+                    view(s.decoder.runner.second),
                     {}},
                    s.damaged != path);
   s.damaged.clear();

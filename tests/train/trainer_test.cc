@@ -14,8 +14,8 @@
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
 #include "nibble/train/decoder_pass.h"
+#include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
-#include "nibble/train/optimizer_step.h"
 #include "nibble/train/presets.h"
 #include "nibble/train/sampler.h"
 
@@ -392,6 +392,44 @@ TEST_F(TrainerCheckpoint, NothingToLoadIsNotFound) {
   }
 }
 
+double heldout_loss(const TrainResult& trained, const DecoderConfig& config,
+                    const Sequences& heldout) {
+  const ParamLayout layout = make_layout(config);
+  Buffer<float> weights(layout.size), transposed(layout.transposed_size);
+  for (size_t i = 0; i < layout.table.size(); ++i) {
+    const auto from = trained.weights.at(layout.table[i].name).data<float>();
+    std::copy(from.begin(), from.end(), weights.data() + layout.offsets[i]);
+  }
+  const TrainOps<float>& ops = best_train_ops();
+  transpose_weights(layout, ops, weights.data(), transposed.data(), 0,
+                    static_cast<int64_t>(layout.products.size()));
+  DecoderPass<float> pass(layout, ops);
+  double sum = 0;
+  int64_t rows = 0;
+  for (const auto& ids : heldout) {
+    Batch batch;
+    batch.append(ids);
+    sum += pass.forward(weights.data(), transposed.data(), batch, {0, 1, 0, batch.rows()}, 1);
+    rows += batch.rows();
+  }
+  return sum / static_cast<double>(rows);
+}
+
+// MICROGPT section 3: what the original architecture reaches on the deduplicated split.
+TEST(Trainer, ReachesTheKnownHeldOutLoss) {
+  std::ifstream in("../shared/data/text/names.txt", std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  if (text.empty()) GTEST_SKIP() << "../shared/data/text/names.txt is not there";
+  const SequenceData data = line_sequences(text, CharTokenizer::from_text(text, true), 16, 42);
+  const std::pair<int64_t, double> known[] = {{1000, 2.215}, {10000, 2.127}};
+  for (const auto& [steps, expected] : known) {
+    TrainOptions o = micro_options(steps);
+    o.batch = 16;
+    const double loss = heldout_loss(train(o, data.train), o.config, data.heldout);
+    EXPECT_NEAR(loss, expected, 0.01) << steps << " steps";
+  }
+}
+
 // The trainer once more under each cap the machine can run: the losses hardly differ.
 TEST(Trainer, LossesUnderEveryIsa) {
   const TrainOptions o = micro_options(20);
@@ -404,9 +442,9 @@ TEST(Trainer, LossesUnderEveryIsa) {
   if ((cpu().bits & kAvx512) != 0) all.push_back(&avx512_train_ops());
 #endif
   for (const TrainOps<float>* ops : all) {
-    StepRunner runner(layout, *ops);
+    DecoderStep decoder(layout, *ops);
     PyRandom random(o.seed);
-    draw_weights(layout, o.init_std, random, runner.weights.data());
+    draw_weights(layout, o.init_std, random, decoder.runner.weights.data());
     Sampler sampler(data, o.seed, o.batch, o.config.context, false);
     Batch batch;
     for (int64_t step = 0; step < o.steps; ++step) {
@@ -420,7 +458,7 @@ TEST(Trainer, LossesUnderEveryIsa) {
                                   float(1 / (1 - std::pow(0.99, t))),
                                   0,
                                   1};
-      EXPECT_NEAR(runner.step(batch, adam, 0, 1), best.losses[size_t(step)], 1e-4) << ops->name;
+      EXPECT_NEAR(decoder.step(batch, adam, 0, 1), best.losses[size_t(step)], 1e-4) << ops->name;
     }
   }
 }

@@ -1,0 +1,50 @@
+// One step of training whatever has chunks and gradients, in one parallel region: transpose
+// weights; chunks; sum of gradients, clipping, Adam.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "nibble/kernels/train.h"
+#include "nibble/train/batch.h"
+#include "nibble/train/buffer.h"
+#include "nibble/train/layout.h"
+
+namespace nibble {
+
+/// What the trained thing does: adds the gradient of one chunk to `gradient` and returns the sum of
+/// its losses. `worker` numbers the calling thread; must not throw.
+using ChunkGradient = std::function<double(size_t worker, const Chunk& chunk, const float* weights,
+                                           const float* transposed, float* gradient)>;
+
+/// Weights and Adam's moments under training. The results are the same bytes for any number of
+/// threads: chunks depend on the batch alone, each has its own gradient, and they are summed in
+/// order.
+class StepRunner {
+ public:
+  StepRunner(const FlatLayout& layout, const TrainOps<float>& ops);
+
+  /// Returns the sum of the chunks' losses. adam.gradient_scale is found here where clip_norm > 0;
+  /// adam.decay applies to matrices only.
+  double step(const std::vector<Chunk>& chunks, const ChunkGradient& chunk_gradient,
+              TrainAdam<float> adam, double clip_norm, int threads);
+
+  Buffer<float> weights, first, second;
+
+ private:
+  void transpose_share(int64_t worker, int64_t workers);
+  void reduce(size_t chunks, int64_t begin, int64_t end);
+  void adam_range(TrainAdam<float> adam, int64_t begin, int64_t end);
+  double block_square(int64_t block) const;
+  double clip_scale(double clip_norm) const;
+
+  const FlatLayout& layout_;
+  const TrainOps<float>& ops_;
+  Buffer<float> transposed_;
+  std::vector<double> chunk_loss_;
+  std::vector<Buffer<float>> gradients_;  ///< one a chunk; the sum ends in the first
+  std::vector<double> block_squares_;     ///< of the summed gradient, for clipping
+};
+
+}  // namespace nibble
