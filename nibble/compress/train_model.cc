@@ -129,12 +129,15 @@ TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook&
 
 ReferenceResult train_reference_model(const TrainJob& job, const Exec& exec,
                                       const TrainHook& hook) {
-  AtomicFolder folder(job.out, job.force);
+  std::optional<AtomicFolder> folder;
+  if (!job.out.empty()) folder.emplace(job.out, job.force);
   ReferenceResult result =
       train_reference(job.text, job.seed, job.steps.value_or(1000), exec, hook);
-  const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, true);
-  write_model(folder.path(), result.config, result.weights, &tokenizer);
-  folder.commit();
+  if (folder) {
+    const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, true);
+    write_model(folder->path(), result.config, result.weights, &tokenizer);
+    folder->commit();
+  }
   return result;
 }
 

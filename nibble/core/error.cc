@@ -107,7 +107,7 @@ std::string printable(std::string_view text, size_t limit) {
 }
 
 std::string in_quotes(std::string_view text, size_t limit) {
-  return '"' + printable(text, limit) + '"';
+  return fmt::format("\"{}\"", printable(text, limit));
 }
 
 void check_failed(const char* file, int line, const char* condition) {

@@ -62,7 +62,6 @@ double stored_bits_per_weight(const ModelFolder& model) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (!p.is_matrix()) continue;
     std::visit([&](const auto& w) { count.add(w); }, load_weight(model, p));
-    model.tensors->release(p.name);
   }
   return count.bits_per_weight();
 }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <unordered_map>
 
 #include "nibble/core/checked.h"
@@ -36,15 +37,16 @@ struct Index {
 class IndexHandler : public JsonHandler {
  public:
   Index index;
-  bool has_map = false;
 
   void on_object_begin() override {
-    if (depth_ == 1 && section_ == "weight_map") has_map = true;
     if (depth_ == 2) expect_file();
     ++depth_;
   }
   void on_object_end() override { --depth_; }
-  void on_array_begin() override { on_object_begin(); }
+  void on_array_begin() override {
+    expect_file();
+    ++depth_;
+  }
   void on_array_end() override { --depth_; }
   void on_key(std::string_view key) override { (depth_ == 1 ? section_ : key_) = key; }
   void on_string(std::string_view file) override {
@@ -78,7 +80,8 @@ Index read_index(const std::string& path) {
   try {
     IndexHandler handler;
     parse_json(read_file(path, kMaxIndex), handler);
-    if (!handler.has_map) throw corrupt("missing, and needed").at("key \"weight_map\"");
+    if (handler.index.weight_map.empty())
+      throw corrupt("missing or empty, and needed").at("key \"weight_map\"");
     return std::move(handler.index);
   } catch (Error& e) {
     throw std::move(e).in_file(path);

@@ -51,6 +51,15 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
+std::string escape_name(std::string_view name) {
+  std::string out;
+  for (const char c : escape_html(name)) {
+    out += c;
+    if (c == '.' || c == '_') out += "<wbr>";
+  }
+  return out;
+}
+
 HtmlTable::HtmlTable(std::string caption, std::string css_class)
     : caption_(std::move(caption)), css_class_(std::move(css_class)) {}
 
@@ -62,9 +71,11 @@ HtmlTable& HtmlTable::group(std::string_view text, int columns) {
   return *this;
 }
 
-HtmlTable& HtmlTable::column(std::string_view text, std::string_view hint) {
+HtmlTable& HtmlTable::column(std::string_view text, std::string_view hint,
+                             std::string_view css_class) {
   const std::string title = hint.empty() ? "" : fmt::format(" title=\"{}\"", escape_html(hint));
-  columns_ += fmt::format("<th scope=\"col\"{}>{}</th>", title, escape_html(text));
+  columns_ += fmt::format("<th scope=\"col\"{}{}>{}</th>", class_attribute(css_class), title,
+                          escape_html(text));
   return *this;
 }
 

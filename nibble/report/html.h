@@ -11,6 +11,9 @@ namespace nibble {
 /// (display_text()). Everything that comes from outside goes through here.
 std::string escape_html(std::string_view text);
 
+/// escape_html() for long names: a line may break behind "." and "_".
+std::string escape_name(std::string_view name);
+
 /// A cell of a table; `html` is already markup.
 struct HtmlCell {
   std::string html;
@@ -26,7 +29,8 @@ class HtmlTable {
   /// A heading over several columns; when used, the spans should cover every column.
   HtmlTable& group(std::string_view text, int columns);
   /// A column's heading, with an explanation shown on hover where `hint` is not empty.
-  HtmlTable& column(std::string_view text, std::string_view hint = "");
+  HtmlTable& column(std::string_view text, std::string_view hint = "",
+                    std::string_view css_class = "");
   HtmlTable& row(std::vector<HtmlCell> cells);
   std::string finish() const;
 

@@ -52,10 +52,19 @@ std::string format_signed(double value, int digits) {
 
 std::string format_significant(double value, int digits) {
   if (!std::isfinite(value)) return std::string(kUnknown);
-  std::string out = fmt::format("{:.{}g}", value, digits);
-  const size_t exponent = out.find('e');
-  if (exponent == std::string::npos) return out;
-  return fmt::format("{}e{}", out.substr(0, exponent), std::stoi(out.substr(exponent + 1)));
+  if (value == 0) return "0";
+  // "#" keeps zeros that are significant: 1.0, not 1.
+  std::string out = fmt::format("{:#.{}g}", value, digits);
+  std::string exponent;
+  if (const size_t at = out.find('e'); at != std::string::npos) {
+    exponent = fmt::format("e{}", std::stoi(out.substr(at + 1)));
+    out.resize(at);
+  }
+  // It gives whole numbers a ".0" as well, which is one digit too many where they fill the count.
+  const auto whole = static_cast<int>(out.size()) - 2 - (out.front() == '-' ? 1 : 0);
+  if (out.ends_with(".0") && whole >= digits) out.resize(out.size() - 2);
+  if (out.back() == '.') out.pop_back();
+  return out + exponent;
 }
 
 std::string format_count(int64_t value) {

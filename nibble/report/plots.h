@@ -49,7 +49,9 @@ struct BarRow {
 };
 struct BarChart {
   std::string description;
-  double width = 460;
+  /// Bars longer than this are drawn broken at full length, so that one does not flatten the
+  /// others; 0: none is.
+  double limit = 0;
   std::vector<BarRow> rows;
 };
 /// Horizontal bars from 0, the row's name above them and the number behind each.
@@ -62,7 +64,9 @@ struct HistogramLayer {
 };
 struct HistogramPlot {
   std::string description, x_title;
-  std::vector<HistogramLayer> layers;  ///< each is scaled to its own largest bin
+  /// Drawn as densities on one scale, set by the first outline (else by the first layer); what is
+  /// taller is cut at the top.
+  std::vector<HistogramLayer> layers;
   double height = 130;
 };
 std::string histogram_plot(const HistogramPlot& plot);

@@ -15,9 +15,13 @@ namespace {
 
 constexpr std::string_view kNone = "&ndash;";
 
+/// A value, and below it in small what belongs to it.
+std::string with_note(const std::string& value, const std::string& note) {
+  return note.empty() ? value : fmt::format("{}<span class=\"se\">{}</span>", value, note);
+}
+
 std::string with_error(const std::string& value, double error, int digits) {
-  if (!std::isfinite(error)) return value;
-  return fmt::format("{} <span class=\"se\">± {}</span>", value, format_fixed(error, digits));
+  return with_note(value, std::isfinite(error) ? "± " + format_fixed(error, digits) : "");
 }
 
 std::string cost_chip(const Measurement& m) {
@@ -26,68 +30,71 @@ std::string cost_chip(const Measurement& m) {
                      css_class(cost), short_word(cost));
 }
 
-std::vector<HtmlCell> size_cells(const Measurement& m, const Measurement& base) {
+std::vector<HtmlCell> size_cells(const Measurement& m, const Measurement& base, bool is_base) {
   const double smaller =
       ratio(static_cast<double>(base.file_bytes), static_cast<double>(m.file_bytes));
-  return {{format_fixed(m.bits_per_weight, 2), "group-start"},
-          {format_bytes(m.file_bytes), ""},
-          {format_fixed(smaller, 2) + "×", ""},
-          {format_bytes(m.memory_bytes), ""}};
+  return {
+      {format_fixed(m.bits_per_weight, 2), "group-start"},
+      {with_note(format_bytes(m.file_bytes), is_base ? "" : format_fixed(smaller, 2) + "× smaller"),
+       ""},
+      {format_bytes(m.memory_bytes), ""}};
 }
 
 std::vector<HtmlCell> quality_cells(const Measurement& m, bool is_base) {
   if (m.tokens <= 0) {
-    std::vector<HtmlCell> out(7, {std::string(kNone), ""});
+    std::vector<HtmlCell> out(6, {std::string(kNone), ""});
     out[0].css_class = "group-start";
     return out;
   }
   const Divergence& d = m.divergence;
   const std::string none(kNone);
-  return {{with_error(format_fixed(m.loss, 4), m.standard_error, 4), "group-start"},
-          {is_base ? none
-                   : with_error(format_signed(m.loss_difference, 4),
-                                m.loss_difference_standard_error, 4),
-           ""},
-          {is_base ? none : cost_chip(m), "left"},
-          {format_fixed(m.perplexity, 3), ""},
-          {is_base ? none : format_percent(d.top1_agreement, 2), ""},
-          {is_base ? none : with_error(format_significant(d.kl_mean), d.kl_standard_error, 5), ""},
-          {is_base ? none : format_significant(d.kl_p99), ""}};
+  return {
+      {with_error(format_fixed(m.loss, 4), m.standard_error, 4), "group-start"},
+      {is_base
+           ? none
+           : with_error(format_signed(m.loss_difference, 4), m.loss_difference_standard_error, 4),
+       ""},
+      {is_base ? none : cost_chip(m), "left"},
+      {format_fixed(m.perplexity, 3), ""},
+      {is_base ? none : format_percent(d.top1_agreement, 2), ""},
+      {is_base ? none
+               : with_note(format_significant(d.kl_mean), "p99 " + format_significant(d.kl_p99)),
+       ""}};
 }
 
 std::vector<HtmlCell> speed_cells(const Measurement& m) {
   const std::string none(kNone);
   const bool timed = m.latency.runs > 0;
-  return {{timed ? escape_html(format_seconds(m.latency.mean)) +
-                       fmt::format(" <span class=\"se\">± {}</span>",
-                                   format_seconds(m.latency.standard_deviation))
-                 : none,
-           "group-start"},
-          {m.tokens_per_second > 0 ? format_rate(m.tokens_per_second) : none, ""},
-          {m.kernel.empty() ? none : "<span class=\"mono\">" + escape_html(m.kernel) + "</span>",
-           "left"}};
+  return {
+      {timed ? with_note(format_seconds(m.latency.mean),
+                         "± " + format_seconds(m.latency.standard_deviation))
+             : none,
+       "group-start"},
+      {m.tokens_per_second > 0 ? format_rate(m.tokens_per_second) : none, ""},
+      {m.kernel.empty() ? none : "<span class=\"kernel mono\">" + escape_name(m.kernel) + "</span>",
+       "left"}};
 }
 
 void add_headings(HtmlTable& table) {
-  table.group("", 1).group("Size", 4).group("Quality on held-out text", 7).group("Speed", 3);
+  table.group("", 1).group("Size", 3).group("Quality on held-out text", 6).group("Speed", 3);
   table.column("model")
       .column("bits / weight", "all bytes of the matrices, scales included, over their weights")
-      .column("file", "all tensor files")
-      .column("smaller", "the baseline's file over this one")
+      .column("file", "all tensor files; below, how often it fits into the baseline's")
       .column("memory", "what the loaded model holds")
       .column("loss, nats", "mean negative log-likelihood a token, with its standard error")
       .column("change", "against the baseline, paired over the same text, with its standard error")
       .column(
           "cost",
-          "none: within two standard errors; small: under 1% in perplexity; noticeable: under 5%")
+          "none: within two standard errors; small: under 1% in perplexity; noticeable: under 5%",
+          "left")
       .column("perplexity", "e to the loss")
       .column("top-1", "share of tokens where both models rank the same one first")
       .column("KL, nats",
-              "mean divergence from the baseline's predictions, with its standard error")
-      .column("KL p99", "the divergence that 99 of 100 tokens stay below")
+              "mean divergence from the baseline's predictions; below, what 99 of 100 tokens stay "
+              "under")
       .column("one sample", "time to generate one, with the standard deviation over runs")
       .column("tokens / s")
-      .column("kernel", "what multiplied the weights");
+      .column("kernel", "what multiplied the weights", "left");
 }
 
 bool beats(const Measurement& a, const Measurement& b) {
@@ -107,7 +114,7 @@ std::string beaten_words(const Models& models) {
     }
   }
   if (out.empty()) return "<p>No format here is beaten in both: each buys quality with bits.</p>\n";
-  return "<p>Beaten in both size and quality: " + out + ".</p>\n";
+  return "<p>Beaten in both size and quality, speed aside: " + out + ".</p>\n";
 }
 
 ScatterPlot scatter_of(const Models& models) {
@@ -137,16 +144,16 @@ std::string model_name(const Measurement& m) {
 std::string model_table(const Models& models) {
   if (models.empty()) return "";
   const Measurement& base = models.front();
-  HtmlTable table(
-      fmt::format("All models, measured the same way on {} held-out tokens. "
-                  "&ldquo;±&rdquo; is one standard error; a change within two of them "
-                  "is no measurable loss.",
-                  format_count(base.tokens)));
+  HtmlTable table(fmt::format("All models, measured the same way on {} held-out tokens. "
+                              "&ldquo;±&rdquo; is one standard error; a change within two of them "
+                              "is no measurable loss.",
+                              format_count(base.tokens)),
+                  "stacked");
   add_headings(table);
   for (size_t i = 0; i < models.size(); ++i) {
     std::vector<HtmlCell> cells = {{model_name(models[i]), ""}};
-    for (auto part :
-         {size_cells(models[i], base), quality_cells(models[i], i == 0), speed_cells(models[i])}) {
+    for (auto part : {size_cells(models[i], base, i == 0), quality_cells(models[i], i == 0),
+                      speed_cells(models[i])}) {
       cells.insert(cells.end(), part.begin(), part.end());
     }
     table.row(std::move(cells));

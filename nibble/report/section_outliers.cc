@@ -12,7 +12,7 @@
 namespace nibble {
 namespace {
 
-constexpr size_t kBars = 12;
+constexpr size_t kBars = 10, kRemedies = 5;
 constexpr int kWeightColour = 1, kActivationColour = 3;
 
 void add_rows(HtmlTable& table, const std::vector<OutlierStats>& all, std::string_view kind) {
@@ -26,7 +26,7 @@ void add_rows(HtmlTable& table, const std::vector<OutlierStats>& all, std::strin
                                                    format_count(m.not_finite))
                                      : "");
     table.row(
-        {{escape_html(s.tensor), ""},
+        {{escape_name(s.tensor), ""},
          {std::string(kind), "left"},
          {count, ""},
          {format_significant(m.standard_deviation, 3), ""},
@@ -45,9 +45,9 @@ std::string table_of(const DemoReport& r) {
       r.weight_outliers.empty() ? r.activation_outliers.front().k : r.weight_outliers.front().k;
   HtmlTable table(
       fmt::format("Values further than {} standard deviations (σ) from their tensor's mean.",
-                  format_significant(k, 3)));
+                  format_fixed(k, k == std::floor(k) ? 0 : 1)));
   table.column("tensor")
-      .column("of")
+      .column("of", "", "left")
       .column("values")
       .column("σ")
       .column("largest")
@@ -78,11 +78,14 @@ std::string worst_channels(const DemoReport& r) {
   for (size_t i = 0; i < std::min(entries.size(), kBars); ++i) {
     const OutlierStats& s = *entries[i].stats;
     const std::string times = format_fixed(s.worst_channel_ratio, 1) + "×";
-    chart.rows.push_back({s.tensor,
+    chart.rows.push_back({(entries[i].colour == kActivationColour ? "input of " : "") + s.tensor,
                           {{s.worst_channel_ratio, times,
                             fmt::format("{}: channel {} is largest", s.tensor, s.worst_channel),
                             entries[i].colour, false}}});
   }
+  // One channel far above all others is drawn broken, so that the others can still be compared.
+  if (entries.size() > 1 && key(entries[0]) > 5 * key(entries[1]))
+    chart.limit = 2 * key(entries[1]);
   return fmt::format(
       "<figure><h3>Worst channel against the median one</h3><ul class=\"legend\">"
       "<li><span class=\"key c{}\"></span>weights</li><li><span class=\"key "
@@ -94,30 +97,68 @@ std::string worst_channels(const DemoReport& r) {
       entries.size() > kBars ? fmt::format(" The {} most extreme are shown.", kBars) : "");
 }
 
+/// What is left of the error of one scale, at best.
+double best_share(const RemedyErrors& r) {
+  const double share = std::min(r.clipped, r.per_channel) / r.per_tensor;
+  return std::isfinite(share) && r.per_tensor > 0 ? share : 1e9;
+}
+
+BarRow remedy_row(const RemedyErrors& r) {
+  const auto bar = [&](std::string_view name, double value, int colour) {
+    const double share = r.per_tensor > 0 ? value / r.per_tensor : std::nan("");
+    return Bar{
+        share, fmt::format("{} {}", name, format_percent(share, 0)),
+        fmt::format("{}, {}: mean squared error {}", r.tensor, name, format_significant(value, 3)),
+        colour, false};
+  };
+  return {fmt::format("{} ({} bits)", r.tensor, r.bits),
+          {bar("one scale", r.per_tensor, 0), bar("clipped", r.clipped, 3),
+           bar("per channel", r.per_channel, 1)}};
+}
+
+std::string remedy_table(const std::vector<RemedyErrors>& all) {
+  HtmlTable table("Mean squared error of rounding after each remedy.");
+  table.column("tensor")
+      .column("bits")
+      .column("one scale")
+      .column("clipped")
+      .column("clipped at")
+      .column("per channel");
+  for (const RemedyErrors& r : all) {
+    table.row({{escape_name(r.tensor), ""},
+               {std::to_string(r.bits), ""},
+               {format_significant(r.per_tensor, 3), ""},
+               {format_significant(r.clipped, 3), ""},
+               {"± " + format_significant(r.clip_threshold, 3), ""},
+               {format_significant(r.per_channel, 3), ""}});
+  }
+  return fmt::format(
+      "<details class=\"more\"><summary>The remedies for all tensors</summary>{}</details>\n",
+      table.finish());
+}
+
 std::string remedies(const std::vector<RemedyErrors>& all) {
   if (all.empty()) return "";
+  std::vector<RemedyErrors> sorted = all;
+  std::stable_sort(sorted.begin(), sorted.end(), [](const RemedyErrors& a, const RemedyErrors& b) {
+    return best_share(a) < best_share(b);
+  });
+  if (sorted.size() > kRemedies) sorted.resize(kRemedies);
   BarChart chart;
   chart.description =
       "Squared rounding error after each remedy, in percent of one scale for the tensor";
-  for (const RemedyErrors& r : all) {
-    const auto bar = [&](std::string_view name, double value, int colour) {
-      const double share = r.per_tensor > 0 ? value / r.per_tensor : std::nan("");
-      return Bar{share, fmt::format("{} {}", name, format_percent(share, 0)),
-                 fmt::format("{}, {}: mean squared error {}", r.tensor, name,
-                             format_significant(value, 3)),
-                 colour, false};
-    };
-    chart.rows.push_back({fmt::format("{} ({} bits)", r.tensor, r.bits),
-                          {bar("one scale", r.per_tensor, 0), bar("clipped", r.clipped, 3),
-                           bar("per channel", r.per_channel, 1)}});
-  }
+  chart.limit = 2;
+  for (const RemedyErrors& r : sorted) chart.rows.push_back(remedy_row(r));
   return fmt::format(
-      "<figure><h3>What helps: squared error, one scale for the tensor being "
-      "100%</h3>\n{}<figcaption>"
-      "Clipping cuts values beyond the outlier limit before the scale is chosen, and pays for what "
-      "it cuts. A scale a "
-      "channel keeps one channel's outliers from spoiling the others.</figcaption></figure>\n",
-      bar_chart(chart));
+      "<figure><h3>What helps: squared error, one scale being 100%</h3>\n{}<figcaption>Clipping "
+      "cuts "
+      "values beyond the outlier limit before the scale is chosen, and pays for what it cuts: it "
+      "can win where bits are few and lose where they are many. A scale a channel keeps one "
+      "channel's outliers "
+      "from "
+      "spoiling the others.{}</figcaption></figure>\n",
+      bar_chart(chart),
+      all.size() > kRemedies ? fmt::format(" The {} that gain most are shown.", kRemedies) : "");
 }
 
 }  // namespace
@@ -129,7 +170,7 @@ std::string outliers(const DemoReport& r) {
          "others. A few outliers, or one loud channel, can cost every other value its "
          "precision.</p>\n" +
          table_of(r) + "<div class=\"grid\">" + worst_channels(r) + remedies(r.remedies) +
-         "</div>\n";
+         "</div>\n" + (r.remedies.size() > kRemedies ? remedy_table(r.remedies) : "");
 }
 
 }  // namespace nibble

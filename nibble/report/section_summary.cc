@@ -43,17 +43,16 @@ std::string speed_sentence(const Models& models) {
     case Speed::unknown:
       return "";
     case Speed::slower:
-      return fmt::format("It is <strong>not faster</strong> at this size: {} generates {} ({}).",
-                         name, numbers, base_name);
+      return fmt::format("{} is <strong>not faster</strong> than {} at this size: {}.", name,
+                         base_name, numbers);
     case Speed::same:
       return fmt::format(
-          "It is <strong>not faster</strong> at this size: {} generates {} ({}), too close to tell "
-          "apart.",
-          name, numbers, base_name);
+          "{} is <strong>not faster</strong> than {} at this size: {}, too close to tell apart.",
+          name, base_name, numbers);
     case Speed::faster:
-      return fmt::format("It is <strong>{}× faster</strong> as well: {} generates {} ({}).",
-                         format_fixed(ratio(m->tokens_per_second, base.tokens_per_second), 2), name,
-                         numbers, base_name);
+      return fmt::format("{} is <strong>{}× as fast</strong> as {} here: {}.", name,
+                         format_fixed(ratio(m->tokens_per_second, base.tokens_per_second), 2),
+                         base_name, numbers);
   }
   return "";
 }
@@ -120,7 +119,7 @@ std::string tiles(const Models& models) {
       fmt::format("{}: {} instead of {}, {} bits a weight", m->name, format_bytes(m->file_bytes),
                   format_bytes(base.file_bytes), format_fixed(m->bits_per_weight, 2)));
   if (judge_cost(*m) != Cost::unknown) {
-    out += tile("Change of held-out loss", format_signed(m->loss_difference, 4),
+    out += tile("Held-out loss", format_signed(m->loss_difference, 4),
                 fmt::format("± {} nats; perplexity {} instead of {}",
                             format_fixed(m->loss_difference_standard_error, 4),
                             format_fixed(m->perplexity, 3), format_fixed(base.perplexity, 3)));

@@ -13,9 +13,10 @@
 namespace nibble {
 namespace {
 
-constexpr size_t kShownAtOnce = 6;
+constexpr size_t kShownAtOnce = 3;
 
-std::string histogram_figure(const WeightHistograms& h) {
+/// One scheme: weights above, error below.
+std::string histogram_pair(const WeightHistograms& h) {
   Measurement as;
   as.scheme = h.scheme;
   const int colour = colour_of(as);
@@ -30,10 +31,24 @@ std::string histogram_figure(const WeightHistograms& h) {
   error.height = 112;
   error.layers = {{h.error, colour, false}};
   return fmt::format(
-      "<figure><h3>{}</h3><ul class=\"legend\"><li><span class=\"key thin-key c0\"></span>f32</li>"
-      "<li><span class=\"key tinted c{}\"></span>{}</li></ul>\n{}{}</figure>\n",
-      escape_html(h.tensor), colour, escape_html(h.scheme), histogram_plot(weights),
-      histogram_plot(error));
+      "<div class=\"scheme\"><ul class=\"legend\"><li><span class=\"key thin-key "
+      "c0\"></span>f32</li>"
+      "<li><span class=\"key tinted c{}\"></span>{}</li></ul>\n{}{}</div>\n",
+      colour, escape_html(h.scheme), histogram_plot(weights), histogram_plot(error));
+}
+
+/// One figure a tensor, with a pair for each of its schemes.
+std::vector<std::string> histogram_figures(const std::vector<WeightHistograms>& histograms) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < histograms.size();) {
+    const std::string& tensor = histograms[i].tensor;
+    std::string pairs;
+    for (; i < histograms.size() && histograms[i].tensor == tensor; ++i) {
+      pairs += histogram_pair(histograms[i]);
+    }
+    out.push_back(fmt::format("<figure><h3>{}</h3>{}</figure>\n", escape_name(tensor), pairs));
+  }
+  return out;
 }
 
 std::string shared_scheme(const std::vector<Sensitivity>& all) {
@@ -65,21 +80,22 @@ BarChart sensitivity_chart(const std::vector<Sensitivity>& sorted, bool one_sche
 
 std::string weight_histograms(const std::vector<WeightHistograms>& histograms) {
   if (histograms.empty()) return "";
+  const std::vector<std::string> figures = histogram_figures(histograms);
   std::string shown, more;
-  for (size_t i = 0; i < histograms.size(); ++i) {
-    (i < kShownAtOnce ? shown : more) += histogram_figure(histograms[i]);
-  }
+  for (size_t i = 0; i < figures.size(); ++i) (i < kShownAtOnce ? shown : more) += figures[i];
   std::string out =
       "<p class=\"soft\">Above, how often each weight occurs: the line is the trained model, the "
-      "filled shape what quantizing leaves of it. Below, how far each weight moved. Rounding alone "
-      "moves it by at most half a step of the scale; a flat block from &minus;0.5 to 0.5 is what "
-      "one expects.</p>\n<div class=\"grid three\">" +
+      "filled shape what quantizing leaves of it. Below, how far each weight moved: rounding moves "
+      "it by at most half a step of the scale, so a flat block from &minus;0.5 to 0.5 is what one "
+      "expects, with a spike at 0 for the weights that set a scale and are exact. Spikes are cut "
+      "at "
+      "the top.</p>\n<div class=\"grid three\">" +
       shown + "</div>\n";
   if (!more.empty()) {
     out += fmt::format(
         "<details class=\"more\"><summary>{} more tensors</summary><div class=\"grid "
         "three\">{}</div></details>\n",
-        histograms.size() - kShownAtOnce, more);
+        figures.size() - kShownAtOnce, more);
   }
   return out;
 }

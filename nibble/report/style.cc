@@ -26,7 +26,7 @@ body {
   margin: 0; background: var(--page); color: var(--ink); overflow-wrap: break-word;
   font: 16px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif;
 }
-main, header, footer { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
+main, header, footer { max-width: 1200px; margin: 0 auto; padding: 0 24px; }
 header { padding-top: 56px; }
 section { margin-top: 72px; scroll-margin-top: 16px; }
 h1 { font-size: clamp(1.75rem, 1.1rem + 2.9vw, 3rem); line-height: 1.14; letter-spacing: -0.022em;
@@ -40,7 +40,7 @@ code { font-size: 0.9em; background: var(--raised); padding: 0.1em 0.35em; borde
 pre { margin: 0; padding: 14px 16px; background: var(--raised); border-radius: 8px; overflow-x: auto; font-size: 0.86rem; }
 pre code { background: none; padding: 0; font-size: inherit; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-.over { color: var(--soft); font-size: 0.9rem; margin: 0; }
+.over { max-width: none; color: var(--soft); font-size: 0.9rem; margin: 0; }
 .lede { font-size: 1.14rem; line-height: 1.6; color: var(--soft); max-width: 46em; }
 .lede strong, .soft strong { color: var(--ink); font-weight: 620; }
 .soft, figcaption, .note { color: var(--soft); }
@@ -60,16 +60,20 @@ nav a:hover { color: var(--ink); border-color: currentColor; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 18px; margin-top: 18px; align-items: start; }
 .grid.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 310px), 1fr)); }
 figure { margin: 0; background: var(--surface); border: 1px solid var(--line); border-radius: 12px; padding: 16px 18px; min-width: 0; }
+figure .scheme { margin-top: 20px; } figure h3 + .scheme { margin-top: 0; }
 figure h3 + svg, figure .legend + svg { margin-top: 8px; }
 figcaption { margin-top: 10px; }
-.text { padding-top: 6px; }
+.text { padding: 6px 0 0 10px; }
+figure svg + svg { margin-top: 18px; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif; fill: var(--soft); font-variant-numeric: tabular-nums; }
 svg .label { fill: var(--ink); }
 svg .strong { font-weight: 640; fill: var(--ink); }
 svg .halo { paint-order: stroke; stroke: var(--surface); stroke-width: 4px; stroke-linejoin: round; }
 svg .grid-line { stroke: var(--grid); stroke-width: 1; }
+svg .leader { stroke: var(--soft); stroke-width: 1; }
 svg .axis { stroke: var(--line); stroke-width: 1; }
+svg .gap { fill: var(--surface); }
 svg .track { fill: var(--raised); }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); } .c5 { --c: var(--c5); }
 svg .fill { fill: var(--c); } svg .tint { fill: var(--c); opacity: 0.2; } svg .pale { fill: var(--c); opacity: 0.42; }
@@ -89,6 +93,7 @@ th, td { padding: 8px 12px; text-align: right; white-space: nowrap; border-top: 
 thead th { font-weight: 560; color: var(--soft); font-size: 0.82rem; border-top: 0; vertical-align: bottom; }
 thead th[title] { text-decoration: underline dotted var(--line); text-underline-offset: 4px; cursor: help; }
 thead tr.groups th { font-size: 0.78rem; text-align: left; padding-bottom: 0; color: var(--ink); }
+thead td { border-top: 0; }
 tbody tr:first-child th, tbody tr:first-child td { border-top-color: var(--line); }
 tbody tr:hover > * { background: var(--raised); }
 th:first-child { text-align: left; position: sticky; left: 0; z-index: 1; background: var(--surface); font-weight: 600; padding-left: 16px; }
@@ -96,6 +101,11 @@ td:last-child, thead th:last-child { padding-right: 16px; }
 td.left, thead th.left { text-align: left; }
 .group-start { border-left: 1px solid var(--grid); }
 .se { color: var(--soft); font-size: 0.92em; }
+table.stacked .se { display: block; font-size: 0.88em; line-height: 1.2; }
+table.stacked th, table.stacked td { padding-left: 9px; padding-right: 9px; }
+table.stacked th:first-child { padding-left: 16px; white-space: normal; min-width: 10em; }
+table.stacked thead th { white-space: normal; }
+.kernel { display: inline-block; white-space: normal; min-width: 5em; max-width: 8.5em; font-size: 0.9em; line-height: 1.3; }
 .chip { font-size: 0.92em; white-space: nowrap; } .chip .dot { background: currentColor; }
 table.samples { width: auto; min-width: 100%; }
 table.samples td, table.samples thead th { text-align: left; }
@@ -118,11 +128,15 @@ footer { margin-top: 80px; padding-top: 20px; padding-bottom: 56px; color: var(-
   header { padding-top: 32px; } section { margin-top: 52px; }
   .tiles { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
   .tile { padding: 12px 14px; } .tile .value { font-size: 1.5rem; }
-  figure { padding: 14px 12px; }
-  svg text { font-size: 15px; }
-  th, td { padding: 8px 10px; } th:first-child { padding-left: 12px; max-width: 9em; white-space: normal; }
+  figure { padding: 14px 12px; } .text { padding-left: 0; }
+  svg.narrow text { font-size: 13px; }
+  th, td { padding: 8px 10px; } th:first-child { padding-left: 12px; white-space: normal; }
+  table:not(.samples) th:first-child { min-width: 8.5em; max-width: 10em; }
   caption { padding-left: 12px; max-width: calc(100vw - 34px); }
   dl.facts { grid-template-columns: 1fr; gap: 0; } dl.facts dd { margin-bottom: 10px; }
+}
+@media (max-width: 520px) {
+  svg.wide text { font-size: 17px; }
 }
 @media print {
   body { background: none; } section, figure, .tile { break-inside: avoid; } nav { display: none; }

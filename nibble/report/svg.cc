@@ -33,8 +33,9 @@ std::string path_data(const Svg::Points& points, bool closed) {
 }  // namespace
 
 Svg::Svg(double width, double height, std::string_view description)
-    : out_(fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n", at(width),
-                       at(height), escape_html(description))) {}
+    : out_(fmt::format("<svg class=\"{}\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n",
+                       width >= 400 ? "wide" : "narrow", at(width), at(height),
+                       escape_html(description))) {}
 
 Svg& Svg::line(double x1, double y1, double x2, double y2, std::string_view css_class) {
   out_ += fmt::format("<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" class=\"{}\"/>\n", at(x1),

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "nibble/core/error.h"
+#include "nibble/quant/tutorial.h"
 
 namespace nibble {
 namespace {
@@ -167,6 +168,29 @@ TEST(Remedies, AreExactWhereNothingIsLost) {
   std::vector<float> codes(255);
   for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<float>(i) - 127;
   EXPECT_EQ(remedy_errors("w", codes, 5, 51, 8, 6).per_tensor, 0);
+}
+
+TEST(Remedies, AreThoseOfTheTutorialQuantizers) {
+  std::vector<float> values(24 * 40);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(std::sin(static_cast<double>(i * i)) * (i / 40 == 5 ? 4 : 1));
+  }
+  const Tensor w = Tensor::from<float>({24, 40}, values);
+  const auto error_of = [&](const tutorial::Quantized& q) {
+    const Tensor restored = tutorial::dequantize(q);
+    double sum = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double d =
+          static_cast<double>(restored.data<float>()[i]) - static_cast<double>(values[i]);
+      sum += d * d;
+    }
+    return sum / static_cast<double>(values.size());
+  };
+  for (int bits = 2; bits <= 8; ++bits) {
+    const RemedyErrors r = remedy_errors("w", values, 24, 40, bits, 6);
+    EXPECT_DOUBLE_EQ(r.per_tensor, error_of(tutorial::symmetric_per_tensor(w, bits)));
+    EXPECT_DOUBLE_EQ(r.per_channel, error_of(tutorial::symmetric_per_channel(w, bits, 0)));
+  }
 }
 
 TEST(Remedies, RefuseBitsThatAreNone) {

@@ -219,6 +219,30 @@ TEST(Linear, RowsOfZerosGiveTheBiasAndNanStaysNan) {
   }
 }
 
+// The kernel that each cap must give; a new kernel changes this table knowingly.
+TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
+  const uint32_t bits = cpu().bits;
+  const bool avx2 = (bits & kAvx2) != 0, avx512 = (bits & kAvx512) != 0,
+             vnni = (bits & kAvx512Vnni) != 0;
+  const std::string wide = avx512 ? "avx512" : avx2 ? "avx2" : "ref";
+  const std::string integer = vnni ? "avx512vnni" : avx2 ? "avx2" : "ref";
+  const std::string narrow = integer == "ref" ? "gemm_i8_ref" : "gemm_narrow_a8_" + integer;
+  const auto name = [](const char* text, bool on_the_fly = false) {
+    return std::string(linear(weight_of(noise_matrix(4, 32, 1), text), std::nullopt, on_the_fly)
+                           .kernel_name(0, 1));
+  };
+  EXPECT_EQ(name("f32"), "gemm_f32_" + wide);
+  EXPECT_EQ(name("bf16"), wide == "ref" ? "gemm_f32_ref" : "gemm_bf16_" + wide);
+  EXPECT_EQ(name("int8:a8"), "gemm_i8_" + integer);
+  EXPECT_EQ(name("int8:g16:asym:a8"), "gemm_i8_" + integer);
+  EXPECT_EQ(name("int4:g16:a8"), narrow);
+  EXPECT_EQ(name("ternary:a8"), narrow);
+  EXPECT_EQ(name("int8"), wide == "ref" ? "gemm_dequant_ref" : "gemm_w8_" + wide);
+  EXPECT_EQ(name("int8:a8", true), wide == "ref" ? "gemm_dequant_ref" : "gemm_w8_" + wide);
+  EXPECT_EQ(name("int3:g16"), wide == "ref" ? "gemm_dequant_ref" : "gemm_narrow_f32_" + wide);
+  EXPECT_EQ(name("int4:g16"), wide == "ref" ? "gemm_dequant_ref" : "gemm_w4_" + wide);
+}
+
 class Names : public ActivationObserver {
  public:
   void observe(std::string_view name, std::span<const float> x, int64_t m, int64_t k) override {

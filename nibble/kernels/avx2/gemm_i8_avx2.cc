@@ -185,13 +185,13 @@ bool is_narrow(const GemmTraits& t) { return is_a8(t) && t.bits < 8; }
 
 }  // namespace
 
-extern const Kernel gemm_i8_avx2, gemm_narrow_avx2;
+extern const Kernel gemm_i8_avx2, gemm_narrow_a8_avx2;
 constinit const Kernel gemm_i8_avx2 = {
     .name = "gemm_i8_avx2", .isa = KernelIsa::avx2, .accepts = is_i8, .run = run_i8};
-constinit const Kernel gemm_narrow_avx2 = {.name = "gemm_narrow_avx2",
-                                           .isa = KernelIsa::avx2,
-                                           .accepts = is_narrow,
-                                           .run = run_narrow,
-                                           .scratch_bytes = expanded_bytes};
+constinit const Kernel gemm_narrow_a8_avx2 = {.name = "gemm_narrow_a8_avx2",
+                                              .isa = KernelIsa::avx2,
+                                              .accepts = is_narrow,
+                                              .run = run_narrow,
+                                              .scratch_bytes = expanded_bytes};
 
 }  // namespace nibble

@@ -2,6 +2,7 @@
 // Each lane is one output: its fmas run over the inputs in order, as the reference has them.
 #include <immintrin.h>
 
+#include "nibble/kernels/avx2/expand.h"
 #include "nibble/kernels/panels.h"
 
 namespace nibble {
@@ -97,6 +98,7 @@ void prepare(const GemmWeight& w, int64_t row, int64_t group, W4& out) {
 // One tile: `kRows` rows of x and one panel, over the inputs [begin, end).
 struct Tile {
   const GemmWeight& w;
+  const uint8_t* panels;  // the first of them
   const float* x;
   int64_t x_stride;
   float* y;
@@ -128,8 +130,6 @@ void store_outputs(float* y, int64_t count, const __m256 (&sum)[2]) {
 
 template <class Load, int kRows>
 void run_tile(const Tile& t) {
-  const uint8_t* panel =
-      static_cast<const uint8_t*>(t.w.data) + t.n / kPanelRows * panel_bytes(t.w.traits);
   __m256 sum[kRows][2];
   for (int r = 0; r < kRows; ++r)
     load_outputs(t.y + r * t.y_stride + t.n, t.begin == 0 ? 0 : t.count, sum[r]);
@@ -139,7 +139,7 @@ void run_tile(const Tile& t) {
     const int64_t stop = edge < t.end ? edge : t.end;
     prepare(t.w, t.n, group, load);
     for (; i < stop; ++i) {
-      const __m256 low = load.at(panel, i, 0), high = load.at(panel, i, 1);
+      const __m256 low = load.at(t.panels, i, 0), high = load.at(t.panels, i, 1);
       for (int r = 0; r < kRows; ++r) {
         const __m256 x = _mm256_broadcast_ss(t.x + r * t.x_stride + i);
         sum[r][0] = _mm256_fmadd_ps(x, low, sum[r][0]);
@@ -168,18 +168,50 @@ void run_rows(Tile t, int64_t m) {
   for (; m >= 1; advance(1)) run_tile<Load, 1>(t);
 }
 
+// Outputs [n_begin, n_end) from their panels.
 template <class Load>
-void run(const GemmWeight& w, const GemmInput& in, int64_t n_begin, int64_t n_end,
-         const GemmOutput& out, void*) {
-  const int64_t k = w.traits.k, step = in.m <= Load::kTileRows ? k : kInputBlock;
+void run_panels(const GemmWeight& w, const uint8_t* panels, const GemmInput& in, int64_t n_begin,
+                int64_t n_end, const GemmOutput& out) {
+  const int64_t k = w.traits.k, bytes = panel_bytes(w.traits);
+  const int64_t step = in.m <= Load::kTileRows ? k : kInputBlock;
   for (int64_t begin = 0; begin < k; begin += step) {
     const int64_t end = begin + step < k ? begin + step : k;
     for (int64_t n = n_begin; n < n_end; n += kPanelRows) {
       const int64_t count = n_end - n < kPanelRows ? n_end - n : kPanelRows;
-      run_rows<Load>({w, in.x, in.x_stride, out.y, out.y_stride, out.bias, n, begin, end, count},
-                     in.m);
+      const uint8_t* panel = panels + (n - n_begin) / kPanelRows * bytes;
+      run_rows<Load>(
+          {w, panel, in.x, in.x_stride, out.y, out.y_stride, out.bias, n, begin, end, count}, in.m);
     }
   }
+}
+
+template <class Load>
+void run(const GemmWeight& w, const GemmInput& in, int64_t n_begin, int64_t n_end,
+         const GemmOutput& out, void*) {
+  const auto* panels = static_cast<const uint8_t*>(w.data);
+  run_panels<Load>(w, panels + n_begin / kPanelRows * panel_bytes(w.traits), in, n_begin, n_end,
+                   out);
+}
+
+// Codes of 2, 3, 5, 6 and 7 bits stay as stored; a slice of them becomes panels of bytes when used.
+void run_narrow(const GemmWeight& w, const GemmInput& in, int64_t n_begin, int64_t n_end,
+                const GemmOutput& out, void* scratch) {
+  const Expander expander(w.traits.bits);
+  const int64_t k = w.traits.k, bytes = panel_bytes(w.traits);
+  auto* panels = static_cast<uint8_t*>(scratch);
+  uint8_t* row = panels + kOutputSlice / kPanelRows * bytes;
+  for (int64_t n = n_begin; n < n_end; n += kOutputSlice) {
+    const int64_t end = n + kOutputSlice < n_end ? n + kOutputSlice : n_end;
+    for (int64_t j = n; j < end; ++j) {
+      expander.row(static_cast<const uint8_t*>(w.data) + j * w.row_bytes, w.row_bytes, k, row);
+      uint8_t* column = panels + (j - n) / kPanelRows * bytes + (j - n) % kPanelRows;
+      for (int64_t i = 0; i < k; ++i) column[i * kPanelRows] = row[i];
+    }
+    run_panels<W8>(w, panels, in, n, end, out);
+  }
+}
+int64_t narrow_scratch(const GemmTraits& t) {
+  return kOutputSlice / kPanelRows * panel_bytes(t) + (t.k + 15) / 16 * 16;
 }
 
 bool is_f32(const GemmTraits& t) { return t.weight == WeightType::f32; }
@@ -187,6 +219,9 @@ bool is_f16(const GemmTraits& t) { return t.weight == WeightType::f16; }
 bool is_bf16(const GemmTraits& t) { return t.weight == WeightType::bf16; }
 bool is_w8(const GemmTraits& t) { return t.weight == WeightType::codes && !t.a8 && t.bits == 8; }
 bool is_w4(const GemmTraits& t) { return t.weight == WeightType::codes && !t.a8 && t.bits == 4; }
+bool is_narrow(const GemmTraits& t) {
+  return t.weight == WeightType::codes && !t.a8 && t.bits < 8 && t.bits != 4;
+}
 
 template <class Load>
 constexpr Kernel kernel(const char* name, bool (*accepts)(const GemmTraits&)) {
@@ -203,11 +238,17 @@ constexpr Kernel kernel(const char* name, bool (*accepts)(const GemmTraits&)) {
 
 }  // namespace
 
-extern const Kernel gemm_f32_avx2, gemm_f16_avx2, gemm_bf16_avx2, gemm_w8_avx2, gemm_w4_avx2;
+extern const Kernel gemm_f32_avx2, gemm_f16_avx2, gemm_bf16_avx2, gemm_w8_avx2, gemm_w4_avx2,
+    gemm_narrow_f32_avx2;
 constinit const Kernel gemm_f32_avx2 = kernel<F32>("gemm_f32_avx2", is_f32);
 constinit const Kernel gemm_f16_avx2 = kernel<F16>("gemm_f16_avx2", is_f16);
 constinit const Kernel gemm_bf16_avx2 = kernel<Bf16>("gemm_bf16_avx2", is_bf16);
 constinit const Kernel gemm_w8_avx2 = kernel<W8>("gemm_w8_avx2", is_w8);
 constinit const Kernel gemm_w4_avx2 = kernel<W4>("gemm_w4_avx2", is_w4);
+constinit const Kernel gemm_narrow_f32_avx2 = {.name = "gemm_narrow_f32_avx2",
+                                               .isa = KernelIsa::avx2,
+                                               .accepts = is_narrow,
+                                               .run = run_narrow,
+                                               .scratch_bytes = narrow_scratch};
 
 }  // namespace nibble

@@ -2,6 +2,7 @@
 // Each lane is one output: its fmas run over the inputs in order, as the reference has them.
 #include <immintrin.h>
 
+#include "nibble/kernels/avx2/expand.h"
 #include "nibble/kernels/panels.h"
 
 namespace nibble {
@@ -89,6 +90,7 @@ void prepare(const GemmWeight& w, int64_t row, int64_t group, W4& out) {
 // One tile: `kRows` rows of x and `kPanels` panels, over the inputs [begin, end).
 struct Tile {
   const GemmWeight& w;
+  const uint8_t* panels;  // the first of them
   const float* x;
   int64_t x_stride;
   float* y;
@@ -106,7 +108,6 @@ struct Tile {
 template <class Load, int kRows, int kPanels>
 void run_tile(const Tile& t) {
   const int64_t bytes = panel_bytes(t.w.traits);
-  const uint8_t* panels = static_cast<const uint8_t*>(t.w.data) + t.n / kPanelRows * bytes;
   __m512 sum[kRows][kPanels];
   for (int r = 0; r < kRows; ++r) {
     for (int p = 0; p < kPanels; ++p) {
@@ -121,7 +122,7 @@ void run_tile(const Tile& t) {
     for (int p = 0; p < kPanels; ++p) prepare(t.w, t.n + p * kPanelRows, group, load[p]);
     for (; i < stop; ++i) {
       __m512 value[kPanels];
-      for (int p = 0; p < kPanels; ++p) value[p] = load[p].at(panels + p * bytes, i);
+      for (int p = 0; p < kPanels; ++p) value[p] = load[p].at(t.panels + p * bytes, i);
       for (int r = 0; r < kRows; ++r) {
         const __m512 x = _mm512_set1_ps(t.x[r * t.x_stride + i]);
         for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_fmadd_ps(x, value[p], sum[r][p]);
@@ -152,16 +153,48 @@ void run_rows(Tile t, int64_t m) {
   if (m == 1) run_tile<Load, 1, kPanels>(t);
 }
 
+// Outputs [n_begin, n_end) from their panels.
+template <class Load>
+void run_panels(const GemmWeight& w, const uint8_t* panels, const GemmInput& in, int64_t n_begin,
+                int64_t n_end, const GemmOutput& out) {
+  const int64_t k = w.traits.k, bytes = panel_bytes(w.traits);
+  const int64_t step = in.m <= Load::kTileRows ? k : kInputBlock;
+  for (int64_t begin = 0; begin < k; begin += step) {
+    const int64_t end = begin + step < k ? begin + step : k;
+    Tile t{w, panels, in.x, in.x_stride, out.y, out.y_stride, out.bias, n_begin, begin, end};
+    for (; t.n + 3 * kPanelRows < n_end; t.n += 4 * kPanelRows, t.panels += 4 * bytes)
+      run_rows<Load, 4>(t, in.m);
+    for (; t.n < n_end; t.n += kPanelRows, t.panels += bytes) run_rows<Load, 1>(t, in.m);
+  }
+}
+
 template <class Load>
 void run(const GemmWeight& w, const GemmInput& in, int64_t n_begin, int64_t n_end,
          const GemmOutput& out, void*) {
-  const int64_t k = w.traits.k, step = in.m <= Load::kTileRows ? k : kInputBlock;
-  for (int64_t begin = 0; begin < k; begin += step) {
-    const int64_t end = begin + step < k ? begin + step : k;
-    Tile t{w, in.x, in.x_stride, out.y, out.y_stride, out.bias, n_begin, begin, end};
-    for (; t.n + 3 * kPanelRows < n_end; t.n += 4 * kPanelRows) run_rows<Load, 4>(t, in.m);
-    for (; t.n < n_end; t.n += kPanelRows) run_rows<Load, 1>(t, in.m);
+  const auto* panels = static_cast<const uint8_t*>(w.data);
+  run_panels<Load>(w, panels + n_begin / kPanelRows * panel_bytes(w.traits), in, n_begin, n_end,
+                   out);
+}
+
+// Codes of 2, 3, 5, 6 and 7 bits stay as stored; a slice of them becomes panels of bytes when used.
+void run_narrow(const GemmWeight& w, const GemmInput& in, int64_t n_begin, int64_t n_end,
+                const GemmOutput& out, void* scratch) {
+  const Expander expander(w.traits.bits);
+  const int64_t k = w.traits.k, bytes = panel_bytes(w.traits);
+  auto* panels = static_cast<uint8_t*>(scratch);
+  uint8_t* row = panels + kOutputSlice / kPanelRows * bytes;
+  for (int64_t n = n_begin; n < n_end; n += kOutputSlice) {
+    const int64_t end = n + kOutputSlice < n_end ? n + kOutputSlice : n_end;
+    for (int64_t j = n; j < end; ++j) {
+      expander.row(static_cast<const uint8_t*>(w.data) + j * w.row_bytes, w.row_bytes, k, row);
+      uint8_t* column = panels + (j - n) / kPanelRows * bytes + (j - n) % kPanelRows;
+      for (int64_t i = 0; i < k; ++i) column[i * kPanelRows] = row[i];
+    }
+    run_panels<W8>(w, panels, in, n, end, out);
   }
+}
+int64_t narrow_scratch(const GemmTraits& t) {
+  return kOutputSlice / kPanelRows * panel_bytes(t) + (t.k + 15) / 16 * 16;
 }
 
 bool is_f32(const GemmTraits& t) { return t.weight == WeightType::f32; }
@@ -169,6 +202,9 @@ bool is_f16(const GemmTraits& t) { return t.weight == WeightType::f16; }
 bool is_bf16(const GemmTraits& t) { return t.weight == WeightType::bf16; }
 bool is_w8(const GemmTraits& t) { return t.weight == WeightType::codes && !t.a8 && t.bits == 8; }
 bool is_w4(const GemmTraits& t) { return t.weight == WeightType::codes && !t.a8 && t.bits == 4; }
+bool is_narrow(const GemmTraits& t) {
+  return t.weight == WeightType::codes && !t.a8 && t.bits < 8 && t.bits != 4;
+}
 
 template <class Load>
 constexpr Kernel kernel(const char* name, bool (*accepts)(const GemmTraits&)) {
@@ -186,11 +222,16 @@ constexpr Kernel kernel(const char* name, bool (*accepts)(const GemmTraits&)) {
 }  // namespace
 
 extern const Kernel gemm_f32_avx512, gemm_f16_avx512, gemm_bf16_avx512, gemm_w8_avx512,
-    gemm_w4_avx512;
+    gemm_w4_avx512, gemm_narrow_f32_avx512;
 constinit const Kernel gemm_f32_avx512 = kernel<F32>("gemm_f32_avx512", is_f32);
 constinit const Kernel gemm_f16_avx512 = kernel<F16>("gemm_f16_avx512", is_f16);
 constinit const Kernel gemm_bf16_avx512 = kernel<Bf16>("gemm_bf16_avx512", is_bf16);
 constinit const Kernel gemm_w8_avx512 = kernel<W8>("gemm_w8_avx512", is_w8);
 constinit const Kernel gemm_w4_avx512 = kernel<W4>("gemm_w4_avx512", is_w4);
+constinit const Kernel gemm_narrow_f32_avx512 = {.name = "gemm_narrow_f32_avx512",
+                                                 .isa = KernelIsa::avx512,
+                                                 .accepts = is_narrow,
+                                                 .run = run_narrow,
+                                                 .scratch_bytes = narrow_scratch};
 
 }  // namespace nibble

@@ -1,0 +1,132 @@
+// What holds for every verb: help, usage errors, missing inputs, the form of an error.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/cli/cli_test.h"
+
+namespace nibble::test {
+namespace {
+
+const std::vector<std::string> kVerbs = {"demo",    "train",    "quantize", "eval",
+                                         "compare", "generate", "inspect"};
+
+class Verb : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Command, Verb, ::testing::ValuesIn(kVerbs),
+                         [](const auto& test) { return test.param; });
+
+TEST_P(Verb, HelpHasAnExample) {
+  const CommandResult r = run_nibble({GetParam(), "--help"});
+  expect_success(r);
+  EXPECT_NE(r.out.find("Example"), std::string::npos) << r.out;
+  EXPECT_NE(r.out.find("nibble " + GetParam()), std::string::npos) << r.out;
+  EXPECT_NE(r.out.find("--json"), std::string::npos) << r.out;
+  EXPECT_NE(r.out.find("--threads"), std::string::npos) << r.out;
+  EXPECT_EQ(r.err, "");
+}
+
+TEST_P(Verb, UnknownFlag) { expect_rejected(run_nibble({GetParam(), "--no-such-flag"}), 64); }
+
+TEST_P(Verb, ThreadsMustBeANumberInRange) {
+  for (const std::string bad : {"-1", "x", "1e3", "99999999999999999999", ""}) {
+    expect_rejected(run_nibble({GetParam(), "--threads", bad}), 64, "threads");
+  }
+}
+
+TEST_P(Verb, ErrorsAsJsonKeepStdoutEmpty) {
+  const CommandResult r = run_nibble({GetParam(), "--json", "--no-such-flag"});
+  EXPECT_EQ(r.exit_code, 64);
+  EXPECT_EQ(r.out, "");
+  const auto json = nlohmann::json::parse(r.err, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << r.err;
+  EXPECT_EQ(json.at("error").at("code"), 64);
+  EXPECT_EQ(json.at("error").at("kind"), "invalid_argument");
+  for (const char* field : {"file", "where", "reason", "message"}) {
+    EXPECT_TRUE(json.at("error").at(field).is_string()) << field;
+  }
+}
+
+TEST(Command, NoVerbOrAnUnknownOne) {
+  expect_rejected(run_nibble({}), 64);
+  expect_rejected(run_nibble({"no-such-verb"}), 64);
+  expect_rejected(run_nibble({""}), 64);
+}
+
+TEST(Command, HelpAndVersion) {
+  const CommandResult help = run_nibble({"--help"});
+  expect_success(help);
+  EXPECT_NE(help.out.find("Example"), std::string::npos);
+  for (const std::string& verb : kVerbs) {
+    EXPECT_NE(help.out.find(verb), std::string::npos) << verb;
+  }
+  const CommandResult version = run_nibble({"--version"});
+  expect_success(version);
+  EXPECT_EQ(version.out.substr(0, 7), "nibble ");
+}
+
+// Each with everything else in order, so that the missing file is what is wrong.
+std::vector<std::vector<std::string>> commands_with_input(const std::string& path,
+                                                          const std::string& out) {
+  return {{"quantize", path, "-o", out, "--scheme", "int8"},
+          {"eval", path, "--text", "data/names.txt"},
+          {"compare", path, "--schemes", "int8", "--text", "data/names.txt"},
+          {"generate", path},
+          {"inspect", path},
+          {"train", "micro", "--data", path, "--steps", "1", "-o", out},
+          {"demo", "-o", out, "--data", path, "--steps", "1"}};
+}
+
+TEST(Command, MissingInput) {
+  const TempFolder folder;
+  for (const auto& words : commands_with_input(folder / "absent", folder / "out")) {
+    SCOPED_TRACE(words[0]);
+    expect_rejected(run_nibble(words), 66, folder / "absent");
+  }
+  EXPECT_EQ(folder.size(), 0u);
+}
+
+// O11: nothing that is not a file or folder is waited for.
+TEST(Command, InputThatIsNoFile) {
+  const TempFolder folder;
+  ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
+  std::filesystem::create_symlink(folder / "absent", folder / "dangling");
+  std::filesystem::create_symlink(folder / "loop", folder / "loop");
+  for (const std::string& path :
+       {folder / "fifo", folder / "dangling", folder / "loop", std::string("/dev/zero")}) {
+    for (const auto& words : commands_with_input(path, folder / "out")) {
+      SCOPED_TRACE(words[0] + " " + path);
+      expect_rejected(run_nibble(words), 66, path);
+    }
+  }
+  EXPECT_EQ(folder.size(), 3u);
+}
+
+TEST(Command, EmptyFolderAsModel) {
+  const TempFolder folder;
+  for (const std::string verb : {"generate", "inspect"}) {
+    expect_rejected(run_nibble({verb, folder.path()}), 66, "config.json");
+  }
+}
+
+TEST(Command, NamesFromOutsideAreEscaped) {
+  const CommandResult r = run_nibble({"inspect", "no\nsuch\x1b[31mmodel\xff"});
+  expect_rejected(r, 66, "no\\x0asuch\\x1b[31mmodel\\xff");
+}
+
+TEST(Command, BadTrainingText) {
+  const TempFolder folder;
+  const auto train = [&](std::string_view text) {
+    put_file(folder / "text", text);
+    return run_nibble(
+        {"train", "micro", "--steps", "1", "--data", folder / "text", "-o", folder / "out"});
+  };
+  expect_rejected(train(""), 65, folder / "text");
+  expect_rejected(train("\n\n  \n"), 65, folder / "text");
+  expect_rejected(train("ab\n\xff\n"), 65, folder / "text");
+  EXPECT_EQ(folder.size(), 1u);
+}
+
+}  // namespace
+}  // namespace nibble::test

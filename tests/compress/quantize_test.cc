@@ -1,0 +1,178 @@
+// The pipeline from folder to folder.
+#include "nibble/compress/quantize.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "nibble/core/error.h"
+#include "nibble/core/files.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_model.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+
+QuantizeOptions with(const std::string& scheme) {
+  QuantizeOptions o;
+  o.scheme = parse_scheme(scheme);
+  return o;
+}
+
+std::string bytes_of(const std::string& path) { return read_file(path); }
+
+int exit_code_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.exit_code();
+  }
+  return 0;
+}
+
+size_t entries(const std::string& folder) {
+  return static_cast<size_t>(
+      std::distance(fs::directory_iterator(folder), fs::directory_iterator{}));
+}
+
+TEST(Quantize, FolderHoldsWhatMemoryHolds) {
+  const TemporaryFolder folder;
+  const std::string in = write_tiny_model(folder.file("in"));
+  for (const std::string scheme : {"int8", "int8:a8", "int4:g16:asym", "int3:g16", "int2:tensor"}) {
+    QuantizeOptions options = with(scheme);
+    options.force = true;
+    const QuantizeResult r = quantize_model(in, folder.file("out"), options, Exec{});
+    const ModelFolder disk = open_model(folder.file("out"));
+    const ModelFolder memory = quantize_in_memory(open_model(in), options, Exec{});
+    EXPECT_EQ(disk.schemes, memory.schemes) << scheme;
+    EXPECT_EQ(r.quantized, 9);
+    for (const ParamSpec& p : parameter_table(disk.config)) {
+      const Tensor a = dequantize(std::get<QuantizedTensor>(load_weight(disk, p)));
+      const Tensor b = dequantize(std::get<QuantizedTensor>(load_weight(memory, p)));
+      EXPECT_TRUE(
+          std::equal(a.data<float>().begin(), a.data<float>().end(), b.data<float>().begin()))
+          << p.name;
+    }
+    EXPECT_EQ(r.file_bytes,
+              static_cast<int64_t>(fs::file_size(folder.file("out/model.safetensors"))));
+  }
+}
+
+TEST(Quantize, TheSameInputGivesTheSameBytes) {
+  const TemporaryFolder folder;
+  const std::string in = write_tiny_model(folder.file("in"));
+  Exec many;
+  many.threads = 4;
+  quantize_model(in, folder.file("a"), with("int4:g16"), Exec{});
+  quantize_model(in, folder.file("b"), with("int4:g16"), many);
+  for (const char* file : {"model.safetensors", "config.json", "nibble.json", "tokenizer.json"}) {
+    EXPECT_EQ(bytes_of(folder.file(std::string("a/") + file)),
+              bytes_of(folder.file(std::string("b/") + file)))
+        << file;
+  }
+}
+
+TEST(Quantize, KeepsWhatItIsTold) {
+  const TemporaryFolder folder;
+  QuantizeOptions options = with("int8");
+  options.keep = {parse_keep_rule("wte*"), parse_keep_rule("lm_head=f16")};
+  const QuantizeResult r =
+      quantize_model(write_tiny_model(folder.file("in")), folder.file("out"), options, Exec{});
+  EXPECT_EQ(r.kept, 2);
+  EXPECT_EQ(r.quantized, 7);
+  const ModelFolder out = open_model(folder.file("out"));
+  EXPECT_EQ(out.tensors->get("wte.weight").dtype(), DType::f32);
+  EXPECT_EQ(out.tensors->get("lm_head.weight").dtype(), DType::f16);
+  EXPECT_FALSE(out.schemes.contains("wte"));
+  load_decoder(out);
+}
+
+TEST(Quantize, BitsCountKeptMatricesAtTheirStoredWidth) {
+  const TemporaryFolder folder;
+  const std::string in = write_tiny_model(folder.file("in"));
+  const double all = quantize_model(in, folder.file("a"), with("int4:g16"), Exec{}).bits_per_weight;
+  EXPECT_DOUBLE_EQ(all, 5.0);  // 4 bits and a 16-bit scale for 16 weights
+  QuantizeOptions options = with("int4:g16");
+  options.keep = {parse_keep_rule("layers.0.mlp.fc1")};
+  const int64_t total = parameter_count(open_model(in).decoder_config()), kept = 64 * 16;
+  const double mixed = quantize_model(in, folder.file("b"), options, Exec{}).bits_per_weight;
+  EXPECT_NEAR(mixed,
+              (5.0 * static_cast<double>(total - kept) + 32.0 * kept) / static_cast<double>(total),
+              1e-12);
+}
+
+TEST(Quantize, ARaggedGroupIsStoredAsInt8AndSaidSo) {
+  const TemporaryFolder folder;
+  const QuantizeResult r = quantize_model(write_tiny_model(folder.file("in")), folder.file("out"),
+                                          with("int4:g24"), Exec{});
+  EXPECT_FALSE(r.warnings.empty());
+  EXPECT_NE(r.warnings[0].find("int8:channel"), std::string::npos) << r.warnings[0];
+  load_decoder(open_model(folder.file("out")));
+}
+
+TEST(Quantize, RefusesBeforeAnyWork) {
+  const TemporaryFolder folder;
+  const std::string in = write_tiny_model(folder.file("in"));
+  const auto run = [&](const std::string& out, QuantizeOptions o) {
+    quantize_model(in, out, o, Exec{});
+  };
+  EXPECT_EQ(exit_code_of([&] { run(in, with("int8")); }), kExitUsage);
+  fs::create_directory_symlink(in, folder.file("link"));
+  EXPECT_EQ(exit_code_of([&] { run(folder.file("link"), with("int8")); }), kExitUsage);
+  EXPECT_EQ(exit_code_of([&] { run(folder.file("x"), with("nf4:g64")); }), kExitData);
+  QuantizeOptions typo = with("int8");
+  typo.keep = {parse_keep_rule("wta*")};
+  EXPECT_EQ(exit_code_of([&] { run(folder.file("x"), typo); }), kExitUsage);
+  EXPECT_EQ(exit_code_of([&] { run(folder.file("no/such/place"), with("int8")); }),
+            kExitCannotCreate);
+  run(folder.file("done"), with("int8"));
+  const std::string before = bytes_of(folder.file("done/model.safetensors"));
+  EXPECT_EQ(exit_code_of([&] { run(folder.file("done"), with("int4:g16")); }), kExitCannotCreate);
+  EXPECT_EQ(bytes_of(folder.file("done/model.safetensors")), before);
+  EXPECT_EQ(exit_code_of([&] {
+              quantize_model(folder.file("done"), folder.file("y"), with("int8"), Exec{});
+            }),
+            kExitData);
+  EXPECT_EQ(entries(folder.path()), 3u);  // in, link, done: nothing else was left
+}
+
+TEST(Quantize, RefusesNotANumberByNameAndLeavesNothing) {
+  const TemporaryFolder folder;
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  const DecoderConfig config = tiny_config(tokenizer);
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    TensorMap weights = random_weights(config, 3);
+    weights.find("layers.0.mlp.fc2.weight")->second.mutable_data<float>()[64 * 3 + 5] = bad;
+    fs::create_directories(folder.file("in"));
+    write_model(folder.file("in"), config, weights, &tokenizer);
+    try {
+      quantize_model(folder.file("in"), folder.file("out"), with("int8"), Exec{});
+      ADD_FAILURE();
+    } catch (const Error& e) {
+      const std::string text = e.what();
+      EXPECT_EQ(e.exit_code(), kExitData);
+      EXPECT_NE(text.find("layers.0.mlp.fc2.weight"), std::string::npos) << text;
+      EXPECT_NE(text.find("row 3"), std::string::npos) << text;
+      EXPECT_NE(text.find('5'), std::string::npos) << text;
+    }
+    EXPECT_EQ(entries(folder.path()), 1u);
+  }
+}
+
+TEST(Glob, MatchesAsPeopleExpect) {
+  EXPECT_TRUE(glob_match("*", ""));
+  EXPECT_TRUE(glob_match("layers.*.weight", "layers.0.mlp.fc1.weight"));
+  EXPECT_TRUE(glob_match("layers.?.mlp*", "layers.7.mlp.fc1.weight"));
+  EXPECT_FALSE(glob_match("layers.?.mlp*", "layers.12.mlp.fc1.weight"));
+  EXPECT_FALSE(glob_match("wte", "wte.weight"));
+  EXPECT_FALSE(glob_match("", "x"));
+  const std::string many(2000, 'a');
+  EXPECT_FALSE(glob_match("*a*a*a*a*a*b", many));
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,168 @@
+// The decoder against the trainer's own forward pass in f64, and the folder that holds it.
+#include "nibble/model/decoder.h"
+
+#include <gtest/gtest.h>
+
+#include "nibble/core/error.h"
+#include "nibble/train/decoder_pass.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_model.h"
+
+namespace nibble {
+namespace {
+
+DecoderConfig char_like() {
+  DecoderConfig c = preset("char").config;
+  c.vocab_size = 21;
+  c.hidden_size = 24;
+  c.heads = c.kv_heads = 3;
+  c.head_dim = 8;
+  c.intermediate_size = 40;
+  c.layers = 2;
+  c.context = 12;
+  return c;
+}
+
+DecoderConfig gpt2_like() {
+  DecoderConfig c = char_like();
+  c.norm = NormKind::layer;
+  c.norm_gain = c.norm_bias = c.final_norm = true;
+  c.embedding_norm = false;
+  c.mlp = MlpKind::gelu_tanh;
+  c.qkv_bias = c.o_bias = c.mlp_bias = c.tied = true;
+  return c;
+}
+
+DecoderConfig micro() {
+  DecoderConfig c = preset("micro").config;
+  c.vocab_size = 27;
+  return c;
+}
+
+std::vector<double> logits_by_training(const DecoderConfig& config, const TensorMap& weights,
+                                       const std::vector<int32_t>& ids) {
+  const ParamLayout layout = make_layout(config);
+  const auto& ops = ref_train_ops_f64();
+  Buffer<double> flat(layout.size), transposed(layout.transposed_size);
+  for (size_t i = 0; i < layout.table.size(); ++i) {
+    const auto values = weights.find(layout.table[i].name)->second.data<float>();
+    for (size_t j = 0; j < values.size(); ++j)
+      flat[layout.offsets[i] + static_cast<int64_t>(j)] = values[j];
+  }
+  transpose_weights(layout, ops, flat.data(), transposed.data(), 0,
+                    static_cast<int64_t>(layout.products.size()));
+  Batch batch;
+  batch.append(ids);
+  DecoderPass<double> pass(layout, ops);
+  pass.reserve(batch.rows());
+  const double* logits =
+      pass.logits(flat.data(), transposed.data(), batch, {0, 1, 0, batch.rows()});
+  std::vector<double> out;
+  for (int64_t r = 0; r < batch.rows(); ++r) {
+    out.insert(out.end(), logits + r * layout.head.ld, logits + r * layout.head.ld + layout.head.n);
+  }
+  return out;
+}
+
+class BothSides : public testing::TestWithParam<DecoderConfig> {};
+
+TEST_P(BothSides, AgreeOnLogits) {
+  const DecoderConfig config = GetParam();
+  const TensorMap weights = random_weights(config, 11, 0.2);
+  const Decoder decoder(config,
+                        [&](const ParamSpec& p) -> Weight { return weights.find(p.name)->second; });
+  PyRandom random(3);
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i <= config.context; ++i) {
+    ids.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(config.vocab_size))));
+  }
+  const auto expected = logits_by_training(config, weights, ids);
+  ids.pop_back();
+  KvCache cache = decoder.make_cache(config.context);
+  const auto got = decoder.forward(ids, cache, Decoder::Logits::all, Exec{});
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 1e-5) << i;
+}
+
+TEST_P(BothSides, OneTokenAtATimeGivesTheSameAsAllAtOnce) {
+  const DecoderConfig config = GetParam();
+  const TensorMap weights = random_weights(config, 12, 0.2);
+  const Decoder decoder(config,
+                        [&](const ParamSpec& p) -> Weight { return weights.find(p.name)->second; });
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < config.context; ++i)
+    ids.push_back(static_cast<int32_t>(i % config.vocab_size));
+  KvCache all = decoder.make_cache(config.context), single = decoder.make_cache(config.context);
+  const auto expected = decoder.forward(ids, all, Decoder::Logits::all, Exec{});
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto row =
+        decoder.forward(std::span(ids).subspan(i, 1), single, Decoder::Logits::last, Exec{});
+    for (size_t j = 0; j < row.size(); ++j)
+      ASSERT_EQ(row[j], expected[i * row.size() + j]) << i << " " << j;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Configs, BothSides, testing::Values(micro(), char_like(), gpt2_like()));
+
+TEST(Decoder, RefusesWhatDoesNotFit) {
+  const DecoderConfig config = micro();
+  const TensorMap weights = random_weights(config, 1);
+  const Decoder decoder(config,
+                        [&](const ParamSpec& p) -> Weight { return weights.find(p.name)->second; });
+  KvCache cache = decoder.make_cache(100);
+  const std::vector<int32_t> outside{27}, negative{-1}, many(17, 0);
+  EXPECT_THROW(decoder.forward(outside, cache, Decoder::Logits::all, Exec{}), Error);
+  EXPECT_THROW(decoder.forward(negative, cache, Decoder::Logits::all, Exec{}), Error);
+  try {
+    decoder.forward(many, cache, Decoder::Logits::all, Exec{});
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_NE(e.reason().find("17"), std::string::npos) << e.reason();
+    EXPECT_NE(e.reason().find("16"), std::string::npos) << e.reason();
+  }
+}
+
+TEST(ModelFolder, EveryConfigComesBackFromItsFolder) {
+  const TemporaryFolder folder;
+  for (const DecoderConfig& config : {micro(), char_like(), gpt2_like()}) {
+    const TensorMap weights = random_weights(config, 5);
+    write_model(folder.path(), config, weights, nullptr);
+    const ModelFolder back = open_model(folder.path());
+    EXPECT_EQ(back.decoder_config(), config);
+    for (const auto& [name, tensor] : weights) {
+      const Tensor read = back.tensors->get(name);
+      EXPECT_TRUE(std::equal(read.data<float>().begin(), read.data<float>().end(),
+                             tensor.data<float>().begin()));
+    }
+  }
+}
+
+TEST(ModelFolder, NamesWhatIsMissingOrWrong) {
+  const TemporaryFolder folder;
+  const DecoderConfig config = micro();
+  TensorMap weights = random_weights(config, 5);
+  const auto message = [&](const TensorMap& w) -> std::string {
+    std::vector<NamedTensor> tensors;
+    for (const auto& [name, tensor] : w) tensors.push_back({name, tensor});
+    write_model(folder.path(), config, weights, nullptr);
+    write_safetensors(folder.file("model.safetensors"), tensors);
+    try {
+      open_model(folder.path());
+    } catch (const Error& e) {
+      EXPECT_EQ(e.exit_code(), kExitData);
+      return e.what();
+    }
+    return "no error";
+  };
+  TensorMap fewer = weights;
+  fewer.erase("layers.0.attn.wk.weight");
+  EXPECT_NE(message(fewer).find("layers.0.attn.wk.weight"), std::string::npos);
+  TensorMap other = weights;
+  other.find("wpe.weight")->second = Tensor(DType::f32, Shape{3, 16});
+  const std::string wrong = message(other);
+  EXPECT_NE(wrong.find("[16, 16]"), std::string::npos) << wrong;
+  EXPECT_NE(wrong.find("[3, 16]"), std::string::npos) << wrong;
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,165 @@
+#include "nibble/report/html.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "nibble/report/compare_report.h"
+#include "nibble/report/demo_report.h"
+#include "tests/report/invented_report.h"
+#include "tests/report/markup.h"
+
+namespace nibble {
+namespace {
+
+using testing::invented_report;
+using testing::markup_fault;
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(MarkupFault, FindsFaults) {
+  EXPECT_EQ(markup_fault("<!DOCTYPE html><p class=\"a\">x<wbr>y</p>"), "");
+  EXPECT_NE(markup_fault("<p><b></p></b>"), "");
+  EXPECT_NE(markup_fault("<p>"), "");
+  EXPECT_NE(markup_fault("</p>"), "");
+  EXPECT_NE(markup_fault("<p class=a></p>"), "");
+  EXPECT_NE(markup_fault("<p id=\"a\" id=\"b\"></p>"), "");
+  EXPECT_NE(markup_fault("1 < 2"), "");
+}
+
+TEST(EscapeHtml, LeavesNothingThatMarksUp) {
+  EXPECT_EQ(escape_html("<b a=\"x\" b='y'>&"), "&lt;b a=&quot;x&quot; b=&#39;y&#39;&gt;&amp;");
+  EXPECT_EQ(escape_html("żółw 日本"), "żółw 日本");
+  EXPECT_EQ(escape_html(std::string_view("a\0\x1b", 3)), "a\\x00\\x1b");
+  EXPECT_EQ(escape_html("\xc3("), "\\xc3(");
+}
+
+TEST(Report, IsWellFormed) { EXPECT_EQ(markup_fault(render_html(invented_report())), ""); }
+
+TEST(Report, AsksForNothingFromOutside) {
+  const std::string page = render_html(invented_report());
+  for (const std::string_view part :
+       {"<script", "<link", "<img", "<iframe", "@import", "url(",
+        "http:", "https:", "src=", "javascript:", "<object", "<base"}) {
+    EXPECT_FALSE(contains(page, part)) << part;
+  }
+  EXPECT_TRUE(contains(page, "default-src 'none'"));
+}
+
+TEST(Report, HasEverySection) {
+  const std::string page = render_html(invented_report());
+  for (const std::string_view id : {"models", "size-quality", "training", "speed", "weights",
+                                    "outliers", "sensitivity", "samples", "method", "words"}) {
+    EXPECT_TRUE(contains(page, "<section id=\"" + std::string(id) + "\"")) << id;
+    EXPECT_TRUE(contains(page, "href=\"#" + std::string(id) + "\"")) << id;
+  }
+  EXPECT_TRUE(contains(page, "prefers-color-scheme: dark"));
+  EXPECT_TRUE(contains(page, "width=device-width"));
+}
+
+TEST(Report, NamesEveryPicture) {
+  const std::string page = render_html(invented_report());
+  size_t pictures = 0;
+  for (size_t at = page.find("<svg"); at != std::string::npos; at = page.find("<svg", at + 1)) {
+    const std::string tag = page.substr(at, page.find('>', at) - at);
+    EXPECT_TRUE(contains(tag, "role=\"img\"")) << tag;
+    EXPECT_FALSE(contains(tag, "aria-label=\"\"")) << tag;
+    ++pictures;
+  }
+  EXPECT_GE(pictures, 10u);
+}
+
+TEST(Report, EscapesEveryTextFromOutside) {
+  const std::string evil = "<script>alert('x')</script>\"&\x1b[2J\xff日本";
+  DemoReport r = invented_report();
+  for (std::string* text :
+       {&r.title, &r.machine, &r.date, &r.version, &r.command, &r.data, &r.model})
+    *text = evil;
+  for (Measurement& m : r.models) {
+    m.name = m.kernel = m.folder = evil;
+    for (std::string& s : m.samples) s += evil;
+  }
+  r.models[1].samples[0] = evil;
+  for (auto& h : r.histograms) h.tensor = h.scheme = evil;
+  for (auto& o : r.weight_outliers) o.tensor = evil;
+  for (auto& o : r.activation_outliers) o.tensor = evil;
+  for (auto& e : r.remedies) e.tensor = evil;
+  for (auto& s : r.sensitivity) s.tensor = evil;
+  r.sensitivity[0].scheme = evil;
+  r.models[2].scheme = evil;
+  const std::string page = render_html(r);
+  EXPECT_EQ(markup_fault(page), "");
+  EXPECT_FALSE(contains(page, "<script"));
+  EXPECT_FALSE(contains(page, "\x1b"));
+  EXPECT_FALSE(contains(page, "\xff"));
+  EXPECT_FALSE(contains(page, "&amp;lt;")) << "something was escaped twice";
+  EXPECT_TRUE(contains(page, "&lt;script&gt;"));
+}
+
+TEST(Report, SurvivesNumbersThatAreNone) {
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+        -std::numeric_limits<double>::infinity(), 1e308, -1e308, 0.0, -1.0, 1e-320}) {
+    DemoReport r = invented_report();
+    r.heldout_loss = r.bigram_loss = r.train_seconds = r.train_tokens_per_second = bad;
+    for (float& l : r.losses) l = static_cast<float>(bad);
+    for (Measurement& m : r.models) {
+      m.bits_per_weight = m.loss = m.standard_error = m.perplexity = m.loss_difference = bad;
+      m.loss_difference_standard_error = m.tokens_per_second = m.dequantized_tokens_per_second =
+          bad;
+      m.divergence = {bad, bad, bad, bad, bad, bad, bad};
+      m.latency = {3, bad, bad, bad};
+    }
+    for (auto& h : r.histograms) h.original.low = h.error.high = bad;
+    for (auto* list : {&r.weight_outliers, &r.activation_outliers}) {
+      for (auto& o : *list) {
+        o.k = o.share = o.worst_channel_ratio = bad;
+        o.moments = {1, bad, bad, bad, bad, bad, bad, 1};
+      }
+    }
+    for (auto& e : r.remedies) e.per_tensor = e.clipped = e.per_channel = bad;
+    for (auto& s : r.sensitivity) s.kl_mean = s.loss_difference = bad;
+    const std::string page = render_html(r);
+    EXPECT_EQ(markup_fault(page), "") << bad;
+    for (const std::string_view part : {"nan", "inf ", "inf<", "inf\""}) {
+      EXPECT_FALSE(contains(page, part)) << part << " for " << bad;
+    }
+  }
+}
+
+TEST(Report, SurvivesNothingMeasured) {
+  EXPECT_EQ(markup_fault(render_html(DemoReport{})), "");
+  DemoReport r;
+  r.models = std::vector<Measurement>(3);
+  r.histograms.resize(2);
+  r.sensitivity.resize(1);
+  r.remedies.resize(1);
+  r.weight_outliers.resize(1);
+  r.losses = {1};
+  const std::string page = render_html(r);
+  EXPECT_EQ(markup_fault(page), "");
+  EXPECT_FALSE(contains(page, "nan"));
+}
+
+TEST(Report, MarksWhereASampleParts) {
+  const std::string page = render_html(invented_report());
+  EXPECT_TRUE(contains(page, "jair<mark>i</mark>"));
+  EXPECT_TRUE(contains(page, "<strong>9</strong> of 10"));
+}
+
+TEST(CompareReport, LeavesOutWhatItDoesNotHave) {
+  CompareReport r;
+  r.title = "nibble compare";
+  r.models = testing::invented_models();
+  const std::string page = render_html(r);
+  EXPECT_EQ(markup_fault(page), "");
+  EXPECT_TRUE(contains(page, "<section id=\"models\""));
+  EXPECT_FALSE(contains(page, "<section id=\"training\""));
+  EXPECT_FALSE(contains(page, "<section id=\"outliers\""));
+}
+
+}  // namespace
+}  // namespace nibble

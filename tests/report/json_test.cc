@@ -1,0 +1,52 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "nibble/report/json_report.h"
+#include "tests/report/invented_report.h"
+
+namespace nibble {
+namespace {
+
+TEST(ModelsJson, HasTheFieldsOthersRelyOn) {
+  const auto json = nlohmann::json::parse(models_json(testing::invented_report()));
+  EXPECT_EQ(json["schema_version"], kReportSchemaVersion);
+  ASSERT_EQ(json["models"].size(), 8u);
+  const auto& first = json["models"][0];
+  EXPECT_EQ(first["name"], "f32");
+  for (const char* key :
+       {"name", "scheme", "file_bytes", "memory_bytes", "loss", "perplexity", "top1_agreement",
+        "kl_mean", "tokens_per_second", "samples", "loss_difference", "bits_per_weight", "tokens",
+        "weight_bytes", "kernel", "folder", "parameters", "standard_error", "kl_p99"}) {
+    EXPECT_TRUE(first.contains(key)) << key;
+  }
+  EXPECT_EQ(json["models"][1]["loss_difference"], 0.0004);
+  EXPECT_EQ(first["samples"].size(), 10u);
+  EXPECT_EQ(first["latency"]["runs"], 20);
+  EXPECT_EQ(json["training"]["steps"], 3000);
+}
+
+TEST(ModelsJson, KeepsTextAndTurnsNanIntoNull) {
+  auto models = testing::invented_models();
+  models[1].name = "\"<\\\n\x01日本";
+  models[1].loss = std::nan("");
+  const auto json = nlohmann::json::parse(models_json(models));
+  EXPECT_EQ(json["models"][1]["name"], models[1].name);
+  EXPECT_TRUE(json["models"][1]["loss"].is_null());
+  EXPECT_FALSE(json.contains("training"));
+}
+
+TEST(ModelsJson, OfClassifiersHasNoAccuracyWithoutLabels) {
+  std::vector<ClassifierMeasurement> models(2);
+  models[0].accuracy = 0.96;
+  models[1].accuracy = -1;
+  models[1].output_mse = 1.5e-6;
+  const auto json = nlohmann::json::parse(models_json(models));
+  EXPECT_EQ(json["models"][0]["accuracy"], 0.96);
+  EXPECT_TRUE(json["models"][1]["accuracy"].is_null());
+  EXPECT_EQ(json["models"][1]["output_mse"], 1.5e-6);
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,28 @@
+// Expects an Error with a given exit code whose text holds given words.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "nibble/core/error.h"
+
+namespace nibble::test {
+
+template <class F>
+void expect_error(int exit_code, std::string_view words, F&& f) {
+  try {
+    std::forward<F>(f)();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.exit_code(), exit_code) << e.what();
+    EXPECT_NE(std::string_view(e.what()).find(words), std::string_view::npos)
+        << "expected: " << words << "\nfound: " << e.what();
+    EXPECT_EQ(std::string_view(e.what()).find('\n'), std::string_view::npos) << "one line only";
+    return;
+  }
+  ADD_FAILURE() << "no error; expected: " << words;
+}
+
+}  // namespace nibble::test
