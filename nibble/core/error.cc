@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include "nibble/core/utf8.h"
-
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
+
+#include "nibble/core/utf8.h"
 
 namespace nibble {
 namespace {
@@ -89,19 +90,36 @@ Error system_error(int errno_value, std::string_view path, std::string_view doin
       .in_file(path);
 }
 
+namespace {
+
+// Characters that move the cursor or turn the text around: C1 controls and the bidirectional marks.
+bool is_invisible(std::string_view character) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7F;
+  if (character.size() == 2) return byte(0) == 0xC2 && byte(1) < 0xA0;
+  if (character.size() != 3 || byte(0) != 0xE2) return false;
+  const bool marks = byte(1) == 0x80 && (byte(2) == 0x8E || byte(2) == 0x8F);
+  const bool embeddings = byte(1) == 0x80 && byte(2) >= 0xAA && byte(2) <= 0xAE;
+  const bool isolates = byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9;
+  return marks || embeddings || isolates;
+}
+
+}  // namespace
+
 std::string printable(std::string_view text, size_t limit) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
     if (out.size() >= limit) return out + "...";
-    const size_t length = utf8_length(text, i);
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if (length == 0 || (length == 1 && (byte < 0x20 || byte == 0x7F))) {
-      out += fmt::format("\\x{:02x}", byte);
-      ++i;
+    const size_t length = std::max<size_t>(utf8_length(text, i), 1);
+    const std::string_view character = text.substr(i, length);
+    if (utf8_length(text, i) == 0 || is_invisible(character)) {
+      for (const char c : character) {
+        out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+      }
     } else {
-      out += text.substr(i, length);
-      i += length;
+      out += character;
     }
+    i += length;
   }
   return out;
 }

@@ -133,7 +133,7 @@ class Bridge : public nlohmann::json_sax<Library> {
   }
   bool key(std::string& v) override {
     if (!keys_[depth_ - 1].insert(v)) {
-      throw corrupt(fmt::format("duplicate key {}", nibble::quoted(v)))
+      throw corrupt(fmt::format("duplicate key {}", nibble::in_quotes(v)))
           .at(cursor_.at(string_start(cursor_.begin, cursor_.now)));
     }
     return tell([&] { handler_.on_key(v); });

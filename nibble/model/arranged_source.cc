@@ -52,6 +52,10 @@ class ArrangedSource : public TensorSource {
 
 }  // namespace
 
+Shape stored_shape(const ParamSpec& spec) {
+  return spec.transposed ? Shape{spec.shape[1], spec.shape[0]} : spec.shape;
+}
+
 Tensor transpose(const Tensor& matrix) {
   NIBBLE_CHECK(matrix.shape().rank() == 2);
   Tensor out(matrix.dtype(), Shape{matrix.shape()[1], matrix.shape()[0]});

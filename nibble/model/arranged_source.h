@@ -6,8 +6,12 @@
 #include <string>
 
 #include "nibble/core/tensor_source.h"
+#include "nibble/model/config.h"
 
 namespace nibble {
+
+/// The shape of a parameter in plain files.
+Shape stored_shape(const ParamSpec& spec);
 
 /// A matrix [n, k] as [k, n], in memory of its own.
 Tensor transpose(const Tensor& matrix);
