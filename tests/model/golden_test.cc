@@ -78,15 +78,37 @@ TEST_P(SharedModel, EqualsTransformers) {
   EXPECT_EQ(greedy(decoder, prompt, 64), expected["greedy_ids"].get<Ids>());
 }
 
+std::string test_name(const testing::TestParamInfo<const char*>& param) {
+  std::string name = param.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, SharedModel,
                          testing::Values("stories260k", "gpt2-shakespeare",
                                          "gpt2-shakespeare-outliers", "llama-shakespeare",
                                          "llama-shakespeare-outliers"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+                         test_name);
+
+class RandomModel : public testing::TestWithParam<const char*> {};
+
+TEST_P(RandomModel, EqualsTransformers) {
+  const fs::path folder = fs::path("tests/golden/models") / GetParam();
+  const Json expected = read_json(folder.string() + ".json");
+  const Decoder decoder = load_decoder(open_model(folder));
+  const Ids ids = expected["ids"];
+  expect_logits(decoder, ids, expected["logits"], 1e-4);
+  const Ids continuation = expected["greedy"];
+  EXPECT_EQ(greedy(decoder, ids, continuation.size()), continuation);
+  EXPECT_NEAR(window_nll(decoder, ids), expected["mean_nll"].get<double>(), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, RandomModel,
+                         testing::Values("gpt2", "gpt2-bare", "llama", "llama-tied", "llama-biases",
+                                         "llama-linear", "llama-llama3", "llama-yarn", "llama-bf16",
+                                         "llama-f16", "llama-sharded", "mistral", "mistral-full",
+                                         "qwen2", "qwen2-window", "qwen3", "opt", "opt-bare"),
+                         test_name);
 
 }  // namespace
 }  // namespace nibble
