@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "nibble/nn/exp.h"
+
 namespace nibble {
 
 void relu(std::span<float> x) {
@@ -9,9 +11,10 @@ void relu(std::span<float> x) {
 }
 
 void gelu_tanh(std::span<float> x) {
-  constexpr float kRootTwoOverPi = 0.7978845608028654f;
+  // (1 + tanh u) / 2 = 1 / (1 + e^-2u)
+  constexpr float kMinusTwoRootTwoOverPi = -1.5957691216057308f;
   for (float& v : x)
-    v = 0.5f * v * (1.0f + std::tanh(kRootTwoOverPi * (v + 0.044715f * v * v * v)));
+    v = v / (1.0f + exp_fast(kMinusTwoRootTwoOverPi * (v + 0.044715f * v * v * v)));
 }
 
 void gelu(std::span<float> x) {
@@ -20,7 +23,7 @@ void gelu(std::span<float> x) {
 }
 
 void silu_gate(std::span<const float> gate, std::span<float> up) {
-  for (size_t i = 0; i < up.size(); ++i) up[i] *= gate[i] / (1.0f + std::exp(-gate[i]));
+  for (size_t i = 0; i < up.size(); ++i) up[i] *= gate[i] / (1.0f + exp_fast(-gate[i]));
 }
 
 }  // namespace nibble

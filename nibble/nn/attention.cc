@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nibble/core/error.h"
+#include "nibble/nn/exp.h"
 
 namespace nibble {
 namespace {
@@ -50,11 +51,9 @@ void attend_one(const float* q, const T* keys, const T* values, int64_t position
     scores[t] = dot(q, keys + t * head_dim, head_dim) * scale;
     highest = std::max(highest, scores[t]);
   }
+  for (int64_t t = 0; t < positions; ++t) scores[t] = exp_fast(scores[t] - highest);
   float sum = 0;
-  for (int64_t t = 0; t < positions; ++t) {
-    scores[t] = std::exp(scores[t] - highest);
-    sum += scores[t];
-  }
+  for (int64_t t = 0; t < positions; ++t) sum += scores[t];
   const float inverse = 1.0f / sum;
   std::fill(out, out + head_dim, 0.0f);
   for (int64_t t = 0; t < positions; ++t) {
