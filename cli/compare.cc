@@ -1,6 +1,8 @@
 // nibble compare: models, or one model in several schemes, side by side.
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "cli/command.h"
 #include "cli/data.h"
 #include "cli/mnist.h"
@@ -22,7 +24,7 @@ namespace {
 struct Options {
   std::vector<std::string> models, schemes;
   std::string text, report, prompt, data;
-  bool whole = false;
+  bool whole = false, force = false;
   uint64_t data_seed = 42;
   MeasureOptions measure;
 };
@@ -88,7 +90,15 @@ void write_report(const Common& common, const Options& o, const Text& text,
   file.commit();
 }
 
+void refuse_existing(const Options& o) {
+  if (o.report.empty() || o.force || !std::filesystem::exists(o.report)) return;
+  throw io_error("is there already; --force replaces it")
+      .with_code(kExitCannotCreate)
+      .in_file(o.report);
+}
+
 void run(const Common& common, const Options& o) {
+  refuse_existing(o);
   if (std::holds_alternative<MlpConfig>(open_model(o.models.front()).config))
     return compare_mlp(common, o.models, o.schemes, o.data, o.measure.runs);
   const Text text = load_text(o.text);
@@ -127,6 +137,7 @@ void add_compare(CLI::App& app, Common& common) {
   verb->add_option("--seed", o->measure.seed, "Of the samples, the same for every model")
       ->capture_default_str();
   verb->add_option("--report", o->report, "HTML page to write");
+  verb->add_flag("--force", o->force, "Replace the page where it exists");
   verb->add_option("--data", o->data, "For an mlp: folder with MNIST's IDX files");
   add_common(*verb, common,
              "nibble compare my-model --schemes int8,int8:a8,int4:g16 --text names.txt --report "

@@ -5,6 +5,7 @@
 #include "cli/data.h"
 #include "cli/mnist.h"
 #include "nibble/core/error.h"
+#include "nibble/core/in_file.h"
 #include "nibble/core/json.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/model/model_folder.h"
@@ -20,7 +21,12 @@ struct Options {
   uint64_t data_seed = 42;
 };
 
-std::vector<std::vector<int32_t>> sequences_of(const Options& o, const ModelFolder& model) {
+struct Sequences {
+  std::string name;  // of the text
+  std::vector<std::vector<int32_t>> ids;
+};
+
+Sequences sequences_of(const Options& o, const ModelFolder& model) {
   const Text text = load_text(o.text);
   const int64_t context = model.decoder_config().context;
   if (o.window > context) {
@@ -28,14 +34,13 @@ std::vector<std::vector<int32_t>> sequences_of(const Options& o, const ModelFold
         fmt::format("--window {}: the model's context holds {} tokens", o.window, context));
   }
   const int64_t window = o.window > 0 ? o.window : std::min<int64_t>(256, context);
-  try {
-    if (o.heldout)
-      return sequences(text.text, model.require_tokenizer(), window, o.data_seed).heldout;
-    return whole_sequences(text.text, model.require_tokenizer(), window);
-  } catch (Error& e) {
-    e.set_file(text.name);
-    throw;
-  }
+  const CharTokenizer& tokenizer = model.require_tokenizer();
+  return naming_file(text.name, [&] {
+    if (o.heldout) {
+      return Sequences{text.name, sequences(text.text, tokenizer, window, o.data_seed).heldout};
+    }
+    return Sequences{text.name, whole_sequences(text.text, tokenizer, window)};
+  });
 }
 
 void write_loss(const LossResult& r, JsonWriter& out) {
@@ -89,7 +94,8 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
   LossResult r;
   {
     const Exec exec = make_exec(common);
-    r = measure_loss(logits_of(decoder), data, exec, "eval");
+    r = naming_file(data.name,
+                    [&] { return measure_loss(logits_of(decoder), data.ids, exec, "eval"); });
   }
   if (!common.json) return print_out(words(r));
   JsonWriter out = begin_json(o, model);
@@ -109,7 +115,9 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
   ComparisonResult c;
   {
     const Exec exec = make_exec(common);
-    c = compare_models(logits_of(decoder), logits_of(base), data, exec, "eval");
+    c = naming_file(data.name, [&] {
+      return compare_models(logits_of(decoder), logits_of(base), data.ids, exec, "eval");
+    });
   }
   if (!common.json) return print_out(words(c.model) + words(c));
   JsonWriter out = begin_json(o, model);

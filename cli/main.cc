@@ -74,8 +74,8 @@ int parse_and_run(CLI::App& app, int argc, char** argv, bool json) {
 
 int run(int argc, char** argv) {
   install_signal_handlers();
-  install_sigbus_guard();
   const bool json = asked_for_json(argc, argv);
+  install_sigbus_guard(json);
   try {
     cpu();
     CLI::App app{"nibble: make a language model small, and prove what that cost", "nibble"};

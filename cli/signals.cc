@@ -4,6 +4,8 @@
 
 #include <csignal>
 
+#include "nibble/core/files.h"
+
 namespace nibble::cli {
 namespace {
 
@@ -12,7 +14,9 @@ static_assert(std::atomic<int>::is_always_lock_free,
               "a signal handler may touch only lock-free atomics");
 
 void on_signal(int signal) {
-  if (g_signal.exchange(signal) != 0) _exit(128 + signal);
+  if (g_signal.exchange(signal) == 0) return;
+  remove_temporaries_now();
+  _exit(128 + signal);
 }
 
 }  // namespace

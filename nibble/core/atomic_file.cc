@@ -61,7 +61,8 @@ void AtomicFile::create(unsigned mode) {
   temporary_ = fmt::format("{}/{}{}", split.folder, prefix, getpid());
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd_ < 0 && errno == EEXIST)
-    throw cannot_create(path_, "is being written already, through " + nibble::quoted(temporary_));
+    throw cannot_create(path_,
+                        "is being written already, through " + nibble::in_quotes(temporary_));
   if (fd_ < 0) throw system_error(errno, path_, "create", true);
   guard_ = remember_temporary(temporary_.c_str());
   (void)flock(fd_, LOCK_EX | LOCK_NB);  // says that we live; some file systems have no locks

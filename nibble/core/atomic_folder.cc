@@ -107,7 +107,7 @@ void AtomicFolder::create() {
   std::string partial = fmt::format("{}/{}{}", split.folder, prefix, getpid());
   if (mkdir(partial.c_str(), 0777) != 0) {
     if (errno == EEXIST)
-      throw cannot_create(out_, "is being written already, in " + nibble::quoted(partial));
+      throw cannot_create(out_, "is being written already, in " + nibble::in_quotes(partial));
     throw system_error(errno, out_, "create", true);
   }
   partial_ = std::move(partial);
@@ -151,7 +151,7 @@ void AtomicFolder::rename_into_place() {
   if (error) {
     done_ = true;
     throw io_error(fmt::format("is complete, but the folder it replaced, now {}, cannot be removed",
-                               nibble::quoted(partial_)))
+                               nibble::in_quotes(partial_)))
         .in_file(out_);
   }
   forget_temporary(std::exchange(guard_, -1));

@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include "nibble/core/utf8.h"
-
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
+
+#include "nibble/core/utf8.h"
 
 namespace nibble {
 namespace {
@@ -89,19 +90,40 @@ Error system_error(int errno_value, std::string_view path, std::string_view doin
       .in_file(path);
 }
 
+namespace {
+
+struct Range {
+  uint32_t first, last;
+};
+// Characters that steer a terminal or turn a line around: controls, and the bidirectional marks.
+constexpr Range kSteering[] = {{0x00, 0x1F},     {0x7F, 0x9F},     {0x061C, 0x061C},
+                               {0x200E, 0x200F}, {0x2028, 0x202E}, {0x2066, 0x2069},
+                               {0xFEFF, 0xFEFF}};
+
+bool steers(uint32_t code) {
+  return std::any_of(std::begin(kSteering), std::end(kSteering),
+                     [code](const Range& r) { return code >= r.first && code <= r.last; });
+}
+
+std::string escaped(uint32_t code) {
+  return code < 0x80 ? fmt::format("\\x{:02x}", code) : fmt::format("\\u{{{:x}}}", code);
+}
+
+}  // namespace
+
 std::string printable(std::string_view text, size_t limit) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
     if (out.size() >= limit) return out + "...";
     const size_t length = utf8_length(text, i);
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if (length == 0 || (length == 1 && (byte < 0x20 || byte == 0x7F))) {
-      out += fmt::format("\\x{:02x}", byte);
-      ++i;
-    } else {
-      out += text.substr(i, length);
-      i += length;
+    if (length == 0) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i++]));
+      continue;
     }
+    const std::string_view character = text.substr(i, length);
+    const uint32_t code = code_point(character);
+    steers(code) ? out += escaped(code) : out += character;
+    i += length;
   }
   return out;
 }

@@ -161,7 +161,7 @@ void refuse_nonfinite(const Tensor& x, std::string_view name) {
   if (count == 0) return;
   throw corrupt(fmt::format("{} is {} ({} such value{})", place_of(x.shape(), first),
                             nan ? "NaN" : "infinite", count, count == 1 ? "" : "s"))
-      .at("tensor " + quoted(name));
+      .at("tensor " + in_quotes(name));
 }
 
 }  // namespace nibble

@@ -13,7 +13,7 @@ constexpr size_t kMaxValues = 65536;
 // Paths repeat their beginnings: without a bound of their own a small text could make them huge.
 constexpr size_t kMaxPathBytes = 8 << 20;
 
-std::string at_key(std::string_view path) { return "key " + quoted(path); }
+std::string at_key(std::string_view path) { return "key " + in_quotes(path); }
 
 }  // namespace
 
@@ -66,7 +66,7 @@ class JsonFieldsBuilder : public JsonHandler {
     if (fields.order_.size() >= kMaxValues || path_bytes_ > kMaxPathBytes)
       throw corrupt(fmt::format("more than {} values, or their paths too long", kMaxValues));
     if (!fields.values_.emplace(path, std::move(value)).second)
-      throw corrupt(fmt::format("two values have the path {}", quoted(path)));
+      throw corrupt(fmt::format("two values have the path {}", in_quotes(path)));
     fields.order_.push_back({path, path_.size()});
     return path;
   }
@@ -119,7 +119,7 @@ Error JsonFields::mismatch(std::string_view path, std::string_view expected, con
       text = printable(found.text, 40);
       break;
     case Type::string:
-      text = "the string " + quoted(found.text, 40);
+      text = "the string " + in_quotes(found.text, 40);
       break;
     case Type::object:
       text = "an object";

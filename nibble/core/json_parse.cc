@@ -64,7 +64,7 @@ class Parser {
     if (now_ == end_) fail(fmt::format("expected {}, found the end", expected), now_);
     const size_t length = utf8_length({now_, static_cast<size_t>(end_ - now_)}, 0);
     if (length == 0) fail("invalid UTF-8", now_);
-    fail(fmt::format("expected {}, found {}", expected, quoted({now_, length})), now_);
+    fail(fmt::format("expected {}, found {}", expected, in_quotes({now_, length})), now_);
   }
 
   void refuse_nul() const {
@@ -183,7 +183,7 @@ class Parser {
     const char* start = now_;
     const std::string_view name = string();
     if (!keys_[levels_.size() - 1].insert(name)) {
-      throw corrupt(fmt::format("duplicate key {}", quoted(name))).at(at(start));
+      throw corrupt(fmt::format("duplicate key {}", in_quotes(name))).at(at(start));
     }
     tell([&] { handler_.on_key(name); });
     skip_blanks();

@@ -19,6 +19,7 @@ bool lies_within(const fs::path& inner, const fs::path& outer) {
 void refuse_same_file(const std::string& out, std::span<const std::string> inputs) {
   std::error_code error;
   const fs::path target = fs::weakly_canonical(out, error);
+  if (error) return;  // a name no file can have: whoever makes it says so
   const bool exists = fs::exists(out, error);
   const auto check = [&](const fs::path& input, const std::string& named) {
     std::error_code missing;
@@ -28,7 +29,7 @@ void refuse_same_file(const std::string& out, std::span<const std::string> input
         lies_within(fs::absolute(input).lexically_normal(), target)) {
       throw invalid_argument(
           fmt::format("replacing it would remove the input {}; choose another name",
-                      nibble::quoted(named)))
+                      nibble::in_quotes(named)))
           .in_file(out);
     }
   };

@@ -45,7 +45,10 @@ Latency summarize_latency(std::span<const double> seconds) {
   for (const double s : seconds) out.mean += s / n;
   for (const double s : seconds) out.standard_deviation += (s - out.mean) * (s - out.mean);
   out.standard_deviation = n > 1 ? std::sqrt(out.standard_deviation / (n - 1)) : 0;
-  out.minimum = *std::min_element(seconds.begin(), seconds.end());
+  std::vector<double> sorted(seconds.begin(), seconds.end());
+  std::sort(sorted.begin(), sorted.end());
+  out.minimum = sorted.front();
+  out.median = (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
   return out;
 }
 
@@ -64,7 +67,9 @@ GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> p
     if (run >= 0) seconds.push_back(took.count());
   }
   GenerationSpeed out{summarize_latency(seconds), 0};
-  if (out.latency.mean > 0) out.tokens_per_second = static_cast<double>(made) / out.latency.mean;
+  if (out.latency.median > 0) {
+    out.tokens_per_second = static_cast<double>(made) / out.latency.median;
+  }
   return out;
 }
 

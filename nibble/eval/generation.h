@@ -32,7 +32,7 @@ std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> pro
 
 struct GenerationSpeed {
   Latency latency;               ///< of one whole generation
-  double tokens_per_second = 0;  ///< new tokens over the mean latency
+  double tokens_per_second = 0;  ///< new tokens over the median latency
 };
 
 /// Times `runs` greedy generations of the same `tokens` new tokens behind `prompt` after `warmup`
@@ -40,7 +40,7 @@ struct GenerationSpeed {
 GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt,
                                 int64_t tokens, int runs, int warmup, const Exec& exec);
 
-/// Mean, standard deviation and minimum of a list of seconds.
+/// Mean, standard deviation, minimum and median of a list of seconds.
 Latency summarize_latency(std::span<const double> seconds);
 
 }  // namespace nibble

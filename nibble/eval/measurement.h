@@ -11,7 +11,7 @@ namespace nibble {
 /// Seconds of one timed piece of work over `runs` runs after warm-up.
 struct Latency {
   int64_t runs = 0;
-  double mean = 0, standard_deviation = 0, minimum = 0;
+  double mean = 0, standard_deviation = 0, minimum = 0, median = 0;
 };
 
 /// Distribution against a baseline over every predicted position; KL(base || model) in nats.
@@ -38,8 +38,8 @@ struct Measurement {
   double loss_difference = 0;                 ///< loss - baseline's loss
   double loss_difference_standard_error = 0;  ///< paired, over sequences
 
-  Latency latency;  ///< of generating one sample
-  double tokens_per_second = 0;
+  Latency latency;               ///< of generating one sample
+  double tokens_per_second = 0;  ///< new tokens over the median latency
   double dequantized_tokens_per_second =
       0;               ///< the same with weights dequantized on the fly; 0 where f32
   std::string kernel;  ///< "gemm_i8_avx512vnni"

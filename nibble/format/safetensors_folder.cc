@@ -25,7 +25,7 @@ constexpr char kIndex[] = "model.safetensors.index.json";
 constexpr int64_t kMaxIndex = 100'000'000;
 constexpr std::string_view kSuffix = ".safetensors";
 
-std::string at_shard(std::string_view name) { return "shard " + nibble::quoted(name); }
+std::string at_shard(std::string_view name) { return "shard " + in_quotes(name); }
 
 // {"metadata": {"total_size": 123}, "weight_map": {"wte.weight":
 // "model-00001-of-00002.safetensors"}}
@@ -134,8 +134,7 @@ class SafetensorsFolder : public TensorSource {
         const auto [at, fresh] = shard_of_.emplace(infos_[i].name, s);
         if (fresh) continue;
         throw corrupt(fmt::format("lies in two shards, {} and {}",
-                                  nibble::quoted(shard_names[at->second]),
-                                  nibble::quoted(shard_names[s])))
+                                  in_quotes(shard_names[at->second]), in_quotes(shard_names[s])))
             .at(at_tensor(infos_[i].name));
       }
     }
@@ -178,14 +177,14 @@ void check_against_index(const SafetensorsFolder& source, const Index& index,
     const auto shard = source.shard_of(tensor);
     if (shard && shards[*shard] == file) continue;
     throw corrupt(
-        fmt::format("the index says it lies in {}, {}", nibble::quoted(file),
-                    shard ? "it lies in " + nibble::quoted(shards[*shard]) : "no shard has it"))
+        fmt::format("the index says it lies in {}, {}", in_quotes(file),
+                    shard ? "it lies in " + in_quotes(shards[*shard]) : "no shard has it"))
         .at(at_tensor(tensor));
   }
   for (const TensorInfo& info : source.list()) {
     if (index.weight_map.contains(info.name)) continue;
     throw corrupt(fmt::format("lies in {}, the index does not name it",
-                              nibble::quoted(shards[*source.shard_of(info.name)])))
+                              in_quotes(shards[*source.shard_of(info.name)])))
         .at(at_tensor(info.name));
   }
 }
@@ -253,7 +252,7 @@ std::unique_ptr<TensorSource> open_sharded(const std::string& folder,
     for (const std::string_view other : {".bin", ".pt", ".pth", ".pkl", ".npz", ".h5", ".onnx"}) {
       if (extension == other) {
         throw unsupported(fmt::format("holds {} but no *.safetensors: convert it to safetensors",
-                                      nibble::quoted(entry.path().filename().string())))
+                                      in_quotes(entry.path().filename().string())))
             .in_file(folder);
       }
     }
@@ -276,8 +275,8 @@ std::unique_ptr<TensorSource> open_any_single(const std::string& folder) {
   if (found.size() > 1) {
     throw corrupt(fmt::format("holds {} *.safetensors files ({}, {}, ...) and neither {} nor {}; "
                               "name the one meant",
-                              found.size(), nibble::quoted(found[0]), nibble::quoted(found[1]),
-                              kSingle, kIndex))
+                              found.size(), in_quotes(found[0]), in_quotes(found[1]), kSingle,
+                              kIndex))
         .in_file(folder);
   }
   return open_safetensors(folder + '/' + found[0]);

@@ -103,7 +103,7 @@ class HeaderHandler : public JsonHandler {
     if (!dtype) {
       throw unsupported(fmt::format("dtype {} is not supported, expected F64, F32, F16, BF16, "
                                     "F8_E4M3, F8_E5M2, I64 to I8, U64 to U8 or BOOL",
-                                    nibble::quoted(text, 40)))
+                                    in_quotes(text, 40)))
           .at(at_tensor(name_));
     }
     entry_.dtype = *dtype;
@@ -177,7 +177,7 @@ Shape Header::shape(const Entry& e) const {
   return Shape(std::vector<int64_t>(extents.begin(), extents.end()));
 }
 
-std::string at_tensor(std::string_view name) { return "tensor " + quoted(name); }
+std::string at_tensor(std::string_view name) { return "tensor " + in_quotes(name); }
 
 void check_name(std::string_view name) {
   if (name.empty()) throw corrupt("a tensor's name is empty");

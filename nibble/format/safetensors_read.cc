@@ -110,7 +110,7 @@ class SafetensorsFile : public TensorSource {
     throw corrupt(ink == std::string_view::npos
                       ? std::string("the header is empty, expected a JSON object")
                       : fmt::format("the header is not a JSON object: it begins with {}",
-                                    nibble::quoted(text.substr(ink, 1))))
+                                    in_quotes(text.substr(ink, 1))))
         .at(fmt::format("offset {}", 8 + (ink == std::string_view::npos ? 0 : ink)));
   }
 

@@ -35,6 +35,11 @@ bool is_folder(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool is_regular(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
 ModelConfig read_config(const JsonFields& fields) {
   const std::string type = fields.string("model_type");
   if (type == "mlp") return read_mlp_config(fields);
@@ -151,6 +156,10 @@ const CharTokenizer& ModelFolder::require_tokenizer() const {
 }
 
 ModelFolder open_model(const std::string& path) {
+  if (exists(path) && !is_folder(path) && !is_regular(path)) {
+    throw not_found("is neither a folder nor a regular file; expected a model folder")
+        .in_file(path);
+  }
   if (exists(path) && !is_folder(path)) {
     throw unsupported(
         "expected a model folder (config.json beside *.safetensors); single files cannot be opened "

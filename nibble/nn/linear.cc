@@ -69,7 +69,7 @@ void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
     throw corrupt(fmt::format("expected {} columns like the others that read the same input, "
                               "found {}",
                               k, columns(member.weight)))
-        .at("tensor " + quoted(member.name));
+        .at("tensor " + in_quotes(member.name));
   }
   members.emplace_back(std::move(member), options.dequantize_on_the_fly);
   const PackedWeight& packed = members.back();

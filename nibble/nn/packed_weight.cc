@@ -55,7 +55,7 @@ PackedWeight::PackedWeight(LinearMember member, bool dequantize_on_the_fly)
     choices_ = {{std::numeric_limits<int64_t>::max(), &kernel}};
     pack();
   } catch (Error& e) {
-    throw std::move(e).at("tensor " + quoted(member_.name));
+    throw std::move(e).at("tensor " + in_quotes(member_.name));
   }
 }
 

@@ -30,7 +30,7 @@ const Method& method(std::string_view name) {
     names.push_back(m.name);
   }
   throw invalid_argument(
-      fmt::format("unknown method {}; use one of {}", quoted(name), fmt::join(names, ", ")));
+      fmt::format("unknown method {}; use one of {}", in_quotes(name), fmt::join(names, ", ")));
 }
 
 }  // namespace nibble

@@ -135,7 +135,7 @@ class Rtn {
                                 "store scales as bf16 or f32",
                                 index / out_.scales.shape()[1], index % out_.scales.shape()[1],
                                 to_string(options_.scale_dtype), largest_magnitude(x)))
-          .at("tensor " + quoted(name_));
+          .at("tensor " + in_quotes(name_));
     }
     put_scale(out_.scales, index, g.scale);
     if (out_.zeros)
@@ -165,7 +165,7 @@ void check_arguments(const Tensor& w, const QuantScheme& scheme, const RtnOption
     throw invalid_argument(fmt::format("shape {} cannot be quantized: expected [n, k] with at "
                                        "least one row and one column",
                                        w.shape().to_string()))
-        .at("tensor " + quoted(name));
+        .at("tensor " + in_quotes(name));
   }
   if (!scheme.is_integer() && scheme.type != NumberType::ternary) {
     throw unsupported(

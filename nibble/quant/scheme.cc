@@ -93,7 +93,7 @@ std::string allowed_after(const TypeRow& type) {
 }
 
 Error bad(std::string_view text, std::string reason) {
-  return invalid_argument(fmt::format("{}: {}", quoted(text), reason)).at("scheme");
+  return invalid_argument(fmt::format("{}: {}", in_quotes(text), reason)).at("scheme");
 }
 
 const TypeRow& parse_type(std::string_view word, std::string_view text) {
@@ -106,7 +106,7 @@ const TypeRow& parse_type(std::string_view word, std::string_view text) {
   std::vector<std::string_view> names;
   for (const TypeRow& r : kTypes) names.push_back(r.name);
   throw bad(text,
-            fmt::format("unknown type {}; use one of {}", quoted(word), fmt::join(names, ", ")));
+            fmt::format("unknown type {}; use one of {}", in_quotes(word), fmt::join(names, ", ")));
 }
 
 // "g128" as 128; nothing where the word is not of that form.
@@ -129,13 +129,13 @@ struct Parser {
 
   void take(unsigned part, int at, std::string_view word) {
     if ((type.parts & part) == 0) {
-      throw bad(text, fmt::format("{} cannot follow {} (allowed: {})", quoted(word), type.name,
+      throw bad(text, fmt::format("{} cannot follow {} (allowed: {})", in_quotes(word), type.name,
                                   allowed_after(type)));
     }
     if (stage >= at) {
       throw bad(text, fmt::format("{} is repeated or out of order; write "
                                   "TYPE[:tensor|channel|gN][:asym][:a8|a8static|afp8]",
-                                  quoted(word)));
+                                  in_quotes(word)));
     }
     stage = at;
   }
@@ -166,7 +166,7 @@ struct Parser {
       return;
     }
     throw bad(text, fmt::format("unknown part {} (allowed after {}: {}; N from 1 to {})",
-                                quoted(word), type.name, allowed_after(type), kLargestGroup));
+                                in_quotes(word), type.name, allowed_after(type), kLargestGroup));
   }
 };
 

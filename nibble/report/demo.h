@@ -18,7 +18,7 @@ struct DemoOptions {
   std::string text;  ///< one name a line
   std::optional<int64_t> steps, batch;
   uint64_t seed = 42;
-  int runs = 20;        ///< timed generations a model
+  int runs = 200;       ///< timed generations a model
   bool force = false;   ///< replace a folder that is not an earlier demo's
   std::string command;  ///< the command line, for the report
 };

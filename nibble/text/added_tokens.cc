@@ -49,7 +49,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
   for (const AddedToken& token : tokens_) {
     if (token.content.empty() || token.content.size() > kMaxContent) {
       throw corrupt(fmt::format("added token {} (id {}): {} bytes long, must be 1 to {}",
-                                quoted(token.content, 40), token.id, token.content.size(),
+                                in_quotes(token.content, 40), token.id, token.content.size(),
                                 kMaxContent));
     }
   }
@@ -61,7 +61,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
       std::adjacent_find(tokens_.begin(), tokens_.end(),
                          [](const auto& a, const auto& b) { return a.content == b.content; });
   if (twice != tokens_.end()) {
-    throw corrupt(fmt::format("added token {} is there twice", quoted(twice->content)));
+    throw corrupt(fmt::format("added token {} is there twice", in_quotes(twice->content)));
   }
   for (const AddedToken& token : tokens_) {
     ++first_of_byte_[static_cast<unsigned char>(token.content[0]) + size_t{1}];

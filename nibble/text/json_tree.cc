@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kMaxValues = 1 << 18;
 constexpr size_t kMaxBytes = 16 << 20;
 
-std::string place(std::string_view path) { return "key " + quoted(path); }
+std::string place(std::string_view path) { return "key " + in_quotes(path); }
 
 }  // namespace
 
@@ -20,7 +20,7 @@ Error JsonNode::wrong(std::string_view expected) const {
   constexpr std::string_view kNames[] = {"null",     "a boolean", "an integer", "a number",
                                          "a string", "an object", "an array"};
   return corrupt(fmt::format("expected {}, found {}{}", expected, kNames[static_cast<size_t>(type)],
-                             type == Type::string ? ' ' + quoted(text, 40) : ""))
+                             type == Type::string ? ' ' + in_quotes(text, 40) : ""))
       .at(place(path));
 }
 

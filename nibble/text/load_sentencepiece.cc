@@ -96,7 +96,7 @@ void check(const Settings& s) {
     throw unsupported(
         fmt::format("the normalization {} (a character map) is not supported; only "
                     "identity is",
-                    quoted(s.normalization, 40)));
+                    in_quotes(s.normalization, 40)));
   }
 }
 

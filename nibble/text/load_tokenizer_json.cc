@@ -36,7 +36,7 @@ std::pair<std::string_view, std::string_view> halves(std::string_view line) {
   const size_t space = line.find(' ');
   const bool two = space != std::string_view::npos && space > 0 && space + 1 < line.size() &&
                    line.find(' ', space + 1) == std::string_view::npos;
-  if (!two) throw corrupt(fmt::format("merge {}: expected two parts", quoted(line)));
+  if (!two) throw corrupt(fmt::format("merge {}: expected two parts", in_quotes(line)));
   return {line.substr(0, space), line.substr(space + 1)};
 }
 
@@ -154,7 +154,8 @@ void enter_merges(const MergeTexts& texts, const TokenTable& tokens, MergeTable&
         ids[j] = tokens.find_hashed(parts[j], hashes[i][j]);
         if (ids[j] >= 0) continue;
         throw corrupt(fmt::format("merge {} ({} {}): {} is not in the vocabulary", first + i,
-                                  quoted(parts[0], 40), quoted(parts[1], 40), quoted(parts[j], 40)))
+                                  in_quotes(parts[0], 40), in_quotes(parts[1], 40),
+                                  in_quotes(parts[j], 40)))
             .at("key \"model.merges\"");
       }
       out.add(ids[0], ids[1], {static_cast<uint32_t>(first + i), ids[2]});
@@ -164,7 +165,7 @@ void enter_merges(const MergeTexts& texts, const TokenTable& tokens, MergeTable&
 
 void read_model(const JsonNode& model, BpeParts& parts) {
   if (const std::string type = model.string_or("type", "BPE"); type != "BPE") {
-    throw model.at("type").not_supported("a model of type " + quoted(type) + " (only BPE is)");
+    throw model.at("type").not_supported("a model of type " + in_quotes(type) + " (only BPE is)");
   }
   model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
               "fuse_unk", "byte_fallback", "ignore_merges"});
@@ -182,7 +183,7 @@ void read_model(const JsonNode& model, BpeParts& parts) {
   const std::string unknown = model.string("unk_token");
   parts.unknown = parts.tokens.find(unknown);
   if (*parts.unknown < 0) {
-    throw corrupt(fmt::format("{} is not in the vocabulary", quoted(unknown)))
+    throw corrupt(fmt::format("{} is not in the vocabulary", in_quotes(unknown)))
         .at("key \"model.unk_token\"");
   }
 }
@@ -265,7 +266,7 @@ BpeParts parse_vocab_and_merges(std::string_view vocab, std::string_view merges,
   const bool qwen = kind.starts_with("Qwen2Tokenizer");
   if (!qwen && !kind.empty() && !kind.starts_with("GPT2Tokenizer")) {
     throw unsupported(
-        fmt::format("vocab.json and merges.txt of a {}; use its tokenizer.json", quoted(kind)))
+        fmt::format("vocab.json and merges.txt of a {}; use its tokenizer.json", in_quotes(kind)))
         .at("key \"tokenizer_class\"");
   }
   if (qwen) parts.normalizers.push_back(make_normal_form(NormalForm::nfc));

@@ -124,7 +124,7 @@ Regex::Regex(std::string_view pattern) : compiled_(std::make_unique<Compiled>())
                     &offset, context.get()));
   if (!compiled_->code) {
     throw corrupt(
-        fmt::format("pattern {}: {} (at byte {})", quoted(pattern), message_of(error), offset));
+        fmt::format("pattern {}: {} (at byte {})", in_quotes(pattern), message_of(error), offset));
   }
   compiled_->fast = pcre2_jit_compile(compiled_->code.get(), PCRE2_JIT_COMPLETE) == 0;
 }

@@ -12,7 +12,7 @@ namespace {
 
 [[noreturn]] void unknown_type(const JsonNode& node, std::string_view what) {
   throw node.at("type").not_supported(
-      fmt::format("the {} {}", what, quoted(node.string("type"), 60)));
+      fmt::format("the {} {}", what, in_quotes(node.string("type"), 60)));
 }
 
 // {"String": "x"} or {"Regex": "x"}, as a pattern.
@@ -22,7 +22,7 @@ Regex read_pattern(const JsonNode& node) {
     if (node.find("String") != nullptr) return Regex::literal(node.string("String"));
     return Regex(node.string("Regex"));
   } catch (Error& e) {
-    throw std::move(e).at(fmt::format("key {}", quoted(node.path)));
+    throw std::move(e).at(fmt::format("key {}", in_quotes(node.path)));
   }
 }
 
@@ -32,7 +32,7 @@ PrefixSpace read_prefix_scheme(const JsonNode& node) {
   if (scheme == "always") return PrefixSpace::always;
   if (scheme == "first") return PrefixSpace::first;
   if (scheme == "never") return PrefixSpace::never;
-  throw node.at("prepend_scheme").not_supported(quoted(scheme));
+  throw node.at("prepend_scheme").not_supported(in_quotes(scheme));
 }
 
 SplitBehavior read_behavior(const JsonNode& node) {
@@ -42,7 +42,7 @@ SplitBehavior read_behavior(const JsonNode& node) {
   if (name == "MergedWithPrevious") return SplitBehavior::merged_with_previous;
   if (name == "MergedWithNext") return SplitBehavior::merged_with_next;
   if (name == "Contiguous") return SplitBehavior::contiguous;
-  throw node.at("behavior").not_supported(quoted(name));
+  throw node.at("behavior").not_supported(in_quotes(name));
 }
 
 void read_byte_level(const JsonNode& node, BpeParts& parts) {
@@ -86,7 +86,7 @@ void read_added_token(const JsonNode& node, BpeParts& parts) {
   try {
     parts.tokens.add_or_match(token.content, id);
   } catch (Error& e) {
-    throw std::move(e).at(fmt::format("key {}", quoted(node.path)));
+    throw std::move(e).at(fmt::format("key {}", in_quotes(node.path)));
   }
   token.id = static_cast<int32_t>(id);
   parts.added.push_back(std::move(token));

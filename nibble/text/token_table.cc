@@ -50,7 +50,7 @@ void TokenTable::grow() {
 
 void TokenTable::add(std::string_view token, int64_t id, bool allow_empty) {
   const auto wrong = [&](std::string_view reason) {
-    return corrupt(fmt::format("token {} (id {}): {}", quoted(token, 60), id, reason));
+    return corrupt(fmt::format("token {} (id {}): {}", in_quotes(token, 60), id, reason));
   };
   if (id < 0 || id >= kMaxTokens) throw wrong(fmt::format("ids go from 0 to {}", kMaxTokens - 1));
   if (token.empty() && !allow_empty) throw wrong("a token must not be empty");
@@ -61,7 +61,7 @@ void TokenTable::add(std::string_view token, int64_t id, bool allow_empty) {
   if (index >= entries_.size()) entries_.resize(index + 1);
   if (entries_[index].length != kAbsent) {
     throw wrong(
-        fmt::format("token {} has that id already", quoted(text(static_cast<int32_t>(id)))));
+        fmt::format("token {} has that id already", in_quotes(text(static_cast<int32_t>(id)))));
   }
   const uint64_t h = hash(token);
   if (const int32_t other = find_hashed(token, h); other >= 0) {

@@ -66,7 +66,7 @@ TrainOptions preset(std::string_view name) {
   for (const Row& r : kPresets) {
     if (r.name == name) return r.make();
   }
-  throw invalid_argument(fmt::format("{} is not a preset; there are {}", quoted(name),
+  throw invalid_argument(fmt::format("{} is not a preset; there are {}", in_quotes(name),
                                      fmt::join(preset_names(), ", ")));
 }
 

@@ -222,7 +222,7 @@ std::vector<const TrainOps<float>*> runnable() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, TrainKernels, testing::ValuesIn(runnable()),
-                         [](const auto& info) { return std::string(info.param->name); });
+                         [](const auto& each) { return std::string(each.param->name); });
 
 }  // namespace
 }  // namespace nibble
