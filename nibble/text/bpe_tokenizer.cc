@@ -203,13 +203,18 @@ class BpeTokenizer::Encoding {
       if (whole >= 0) return ids.push_back(whole);
     }
     symbols_.clear();
+    symbols_.reserve(text.size());
     if (parts_.byte_level) {
       for (const char c : text) byte_symbol(static_cast<uint8_t>(c));
     } else {
       character_symbols(text);
     }
     merger_.run(symbols_);
-    for (const int32_t symbol : symbols_) emit(symbol);
+    if (parts_.hidden.size() == 0) {
+      ids.insert(ids.end(), symbols_.begin(), symbols_.end());
+    } else {
+      for (const int32_t symbol : symbols_) emit(symbol);
+    }
   }
 
   void byte_symbol(uint8_t byte) {

@@ -69,7 +69,11 @@ class Translation {
         (c >= '1' && c <= '9')) {
       refuse(fmt::format("\"\\{}\"", printable({&c, 1})));
     }
-    take(2);
+    // \p{L} and \x{85} as a whole: their brace is no quantifier.
+    const bool braced = (c == 'p' || c == 'P' || c == 'x') && rest_.substr(2).starts_with('{');
+    const size_t end = braced ? rest_.find('}') : 1;
+    if (end == std::string_view::npos) refuse("a brace without its end");
+    take(end + 1);
   }
 
   void take(size_t n) {

@@ -42,7 +42,7 @@ TEST_P(Cases, AllEqual) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokenizers, Cases, testing::Values("gpt2", "llama2", "qwen2"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST(Gpt2Files, VocabAndMergesAreTheSameTokenizer) {
   const std::string folder = kData + "tokenizers/gpt2";
@@ -81,8 +81,8 @@ INSTANTIATE_TEST_SUITE_P(Golden, Models,
                          testing::Values("stories260k", "gpt2-shakespeare", "llama-shakespeare",
                                          "gpt2-shakespeare-outliers",
                                          "llama-shakespeare-outliers"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& test) {
+                           std::string name = test.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
