@@ -231,7 +231,8 @@ class BpeTokenizer::Encoding {
       const std::string_view before = rest;
       take_code_point(rest, text);
       const auto character = before.substr(0, before.size() - rest.size());
-      if (const int32_t id = parts_.tokens.find(character); id >= 0 && !t_.is_special(id)) {
+      if (const int32_t id = parts_.tokens.find(character);
+          id >= 0 && !(parts_.special_is_no_text && t_.is_special(id))) {
         symbols_.push_back(id);
       } else if (const int32_t hidden = parts_.hidden.find(character); hidden >= 0) {
         symbols_.push_back(parts_.tokens.size() + hidden);

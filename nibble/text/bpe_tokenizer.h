@@ -33,6 +33,7 @@ struct BpeParts {
   std::vector<AddedToken> added;
   /// The contents of `normalized` tokens are normalized as well (else they stand as they are).
   bool normalize_added = true;
+  bool special_is_no_text = false;  ///< a character that is a special token counts as unknown
   Normalizers normalizers;
   PreTokenizer pre_tokenizer;
   bool byte_level = false;     ///< symbols are bytes (else characters)

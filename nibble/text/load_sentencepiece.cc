@@ -208,6 +208,7 @@ BpeParts parse_sentencepiece(std::span<const std::byte> bytes) {
   parts.byte_fallback = settings.byte_fallback;
   parts.fuse_unknown = true;
   parts.normalize_added = false;
+  parts.special_is_no_text = true;
   if (settings.single_spaces) parts.normalizers.push_back(make_single_spaces());
   use_marks(settings.dummy_prefix, parts);
   parts.cut_before = safe_cut(parts.tokens, kMark);
@@ -255,6 +256,7 @@ BpeParts parse_llama2c_tokenizer(std::span<const std::byte> bytes) {
   parts.unknown = 0, parts.bos = 1, parts.eos = 2;
   parts.before = {1}, parts.special_ids = {0, 2};
   parts.byte_fallback = parts.decoder.byte_fallback = parts.fuse_unknown = true;
+  parts.special_is_no_text = true;
   parts.normalizers.push_back(make_prepend(" "));
   parts.decoder.strip = " ", parts.decoder.strip_count = 1;
   parts.cut_before = safe_cut(parts.tokens, " ");

@@ -272,11 +272,17 @@ BpeParts parse_vocab_and_merges(std::string_view vocab, std::string_view merges,
   if (qwen) parts.normalizers.push_back(make_normal_form(NormalForm::nfc));
   parts.pre_tokenizer.splitters.push_back({Regex(qwen ? kQwen2Pattern : kGpt2Pattern)});
   parts.byte_level = parts.decoder.byte_level = true;
-  // GPT-2's vocabulary holds its one special token without saying so.
-  constexpr std::string_view kEnd = "<|endoftext|>";
-  if (const int32_t id = parts.tokens.find(kEnd); id >= 0) {
-    parts.added.push_back(
-        {.content = std::string(kEnd), .id = id, .normalized = false, .special = true});
+  // The vocabulary holds special tokens without saying so; GPT-2's has one.
+  std::vector<std::string> special{"<|endoftext|>"};
+  for (const auto& token : {config.bos, config.eos, config.unknown}) {
+    if (token && std::find(special.begin(), special.end(), *token) == special.end()) {
+      special.push_back(*token);
+    }
+  }
+  for (const std::string& text : special) {
+    const int32_t id = parts.tokens.find(text);
+    if (id < 0) continue;
+    parts.added.push_back({.content = text, .id = id, .normalized = false, .special = true});
   }
   return parts;
 }

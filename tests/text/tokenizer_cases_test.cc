@@ -79,8 +79,7 @@ TEST_P(Models, PromptAndTextAsTransformersHasThem) {
 
 INSTANTIATE_TEST_SUITE_P(Golden, Models,
                          testing::Values("stories260k", "gpt2-shakespeare", "llama-shakespeare",
-                                         "gpt2-shakespeare-outliers",
-                                         "llama-shakespeare-outliers"),
+                                         "gpt2-shakespeare-outliers", "llama-shakespeare-outliers"),
                          [](const auto& test) {
                            std::string name = test.param;
                            std::replace(name.begin(), name.end(), '-', '_');
