@@ -100,10 +100,10 @@ void BpeTokenizer::append_piece(int32_t id, DecodeState& state, std::string& out
   const int byte = decoder.byte_fallback ? byte_of(piece) : -1;
   if (byte >= 0) piece = std::string(1, static_cast<char>(byte));
   for (const auto& [from, to] : decoder.replace) {
-    if (byte < 0) piece = make_replace(from, to)->apply(std::move(piece));
+    if (byte < 0) piece = replaced(piece, from, to);
   }
   if (first && decoder.strip_first_piece && byte < 0) {
-    piece = make_replace(decoder.strip, "")->apply(std::move(piece));
+    piece = replaced(piece, decoder.strip, "");
   }
   std::string_view rest = piece;
   while (state.stripped >= 0 && state.stripped < decoder.strip_count && !rest.empty()) {

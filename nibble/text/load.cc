@@ -157,10 +157,9 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
     });
   }
   if (there("vocab.json") || there("merges.txt")) {
-    return from_file(at("vocab.json"), kMaxFile, [&](const std::string& vocab) {
-      return from_file(at("merges.txt"), kMaxFile, [&](const std::string& merges) {
-        return finish(parse_vocab_and_merges(vocab, merges, config), config, config_path);
-      });
+    TokenTable tokens = from_file(at("vocab.json"), kMaxFile, parse_vocab);
+    return from_file(at("merges.txt"), kMaxFile, [&](const std::string& merges) {
+      return finish(parse_merges(std::move(tokens), merges, config), config, config_path);
     });
   }
   if (there("tokenizer.model") || only.ends_with(".model")) {

@@ -23,9 +23,10 @@ TokenizerConfig parse_tokenizer_config(std::string_view json);
 
 /// Hugging Face's tokenizer.json with a BPE model.
 BpeParts parse_tokenizer_json(std::string_view json);
-/// GPT-2's pair of files. The config's class says which pre-tokenizer: GPT-2's where it is absent.
-BpeParts parse_vocab_and_merges(std::string_view vocab, std::string_view merges,
-                                const TokenizerConfig& config);
+/// GPT-2's pair of files: the tokens, then the merges, one a line. The config's class says which
+/// pre-tokenizer: GPT-2's where it is absent.
+TokenTable parse_vocab(std::string_view json);
+BpeParts parse_merges(TokenTable tokens, std::string_view merges, const TokenizerConfig& config);
 /// SentencePiece's model file (sentencepiece_model.proto), BPE only.
 BpeParts parse_sentencepiece(std::span<const std::byte> bytes);
 /// llama2.c's tokenizer.bin (run.c, build_tokenizer): i32 longest token, then for each token f32

@@ -133,7 +133,8 @@ class TokenizerJson : public JsonHandler {
 };
 
 // Looks the merges up some at a time, so that their memory accesses overlap.
-void enter_merges(const MergeTexts& texts, const TokenTable& tokens, MergeTable& out) {
+void enter_merges(const MergeTexts& texts, const TokenTable& tokens, std::string_view place,
+                  MergeTable& out) {
   constexpr size_t kBatch = 32;
   std::array<std::array<uint64_t, 3>, kBatch> hashes;
   const auto parts_of = [&](const MergeTexts::Pair& p) {
@@ -156,7 +157,7 @@ void enter_merges(const MergeTexts& texts, const TokenTable& tokens, MergeTable&
         throw corrupt(fmt::format("merge {} ({} {}): {} is not in the vocabulary", first + i,
                                   in_quotes(parts[0], 40), in_quotes(parts[1], 40),
                                   in_quotes(parts[j], 40)))
-            .at("key \"model.merges\"");
+            .at(place);
       }
       out.add(ids[0], ids[1], {static_cast<uint32_t>(first + i), ids[2]});
     }
@@ -200,7 +201,7 @@ BpeParts parse_tokenizer_json(std::string_view json) {
   parts.tokens = std::move(file.tokens);
   read_model(root.at("model"), parts);
   parts.merges = MergeTable(file.merges.pairs.size());
-  enter_merges(file.merges, parts.tokens, parts.merges);
+  enter_merges(file.merges, parts.tokens, "key \"model.merges\"", parts.merges);
   if (root.find("added_tokens") != nullptr) {
     for (const JsonNode& node : root.elements("added_tokens")) read_added_token(node, parts);
   }
@@ -217,8 +218,7 @@ BpeParts parse_tokenizer_json(std::string_view json) {
   return parts;
 }
 
-BpeParts parse_vocab_and_merges(std::string_view vocab, std::string_view merges,
-                                const TokenizerConfig& config) {
+TokenTable parse_vocab(std::string_view json) {
   class Vocabulary : public JsonHandler {
    public:
     TokenTable tokens;
@@ -241,8 +241,11 @@ BpeParts parse_vocab_and_merges(std::string_view vocab, std::string_view merges,
     int depth_ = 0;
     std::string token_;
   } file;
-  parse_json(vocab, file);
+  parse_json(json, file);
+  return std::move(file.tokens);
+}
 
+BpeParts parse_merges(TokenTable tokens, std::string_view merges, const TokenizerConfig& config) {
   MergeTexts texts;
   int64_t line_number = 0;
   for (size_t begin = 0; begin < merges.size(); ++line_number) {
@@ -259,9 +262,9 @@ BpeParts parse_vocab_and_merges(std::string_view vocab, std::string_view merges,
     }
   }
   BpeParts parts;
-  parts.tokens = std::move(file.tokens);
+  parts.tokens = std::move(tokens);
   parts.merges = MergeTable(texts.pairs.size());
-  enter_merges(texts, parts.tokens, parts.merges);
+  enter_merges(texts, parts.tokens, "", parts.merges);
   const std::string& kind = config.tokenizer_class;
   const bool qwen = kind.starts_with("Qwen2Tokenizer");
   if (!qwen && !kind.empty() && !kind.starts_with("GPT2Tokenizer")) {

@@ -91,15 +91,7 @@ class ReplaceText : public Normalizer {
  public:
   ReplaceText(std::string pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  std::string apply(std::string text) const override {
-    std::string out;
-    size_t done = 0;
-    for (size_t at; (at = text.find(pattern_, done)) != std::string::npos;
-         done = at + pattern_.size()) {
-      out.append(text, done, at - done).append(content_);
-    }
-    return done == 0 ? text : out.append(text, done);
-  }
+  std::string apply(std::string text) const override { return replaced(text, pattern_, content_); }
 
  private:
   std::string pattern_, content_;
@@ -184,6 +176,15 @@ std::string normal_form(std::string_view text, NormalForm form) {
   out.reserve(text.size());
   for (const CodePoint c : points) append_utf8(out, static_cast<char32_t>(c));
   return out;
+}
+
+std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  size_t done = 0;
+  for (size_t at; (at = text.find(from, done)) != std::string_view::npos; done = at + from.size()) {
+    out.append(text.substr(done, at - done)).append(to);
+  }
+  return out.append(text.substr(done));
 }
 
 std::unique_ptr<Normalizer> make_normal_form(NormalForm form) {

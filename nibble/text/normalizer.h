@@ -15,6 +15,9 @@ enum class NormalForm { nfc, nfd, nfkc, nfkd };
 /// Unicode Standard Annex 15, by utf8proc's tables; linear but for sorting marks (n log n).
 std::string normal_form(std::string_view text, NormalForm form);
 
+/// `text` with `to` in place of every `from`, which is not empty.
+std::string replaced(std::string_view text, std::string_view from, std::string_view to);
+
 /// Valid UTF-8 to valid UTF-8.
 class Normalizer {
  public:

@@ -172,6 +172,27 @@ TEST(TokenizerConfig, NamesTokensAndEdges) {
   expect_error(kExitNoInput, "no tokenizer", [] { load_tokenizer(test::TempFolder().path()); });
 }
 
+TEST(VocabAndMerges, ErrorsNameTheFileAndTheLine) {
+  test::TempFolder folder;
+  const auto with = [&](std::string_view vocab, std::string_view merges) {
+    test::put_file(folder / "vocab.json", vocab);
+    test::put_file(folder / "merges.txt", merges);
+    return load_tokenizer(folder.path());
+  };
+  constexpr std::string_view kVocab = R"({"a":0,"b":1,"ab":2,"<e>":3})";
+  EXPECT_EQ(with(kVocab, "#version: 0.2\na b\n")->encode("ab", false), (Ids{2}));
+  EXPECT_EQ(with(kVocab, "a b\r\n")->encode("ab", false), (Ids{2}));
+  expect_error(kExitData, "vocab.json: offset 12: token \"b\"",
+               [&] { with(R"({"a":0,"b":0})", "a b"); });
+  expect_error(kExitData, "merges.txt: line 2: merge \"a b c\"",
+               [&] { with(kVocab, "a b\na b c\n"); });
+  expect_error(kExitData, "\"c\" is not in the vocabulary", [&] { with(kVocab, "a c"); });
+  test::put_file(folder / "tokenizer_config.json", R"({"eos_token":"<e>"})");
+  EXPECT_EQ(with(kVocab, "a b")->encode("a<e>", false), (Ids{0, 3}));
+  test::put_file(folder / "tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer"})");
+  expect_error(kExitData, "\"BertTokenizer\"", [&] { with(kVocab, "a b"); });
+}
+
 // SentencePiece models, written by hand.
 std::string varint(uint64_t value) {
   std::string out;
