@@ -29,6 +29,7 @@ bool covers_every_matrix(const ModelConfig& config);
 struct ModelFolder {
   std::string path;
   ModelConfig config;
+  /// Parameters in the shape of the parameter table, whatever their layout on disk.
   std::unique_ptr<TensorSource> tensors;
   SchemeMap schemes;  ///< modules that are stored quantized
   std::optional<CharTokenizer> tokenizer;
@@ -38,8 +39,8 @@ struct ModelFolder {
   const CharTokenizer& require_tokenizer() const;
 };
 
-/// Opens a folder. Errors name the file and the key or tensor; everything the config promises is
-/// checked to be there before anything is computed.
+/// Opens a folder, or a .safetensors file beside its config.json. Errors name the file and the key
+/// or tensor; everything the config promises is checked to be there before anything is computed.
 ModelFolder open_model(const std::string& path);
 
 /// The same for weights in memory.
@@ -47,6 +48,8 @@ ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTo
 
 /// One parameter: packed where the folder holds it packed, else plain (f32, f16, bf16).
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec);
+/// Drops the pages of a parameter's tensors from memory; they come back when they are read.
+void release_weight(const ModelFolder& model, const ParamSpec& spec);
 Decoder load_decoder(const ModelFolder& model, const LinearOptions& options = {});
 Mlp load_mlp(const ModelFolder& model, const LinearOptions& options = {});
 
