@@ -17,11 +17,16 @@ struct Architecture {
   DecoderConfig (*read_config)(const JsonFields& fields);
   /// The keys of config.json that read_config needs to give the same config back.
   void (*write_config)(const DecoderConfig& config, JsonWriter& out);
-  /// The stored name of a parameter. layer is -1 outside blocks.
+  /// The stored name of a parameter, without DecoderConfig::name_prefix. layer is -1 outside
+  /// blocks.
   std::string (*tensor_name)(Role role, int layer, bool bias);
   /// Quantizing covers embeddings and head too unless told otherwise (models too small to spare
   /// them).
   bool cover_every_matrix = false;
+  /// The name_prefix of files that hold the whole model; they may lack it.
+  std::string_view prefix = "";
+  /// Plain files hold the matrices of the blocks as [k, n].
+  bool conv1d = false;
 };
 
 /// Error{unsupported}, listing what there is, for a model_type that is not in list.inc.

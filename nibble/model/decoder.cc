@@ -20,20 +20,20 @@ std::vector<float> rows_of(int64_t m, int64_t width) {
 }  // namespace
 
 Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
-                 const LinearOptions& options)
+                 const LinearOptions& options, const WeightRelease& release)
     : config_(config), attention_shape_{config.heads, config.kv_heads, config.head_dim} {
   validate(config_);
-  if (config_.position != PositionKind::learned) {
-    throw unsupported(
-        fmt::format("{}: rotary positions cannot be run by this version", config_.architecture));
-  }
-  const ParameterFinder find(config_, load);
+  const ParameterFinder find(config_, load, release);
   Weight tokens = find.table(Role::token_embedding);
   head_ = LinearGroup({config_.tied ? LinearMember{"lm_head (tied)", tokens, std::nullopt}
                                     : find.linear(Role::lm_head, -1)},
                       options);
+  find.done(config_.tied ? Role::token_embedding : Role::lm_head, -1);
   tokens_ = Embedding(std::move(tokens));
-  positions_ = Embedding(find.table(Role::position_embedding));
+  if (config_.position == PositionKind::learned)
+    positions_ = Embedding(find.table(Role::position_embedding));
+  else
+    rotary_ = Rotary(config_.rope, config_.head_dim);
   embedding_gain_ = find.vector(Role::embedding_norm, -1, false);
   embedding_bias_ = find.vector(Role::embedding_norm, -1, true);
   final_gain_ = find.vector(Role::final_norm, -1, false);
@@ -42,8 +42,8 @@ Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
     blocks_.push_back(build_block(config_, layer, find, options));
 }
 
-KvCache Decoder::make_cache(int64_t capacity) const {
-  return {config_.layers, capacity, attention_shape_};
+KvCache Decoder::make_cache(int64_t capacity, DType dtype) const {
+  return {config_.layers, capacity, attention_shape_, dtype};
 }
 
 void Decoder::check(std::span<const int32_t> ids, const KvCache& cache) const {
@@ -66,7 +66,8 @@ std::vector<float> Decoder::embed(std::span<const int32_t> ids, int64_t start) c
   for (size_t r = 0; r < ids.size(); ++r) {
     const auto row = std::span(x).subspan(r * width, width);
     tokens_.lookup(ids[r], row);
-    positions_.add(start + static_cast<int64_t>(r), row);
+    if (config_.position == PositionKind::learned)
+      positions_.add(config_.position_offset + start + static_cast<int64_t>(r), row);
   }
   return x;
 }
@@ -78,19 +79,48 @@ void Decoder::norm(std::span<const float> x, int64_t m, std::span<const float> g
 }
 
 void Decoder::attention(const Block& block, int64_t layer, std::vector<float>& x, int64_t m,
-                        KvCache& cache, const Exec& exec) const {
+                        const RopeAngles& angles, KvCache& cache, const Exec& exec) const {
   const AttentionShape& s = attention_shape_;
   std::vector<float> h(x.size());
   norm(x, m, block.attn_gain, block.attn_bias, h);
-  auto q = rows_of(m, s.heads * s.head_dim), k = rows_of(m, s.kv_heads * s.head_dim), v = k;
-  float* const outputs[] = {q.data(), k.data(), v.data()};
-  block.qkv.forward(h, m, outputs, exec);
+  const Projected p = project(block, h, m, exec);
+  if (config_.qk_norm) {
+    NIBBLE_CHECK(!config_.fused_qkv);
+    norm_heads(p.q, m * s.heads, block.q_gain);
+    norm_heads(p.k, m * s.kv_heads, block.k_gain);
+  }
+  if (config_.position == PositionKind::rotary) {
+    rotary_.apply(angles, m, s.heads, p.q, p.q_stride);
+    rotary_.apply(angles, m, s.kv_heads, p.k, p.kv_stride);
+  }
   const int64_t start = cache.length() - m;
-  cache.write(layer, start, m, k, v);
+  cache.write(layer, start, m, p.k, p.v, p.kv_stride);
   auto mixed = rows_of(m, s.heads * s.head_dim);
-  attend(q, m, start, cache, layer, s, mixed, exec);
+  attend({p.q, p.q_stride, m, start}, cache, layer, s, block.window, mixed, exec);
   block.o.forward(mixed, m, h.data(), exec);
   add_to(x, h);
+}
+
+Decoder::Projected Decoder::project(const Block& block, std::span<const float> h, int64_t m,
+                                    const Exec& exec) const {
+  const AttentionShape& s = attention_shape_;
+  const int64_t q = s.heads * s.head_dim, kv = s.kv_heads * s.head_dim, all = q + 2 * kv;
+  Projected p;
+  p.memory = rows_of(m, all);
+  p.q = p.memory.data();
+  // Fused, a row holds q, k and v; else they are three matrices behind each other.
+  p.k = p.q + (config_.fused_qkv ? q : m * q);
+  p.v = p.k + (config_.fused_qkv ? kv : m * kv);
+  p.q_stride = config_.fused_qkv ? all : q;
+  p.kv_stride = config_.fused_qkv ? all : kv;
+  float* const outputs[] = {p.q, p.k, p.v};
+  block.qkv.forward(h, m, std::span(outputs).first(block.qkv.size()), exec);
+  return p;
+}
+
+void Decoder::norm_heads(float* x, int64_t rows, std::span<const float> gain) const {
+  const std::span<float> all(x, static_cast<size_t>(rows * config_.head_dim));
+  rms_norm(all, rows, config_.head_dim, gain, {}, config_.norm_eps, all);
 }
 
 void Decoder::mlp(const Block& block, std::vector<float>& x, int64_t m, const Exec& exec) const {
@@ -118,10 +148,11 @@ std::vector<float> Decoder::forward(std::span<const int32_t> ids, KvCache& cache
   if (ids.empty()) return {};
   const auto m = static_cast<int64_t>(ids.size());
   std::vector<float> x = embed(ids, cache.length());
+  const RopeAngles angles = rotary_.angles(cache.length(), m);
   if (config_.embedding_norm) norm(x, m, embedding_gain_, embedding_bias_, x);
   cache.advance(m);
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
-    attention(blocks_[layer], static_cast<int64_t>(layer), x, m, cache, exec);
+    attention(blocks_[layer], static_cast<int64_t>(layer), x, m, angles, cache, exec);
     mlp(blocks_[layer], x, m, exec);
   }
   if (config_.final_norm) norm(x, m, final_gain_, final_bias_, x);
@@ -144,10 +175,12 @@ void Decoder::for_each_linear(const std::function<void(const LinearGroup&, size_
 }
 
 size_t Decoder::memory_bytes() const {
-  size_t sum = tokens_.memory_bytes() + positions_.memory_bytes() + head_.memory_bytes();
+  size_t sum = tokens_.memory_bytes() + head_.memory_bytes();
+  if (config_.position == PositionKind::learned) sum += positions_.memory_bytes();
   for (const Block& b : blocks_) {
     sum += b.qkv.memory_bytes() + b.o.memory_bytes() + b.up.memory_bytes() + b.down.memory_bytes();
-    sum += (b.attn_gain.size() + b.attn_bias.size() + b.mlp_gain.size() + b.mlp_bias.size()) *
+    sum += (b.attn_gain.size() + b.attn_bias.size() + b.mlp_gain.size() + b.mlp_bias.size() +
+            b.q_gain.size() + b.k_gain.size()) *
            sizeof(float);
   }
   return sum + (embedding_gain_.size() + embedding_bias_.size() + final_gain_.size() +

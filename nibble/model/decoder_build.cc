@@ -20,8 +20,9 @@ Shape shape_of(const Weight& w) {
 
 }  // namespace
 
-ParameterFinder::ParameterFinder(const DecoderConfig& config, const WeightLoader& load)
-    : load_(load) {
+ParameterFinder::ParameterFinder(const DecoderConfig& config, const WeightLoader& load,
+                                 const WeightRelease& release)
+    : load_(load), release_(release) {
   for (ParamSpec& p : parameter_table(config)) {
     const auto key = std::make_tuple(p.role, p.layer, p.bias);
     specs_.emplace(key, std::move(p));
@@ -68,7 +69,12 @@ std::vector<float> ParameterFinder::vector(Role role, int layer, bool bias) cons
   NIBBLE_CHECK(std::holds_alternative<Tensor>(w));
   std::vector<float> out(static_cast<size_t>(spec->shape.elements()));
   to_f32(std::get<Tensor>(w), out);
+  if (release_) release_(*spec);
   return out;
+}
+
+void ParameterFinder::done(Role role, int layer) const {
+  if (release_) release_(require(role, layer, false));
 }
 
 Block build_block(const DecoderConfig& config, int layer, const ParameterFinder& find,
@@ -76,17 +82,22 @@ Block build_block(const DecoderConfig& config, int layer, const ParameterFinder&
   const auto group = [&](std::initializer_list<Role> roles) {
     std::vector<LinearMember> members;
     for (const Role role : roles) members.push_back(find.linear(role, layer));
-    return LinearGroup(std::move(members), options);
+    LinearGroup made(std::move(members), options);
+    for (const Role role : roles) find.done(role, layer);
+    return made;
   };
   Block block;
   block.attn_gain = find.vector(Role::attn_norm, layer, false);
   block.attn_bias = find.vector(Role::attn_norm, layer, true);
   block.mlp_gain = find.vector(Role::mlp_norm, layer, false);
   block.mlp_bias = find.vector(Role::mlp_norm, layer, true);
-  block.qkv = group({Role::q, Role::k, Role::v});
+  block.q_gain = find.vector(Role::q_norm, layer, false);
+  block.k_gain = find.vector(Role::k_norm, layer, false);
+  block.qkv = config.fused_qkv ? group({Role::qkv}) : group({Role::q, Role::k, Role::v});
   block.o = group({Role::o});
   block.up = config.mlp == MlpKind::silu_gated ? group({Role::gate, Role::up}) : group({Role::up});
   block.down = group({Role::down});
+  block.window = layer >= config.first_window_layer ? config.sliding_window : 0;
   return block;
 }
 

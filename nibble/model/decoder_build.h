@@ -12,12 +12,15 @@ namespace nibble {
 
 class ParameterFinder {
  public:
-  ParameterFinder(const DecoderConfig& config, const WeightLoader& load);
+  ParameterFinder(const DecoderConfig& config, const WeightLoader& load,
+                  const WeightRelease& release);
   /// A matrix with its bias, ready for a LinearGroup.
   LinearMember linear(Role role, int layer) const;
   Weight table(Role role) const;
   /// A gain or bias as f32; empty where the config has none.
   std::vector<float> vector(Role role, int layer, bool bias) const;
+  /// The weight of (role, layer) is in its place.
+  void done(Role role, int layer) const;
 
  private:
   const ParamSpec* find(Role role, int layer, bool bias) const;
@@ -26,6 +29,7 @@ class ParameterFinder {
 
   std::map<std::tuple<Role, int, bool>, ParamSpec> specs_;
   const WeightLoader& load_;
+  const WeightRelease& release_;
 };
 
 Block build_block(const DecoderConfig& config, int layer, const ParameterFinder& find,

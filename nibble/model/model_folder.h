@@ -14,6 +14,7 @@
 #include "nibble/model/decoder.h"
 #include "nibble/model/mlp_model.h"
 #include "nibble/text/char_tokenizer.h"
+#include "nibble/text/tokenizer.h"
 
 namespace nibble {
 
@@ -29,17 +30,20 @@ bool covers_every_matrix(const ModelConfig& config);
 struct ModelFolder {
   std::string path;
   ModelConfig config;
+  /// Parameters in the shape of the parameter table, whatever their layout on disk.
   std::unique_ptr<TensorSource> tensors;
   SchemeMap schemes;  ///< modules that are stored quantized
-  std::optional<CharTokenizer> tokenizer;
+  /// Set for models in memory; a folder's is loaded when it is first asked for.
+  mutable std::shared_ptr<const Tokenizer> tokenizer;
 
   const DecoderConfig& decoder_config() const;  ///< Error{unsupported} for an MLP
   const MlpConfig& mlp_config() const;          ///< Error{unsupported} for a decoder
-  const CharTokenizer& require_tokenizer() const;
+  /// Loads the folder's tokenizer the first time: not to be called by several threads at once.
+  const Tokenizer& require_tokenizer() const;
 };
 
-/// Opens a folder. Errors name the file and the key or tensor; everything the config promises is
-/// checked to be there before anything is computed.
+/// Opens a folder, or a .safetensors file beside its config.json. Errors name the file and the key
+/// or tensor; everything the config promises is checked to be there before anything is computed.
 ModelFolder open_model(const std::string& path);
 
 /// The same for weights in memory.
@@ -47,6 +51,8 @@ ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTo
 
 /// One parameter: packed where the folder holds it packed, else plain (f32, f16, bf16).
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec);
+/// Drops the pages of a parameter's tensors from memory; they come back when they are read.
+void release_weight(const ModelFolder& model, const ParamSpec& spec);
 Decoder load_decoder(const ModelFolder& model, const LinearOptions& options = {});
 Mlp load_mlp(const ModelFolder& model, const LinearOptions& options = {});
 
@@ -66,6 +72,10 @@ struct WritableParameter {
 int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer);
+/// The same for a copy of the model in the folder `original`, whose config.json, tokenizer and
+/// licence are carried over.
+int64_t write_model_like(const std::string& original, const std::string& folder,
+                         const std::vector<WritableParameter>& parameters);
 
 /// The same for weights that are already in memory, all plain.
 int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,

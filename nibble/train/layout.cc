@@ -16,6 +16,9 @@ void require_supported(const DecoderConfig& c) {
   if (c.position != PositionKind::learned) refuse("rotary positions (it knows learned ones)");
   if (c.mlp == MlpKind::silu_gated) refuse("gated MLPs (it knows relu and gelu_tanh)");
   if (c.mlp == MlpKind::gelu) refuse("the exact GELU (it knows relu and gelu_tanh)");
+  if (c.position_offset != 0) refuse("positions with an offset");
+  if (c.qk_norm) refuse("norms of queries and keys");
+  if (c.sliding_window != 0) refuse("sliding windows");
   if (c.kv_heads != c.heads) refuse("grouped key/value heads (kv_heads must be heads)");
 }
 
@@ -62,6 +65,7 @@ class LayoutBuilder {
       case Role::attn_norm:
         norm(block->attn_norm);
         break;
+      case Role::qkv:
       case Role::q:
       case Role::k:
       case Role::v:
@@ -85,6 +89,8 @@ class LayoutBuilder {
       case Role::lm_head:
         matrix(out_.head);
         break;
+      case Role::q_norm:
+      case Role::k_norm:
       case Role::gate:
         NIBBLE_CHECK(false && "refused before");
     }

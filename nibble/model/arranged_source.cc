@@ -1,0 +1,84 @@
+#include "nibble/model/arranged_source.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kTile = 32;
+
+template <class T>
+void transpose_as(const Tensor& from, Tensor& to) {
+  const int64_t n = from.shape()[0], k = from.shape()[1];
+  // A mapped tensor may begin at any byte.
+  const std::byte* in = from.raw();
+  auto* out = reinterpret_cast<T*>(to.mutable_raw());
+  for (int64_t row = 0; row < n; row += kTile) {
+    for (int64_t column = 0; column < k; column += kTile) {
+      for (int64_t c = column; c < std::min(column + kTile, k); ++c) {
+        for (int64_t r = row; r < std::min(row + kTile, n); ++r)
+          std::memcpy(out + c * n + r, in + static_cast<size_t>(r * k + c) * sizeof(T), sizeof(T));
+      }
+    }
+  }
+}
+
+class ArrangedSource : public TensorSource {
+ public:
+  ArrangedSource(std::unique_ptr<TensorSource> stored,
+                 std::set<std::string, std::less<>> transposed)
+      : stored_(std::move(stored)), transposed_(std::move(transposed)), infos_(stored_->list()) {
+    for (TensorInfo& info : infos_) {
+      if (transposed_.contains(info.name) && info.shape.rank() == 2)
+        info.shape = Shape{info.shape[1], info.shape[0]};
+    }
+  }
+  const std::vector<TensorInfo>& list() const override { return infos_; }
+  bool contains(std::string_view name) const override { return stored_->contains(name); }
+  Tensor get(std::string_view name) const override {
+    Tensor tensor = stored_->get(name);
+    return transposed_.contains(name) && tensor.shape().rank() == 2 ? transpose(tensor) : tensor;
+  }
+  void release(std::string_view name) const override { stored_->release(name); }
+  int64_t file_bytes() const override { return stored_->file_bytes(); }
+
+ private:
+  std::unique_ptr<TensorSource> stored_;
+  std::set<std::string, std::less<>> transposed_;
+  std::vector<TensorInfo> infos_;
+};
+
+}  // namespace
+
+Shape stored_shape(const ParamSpec& spec) {
+  return spec.transposed ? Shape{spec.shape[1], spec.shape[0]} : spec.shape;
+}
+
+Tensor transpose(const Tensor& matrix) {
+  NIBBLE_CHECK(matrix.shape().rank() == 2);
+  Tensor out(matrix.dtype(), Shape{matrix.shape()[1], matrix.shape()[0]});
+  switch (size_of(matrix.dtype())) {
+    case 1:
+      transpose_as<uint8_t>(matrix, out);
+      break;
+    case 2:
+      transpose_as<uint16_t>(matrix, out);
+      break;
+    case 4:
+      transpose_as<uint32_t>(matrix, out);
+      break;
+    default:
+      transpose_as<uint64_t>(matrix, out);
+  }
+  return out;
+}
+
+std::unique_ptr<TensorSource> arrange(std::unique_ptr<TensorSource> stored,
+                                      std::set<std::string, std::less<>> transposed) {
+  if (transposed.empty()) return stored;
+  return std::make_unique<ArrangedSource>(std::move(stored), std::move(transposed));
+}
+
+}  // namespace nibble

@@ -1,0 +1,78 @@
+// GPT-2 (Radford et al. 2019) and what shares its model_type (DistilGPT-2): LayerNorm, learned
+// positions, biases everywhere, q, k and v in one matrix, the blocks' matrices stored as Conv1D,
+// that is [inputs, outputs].
+#include <fmt/format.h>
+
+#include "nibble/model/architecture.h"
+#include "nibble/model/hf_config.h"
+
+namespace nibble {
+namespace {
+
+constexpr hf::NameRow kNames[] = {{Role::token_embedding, "wte"}, {Role::position_embedding, "wpe"},
+                                  {Role::final_norm, "ln_f"},     {Role::lm_head, "lm_head"},
+                                  {Role::attn_norm, "ln_1"},      {Role::qkv, "attn.c_attn"},
+                                  {Role::o, "attn.c_proj"},       {Role::mlp_norm, "ln_2"},
+                                  {Role::up, "mlp.c_fc"},         {Role::down, "mlp.c_proj"}};
+
+std::string tensor_name(Role role, int layer, bool bias) {
+  return hf::tensor_name(kNames, "h", role, layer, bias);
+}
+
+// n_ctx is what files before transformers 3 said; where both stand they must agree.
+int64_t read_context(const JsonFields& f) {
+  if (!f.contains("n_positions")) return f.integer("n_ctx");
+  const int64_t positions = f.integer("n_positions"), context = f.integer_or("n_ctx", positions);
+  if (context != positions) {
+    throw corrupt(fmt::format("is {}, n_positions is {}", context, positions)).at("key \"n_ctx\"");
+  }
+  return positions;
+}
+
+DecoderConfig read_config(const JsonFields& f) {
+  hf::require_flag(f, "scale_attn_weights", true);
+  hf::require_flag(f, "scale_attn_by_inverse_layer_idx", false);
+  hf::require_flag(f, "add_cross_attention", false);
+  DecoderConfig c;
+  c.architecture = "gpt2";
+  c.name_prefix = "transformer.";
+  c.vocab_size = f.integer("vocab_size");
+  c.hidden_size = f.integer("n_embd");
+  c.layers = f.integer("n_layer");
+  c.heads = c.kv_heads = f.integer("n_head");
+  c.head_dim = hf::divide_heads(c.hidden_size, c.heads, "n_head");
+  c.context = read_context(f);
+  c.norm = NormKind::layer;
+  c.norm_gain = c.norm_bias = c.final_norm = true;
+  c.norm_eps = f.number_or("layer_norm_epsilon", 1e-5);
+  c.fused_qkv = c.qkv_bias = c.o_bias = c.mlp_bias = true;
+  c.mlp = hf::activation(f, "activation_function", "gelu_new");
+  c.tied = f.boolean_or("tie_word_embeddings", true);
+  // Behind hidden_size's check: a hostile one must not overflow.
+  c.intermediate_size = f.integer_or("n_inner", 0);
+  if (c.intermediate_size == 0 && c.hidden_size < 1 << 24) c.intermediate_size = 4 * c.hidden_size;
+  return c;
+}
+
+void write_config(const DecoderConfig& c, JsonWriter& out) {
+  out.field("vocab_size", c.vocab_size);
+  out.field("n_embd", c.hidden_size);
+  out.field("n_layer", c.layers);
+  out.field("n_head", c.heads);
+  out.field("n_inner", c.intermediate_size);
+  out.field("n_positions", c.context);
+  out.field("n_ctx", c.context);
+  out.field("layer_norm_epsilon", c.norm_eps);
+  out.field("activation_function", hf::activation_name(c.mlp));
+  out.field("tie_word_embeddings", c.tied);
+}
+
+}  // namespace
+
+const Architecture& gpt2_architecture() {
+  static constexpr Architecture kGpt2{"gpt2", read_config,    write_config, tensor_name,
+                                      false,  "transformer.", true};
+  return kGpt2;
+}
+
+}  // namespace nibble

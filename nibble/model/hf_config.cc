@@ -1,0 +1,70 @@
+#include "nibble/model/hf_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <vector>
+
+namespace nibble::hf {
+namespace {
+
+std::string at_key(std::string_view key) { return fmt::format("key \"{}\"", key); }
+
+struct ActivationRow {
+  std::string_view name;
+  MlpKind mlp;
+};
+// The first name of a kind is the one written.
+constexpr ActivationRow kActivations[] = {
+    {"gelu_new", MlpKind::gelu_tanh}, {"gelu_pytorch_tanh", MlpKind::gelu_tanh},
+    {"gelu", MlpKind::gelu},          {"relu", MlpKind::relu},
+    {"silu", MlpKind::silu_gated},    {"swish", MlpKind::silu_gated}};
+
+}  // namespace
+
+std::string tensor_name(std::span<const NameRow> names, std::string_view blocks, Role role,
+                        int layer, bool bias) {
+  for (const NameRow& r : names) {
+    if (r.role != role) continue;
+    const std::string_view end = bias ? "bias" : "weight";
+    return layer < 0 ? fmt::format("{}.{}", r.name, end)
+                     : fmt::format("{}.{}.{}.{}", blocks, layer, r.name, end);
+  }
+  NIBBLE_CHECK(false && "a role without a name");
+  return {};
+}
+
+void require_flag(const JsonFields& fields, std::string_view key, bool expected) {
+  if (fields.boolean_or(key, expected) == expected) return;
+  throw unsupported(fmt::format("{} cannot be run (expected {})", !expected, expected))
+      .at(at_key(key));
+}
+
+MlpKind activation(const JsonFields& fields, std::string_view key, std::string_view otherwise) {
+  const std::string name = fields.string_or(key, std::string(otherwise));
+  std::vector<std::string_view> known;
+  const bool gated = otherwise == "silu";
+  for (const ActivationRow& r : kActivations) {
+    if ((r.mlp == MlpKind::silu_gated) != gated) continue;
+    if (r.name == name) return r.mlp;
+    known.push_back(r.name);
+  }
+  throw unsupported(fmt::format("{} is none of {}", in_quotes(name), fmt::join(known, ", ")))
+      .at(at_key(key));
+}
+
+std::string_view activation_name(MlpKind mlp) {
+  for (const ActivationRow& r : kActivations) {
+    if (r.mlp == mlp) return r.name;
+  }
+  NIBBLE_CHECK(false);
+  return {};
+}
+
+int64_t divide_heads(int64_t hidden_size, int64_t heads, std::string_view key) {
+  if (heads >= 1 && hidden_size % heads == 0) return hidden_size / heads;
+  throw corrupt(fmt::format("{} heads do not divide a width of {}", heads, hidden_size))
+      .at(at_key(key));
+}
+
+}  // namespace nibble::hf

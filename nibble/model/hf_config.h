@@ -1,0 +1,52 @@
+// Reading and writing the config.json keys that Hugging Face architectures share, in both
+// spellings: the older one (rope_theta, rope_scaling) and that of transformers 5 (rope_parameters).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "nibble/core/json.h"
+#include "nibble/model/config.h"
+
+namespace nibble::hf {
+
+/// A name table's row: the stored name of a role, without ".weight" or ".bias".
+struct NameRow {
+  Role role;
+  std::string_view name;
+};
+/// "OUTSIDE.weight", or "BLOCKS.LAYER.INSIDE.weight" for layer >= 0.
+std::string tensor_name(std::span<const NameRow> names, std::string_view blocks, Role role,
+                        int layer, bool bias);
+
+/// Throws Error{unsupported} where a switch is not as the architecture is known to be run. An
+/// absent key is as expected.
+void require_flag(const JsonFields& fields, std::string_view key, bool expected);
+
+/// The MlpKind of an activation's name; Error{unsupported} lists the known ones.
+MlpKind activation(const JsonFields& fields, std::string_view key, std::string_view otherwise);
+std::string_view activation_name(MlpKind mlp);
+
+/// hidden_size / heads; Error{corrupt} names `key` where it does not divide.
+int64_t divide_heads(int64_t hidden_size, int64_t heads, std::string_view key);
+
+/// rope_parameters, or rope_theta and rope_scaling. Error{unsupported} names a kind of scaling that
+/// nibble does not know.
+RopeConfig read_rope(const JsonFields& fields, double default_theta, int64_t context);
+/// In the older spelling, which every version of transformers reads.
+void write_rope(const RopeConfig& rope, JsonWriter& out);
+
+/// What Llama and its descendants share: RMSNorm, rotary positions, grouped queries, SwiGLU. The
+/// caller sets biases, windows and norms of its own.
+DecoderConfig read_llama_like(const JsonFields& fields, std::string_view model_type);
+void write_llama_like(const DecoderConfig& config, JsonWriter& out);
+std::string llama_tensor_name(Role role, int layer, bool bias);
+
+/// use_sliding_window, sliding_window and max_window_layers (Qwen): the layers from
+/// max_window_layers on see the window. Error{unsupported} where layer_types says otherwise.
+void read_upper_window(const JsonFields& fields, DecoderConfig& config);
+void write_upper_window(const DecoderConfig& config, JsonWriter& out);
+
+}  // namespace nibble::hf

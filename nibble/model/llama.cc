@@ -1,0 +1,30 @@
+// Llama 1 to 3 (Touvron et al. 2023; Grattafiori et al. 2024), and what shares its model_type:
+// TinyLlama, SmolLM, llama2.c.
+#include "nibble/model/architecture.h"
+#include "nibble/model/hf_config.h"
+
+namespace nibble {
+namespace {
+
+DecoderConfig read_config(const JsonFields& f) {
+  DecoderConfig c = hf::read_llama_like(f, "llama");
+  c.qkv_bias = c.o_bias = f.boolean_or("attention_bias", false);
+  c.mlp_bias = f.boolean_or("mlp_bias", false);
+  return c;
+}
+
+void write_config(const DecoderConfig& c, JsonWriter& out) {
+  hf::write_llama_like(c, out);
+  out.field("attention_bias", c.qkv_bias);
+  out.field("mlp_bias", c.mlp_bias);
+}
+
+}  // namespace
+
+const Architecture& llama_architecture() {
+  static constexpr Architecture kLlama{"llama", read_config, write_config, hf::llama_tensor_name,
+                                       false,   "model."};
+  return kLlama;
+}
+
+}  // namespace nibble

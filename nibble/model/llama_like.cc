@@ -1,0 +1,68 @@
+// What Llama (Touvron et al. 2023) and its descendants share in config.json and in tensor names.
+#include <fmt/format.h>
+
+#include "nibble/model/hf_config.h"
+
+namespace nibble::hf {
+namespace {
+
+constexpr NameRow kNames[] = {{Role::token_embedding, "embed_tokens"},
+                              {Role::final_norm, "norm"},
+                              {Role::lm_head, "lm_head"},
+                              {Role::attn_norm, "input_layernorm"},
+                              {Role::q, "self_attn.q_proj"},
+                              {Role::k, "self_attn.k_proj"},
+                              {Role::v, "self_attn.v_proj"},
+                              {Role::q_norm, "self_attn.q_norm"},
+                              {Role::k_norm, "self_attn.k_norm"},
+                              {Role::o, "self_attn.o_proj"},
+                              {Role::mlp_norm, "post_attention_layernorm"},
+                              {Role::gate, "mlp.gate_proj"},
+                              {Role::up, "mlp.up_proj"},
+                              {Role::down, "mlp.down_proj"}};
+
+}  // namespace
+
+std::string llama_tensor_name(Role role, int layer, bool bias) {
+  return tensor_name(kNames, "layers", role, layer, bias);
+}
+
+DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type) {
+  DecoderConfig c;
+  c.architecture = model_type;
+  c.name_prefix = "model.";
+  c.vocab_size = f.integer("vocab_size");
+  c.hidden_size = f.integer("hidden_size");
+  c.intermediate_size = f.integer("intermediate_size");
+  c.layers = f.integer("num_hidden_layers");
+  c.heads = f.integer("num_attention_heads");
+  c.kv_heads = f.integer_or("num_key_value_heads", c.heads);
+  c.head_dim = f.integer_or("head_dim", 0);
+  if (c.head_dim == 0) c.head_dim = divide_heads(c.hidden_size, c.heads, "num_attention_heads");
+  c.context = f.integer("max_position_embeddings");
+  c.norm = NormKind::rms;
+  c.norm_gain = c.final_norm = true;
+  c.norm_eps = f.number_or("rms_norm_eps", 1e-6);
+  c.position = PositionKind::rotary;
+  c.rope = read_rope(f, 10000.0, c.context);
+  c.mlp = activation(f, "hidden_act", "silu");
+  c.tied = f.boolean_or("tie_word_embeddings", false);
+  return c;
+}
+
+void write_llama_like(const DecoderConfig& c, JsonWriter& out) {
+  out.field("vocab_size", c.vocab_size);
+  out.field("hidden_size", c.hidden_size);
+  out.field("intermediate_size", c.intermediate_size);
+  out.field("num_hidden_layers", c.layers);
+  out.field("num_attention_heads", c.heads);
+  out.field("num_key_value_heads", c.kv_heads);
+  out.field("head_dim", c.head_dim);
+  out.field("max_position_embeddings", c.context);
+  out.field("rms_norm_eps", c.norm_eps);
+  write_rope(c.rope, out);
+  out.field("hidden_act", "silu");
+  out.field("tie_word_embeddings", c.tied);
+}
+
+}  // namespace nibble::hf

@@ -1,0 +1,31 @@
+// Mistral 7B (Jiang et al. 2023): Llama whose layers see a sliding window, where there is one.
+#include "nibble/model/architecture.h"
+#include "nibble/model/hf_config.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kWindow = 4096;
+
+DecoderConfig read_config(const JsonFields& f) {
+  DecoderConfig c = hf::read_llama_like(f, "mistral");
+  // Null means none; an absent key means transformers' default.
+  c.sliding_window = f.contains("sliding_window") ? f.integer_or("sliding_window", 0) : kWindow;
+  return c;
+}
+
+void write_config(const DecoderConfig& c, JsonWriter& out) {
+  hf::write_llama_like(c, out);
+  out.key("sliding_window");
+  c.sliding_window > 0 ? out.value(c.sliding_window) : out.null();
+}
+
+}  // namespace
+
+const Architecture& mistral_architecture() {
+  static constexpr Architecture kMistral{
+      "mistral", read_config, write_config, hf::llama_tensor_name, false, "model."};
+  return kMistral;
+}
+
+}  // namespace nibble

@@ -1,0 +1,158 @@
+// Opening a model: what its config says, checked against the tensors that are there.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <unordered_map>
+
+#include "nibble/core/files.h"
+#include "nibble/core/posix.h"
+#include "nibble/format/safetensors.h"
+#include "nibble/model/architecture.h"
+#include "nibble/model/arranged_source.h"
+#include "nibble/model/in_file.h"
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kConfigLimit = 1 << 20;
+
+bool exists(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0;
+}
+
+bool is_folder(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool is_regular(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+ModelConfig read_config(const JsonFields& fields) {
+  const std::string type = fields.string("model_type");
+  if (type == "mlp") return read_mlp_config(fields);
+  DecoderConfig config = architecture(type).read_config(fields);
+  validate(config);
+  return config;
+}
+
+std::vector<std::string> matrix_modules(const ModelConfig& config) {
+  std::vector<std::string> out;
+  for (const ParamSpec& p : parameter_table(config)) {
+    if (p.is_matrix()) out.push_back(module_of(p.name));
+  }
+  return out;
+}
+
+Error at_tensor(Error error, std::string_view name) {
+  return std::move(error).at("tensor " + in_quotes(name));
+}
+
+// Files that were saved without the head lack the beginning of every name.
+void find_prefix(ModelConfig& config, const TensorSource& tensors) {
+  auto* decoder = std::get_if<DecoderConfig>(&config);
+  if (decoder == nullptr) return;
+  const std::string_view prefix = architecture(decoder->architecture).prefix;
+  const auto& list = tensors.list();
+  const bool used = std::any_of(list.begin(), list.end(), [&](const TensorInfo& i) {
+    return std::string_view(i.name).starts_with(prefix);
+  });
+  decoder->name_prefix = used ? prefix : "";
+}
+
+// Every parameter the config promises must be there in the shape it promises, before anything is
+// computed.
+void check_parameters(const ModelConfig& config, const SchemeMap& schemes,
+                      const TensorSource& tensors) {
+  std::unordered_map<std::string_view, const TensorInfo*> infos;
+  for (const TensorInfo& i : tensors.list()) infos.emplace(i.name, &i);
+  for (const ParamSpec& p : parameter_table(config)) {
+    if (schemes.contains(module_of(p.name))) continue;
+    const auto found = infos.find(p.name);
+    if (found == infos.end()) {
+      throw at_tensor(corrupt("the config asks for this tensor, the file does not have it"),
+                      p.name);
+    }
+    if (found->second->shape == stored_shape(p)) continue;
+    throw at_tensor(
+        corrupt(fmt::format("expected shape {} by config.json, found {}",
+                            stored_shape(p).to_string(), found->second->shape.to_string())),
+        p.name);
+  }
+}
+
+// A head of its own beside a config that says it has none: which one is meant cannot be known.
+void check_tied_head(const ModelConfig& config, const TensorSource& tensors) {
+  constexpr std::string_view kHead = "lm_head.weight";
+  const auto* decoder = std::get_if<DecoderConfig>(&config);
+  if (decoder == nullptr || !decoder->tied || !tensors.contains(kHead)) return;
+  const std::string embedding = parameter_table(*decoder).front().name;
+  if (!tensors.contains(embedding)) return;
+  const Tensor a = tensors.get(kHead), b = tensors.get(embedding);
+  const bool same = a.dtype() == b.dtype() && a.shape() == b.shape() &&
+                    std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+  tensors.release(kHead);
+  tensors.release(embedding);
+  if (same) return;
+  throw at_tensor(
+      corrupt(fmt::format("differs from {}, but config.json says that they are one: set "
+                          "tie_word_embeddings to false or remove it",
+                          in_quotes(embedding))),
+      kHead);
+}
+
+// Parameters that plain files hold with rows and columns exchanged.
+std::set<std::string, std::less<>> transposed_tensors(const ModelConfig& config,
+                                                      const SchemeMap& schemes) {
+  std::set<std::string, std::less<>> out;
+  for (const ParamSpec& p : parameter_table(config)) {
+    if (p.transposed && !schemes.contains(module_of(p.name))) out.insert(p.name);
+  }
+  return out;
+}
+
+// config.json beside tensors that are open already.
+ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource> tensors) {
+  const std::string config = folder + "/config.json";
+  ModelFolder m;
+  m.path = folder;
+  in_file(config, [&] {
+    const JsonFields fields = JsonFields::parse(read_file(config, kConfigLimit));
+    m.config = read_config(fields);
+    if (tensors == nullptr) tensors = open_safetensors_folder(folder);
+    find_prefix(m.config, *tensors);
+    m.schemes = read_quantization_config(fields, matrix_modules(m.config));
+  });
+  in_file(folder, [&] {
+    check_parameters(m.config, m.schemes, *tensors);
+    check_tied_head(m.config, *tensors);
+  });
+  m.tensors = arrange(std::move(tensors), transposed_tensors(m.config, m.schemes));
+  return m;
+}
+
+ModelFolder open_file(const std::string& path) {
+  if (path.ends_with(".safetensors"))
+    return open_folder(split_path(path).folder, open_safetensors(path));
+  throw unsupported(
+      "expected a model folder (config.json beside *.safetensors) or a .safetensors file in one")
+      .in_file(path);
+}
+
+}  // namespace
+
+ModelFolder open_model(const std::string& path) {
+  if (!exists(path)) throw not_found("no such file or folder").in_file(path);
+  if (is_folder(path)) return open_folder(path, nullptr);
+  if (is_regular(path)) return open_file(path);
+  throw not_found("is neither a folder nor a regular file; expected a model folder").in_file(path);
+}
+
+}  // namespace nibble

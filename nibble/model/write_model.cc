@@ -1,0 +1,127 @@
+// Writing a model folder.
+#include <fmt/format.h>
+
+#include "nibble/core/files.h"
+#include "nibble/format/safetensors.h"
+#include "nibble/model/architecture.h"
+#include "nibble/model/arranged_source.h"
+#include "nibble/model/carry_over.h"
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kConfigLimit = 1 << 20;
+
+void write_quantization(const SchemeMap& schemes, const std::vector<std::string>& plain,
+                        JsonWriter& out) {
+  if (schemes.empty()) return;
+  out.key("quantization_config");
+  write_quantization_config(schemes, plain, out);
+}
+
+std::string config_text(const ModelConfig& config, const SchemeMap& schemes,
+                        const std::vector<std::string>& plain) {
+  JsonWriter out;
+  out.begin_object().field("model_type", model_type(config)).field("dtype", "float32");
+  if (const auto* mlp = std::get_if<MlpConfig>(&config))
+    write_mlp_config(*mlp, out);
+  else
+    architecture(model_type(config)).write_config(std::get<DecoderConfig>(config), out);
+  write_quantization(schemes, plain, out);
+  return out.end_object().finish();
+}
+
+void write_text(const std::string& path, std::string_view text) {
+  AtomicFile file(path, static_cast<int64_t>(text.size()));
+  file.write(text);
+  file.commit();
+}
+
+// The tensors one parameter becomes. The first of them to be written makes them all; each is let go
+// as it is written.
+std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
+  if (!p.scheme) {
+    return {{{p.spec.name, p.dtype, stored_shape(p.spec)},
+             [make = p.make, transposed = p.spec.transposed] {
+               Tensor tensor = std::get<Tensor>(make());
+               return transposed ? transpose(tensor) : tensor;
+             }}};
+  }
+  const auto made = std::make_shared<std::map<std::string, Tensor, std::less<>>>();
+  std::vector<LazyTensor> out;
+  for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype)) {
+    out.push_back({info, [made, make = p.make, spec = p.spec, name = info.name] {
+                     if (made->empty()) {
+                       for (NamedTensor& t :
+                            to_tensors(spec.name, std::get<QuantizedTensor>(make()))) {
+                         made->emplace(t.name, std::move(t.tensor));
+                       }
+                     }
+                     const auto found = made->find(name);
+                     NIBBLE_CHECK(found != made->end());
+                     Tensor tensor = std::move(found->second);
+                     made->erase(found);
+                     return tensor;
+                   }});
+  }
+  return out;
+}
+
+// Which modules were written how.
+struct Modules {
+  SchemeMap schemes;
+  std::vector<std::string> plain;
+};
+
+Modules write_tensors(const std::string& folder, const std::vector<WritableParameter>& parameters) {
+  Modules out;
+  std::vector<LazyTensor> tensors;
+  for (const WritableParameter& p : parameters) {
+    if (p.scheme)
+      out.schemes[module_of(p.spec.name)] = *p.scheme;
+    else if (p.spec.is_matrix())
+      out.plain.push_back(module_of(p.spec.name));
+    for (LazyTensor& t : lazy_tensors(p)) tensors.push_back(std::move(t));
+  }
+  write_safetensors_folder(folder, tensors);
+  return out;
+}
+
+}  // namespace
+
+int64_t write_model(const std::string& folder, const ModelConfig& config,
+                    const std::vector<WritableParameter>& parameters,
+                    const CharTokenizer* tokenizer) {
+  const Modules modules = write_tensors(folder, parameters);
+  write_text(folder + "/config.json", config_text(config, modules.schemes, modules.plain));
+  if (tokenizer != nullptr) write_text(folder + "/tokenizer.json", tokenizer->to_json());
+  return open_safetensors_folder(folder)->file_bytes();
+}
+
+int64_t write_model_like(const std::string& original, const std::string& folder,
+                         const std::vector<WritableParameter>& parameters) {
+  const Modules modules = write_tensors(folder, parameters);
+  const std::string config = original + "/config.json";
+  const std::string text = carry_config(read_file(config, kConfigLimit), [&](JsonWriter& out) {
+    write_quantization(modules.schemes, modules.plain, out);
+  });
+  write_text(folder + "/config.json", text);
+  carry_files(original, folder);
+  return open_safetensors_folder(folder)->file_bytes();
+}
+
+int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,
+                    const CharTokenizer* tokenizer) {
+  std::vector<WritableParameter> parameters;
+  for (ParamSpec& spec : parameter_table(config)) {
+    const auto found = weights.find(spec.name);
+    NIBBLE_CHECK(found != weights.end());
+    const Tensor& tensor = found->second;
+    parameters.push_back(
+        {spec, std::nullopt, tensor.dtype(), [tensor]() -> Weight { return tensor; }});
+  }
+  return write_model(folder, config, parameters, tokenizer);
+}
+
+}  // namespace nibble

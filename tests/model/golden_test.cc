@@ -1,0 +1,114 @@
+// Whole models against what Hugging Face transformers computes for them in f32: last logits, 64
+// greedy tokens, perplexity by windows (../shared/golden/make_models.py), and the same for small
+// random models of every architecture (tests/golden/make_architectures.py).
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using Ids = std::vector<int32_t>;
+
+const Exec kExec{.threads = 2, .progress = {}, .observer = nullptr, .stop_signal = nullptr};
+
+Json read_json(const fs::path& path) { return Json::parse(std::ifstream(path)); }
+
+int32_t argmax(const std::vector<float>& row) {
+  return static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+}
+
+void expect_logits(const Decoder& decoder, const Ids& ids, const std::vector<double>& expected,
+                   double tolerance) {
+  KvCache cache = decoder.make_cache(static_cast<int64_t>(ids.size()));
+  const auto got = decoder.forward(ids, cache, Decoder::Logits::last, kExec);
+  ASSERT_EQ(got.size(), expected.size());
+  double worst = 0;
+  for (size_t i = 0; i < got.size(); ++i)
+    worst = std::max(worst, std::abs(static_cast<double>(got[i]) - expected[i]));
+  EXPECT_LE(worst, tolerance);
+  testing::Test::RecordProperty("worst_logit", std::to_string(worst));
+}
+
+Ids greedy(const Decoder& decoder, const Ids& prompt, size_t wanted) {
+  KvCache cache = decoder.make_cache(static_cast<int64_t>(prompt.size() + wanted));
+  Ids out, next = prompt;
+  while (out.size() < wanted) {
+    out.push_back(argmax(decoder.forward(next, cache, Decoder::Logits::last, kExec)));
+    next = {out.back()};
+  }
+  return out;
+}
+
+// Mean loss over the predicted tokens of one window.
+double window_nll(const Decoder& decoder, const Ids& ids) {
+  KvCache cache = decoder.make_cache(static_cast<int64_t>(ids.size()));
+  const auto logits = decoder.forward(ids, cache, Decoder::Logits::all, kExec);
+  const size_t width = logits.size() / ids.size();
+  double sum = 0;
+  for (size_t r = 0; r + 1 < ids.size(); ++r) {
+    const float* row = logits.data() + r * width;
+    const double highest = *std::max_element(row, row + width);
+    double total = 0;
+    for (size_t i = 0; i < width; ++i) total += std::exp(row[i] - highest);
+    sum += highest + std::log(total) - row[ids[r + 1]];
+  }
+  return sum / static_cast<double>(ids.size() - 1);
+}
+
+class SharedModel : public testing::TestWithParam<const char*> {};
+
+TEST_P(SharedModel, EqualsTransformers) {
+  const std::string name = GetParam();
+  const fs::path folder = "../shared/data/models/" + name,
+                 golden = "../shared/golden/" + name + ".json";
+  if (!fs::exists(folder) || !fs::exists(golden)) GTEST_SKIP() << folder << " is not here";
+  const Json expected = read_json(golden);
+  const ModelFolder model = open_model(folder);
+  const Decoder decoder = load_decoder(model);
+  const Ids prompt = expected["prompt_ids"];
+  expect_logits(decoder, prompt, expected["logits_last"], 1e-3);
+  EXPECT_EQ(greedy(decoder, prompt, 64), expected["greedy_ids"].get<Ids>());
+}
+
+std::string test_name(const testing::TestParamInfo<const char*>& param) {
+  std::string name = param.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SharedModel,
+                         testing::Values("stories260k", "gpt2-shakespeare",
+                                         "gpt2-shakespeare-outliers", "llama-shakespeare",
+                                         "llama-shakespeare-outliers"),
+                         test_name);
+
+class RandomModel : public testing::TestWithParam<const char*> {};
+
+TEST_P(RandomModel, EqualsTransformers) {
+  const fs::path folder = fs::path("tests/golden/models") / GetParam();
+  const Json expected = read_json(folder.string() + ".json");
+  const Decoder decoder = load_decoder(open_model(folder));
+  const Ids ids = expected["ids"];
+  expect_logits(decoder, ids, expected["logits"], 1e-4);
+  const Ids continuation = expected["greedy"];
+  EXPECT_EQ(greedy(decoder, ids, continuation.size()), continuation);
+  EXPECT_NEAR(window_nll(decoder, ids), expected["mean_nll"].get<double>(), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, RandomModel,
+                         testing::Values("gpt2", "gpt2-bare", "llama", "llama-tied", "llama-biases",
+                                         "llama-linear", "llama-llama3", "llama-yarn", "llama-bf16",
+                                         "llama-f16", "llama-sharded", "mistral", "mistral-full",
+                                         "qwen2", "qwen2-window", "qwen3", "opt", "opt-bare"),
+                         test_name);
+
+}  // namespace
+}  // namespace nibble
