@@ -21,8 +21,8 @@ std::string tensor_name(Role role, int layer, bool bias) {
 
 // n_ctx is what files before transformers 3 said; where both stand they must agree.
 int64_t read_context(const JsonFields& f) {
-  if (!f.contains("n_positions")) return f.integer("n_ctx");
-  const int64_t positions = f.integer("n_positions"), context = f.integer_or("n_ctx", positions);
+  if (!f.contains("n_positions")) return hf::size(f, "n_ctx");
+  const int64_t positions = hf::size(f, "n_positions"), context = f.integer_or("n_ctx", positions);
   if (context != positions) {
     throw corrupt(fmt::format("is {}, n_positions is {}", context, positions)).at("key \"n_ctx\"");
   }
@@ -36,10 +36,10 @@ DecoderConfig read_config(const JsonFields& f) {
   DecoderConfig c;
   c.architecture = "gpt2";
   c.name_prefix = "transformer.";
-  c.vocab_size = f.integer("vocab_size");
-  c.hidden_size = f.integer("n_embd");
-  c.layers = f.integer("n_layer");
-  c.heads = c.kv_heads = f.integer("n_head");
+  c.vocab_size = hf::size(f, "vocab_size");
+  c.hidden_size = hf::size(f, "n_embd");
+  c.layers = hf::size(f, "n_layer");
+  c.heads = c.kv_heads = hf::size(f, "n_head");
   c.head_dim = hf::divide_heads(c.hidden_size, c.heads, "n_head");
   c.context = read_context(f);
   c.norm = NormKind::layer;
@@ -48,9 +48,7 @@ DecoderConfig read_config(const JsonFields& f) {
   c.fused_qkv = c.qkv_bias = c.o_bias = c.mlp_bias = true;
   c.mlp = hf::activation(f, "activation_function", "gelu_new");
   c.tied = f.boolean_or("tie_word_embeddings", true);
-  // Behind hidden_size's check: a hostile one must not overflow.
-  c.intermediate_size = f.integer_or("n_inner", 0);
-  if (c.intermediate_size == 0 && c.hidden_size < 1 << 24) c.intermediate_size = 4 * c.hidden_size;
+  c.intermediate_size = f.integer_or("n_inner", 4 * c.hidden_size);
   return c;
 }
 

@@ -34,6 +34,13 @@ std::string tensor_name(std::span<const NameRow> names, std::string_view blocks,
   return {};
 }
 
+int64_t size(const JsonFields& fields, std::string_view key) {
+  constexpr int64_t kMost = int64_t{1} << 31;
+  const int64_t value = fields.integer(key);
+  if (value >= 1 && value <= kMost) return value;
+  throw corrupt(fmt::format("must be between 1 and {} (got {})", kMost, value)).at(at_key(key));
+}
+
 void require_flag(const JsonFields& fields, std::string_view key, bool expected) {
   if (fields.boolean_or(key, expected) == expected) return;
   throw unsupported(fmt::format("{} cannot be run (expected {})", !expected, expected))

@@ -21,6 +21,9 @@ struct NameRow {
 std::string tensor_name(std::span<const NameRow> names, std::string_view blocks, Role role,
                         int layer, bool bias);
 
+/// A whole number from 1 to 2^31; Error{corrupt} names the key.
+int64_t size(const JsonFields& fields, std::string_view key);
+
 /// Throws Error{unsupported} where a switch is not as the architecture is known to be run. An
 /// absent key is as expected.
 void require_flag(const JsonFields& fields, std::string_view key, bool expected);

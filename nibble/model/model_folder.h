@@ -42,8 +42,9 @@ struct ModelFolder {
   const Tokenizer& require_tokenizer() const;
 };
 
-/// Opens a folder, or a .safetensors file beside its config.json. Errors name the file and the key
-/// or tensor; everything the config promises is checked to be there before anything is computed.
+/// Opens a folder, a .safetensors file beside its config.json, or a .bin of llama2.c. Errors name
+/// the file and the key or tensor; everything the config promises is checked to be there before
+/// anything is computed.
 ModelFolder open_model(const std::string& path);
 
 /// The same for weights in memory.

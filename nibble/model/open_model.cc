@@ -9,11 +9,13 @@
 
 #include "nibble/core/files.h"
 #include "nibble/core/posix.h"
+#include "nibble/format/recognise.h"
 #include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/arranged_source.h"
 #include "nibble/model/in_file.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/model/open_llama2c.h"
 
 namespace nibble {
 namespace {
@@ -141,8 +143,14 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
 ModelFolder open_file(const std::string& path) {
   if (path.ends_with(".safetensors"))
     return open_folder(split_path(path).folder, open_safetensors(path));
+  if (path.ends_with(".bin")) return open_llama2c_model(path);
+  const auto file = MappedFile::open(path);
+  if (auto other = recognise_other(file->bytes(), "a model that can be opened"))
+    throw std::move(*other).in_file(path);
   throw unsupported(
-      "expected a model folder (config.json beside *.safetensors) or a .safetensors file in one")
+      "expected a model folder (config.json beside *.safetensors), a .safetensors file in one, or "
+      "a "
+      ".bin of llama2.c")
       .in_file(path);
 }
 

@@ -1,0 +1,176 @@
+// config.json of Hugging Face architectures: both spellings, what is written comes back, what
+// cannot be run is refused by name.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "nibble/core/error.h"
+#include "nibble/model/architecture.h"
+#include "tests/support/expect_error.h"
+
+namespace nibble {
+namespace {
+
+using test::expect_error;
+
+constexpr const char* kLlama = R"("model_type": "llama", "vocab_size": 50, "hidden_size": 16,
+  "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+  "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-6)";
+constexpr const char* kGpt2 = R"("model_type": "gpt2", "vocab_size": 50, "n_embd": 16, "n_layer": 2,
+  "n_head": 4)";
+constexpr const char* kOpt = R"("model_type": "opt", "vocab_size": 50, "hidden_size": 16,
+  "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64)";
+
+// The config of `keys` with `more` behind; where `type` is given it is read as that architecture.
+DecoderConfig read(const std::string& keys, const std::string& more = "", std::string type = "") {
+  const JsonFields fields = JsonFields::parse("{" + keys + (more.empty() ? "" : ", " + more) + "}");
+  if (type.empty()) type = fields.string("model_type");
+  DecoderConfig config = architecture(type).read_config(fields);
+  validate(config);
+  return config;
+}
+
+DecoderConfig round_trip(const DecoderConfig& c) {
+  JsonWriter out;
+  out.begin_object();
+  architecture(c.architecture).write_config(c, out);
+  out.end_object();
+  return architecture(c.architecture).read_config(JsonFields::parse(out.finish()));
+}
+
+void refuses(std::string_view words, const std::string& keys, const std::string& more,
+             const std::string& type = "") {
+  expect_error(kExitData, words, [&] { read(keys, more, type); });
+}
+
+TEST(Architectures, RopeInBothSpellings) {
+  const std::string l3 = R"("factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32})";
+  const DecoderConfig modern =
+      read(kLlama, R"("rope_parameters": {"rope_theta": 5e5, "rope_type": "llama3", )" + l3);
+  EXPECT_EQ(modern.rope.scaling, RopeScaling::llama3);
+  EXPECT_EQ(modern.rope.theta, 5e5);
+  EXPECT_EQ(modern.rope.factor, 8.0);
+  EXPECT_EQ(modern.rope.original_context, 32);
+  const std::string theta = R"("rope_theta": 500000, "rope_scaling": )";
+  EXPECT_EQ(read(kLlama, theta + R"({"rope_type": "llama3", )" + l3), modern);
+  EXPECT_EQ(read(kLlama, theta + R"({"type": "llama3", )" + l3), modern);
+  const DecoderConfig plain = read(kLlama, R"("rope_theta": 500000, "rope_scaling": null)");
+  EXPECT_EQ(plain.rope.scaling, RopeScaling::none);
+  EXPECT_EQ(read(kLlama, R"("rope_parameters": {"rope_theta": 5e5, "rope_type": "default"})"),
+            plain);
+  EXPECT_EQ(read(kLlama).rope.theta, 10000.0);
+  EXPECT_EQ(read(kLlama, R"("rope_scaling": {"type": "linear", "factor": 2})").rope.factor, 2.0);
+  // Without a length of its own, yarn stretches the context the config names.
+  const auto yarn = read(kLlama, R"("rope_scaling": {"type": "yarn", "factor": 4.0})");
+  EXPECT_EQ(yarn.rope.original_context, 64);
+}
+
+TEST(Architectures, RefusesRopeItCannotTurn) {
+  refuses("\"dynamic\"", kLlama, R"("rope_scaling": {"type": "dynamic", "factor": 2.0})");
+  refuses("llama3", kLlama, R"("rope_parameters": {"rope_type": "longrope", "factor": 2.0})");
+  refuses("rope_theta", kLlama, R"("rope_theta": 0)");
+  refuses("rope_theta", kLlama, R"("rope_theta": -1.0)");
+  refuses("rope_theta", kLlama, R"("rope_theta": "1e4")");
+  refuses("factor", kLlama, R"("rope_scaling": {"type": "linear"})");
+  refuses("factor", kLlama, R"("rope_scaling": {"type": "linear", "factor": 0})");
+  refuses("high_freq_factor", kLlama,
+          R"("rope_scaling": {"type": "llama3", "factor": 2, "low_freq_factor": 4,
+             "high_freq_factor": 1})");
+  refuses("partial_rotary_factor", kLlama, R"("rope_parameters": {"partial_rotary_factor": 0.5})");
+  refuses("head_dim", kLlama, R"("head_dim": 5)");
+}
+
+TEST(Architectures, WhatIsWrittenComesBack) {
+  const std::string yarn = R"("rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 16,
+    "attention_factor": 1.5, "truncate": false, "mscale": 1.0, "mscale_all_dim": 0.5})";
+  const std::string window =
+      R"("use_sliding_window": true, "sliding_window": 5, "max_window_layers": 1)";
+  const DecoderConfig configs[] = {
+      read(kLlama, yarn),
+      read(kLlama, R"("attention_bias": true, "mlp_bias": true, "head_dim": 6)"),
+      read(kLlama, R"("tie_word_embeddings": true)"),
+      read(kLlama, R"("rope_scaling": {"type": "linear", "factor": 2})"),
+      read(kLlama, R"("sliding_window": 7)", "mistral"),
+      read(kLlama, R"("sliding_window": null)", "mistral"),
+      read(kLlama, "", "mistral"),
+      read(kLlama, "", "qwen2"),
+      read(kLlama, window, "qwen2"),
+      read(kLlama, window, "qwen3"),
+      read(kLlama, R"("head_dim": 8)", "qwen3"),
+      read(kGpt2, R"("n_positions": 32, "n_inner": null)"),
+      read(kGpt2, R"("n_ctx": 32, "n_inner": 20, "activation_function": "relu")"),
+      read(kOpt),
+      read(kOpt, R"("enable_bias": false, "tie_word_embeddings": false)")};
+  for (const DecoderConfig& c : configs) EXPECT_EQ(round_trip(c), c) << c.architecture;
+}
+
+TEST(Architectures, MistralWindowIsTransformersDefaultWhereAbsent) {
+  EXPECT_EQ(read(kLlama, "", "mistral").sliding_window, 4096);
+  EXPECT_EQ(read(kLlama, R"("sliding_window": null)", "mistral").sliding_window, 0);
+}
+
+TEST(Architectures, LayerTypesMustAgree) {
+  const std::string types = R"("layer_types": ["full_attention", "sliding_attention"])";
+  refuses("layer_types", kLlama, types, "qwen2");
+  const std::string window =
+      R"("use_sliding_window": true, "sliding_window": 5, "max_window_layers": 1, )";
+  EXPECT_EQ(read(kLlama, window + types, "qwen2").first_window_layer, 1);
+}
+
+TEST(Architectures, RefusesValuesNoDecoderHas) {
+  const auto with = [](std::string keys, const std::string& from, const std::string& to) {
+    const size_t at = keys.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return keys.replace(at, from.size(), to);
+  };
+  const std::string layers = R"("num_hidden_layers": )";
+  for (const char* value : {"\"12\"", "1e9", "1000000000", "-1", "0", "null", "2.5"})
+    refuses("num_hidden_layers", with(kLlama, layers + "2", layers + value), "");
+  for (const char* value : {"0", "-4", "3", "100000"})
+    refuses("heads", with(kLlama, "heads\": 4", std::string("heads\": ") + value), "");
+  for (const char* value : {"0", "3", "8", "-1"}) {
+    refuses("num_key_value_heads",
+            with(kLlama, "value_heads\": 2", std::string("value_heads\": ") + value), "");
+  }
+  for (const char* value : {"0", "-1", "-1e-6", "\"1e-6\""})
+    refuses("eps", with(kLlama, "1e-6", value), "");
+  for (const char* value : {"0", "-16", "9000000000000000000", "true"})
+    refuses("\"", with(kLlama, "hidden_size\": 16", std::string("hidden_size\": ") + value), "");
+  refuses("hidden_act", kLlama, R"("hidden_act": "gelu")");
+  refuses("activation_function", kGpt2, R"("n_positions": 32, "activation_function": "silu")");
+  refuses("n_embd", with(kGpt2, "16", "9000000000000000000"), R"("n_positions": 8)");
+  refuses("n_ctx", kGpt2, R"("n_positions": 32, "n_ctx": 64)");
+  refuses("n_ctx", kGpt2, "");
+}
+
+TEST(Architectures, RefusesVariantsItCannotRun) {
+  refuses("scale_attn_by_inverse_layer_idx", kGpt2,
+          R"("n_positions": 8, "scale_attn_by_inverse_layer_idx": true)");
+  refuses("scale_attn_weights", kGpt2, R"("n_positions": 8, "scale_attn_weights": false)");
+  refuses("do_layer_norm_before", kOpt, R"("do_layer_norm_before": false)");
+  refuses("word_embed_proj_dim", kOpt, R"("word_embed_proj_dim": 8)");
+}
+
+TEST(Architectures, UnknownOnesAreToldWhatThereIs) {
+  for (const char* type : {"gemma2", "mixtral", "phi3", "", "GPT2"}) {
+    expect_error(kExitData, "micro_gpt, gpt2, llama, mistral, qwen2, qwen3, opt, mlp",
+                 [&] { architecture(type); });
+  }
+}
+
+TEST(Architectures, NamesInTheTableAreUnique) {
+  for (const std::string_view name : architecture_names()) {
+    if (name == "micro_gpt") continue;
+    const DecoderConfig c = name == "gpt2"  ? read(kGpt2, R"("n_positions": 8)")
+                            : name == "opt" ? read(kOpt)
+                                            : read(kLlama, "", std::string(name));
+    std::vector<std::string> names;
+    for (const ParamSpec& p : parameter_table(c)) names.push_back(p.name);
+    std::sort(names.begin(), names.end());
+    EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end()) << name;
+  }
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,154 @@
+// Attention, its cache and rotary positions against the formulas in f64.
+#include "nibble/nn/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "nibble/core/error.h"
+#include "nibble/core/random.h"
+#include "nibble/nn/rotary.h"
+
+namespace nibble {
+namespace {
+
+std::vector<float> random_values(int64_t n, uint64_t seed) {
+  PyRandom random(seed);
+  std::vector<float> out(static_cast<size_t>(n));
+  for (float& v : out) v = static_cast<float>(random.gauss(0, 1));
+  return out;
+}
+
+struct Case {
+  AttentionShape shape;
+  int64_t positions, window;
+};
+
+class Attention : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    q_ = random_values(p_.positions * p_.shape.heads * p_.shape.head_dim, 1);
+    k_ = random_values(p_.positions * p_.shape.kv_heads * p_.shape.head_dim, 2);
+    v_ = random_values(static_cast<int64_t>(k_.size()), 3);
+  }
+  int64_t q_width() const { return p_.shape.heads * p_.shape.head_dim; }
+  int64_t kv_width() const { return p_.shape.kv_heads * p_.shape.head_dim; }
+
+  // The rows from..to-1, asked for `step` at a time.
+  std::vector<float> run(int64_t step, DType dtype = DType::f32, int threads = 1) const {
+    KvCache cache(2, p_.positions, p_.shape, dtype);
+    std::vector<float> out(q_.size());
+    Exec exec;
+    exec.threads = threads;
+    for (int64_t at = 0; at < p_.positions; at += step) {
+      const int64_t m = std::min(step, p_.positions - at);
+      cache.write(1, at, m, k_.data() + at * kv_width(), v_.data() + at * kv_width(), kv_width());
+      cache.advance(m);
+      attend({q_.data() + at * q_width(), q_width(), m, at}, cache, 1, p_.shape, p_.window,
+             std::span(out).subspan(static_cast<size_t>(at * q_width()),
+                                    static_cast<size_t>(m * q_width())),
+             exec);
+    }
+    return out;
+  }
+
+  double expected(int64_t row, int64_t head, int64_t i) const {
+    const int64_t d = p_.shape.head_dim, kv = head / (p_.shape.heads / p_.shape.kv_heads) * d;
+    double total = 0, sum = 0;
+    for (int64_t t = 0; t <= row; ++t) {
+      if (p_.window > 0 && row - t >= p_.window) continue;
+      double dot = 0;
+      for (int64_t j = 0; j < d; ++j)
+        dot += static_cast<double>(at(q_, row * q_width() + head * d + j)) *
+               at(k_, t * kv_width() + kv + j);
+      const double weight = std::exp(dot / std::sqrt(static_cast<double>(d)));
+      total += weight;
+      sum += weight * at(v_, t * kv_width() + kv + i);
+    }
+    return sum / total;
+  }
+  static double at(const std::vector<float>& x, int64_t i) { return x[static_cast<size_t>(i)]; }
+
+  const Case p_ = GetParam();
+  std::vector<float> q_, k_, v_;
+};
+
+TEST_P(Attention, FollowsTheFormula) {
+  const auto out = run(p_.positions), half = run(p_.positions, DType::f16);
+  for (int64_t r = 0; r < p_.positions; ++r) {
+    for (int64_t h = 0; h < p_.shape.heads; ++h) {
+      for (int64_t i = 0; i < p_.shape.head_dim; ++i) {
+        const int64_t index = r * q_width() + h * p_.shape.head_dim + i;
+        ASSERT_NEAR(at(out, index), expected(r, h, i), 1e-5) << r << " " << h << " " << i;
+        ASSERT_NEAR(at(half, index), expected(r, h, i), 5e-3) << r << " " << h << " " << i;
+      }
+    }
+  }
+}
+
+TEST_P(Attention, IsTheSameForAnyBatchAndThreads) {
+  for (const DType dtype : {DType::f32, DType::f16}) {
+    const auto whole = run(p_.positions, dtype);
+    EXPECT_EQ(run(1, dtype), whole);
+    EXPECT_EQ(run(7, dtype), whole);
+    EXPECT_EQ(run(p_.positions, dtype, 3), whole);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
+                         testing::Values(Case{{1, 1, 1}, 5, 0}, Case{{4, 4, 8}, 17, 0},
+                                         Case{{6, 2, 20}, 23, 0}, Case{{4, 1, 16}, 33, 5},
+                                         Case{{8, 4, 33}, 40, 1}, Case{{16, 2, 64}, 70, 100}));
+
+TEST(KvCache, HalvesAreExactAndSaturate) {
+  const AttentionShape shape{1, 1, 6};
+  KvCache cache(1, 1, shape, DType::f16);
+  const std::vector<float> q{0, 0, 0, 0, 0, 0}, k = q;
+  const std::vector<float> v{1.5f, -0.0f, 0x1p-24f, 1e9f, -1e9f, -0x1.8p-15f};
+  cache.write(0, 0, 1, k.data(), v.data(), 6);
+  cache.advance(1);
+  std::vector<float> out(6);
+  attend({q.data(), 6, 1, 0}, cache, 0, shape, 0, out, Exec{});
+  EXPECT_EQ(out, (std::vector<float>{1.5f, 0.0f, 0x1p-24f, 65504, -65504, -0x1.8p-15f}));
+  EXPECT_EQ(cache.memory_bytes(), size_t{2 * 6 * 2});
+}
+
+TEST(KvCache, RefusesOtherTypes) {
+  EXPECT_THROW(KvCache(1, 1, AttentionShape{1, 1, 2}, DType::bf16), Error);
+}
+
+TEST(Rotary, TurnsHalvesAgainstEachOther) {
+  RopeConfig config;
+  config.theta = 100.0;
+  const Rotary rotary(config, 4);
+  ASSERT_EQ(rotary.frequencies().size(), 2u);
+  EXPECT_FLOAT_EQ(rotary.frequencies()[1], 0.1f);
+  std::vector<float> x{1, 2, 3, 4, 9, 9, 5, 6, 7, 8, 9, 9};  // two rows of one head, stride 6
+  rotary.apply(rotary.angles(3, 2), 2, 1, x.data(), 6);
+  const auto turned = [](double a, double b, double angle) {
+    return std::pair(a * std::cos(angle) - b * std::sin(angle),
+                     b * std::cos(angle) + a * std::sin(angle));
+  };
+  const double before[2][4] = {{1, 2, 3, 4}, {5, 6, 7, 8}};
+  for (size_t r = 0; r < 2; ++r) {
+    for (size_t i = 0; i < 2; ++i) {
+      const double position = 3.0 + static_cast<double>(r);
+      const auto [a, b] = turned(before[r][i], before[r][i + 2], position * (i == 0 ? 1.0 : 0.1));
+      EXPECT_NEAR(x[r * 6 + i], a, 1e-5);
+      EXPECT_NEAR(x[r * 6 + i + 2], b, 1e-5);
+    }
+    EXPECT_EQ(x[r * 6 + 4], 9.0f);
+  }
+}
+
+TEST(Rotary, LinearScalingDividesPositions) {
+  RopeConfig config;
+  config.scaling = RopeScaling::linear;
+  config.factor = 4.0;
+  const Rotary plain(RopeConfig{}, 8), scaled(config, 8);
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_FLOAT_EQ(scaled.frequencies()[i] * 4, plain.frequencies()[i]);
+}
+
+}  // namespace
+}  // namespace nibble
