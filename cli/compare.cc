@@ -11,6 +11,7 @@
 #include "nibble/core/date.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
+#include "nibble/core/in_file.h"
 #include "nibble/core/version.h"
 #include "nibble/eval/measure.h"
 #include "nibble/report/compare_report.h"
@@ -24,7 +25,9 @@ namespace {
 struct Options {
   std::vector<std::string> models, schemes;
   std::string text, report, prompt, data;
-  bool whole = false, force = false;
+  Protocol protocol = Protocol::windows;
+  int64_t window = 0;
+  bool heldout = false, force = false;
   uint64_t data_seed = 42;
   MeasureOptions measure;
 };
@@ -43,18 +46,16 @@ std::vector<std::pair<std::string, ModelFolder>> candidates(const Options& o, co
   return out;
 }
 
-std::vector<std::vector<int32_t>> data_for(const Options& o, const Text& text,
-                                           const ModelFolder& base) {
-  const int64_t window = std::min<int64_t>(256, base.decoder_config().context);
-  const CharTokenizer& tokenizer = base.require_tokenizer();
-  return o.whole ? whole_sequences(text.text, tokenizer, window)
-                 : sequences(text.text, tokenizer, window, o.data_seed).heldout;
+std::vector<ScoredSequence> data_for(const Options& o, const Text& text, const ModelFolder& base) {
+  return naming_file(text.name, [&] {
+    return scored_text(text.text, base.require_tokenizer(), base.decoder_config().context,
+                       {o.protocol, o.window, o.heldout || o.text.empty(), o.data_seed});
+  });
 }
 
-void prepare_prompt(Options& o, const CharTokenizer& tokenizer) {
+void prepare_prompt(Options& o, const Tokenizer& tokenizer) {
   if (o.prompt.empty()) return;
-  o.measure.prompt = tokenizer.encode(o.prompt);
-  if (tokenizer.bos()) o.measure.prompt.insert(o.measure.prompt.begin(), *tokenizer.bos());
+  o.measure.prompt = tokenizer.encode(o.prompt, true);
 }
 
 std::vector<Measurement> measure_all(const Options& given, const Text& text, const Exec& exec) {
@@ -79,7 +80,7 @@ void write_report(const Common& common, const Options& o, const Text& text,
                   const std::vector<Measurement>& models, int threads) {
   CompareReport r;
   r.title = "nibble compare: " + o.models.front();
-  r.protocol = fmt::format("{}, {}", text.name, o.whole ? "all of it" : "the held-out tenth");
+  r.protocol = fmt::format("{}, {}", text.name, o.heldout || o.text.empty() ? "the held-out tenth" : "all of it");
   r.machine = fmt::format("{} ({}, {} threads)", cpu().model, cpu().isa, threads);
   r.date = today();
   r.version = version();
@@ -127,7 +128,7 @@ void add_compare(CLI::App& app, Common& common) {
       ->delimiter(',');
   verb->add_option("--text", o->text,
                    "Text file to measure on (default: the names nibble brings along)");
-  verb->add_flag("--whole", o->whole, "Measure on the whole text, not on its held-out last tenth");
+  verb->add_flag("--heldout", o->heldout, "Only the part that training held out (the last 10 %)");
   verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")
       ->capture_default_str();
   verb->add_option("--prompt", o->prompt, "What samples and timed generations begin with");

@@ -1,5 +1,6 @@
 // nibble eval: loss and perplexity on a text, and the distance from another model.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cli/command.h"
 #include "cli/data.h"
@@ -15,7 +16,7 @@ namespace nibble::cli {
 namespace {
 
 struct Options {
-  std::string model, text, base, data;
+  std::string model, text, base, data, protocol = "windows";
   bool heldout = false;
   int64_t window = 0;
   uint64_t data_seed = 42;
@@ -23,23 +24,15 @@ struct Options {
 
 struct Sequences {
   std::string name;  // of the text
-  std::vector<std::vector<int32_t>> ids;
+  std::vector<ScoredSequence> ids;
 };
 
 Sequences sequences_of(const Options& o, const ModelFolder& model) {
   const Text text = load_text(o.text);
-  const int64_t context = model.decoder_config().context;
-  if (o.window > context) {
-    throw invalid_argument(
-        fmt::format("--window {}: the model's context holds {} tokens", o.window, context));
-  }
-  const int64_t window = o.window > 0 ? o.window : std::min<int64_t>(256, context);
-  const CharTokenizer& tokenizer = model.require_tokenizer();
   return naming_file(text.name, [&] {
-    if (o.heldout) {
-      return Sequences{text.name, sequences(text.text, tokenizer, window, o.data_seed).heldout};
-    }
-    return Sequences{text.name, whole_sequences(text.text, tokenizer, window)};
+    return Sequences{
+        text.name, scored_text(text.text, model.require_tokenizer(), model.decoder_config().context,
+                               {parse_protocol(o.protocol), o.window, o.heldout, o.data_seed})};
   });
 }
 
@@ -84,7 +77,7 @@ JsonWriter begin_json(const Options& o, const ModelFolder& model) {
       .field("schema_version", 1)
       .field("model", o.model)
       .field("scheme", scheme_summary(model))
-      .field("protocol", "windows");
+      .field("protocol", o.protocol);
   return out;
 }
 
@@ -145,7 +138,12 @@ void add_eval(CLI::App& app, Common& common) {
   verb->add_option("--text", o->text,
                    "Text file to measure on (default: the names nibble brings along)");
   verb->add_flag("--heldout", o->heldout, "Only the part that training held out (the last 10 %)");
-  verb->add_option("--window", o->window, "Tokens a window (default: 256, or the context)")
+  verb->add_option(
+          "--protocol", o->protocol,
+          fmt::format("How the text is cut and scored: {}", fmt::join(protocol_names(), ", ")))
+      ->capture_default_str();
+  verb->add_option("--window", o->window,
+                   "Tokens a window (default: the protocol's, or the context)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
   verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")
       ->capture_default_str();

@@ -31,9 +31,8 @@ struct Result {
   double tokens_per_second = 0;
 };
 
-std::vector<int32_t> prompt_ids(const Options& o, const CharTokenizer& tokenizer) {
-  std::vector<int32_t> ids = tokenizer.encode(o.prompt);
-  if (tokenizer.bos()) ids.insert(ids.begin(), *tokenizer.bos());
+std::vector<int32_t> prompt_ids(const Options& o, const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids = tokenizer.encode(o.prompt, true);
   if (ids.empty())
     throw invalid_argument(
         "--prompt: this model has no beginning-of-text token, so it needs at least one character");
@@ -41,7 +40,7 @@ std::vector<int32_t> prompt_ids(const Options& o, const CharTokenizer& tokenizer
 }
 
 Result generate_all(const Options& o, const ModelFolder& folder, const Exec& exec) {
-  const CharTokenizer& tokenizer = folder.require_tokenizer();
+  const Tokenizer& tokenizer = folder.require_tokenizer();
   Result r;
   r.prompt_ids = prompt_ids(o, tokenizer);
   const Decoder model = load_decoder(folder);

@@ -16,6 +16,7 @@
 #include "nibble/core/files.h"
 #include "nibble/core/json.h"
 #include "nibble/core/version.h"
+#include "nibble/kernels/onednn/product.h"
 
 namespace nibble::cli {
 namespace {
@@ -77,7 +78,7 @@ int run(int argc, char** argv) {
   const bool json = asked_for_json(argc, argv);
   install_sigbus_guard(json);
   try {
-    cpu();
+    cap_onednn();
     CLI::App app{"nibble: make a language model small, and prove what that cost", "nibble"};
     app.set_version_flag("--version", std::string(version()));
     app.require_subcommand(1);

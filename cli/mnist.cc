@@ -85,6 +85,7 @@ void compare_mlp(const Common& common, const std::vector<std::string>& models,
   const MnistSplit split = load_mnist(data, base.mlp_config().sizes.front());
   const Exec exec = make_exec(common);
   std::vector<ClassifierMeasurement> rows;
+  rows.reserve(models.size() + schemes.size());
   for (const std::string& path : models)
     rows.push_back(measure_classifier(path, open_model(path), base, split.test, runs, exec));
   for (const std::string& text : schemes) {

@@ -42,7 +42,7 @@ DType stored_dtype(const ModelFolder& model, const std::string& name) {
 
 void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   method(options.method);
-  require_expressible(options.scheme);
+  if (!options.scheme.is_float()) require_expressible(options.scheme);
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
       throw invalid_argument(
@@ -110,6 +110,8 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
     const KeepRule* keep = rule_for(spec.name, options.keep);
     if (keep != nullptr) {
       plan.dtype = keep->dtype.value_or(plan.dtype);
+    } else if (covered(model, spec, options.also) && options.scheme.is_float()) {
+      plan.dtype = *parse_dtype(to_string(options.scheme));
     } else if (covered(model, spec, options.also)) {
       plan.scheme = storable_scheme(options.scheme, spec.shape[1]);
       plan.dtype = options.scale_dtype;
@@ -166,7 +168,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
            exec.report({"quantize", ++done, static_cast<int64_t>(plans.size()), plan.spec.name});
            try {
              Weight w = quantize_parameter(model, plan, options);
-             model.tensors->release(plan.spec.name);
+             release_weight(model, plan.spec);
              return w;
            } catch (Error& e) {
              e.set_file(in);
@@ -174,8 +176,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
            }
          }});
   }
-  result.file_bytes = write_model(folder.path(), model.config, parameters,
-                                  model.tokenizer ? &*model.tokenizer : nullptr);
+  result.file_bytes = write_model_like(model.path, folder.path(), parameters);
   result.input_file_bytes = model.tensors->file_bytes();
   result.bits_per_weight = planned_bits_per_weight(plans, options.scale_dtype);
   write_provenance(folder.path(), model, options, result);

@@ -68,11 +68,12 @@ void measure_trained(const ModelFolder& folder, const SequenceData& data, const 
                      const Exec& exec, TrainSummary& out) {
   const Decoder model = load_decoder(folder);
   if (!data.heldout.empty()) {
-    const LossResult loss = measure_loss(logits_of(model), data.heldout, exec, "measure");
+    const LossResult loss =
+        measure_loss(logits_of(model), all_scored(data.heldout), exec, "measure");
     out.heldout_loss = loss.loss;
     out.heldout_standard_error = loss.standard_error;
   }
-  const CharTokenizer& tokenizer = folder.require_tokenizer();
+  const Tokenizer& tokenizer = folder.require_tokenizer();
   MeasureOptions options;
   options.samples = job.samples;
   options.temperature = job.temperature;

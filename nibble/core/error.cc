@@ -92,16 +92,21 @@ Error system_error(int errno_value, std::string_view path, std::string_view doin
 
 namespace {
 
-// Characters that move the cursor or turn the text around: C1 controls and the bidirectional marks.
-bool is_invisible(std::string_view character) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
-  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7F;
-  if (character.size() == 2) return byte(0) == 0xC2 && byte(1) < 0xA0;
-  if (character.size() != 3 || byte(0) != 0xE2) return false;
-  const bool marks = byte(1) == 0x80 && (byte(2) == 0x8E || byte(2) == 0x8F);
-  const bool embeddings = byte(1) == 0x80 && byte(2) >= 0xAA && byte(2) <= 0xAE;
-  const bool isolates = byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9;
-  return marks || embeddings || isolates;
+struct Range {
+  uint32_t first, last;
+};
+// Characters that steer a terminal or turn a line around: controls, and the bidirectional marks.
+constexpr Range kSteering[] = {{0x00, 0x1F},     {0x7F, 0x9F},     {0x061C, 0x061C},
+                               {0x200E, 0x200F}, {0x2028, 0x202E}, {0x2066, 0x2069},
+                               {0xFEFF, 0xFEFF}};
+
+bool steers(uint32_t code) {
+  return std::any_of(std::begin(kSteering), std::end(kSteering),
+                     [code](const Range& r) { return code >= r.first && code <= r.last; });
+}
+
+std::string escaped(uint32_t code) {
+  return code < 0x80 ? fmt::format("\\x{:02x}", code) : fmt::format("\\u{{{:x}}}", code);
 }
 
 }  // namespace
@@ -110,15 +115,14 @@ std::string printable(std::string_view text, size_t limit) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
     if (out.size() >= limit) return out + "...";
-    const size_t length = std::max<size_t>(utf8_length(text, i), 1);
-    const std::string_view character = text.substr(i, length);
-    if (utf8_length(text, i) == 0 || is_invisible(character)) {
-      for (const char c : character) {
-        out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-      }
-    } else {
-      out += character;
+    const size_t length = utf8_length(text, i);
+    if (length == 0) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i++]));
+      continue;
     }
+    const std::string_view character = text.substr(i, length);
+    const uint32_t code = code_point(character);
+    steers(code) ? out += escaped(code) : out += character;
     i += length;
   }
   return out;

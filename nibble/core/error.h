@@ -68,8 +68,9 @@ Error io_error(std::string reason);
 Error system_error(int errno_value, std::string_view path, std::string_view doing,
                    bool creating = false);
 
-/// Text from outside made safe for one line of a terminal: control characters and invalid UTF-8 are
-/// escaped as \xNN, anything longer than `limit` bytes is cut and marked with "...".
+/// Text from outside made safe for one line of a terminal: what could steer it or turn the line
+/// around (control characters, bidirectional marks, invalid UTF-8) is shown as \xNN or \u{NNNN};
+/// anything longer than `limit` bytes is cut and marked with "...".
 std::string printable(std::string_view text, size_t limit = 120);
 /// printable() inside double quotes.
 std::string in_quotes(std::string_view text, size_t limit = 120);

@@ -32,4 +32,13 @@ size_t utf8_length(std::string_view text, size_t i) {
   return 0;
 }
 
+uint32_t code_point(std::string_view sequence) {
+  const auto lead = static_cast<unsigned char>(sequence[0]);
+  if (sequence.size() == 1) return lead;
+  uint32_t code = lead & (0xFFu >> (sequence.size() + 1));
+  for (const char c : sequence.substr(1))
+    code = code << 6 | (static_cast<unsigned char>(c) & 0x3Fu);
+  return code;
+}
+
 }  // namespace nibble

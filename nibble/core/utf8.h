@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace nibble {
 
 /// The length, 1 to 4, of the valid sequence that starts at text[i]; 0 where none does.
 size_t utf8_length(std::string_view text, size_t i);
+
+/// The code point of a sequence that utf8_length() found valid.
+uint32_t code_point(std::string_view sequence);
 
 }  // namespace nibble

@@ -8,13 +8,13 @@
 namespace nibble {
 namespace {
 
-std::vector<int32_t> prompt_for(const CharTokenizer& tokenizer,
-                                const std::vector<std::vector<int32_t>>& sequences,
+std::vector<int32_t> prompt_for(const Tokenizer& tokenizer,
+                                const std::vector<ScoredSequence>& sequences,
                                 const MeasureOptions& options) {
   if (!options.prompt.empty()) return options.prompt;
   if (tokenizer.bos()) return {*tokenizer.bos()};
   for (const auto& s : sequences) {
-    if (!s.empty()) return {s.front()};
+    if (!s.ids.empty()) return {s.ids.front()};
   }
   return {0};
 }
@@ -66,31 +66,30 @@ double stored_bits_per_weight(const ModelFolder& model) {
   return count.bits_per_weight();
 }
 
-std::vector<std::string> draw_samples(const Decoder& model, const CharTokenizer& tokenizer,
+std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tokenizer,
                                       std::span<const int32_t> prompt,
                                       const MeasureOptions& options, const Exec& exec) {
   GenerateOptions g;
   g.max_new_tokens = options.max_new_tokens > 0 ? options.max_new_tokens : model.config().context;
   g.sampling.temperature = options.temperature;
-  g.stop = tokenizer.bos();
+  g.stop = tokenizer.eos();
   std::vector<std::string> out;
   for (int i = 0; i < options.samples; ++i) {
     // A seed a sample: one model's longer name does not shift the numbers of the next.
     PyRandom random(options.seed + static_cast<uint64_t>(i));
-    out.push_back(tokenizer.decode(generate(model, prompt, g, random, exec)));
+    out.push_back(tokenizer.decode(generate(model, prompt, g, random, exec), true));
   }
   return out;
 }
 
 Measurement measure_model(const std::string& name, const ModelFolder& folder,
-                          const ModelFolder& base,
-                          const std::vector<std::vector<int32_t>>& sequences,
+                          const ModelFolder& base, const std::vector<ScoredSequence>& sequences,
                           const MeasureOptions& options, const Exec& exec) {
   Measurement m;
   m.name = name;
   m.folder = folder.path;
   const Decoder model = load_decoder(folder), baseline = load_decoder(base);
-  const CharTokenizer& tokenizer = folder.require_tokenizer();
+  const Tokenizer& tokenizer = folder.require_tokenizer();
   fill_sizes(folder, model, m);
   const std::string task = "measure " + name;
   fill_quality(compare_models(logits_of(model), logits_of(baseline), sequences, exec, task), m);

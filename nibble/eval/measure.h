@@ -8,6 +8,7 @@
 
 #include "nibble/core/exec.h"
 #include "nibble/eval/measurement.h"
+#include "nibble/eval/protocol.h"
 #include "nibble/model/model_folder.h"
 
 namespace nibble {
@@ -30,12 +31,11 @@ struct MeasureOptions {
 /// be the same model), samples, speed. `name` is for the row. Sequences hold n + 1 ids for n
 /// predictions.
 Measurement measure_model(const std::string& name, const ModelFolder& model,
-                          const ModelFolder& base,
-                          const std::vector<std::vector<int32_t>>& sequences,
+                          const ModelFolder& base, const std::vector<ScoredSequence>& sequences,
                           const MeasureOptions& options, const Exec& exec);
 
 /// Samples of a model: text behind `prompt` until the tokenizer's BOS or the context's end.
-std::vector<std::string> draw_samples(const Decoder& model, const CharTokenizer& tokenizer,
+std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tokenizer,
                                       std::span<const int32_t> prompt,
                                       const MeasureOptions& options, const Exec& exec);
 

@@ -24,7 +24,7 @@ struct Record {
   std::vector<float> kl;
 };
 
-using Score = std::function<void(std::span<const int32_t>, const Exec&, Record&)>;
+using Score = std::function<void(const ScoredSequence&, const Exec&, Record&)>;
 
 void score_losses(std::span<const float> logits, std::span<const int32_t> targets, double& nll) {
   const size_t vocab = logits.size() / targets.size();
@@ -32,10 +32,26 @@ void score_losses(std::span<const float> logits, std::span<const int32_t> target
     nll += cross_entropy(logits.subspan(t * vocab, vocab), targets[t]);
 }
 
+bool predicts(const ScoredSequence& s) {
+  return s.first_scored >= 1 && s.first_scored < static_cast<int64_t>(s.ids.size());
+}
+
+// What the model reads, what it must predict, and the logits that do so.
+std::span<const int32_t> inputs(const ScoredSequence& s) {
+  return std::span(s.ids).first(s.ids.size() - 1);
+}
+std::span<const int32_t> targets(const ScoredSequence& s) {
+  return std::span(s.ids).subspan(static_cast<size_t>(s.first_scored));
+}
+std::span<const float> predictions(const std::vector<float>& logits, const ScoredSequence& s) {
+  const size_t vocab = logits.size() / (s.ids.size() - 1);
+  return std::span(logits).last(targets(s).size() * vocab);
+}
+
 // Runs `score` over the sequences, a batch at a time so that a stop is heard; what a thread throws
 // is thrown again here.
-std::vector<Record> score_all(const std::vector<std::vector<int32_t>>& sequences,
-                              const Score& score, const Exec& exec, std::string_view task) {
+std::vector<Record> score_all(const std::vector<ScoredSequence>& sequences, const Score& score,
+                              const Exec& exec, std::string_view task) {
   std::vector<Record> records(sequences.size());
   std::exception_ptr failure;
   std::mutex mutex;
@@ -46,7 +62,7 @@ std::vector<Record> score_all(const std::vector<std::vector<int32_t>>& sequences
 #pragma omp parallel for schedule(dynamic) num_threads(exec.threads) if (exec.threads > 1)
     for (size_t i = begin; i < end; ++i) {
       try {
-        if (sequences[i].size() >= 2) score(sequences[i], inner, records[i]);
+        if (predicts(sequences[i])) score(sequences[i], inner, records[i]);
       } catch (...) {
         const std::lock_guard lock(mutex);
         failure = std::current_exception();
@@ -152,23 +168,23 @@ SequenceLogits logits_of(const Decoder& model) {
   };
 }
 
-LossResult measure_loss(const SequenceLogits& model,
-                        const std::vector<std::vector<int32_t>>& sequences, const Exec& exec,
-                        std::string_view task) {
-  const Score score = [&](std::span<const int32_t> s, const Exec& inner, Record& r) {
-    r.tokens = static_cast<int64_t>(s.size()) - 1;
-    score_losses(model(s.first(s.size() - 1), inner), s.subspan(1), r.nll);
+LossResult measure_loss(const SequenceLogits& model, const std::vector<ScoredSequence>& sequences,
+                        const Exec& exec, std::string_view task) {
+  const Score score = [&](const ScoredSequence& s, const Exec& inner, Record& r) {
+    const std::vector<float> logits = model(inputs(s), inner);
+    r.tokens = static_cast<int64_t>(targets(s).size());
+    score_losses(predictions(logits, s), targets(s), r.nll);
   };
   return summarize(score_all(sequences, score, exec, task), [](const Record& r) { return r.nll; });
 }
 
 ComparisonResult compare_models(const SequenceLogits& model, const SequenceLogits& base,
-                                const std::vector<std::vector<int32_t>>& sequences,
-                                const Exec& exec, std::string_view task) {
-  const Score score = [&](std::span<const int32_t> s, const Exec& inner, Record& r) {
-    r.tokens = static_cast<int64_t>(s.size()) - 1;
-    const auto ids = s.first(s.size() - 1);
-    score_pair(model(ids, inner), base(ids, inner), s.subspan(1), r);
+                                const std::vector<ScoredSequence>& sequences, const Exec& exec,
+                                std::string_view task) {
+  const Score score = [&](const ScoredSequence& s, const Exec& inner, Record& r) {
+    const std::vector<float> q = model(inputs(s), inner), p = base(inputs(s), inner);
+    r.tokens = static_cast<int64_t>(targets(s).size());
+    score_pair(predictions(q, s), predictions(p, s), targets(s), r);
   };
   const auto records = score_all(sequences, score, exec, task);
   ComparisonResult out;

@@ -11,6 +11,7 @@
 
 #include "nibble/core/exec.h"
 #include "nibble/eval/measurement.h"
+#include "nibble/eval/protocol.h"
 #include "nibble/model/decoder.h"
 
 namespace nibble {
@@ -36,15 +37,14 @@ struct ComparisonResult {
   double loss_difference_standard_error = 0;  ///< paired
 };
 
-/// Sequences of n + 1 ids predict n tokens each. Error{corrupt} where nothing is predicted.
-LossResult measure_loss(const SequenceLogits& model,
-                        const std::vector<std::vector<int32_t>>& sequences, const Exec& exec,
-                        std::string_view task);
+/// Error{corrupt} where nothing is predicted.
+LossResult measure_loss(const SequenceLogits& model, const std::vector<ScoredSequence>& sequences,
+                        const Exec& exec, std::string_view task);
 
 /// The same for both models at once, and how far the model's distributions are from the base's at
 /// every position.
 ComparisonResult compare_models(const SequenceLogits& model, const SequenceLogits& base,
-                                const std::vector<std::vector<int32_t>>& sequences,
-                                const Exec& exec, std::string_view task);
+                                const std::vector<ScoredSequence>& sequences, const Exec& exec,
+                                std::string_view task);
 
 }  // namespace nibble

@@ -97,7 +97,7 @@ Tensor unpack_zeros(const Tensor& packed, int64_t n, int64_t groups, int bits) {
 
 Tensor require(const TensorSource& source, const std::string& name, DType dtype,
                const Shape& shape) {
-  const Tensor t = source.get(name);
+  Tensor t = source.get(name);
   if (t.dtype() != dtype || t.shape() != shape) {
     throw corrupt(fmt::format("expected {} {}, found {} {}", to_string(dtype), shape.to_string(),
                               to_string(t.dtype()), t.shape().to_string()))

@@ -106,7 +106,7 @@ std::string shard_path(const std::string& folder, const std::string& name) {
         "own folder")
         .at(at_shard(name));
   }
-  const std::string path = folder + '/' + name;
+  std::string path = folder + '/' + name;
   struct stat info;
   if (lstat(path.c_str(), &info) != 0 || stat(path.c_str(), &info) != 0) {
     throw system_error(errno, path, "open a shard that " + std::string(kIndex) + " names");

@@ -147,6 +147,7 @@ std::string index_of(std::span<const std::span<const LazyTensor>> shards, int64_
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const Metadata& metadata) {
   std::vector<LazyTensor> lazy;
+  lazy.reserve(tensors.size());
   for (const NamedTensor& t : tensors)
     lazy.push_back({{t.name, t.tensor.dtype(), t.tensor.shape()}, [&t] { return t.tensor; }});
   check_names(lazy);

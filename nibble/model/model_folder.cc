@@ -30,14 +30,15 @@ const MlpConfig& ModelFolder::mlp_config() const {
   throw unsupported("this is a language model; an MLP is needed here").in_file(path);
 }
 
-const CharTokenizer& ModelFolder::require_tokenizer() const {
-  if (tokenizer) return *tokenizer;
-  throw not_found("tokenizer.json is missing, so text cannot be turned into tokens").in_file(path);
+const Tokenizer& ModelFolder::require_tokenizer() const {
+  if (tokenizer == nullptr) tokenizer = load_tokenizer(path);
+  return *tokenizer;
 }
 
 ModelFolder in_memory(const ModelConfig& config, TensorMap weights,
                       const CharTokenizer& tokenizer) {
-  return {{}, config, std::make_unique<MemorySource>(std::move(weights)), {}, tokenizer};
+  return {{}, config, std::make_unique<MemorySource>(std::move(weights)), {},
+          std::make_shared<CharTokenizer>(tokenizer)};
 }
 
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {

@@ -14,6 +14,7 @@
 #include "nibble/model/decoder.h"
 #include "nibble/model/mlp_model.h"
 #include "nibble/text/char_tokenizer.h"
+#include "nibble/text/tokenizer.h"
 
 namespace nibble {
 
@@ -32,11 +33,13 @@ struct ModelFolder {
   /// Parameters in the shape of the parameter table, whatever their layout on disk.
   std::unique_ptr<TensorSource> tensors;
   SchemeMap schemes;  ///< modules that are stored quantized
-  std::optional<CharTokenizer> tokenizer;
+  /// Set for models in memory; a folder's is loaded when it is first asked for.
+  mutable std::shared_ptr<const Tokenizer> tokenizer;
 
   const DecoderConfig& decoder_config() const;  ///< Error{unsupported} for an MLP
   const MlpConfig& mlp_config() const;          ///< Error{unsupported} for a decoder
-  const CharTokenizer& require_tokenizer() const;
+  /// Loads the folder's tokenizer the first time: not to be called by several threads at once.
+  const Tokenizer& require_tokenizer() const;
 };
 
 /// Opens a folder, a .safetensors file beside its config.json, or a .bin of llama2.c. Errors name
@@ -70,6 +73,10 @@ struct WritableParameter {
 int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer);
+/// The same for a copy of the model in the folder `original`, whose config.json, tokenizer and
+/// licence are carried over.
+int64_t write_model_like(const std::string& original, const std::string& folder,
+                         const std::vector<WritableParameter>& parameters);
 
 /// The same for weights that are already in memory, all plain.
 int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,

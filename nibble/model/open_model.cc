@@ -20,7 +20,7 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kConfigLimit = 1 << 20, kTokenizerLimit = 1 << 28;
+constexpr int64_t kConfigLimit = 1 << 20;
 
 bool exists(const std::string& path) {
   struct stat info;
@@ -122,7 +122,7 @@ std::set<std::string, std::less<>> transposed_tensors(const ModelConfig& config,
 
 // config.json beside tensors that are open already.
 ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource> tensors) {
-  const std::string config = folder + "/config.json", tokenizer = folder + "/tokenizer.json";
+  const std::string config = folder + "/config.json";
   ModelFolder m;
   m.path = folder;
   in_file(config, [&] {
@@ -137,11 +137,6 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
     check_tied_head(m.config, *tensors);
   });
   m.tensors = arrange(std::move(tensors), transposed_tensors(m.config, m.schemes));
-  // Only models of nibble's own have a tokenizer of characters.
-  if (covers_every_matrix(m.config) && exists(tokenizer)) {
-    in_file(tokenizer,
-            [&] { m.tokenizer = CharTokenizer::from_json(read_file(tokenizer, kTokenizerLimit)); });
-  }
   return m;
 }
 

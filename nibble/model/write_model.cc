@@ -5,10 +5,20 @@
 #include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/arranged_source.h"
+#include "nibble/model/carry_over.h"
 #include "nibble/model/model_folder.h"
 
 namespace nibble {
 namespace {
+
+constexpr int64_t kConfigLimit = 1 << 20;
+
+void write_quantization(const SchemeMap& schemes, const std::vector<std::string>& plain,
+                        JsonWriter& out) {
+  if (schemes.empty()) return;
+  out.key("quantization_config");
+  write_quantization_config(schemes, plain, out);
+}
 
 std::string config_text(const ModelConfig& config, const SchemeMap& schemes,
                         const std::vector<std::string>& plain) {
@@ -18,10 +28,7 @@ std::string config_text(const ModelConfig& config, const SchemeMap& schemes,
     write_mlp_config(*mlp, out);
   else
     architecture(model_type(config)).write_config(std::get<DecoderConfig>(config), out);
-  if (!schemes.empty()) {
-    out.key("quantization_config");
-    write_quantization_config(schemes, plain, out);
-  }
+  write_quantization(schemes, plain, out);
   return out.end_object().finish();
 }
 
@@ -61,24 +68,46 @@ std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
   return out;
 }
 
+// Which modules were written how.
+struct Modules {
+  SchemeMap schemes;
+  std::vector<std::string> plain;
+};
+
+Modules write_tensors(const std::string& folder, const std::vector<WritableParameter>& parameters) {
+  Modules out;
+  std::vector<LazyTensor> tensors;
+  for (const WritableParameter& p : parameters) {
+    if (p.scheme)
+      out.schemes[module_of(p.spec.name)] = *p.scheme;
+    else if (p.spec.is_matrix())
+      out.plain.push_back(module_of(p.spec.name));
+    for (LazyTensor& t : lazy_tensors(p)) tensors.push_back(std::move(t));
+  }
+  write_safetensors_folder(folder, tensors);
+  return out;
+}
+
 }  // namespace
 
 int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer) {
-  SchemeMap schemes;
-  std::vector<std::string> plain;
-  std::vector<LazyTensor> tensors;
-  for (const WritableParameter& p : parameters) {
-    if (p.scheme)
-      schemes[module_of(p.spec.name)] = *p.scheme;
-    else if (p.spec.is_matrix())
-      plain.push_back(module_of(p.spec.name));
-    for (LazyTensor& t : lazy_tensors(p)) tensors.push_back(std::move(t));
-  }
-  write_safetensors_folder(folder, tensors);
-  write_text(folder + "/config.json", config_text(config, schemes, plain));
+  const Modules modules = write_tensors(folder, parameters);
+  write_text(folder + "/config.json", config_text(config, modules.schemes, modules.plain));
   if (tokenizer != nullptr) write_text(folder + "/tokenizer.json", tokenizer->to_json());
+  return open_safetensors_folder(folder)->file_bytes();
+}
+
+int64_t write_model_like(const std::string& original, const std::string& folder,
+                         const std::vector<WritableParameter>& parameters) {
+  const Modules modules = write_tensors(folder, parameters);
+  const std::string config = original + "/config.json";
+  const std::string text = carry_config(read_file(config, kConfigLimit), [&](JsonWriter& out) {
+    write_quantization(modules.schemes, modules.plain, out);
+  });
+  write_text(folder + "/config.json", text);
+  carry_files(original, folder);
   return open_safetensors_folder(folder)->file_bytes();
 }
 

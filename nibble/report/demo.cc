@@ -102,7 +102,7 @@ void add_weights(const ModelFolder& base, const std::string& folder, DemoReport&
 }
 
 // The loss with one tensor quantized and all others as they were.
-void add_sensitivity(const ModelFolder& base, const std::vector<std::vector<int32_t>>& heldout,
+void add_sensitivity(const ModelFolder& base, const std::vector<ScoredSequence>& heldout,
                      const Exec& exec, DemoReport& report) {
   QuantizeOptions options;
   options.scheme = parse_scheme(kSensitivityScheme);
@@ -174,7 +174,7 @@ DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
   const ModelFolder base = open_model(at + "/f32");
   const SequenceData data =
       sequences(o.text, base.require_tokenizer(), base.decoder_config().context, report.data_seed);
-  const auto& heldout = data.heldout;
+  const auto heldout = all_scored(data.heldout);
   report.bigram_loss = bigram_loss(data, base.decoder_config().vocab_size);
 
   MeasureOptions measure;
@@ -192,7 +192,7 @@ DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
   }
   add_weights(base, at, report);
   report.activation_outliers =
-      activation_outliers(load_decoder(base), heldout, kActivationRows, kSigmas, exec);
+      activation_outliers(load_decoder(base), data.heldout, kActivationRows, kSigmas, exec);
   add_sensitivity(base, heldout, exec, report);
 
   write_text(at + "/report.html", render_html(report));

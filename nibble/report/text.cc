@@ -28,11 +28,6 @@ constexpr std::array kWide = {
     Range{0xFE30, 0xFE6F},   Range{0xFF00, 0xFF60},   Range{0xFFE0, 0xFFE6},
     Range{0x1F300, 0x1F64F}, Range{0x1F680, 0x1F6FF}, Range{0x1F900, 0x1FAFF},
     Range{0x20000, 0x3FFFD}};
-/// Controls that printable() lets through because they are valid UTF-8.
-constexpr std::array kSteering = {Range{0x80, 0x9F},     Range{0x061C, 0x061C},
-                                  Range{0x200E, 0x200F}, Range{0x2028, 0x202E},
-                                  Range{0x2066, 0x2069}, Range{0xFEFF, 0xFEFF}};
-
 template <size_t N>
 bool in(const std::array<Range, N>& ranges, uint32_t c) {
   return std::any_of(ranges.begin(), ranges.end(),
@@ -63,18 +58,7 @@ int64_t width_of(uint32_t code) {
 }  // namespace
 
 std::string display_text(std::string_view text) {
-  const std::string safe = printable(text, std::numeric_limits<size_t>::max());
-  std::string out;
-  for (size_t i = 0; i < safe.size();) {
-    const Character c = character_at(safe, i);
-    if (c.code >= 0x80 && in(kSteering, c.code)) {
-      out += fmt::format("\\u{{{:x}}}", c.code);
-    } else {
-      out += safe.substr(i, c.bytes);
-    }
-    i += c.bytes;
-  }
-  return out;
+  return printable(text, std::numeric_limits<size_t>::max());
 }
 
 int64_t display_width(std::string_view text) {

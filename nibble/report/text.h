@@ -8,9 +8,7 @@
 
 namespace nibble {
 
-/// Text from outside with everything that could steer a terminal or turn a line around made
-/// visible: control characters (C1 too), bidirectional overrides and invalid UTF-8 become \xNN or
-/// \u{NNNN}.
+/// printable() without a limit.
 std::string display_text(std::string_view text);
 
 /// Columns that valid UTF-8 takes on a terminal: 0 for combining marks, 2 for wide characters

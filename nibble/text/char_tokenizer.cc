@@ -81,16 +81,27 @@ std::vector<int32_t> CharTokenizer::encode(std::string_view text) const {
   return ids;
 }
 
-std::string CharTokenizer::decode(std::span<const int32_t> ids) const {
-  std::string out;
-  for (int32_t id : ids) {
-    if (id < 0 || id >= vocab_size()) {
-      throw invalid_argument(
-          fmt::format("token {} is outside the vocabulary of {}", id, vocab_size()));
-    }
-    if (bos() != id) append_utf8(out, characters_[static_cast<size_t>(id)]);
+std::vector<int32_t> CharTokenizer::encode(std::string_view text, bool add_special) const {
+  std::vector<int32_t> ids = encode(text);
+  if (add_special && with_bos_) ids.insert(ids.begin(), *bos());
+  return ids;
+}
+
+std::string CharTokenizer::token_text(int32_t id) const {
+  if (id < 0 || id >= vocab_size()) {
+    throw invalid_argument(
+        fmt::format("token {} is outside the vocabulary of {}", id, vocab_size()));
   }
-  return out;
+  return bos() == id ? "<BOS>" : utf8_of(characters_[static_cast<size_t>(id)]);
+}
+
+void CharTokenizer::append_piece(int32_t id, DecodeState&, std::string& out) const {
+  const std::string text = token_text(id);
+  if (bos() != id) out += text;
+}
+
+std::string CharTokenizer::decode(std::span<const int32_t> ids) const {
+  return Tokenizer::decode(ids, true);
 }
 
 std::string CharTokenizer::to_json() const {

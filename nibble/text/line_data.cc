@@ -43,10 +43,10 @@ std::vector<std::string> shuffled_unique_lines(std::string_view text, uint64_t s
 
 size_t nine_tenths(size_t n) { return n / 10 * 9 + n % 10 * 9 / 10; }
 
-std::vector<int32_t> line_sequence(const std::string& line, const CharTokenizer& tokenizer,
+std::vector<int32_t> line_sequence(const std::string& line, const Tokenizer& tokenizer,
                                    int64_t context) {
   const int32_t bos = tokenizer.bos().value();
-  std::vector<int32_t> ids = tokenizer.encode(line);
+  std::vector<int32_t> ids = tokenizer.encode(line, false);
   ids.insert(ids.begin(), bos);
   ids.push_back(bos);
   if (static_cast<int64_t>(ids.size()) > context + 1) ids.resize(static_cast<size_t>(context) + 1);
@@ -65,6 +65,10 @@ std::vector<std::vector<int32_t>> windows(std::span<const int32_t> ids, int64_t 
 
 }  // namespace
 
+bool reads_lines(const Tokenizer& tokenizer) {
+  return tokenizer.kind() == "characters" && tokenizer.bos().has_value();
+}
+
 std::vector<std::string> split_lines(std::string_view text) {
   std::vector<std::string> lines;
   each_line(text, [&](std::string_view line) {
@@ -73,7 +77,7 @@ std::vector<std::string> split_lines(std::string_view text) {
   return lines;
 }
 
-SequenceData line_sequences(std::string_view text, const CharTokenizer& tokenizer, int64_t context,
+SequenceData line_sequences(std::string_view text, const Tokenizer& tokenizer, int64_t context,
                             uint64_t seed) {
   NIBBLE_CHECK(context >= 1);
   if (!tokenizer.bos()) throw invalid_argument("line data needs a tokenizer with BOS");
@@ -92,10 +96,9 @@ std::vector<std::string> heldout_lines(std::string_view text, uint64_t seed) {
   return lines;
 }
 
-SequenceData text_sequences(std::string_view text, const CharTokenizer& tokenizer,
-                            int64_t context) {
+SequenceData text_sequences(std::string_view text, const Tokenizer& tokenizer, int64_t context) {
   NIBBLE_CHECK(context >= 1);
-  const std::vector<int32_t> ids = tokenizer.encode(text);
+  const std::vector<int32_t> ids = tokenizer.encode(text, false);
   const auto cut = static_cast<ptrdiff_t>(nine_tenths(ids.size()));
   SequenceData data;
   data.train.emplace_back(ids.begin(), ids.begin() + cut);
@@ -103,10 +106,10 @@ SequenceData text_sequences(std::string_view text, const CharTokenizer& tokenize
   return data;
 }
 
-std::vector<std::vector<int32_t>> whole_sequences(std::string_view text,
-                                                  const CharTokenizer& tokenizer, int64_t context) {
+std::vector<std::vector<int32_t>> whole_sequences(std::string_view text, const Tokenizer& tokenizer,
+                                                  int64_t context) {
   NIBBLE_CHECK(context >= 1);
-  if (!tokenizer.bos()) return windows(tokenizer.encode(text), context);
+  if (!reads_lines(tokenizer)) return windows(tokenizer.encode(text, false), context);
   std::vector<std::vector<int32_t>> out;
   for (const std::string& line : split_lines(text)) {
     out.push_back(line_sequence(line, tokenizer, context));
@@ -114,10 +117,10 @@ std::vector<std::vector<int32_t>> whole_sequences(std::string_view text,
   return out;
 }
 
-SequenceData sequences(std::string_view text, const CharTokenizer& tokenizer, int64_t context,
+SequenceData sequences(std::string_view text, const Tokenizer& tokenizer, int64_t context,
                        uint64_t seed) {
-  return tokenizer.bos() ? line_sequences(text, tokenizer, context, seed)
-                         : text_sequences(text, tokenizer, context);
+  return reads_lines(tokenizer) ? line_sequences(text, tokenizer, context, seed)
+                                : text_sequences(text, tokenizer, context);
 }
 
 bool looks_like_lines(std::string_view text, int64_t context) {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nibble/text/char_tokenizer.h"
+#include "nibble/text/tokenizer.h"
 
 namespace nibble {
 
@@ -15,13 +15,16 @@ struct SequenceData {
   std::vector<std::vector<int32_t>> train, heldout;
 };
 
+/// True for the tokenizers of models that read one line at a time: characters with BOS.
+bool reads_lines(const Tokenizer& tokenizer);
+
 /// Lines stripped of white space at both ends, blank ones dropped, as Python's str.strip() does for
 /// ASCII.
 std::vector<std::string> split_lines(std::string_view text);
 
 /// DESIGN section 8 "Line data": unique lines in first-seen order, CPython's shuffle with `seed`,
 /// train = the first floor(0.9 n). Each becomes [BOS] line [BOS], cut to context + 1 ids.
-SequenceData line_sequences(std::string_view text, const CharTokenizer& tokenizer, int64_t context,
+SequenceData line_sequences(std::string_view text, const Tokenizer& tokenizer, int64_t context,
                             uint64_t seed);
 
 /// The held-out lines themselves, in the same order.
@@ -31,15 +34,15 @@ std::vector<std::string> heldout_lines(std::string_view text, uint64_t seed);
 /// consecutive windows of context + 1 ids that overlap by one id, so that every id but the first is
 /// predicted once; the last one may be shorter. For training the windows are drawn at random
 /// offsets by the trainer, so `train` holds one sequence.
-SequenceData text_sequences(std::string_view text, const CharTokenizer& tokenizer, int64_t context);
+SequenceData text_sequences(std::string_view text, const Tokenizer& tokenizer, int64_t context);
 
 /// Every line, or every window of running text, in order, nothing dropped or shuffled: what is
 /// measured when no held-out part is asked for. Line data where the tokenizer has BOS.
-std::vector<std::vector<int32_t>> whole_sequences(std::string_view text,
-                                                  const CharTokenizer& tokenizer, int64_t context);
+std::vector<std::vector<int32_t>> whole_sequences(std::string_view text, const Tokenizer& tokenizer,
+                                                  int64_t context);
 
-/// line_sequences() where the tokenizer has BOS, else text_sequences().
-SequenceData sequences(std::string_view text, const CharTokenizer& tokenizer, int64_t context,
+/// line_sequences() where reads_lines(tokenizer), else text_sequences().
+SequenceData sequences(std::string_view text, const Tokenizer& tokenizer, int64_t context,
                        uint64_t seed);
 
 /// True for text that looks like line data: every line at most `context` characters, and more than

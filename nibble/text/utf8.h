@@ -15,4 +15,14 @@ std::u32string decode_utf8(std::string_view text);
 
 void append_utf8(std::string& out, char32_t code_point);
 
+bool is_utf8(std::string_view text);
+
+/// `text` with U+FFFD for each maximal part that is not UTF-8 (Unicode 15, section 3.9,
+/// "substitution of maximal subparts").
+std::string repaired_utf8(std::string_view text);
+
+/// The length of the unfinished character at the end of `text`: a beginning that further bytes can
+/// still complete. 0 where there is none.
+size_t unfinished_utf8(std::string_view text);
+
 }  // namespace nibble

@@ -21,7 +21,8 @@ constexpr int64_t kChunkRows = 64, kMaxChunks = 8;
 
 void draw_mlp_weights(const MlpLayout& layout, PyRandom& random, float* flat) {
   for (size_t i = 0; i < layout.table.size(); ++i) {
-    const auto inputs = static_cast<double>(layout.products[i / 2].k);
+    const size_t layer = i / 2;  // weight and bias in turn
+    const auto inputs = static_cast<double>(layout.products[layer].k);
     for (int64_t j = 0; j < layout.table[i].shape.elements(); ++j) {
       flat[layout.offsets[i] + j] =
           static_cast<float>((2 * random.random() - 1) / std::sqrt(inputs));

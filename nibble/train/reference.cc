@@ -8,6 +8,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
+#include "nibble/text/char_tokenizer.h"
 #include "nibble/train/decoder_pass.h"
 #include "nibble/train/initial_weights.h"
 #include "nibble/train/presets.h"

@@ -173,7 +173,7 @@ void Trainer::save_checkpoint(const std::string& path) const {
 }
 
 std::string Trainer::load_checkpoint(const std::string& path) {
-  const std::string previous = path + ".previous";
+  std::string previous = path + ".previous";
   try {
     impl_->adopt(impl_->read(path));
     return path;

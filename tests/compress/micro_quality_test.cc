@@ -39,7 +39,8 @@ ModelFolder train(const CharTokenizer& tokenizer, const SequenceData& data, uint
 double change(const ModelFolder& model, const ModelFolder& base, const SequenceData& data,
               const Exec& exec) {
   const Decoder a = load_decoder(model), b = load_decoder(base);
-  return compare_models(logits_of(a), logits_of(b), data.heldout, exec, "test").loss_difference;
+  return compare_models(logits_of(a), logits_of(b), all_scored(data.heldout), exec, "test")
+      .loss_difference;
 }
 
 // "Better than rtn" means the better of rtn's two divisors (DESIGN section 8).
@@ -62,7 +63,8 @@ TEST(MicroQuality, PostTrainingStaysWithinThePublishedBounds) {
   for (const uint64_t seed : {1, 2, 3}) {
     const ModelFolder base = train(tokenizer, data, seed, exec);
     const Decoder decoder = load_decoder(base);
-    const double loss = measure_loss(logits_of(decoder), data.heldout, exec, "test").loss;
+    const double loss =
+        measure_loss(logits_of(decoder), all_scored(data.heldout), exec, "test").loss;
     EXPECT_NEAR(loss, 2.127, 0.012) << "seed " << seed;
     for (const Bound& b : kBounds) {
       const double got = better_change(base, b.scheme, data, exec);

@@ -34,14 +34,14 @@ SequenceLogits noisy(uint64_t seed) {
   };
 }
 
-std::vector<std::vector<int32_t>> some_sequences() {
+std::vector<ScoredSequence> some_sequences() {
   PyRandom random(5);
   std::vector<std::vector<int32_t>> out(150);
   for (auto& s : out) {
     s.resize(2 + random.below(9));
     for (int32_t& id : s) id = static_cast<int32_t>(random.below(kVocab));
   }
-  return out;
+  return all_scored(out);
 }
 
 TEST(Perplexity, OfConstantLogitsIsTheVocabulary) {
@@ -53,7 +53,7 @@ TEST(Perplexity, OfConstantLogitsIsTheVocabulary) {
 }
 
 TEST(Perplexity, OfAOneTokenVocabularyIsOne) {
-  const auto r = measure_loss(constant({0.5f}), {{0, 0, 0}}, Exec{}, "t");
+  const auto r = measure_loss(constant({0.5f}), all_scored({{0, 0, 0}}), Exec{}, "t");
   EXPECT_EQ(r.loss, 0.0);
   EXPECT_EQ(r.perplexity, 1.0);
   EXPECT_EQ(r.tokens, 2);
@@ -61,14 +61,15 @@ TEST(Perplexity, OfAOneTokenVocabularyIsOne) {
 
 TEST(Perplexity, NeedsTwoTokens) {
   EXPECT_THROW(measure_loss(noisy(1), {}, Exec{}, "t"), Error);
-  EXPECT_THROW(measure_loss(noisy(1), {{3}, {}}, Exec{}, "t"), Error);
+  EXPECT_THROW(measure_loss(noisy(1), all_scored({{3}, {}}), Exec{}, "t"), Error);
 }
 
 TEST(Perplexity, KnowsAKnownDistribution) {
   // p = (1/2, 1/4, 1/4) against q = (1/4, 1/4, 1/2): KL = 1/2 ln 2 + 1/4 ln(1/2).
   const float half = std::log(0.5f), quarter = std::log(0.25f);
-  const auto c = compare_models(constant({quarter, quarter, half}),
-                                constant({half, quarter, quarter}), {{0, 0, 1}}, Exec{}, "t");
+  const auto c =
+      compare_models(constant({quarter, quarter, half}), constant({half, quarter, quarter}),
+                     all_scored({{0, 0, 1}}), Exec{}, "t");
   EXPECT_NEAR(c.divergence.kl_mean, 0.25 * std::log(2.0), 1e-7);
   EXPECT_EQ(c.divergence.top1_agreement, 0.0);
   EXPECT_NEAR(c.base.loss, 0.5 * (std::log(2.0) + std::log(4.0)), 1e-7);

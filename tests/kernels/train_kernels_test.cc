@@ -7,6 +7,7 @@
 
 #include "nibble/core/cpu.h"
 #include "nibble/core/random.h"
+#include "nibble/kernels/onednn/product.h"
 #include "nibble/kernels/train.h"
 
 namespace nibble {
@@ -221,8 +222,41 @@ std::vector<const TrainOps<float>*> runnable() {
   return out;
 }
 
+// Shapes large enough for oneDNN, a read as it is and transposed, c overwritten and added to.
+TEST(TrainProducts, LargeOnesAgreeWithTheDefinition) {
+  constexpr int64_t kM = 37, kN = 700, kK = 520;
+  PyRandom random(4);
+  std::vector<float> a(kM * kK + kTrainSlack), b(kK * kN + kTrainSlack);
+  for (float& v : a) v = static_cast<float>(random.gauss(0, 1));
+  for (float& v : b) v = static_cast<float>(random.gauss(0, 1));
+  for (const bool transposed : {false, true}) {
+    for (const bool accumulate : {false, true}) {
+      std::vector<float> expected(kM * kN + kTrainSlack, 1.0f), got = expected;
+      TrainProduct<float> p{kM,
+                            kN,
+                            kK,
+                            a.data(),
+                            transposed ? 1 : kK,
+                            transposed ? kM : 1,
+                            b.data(),
+                            kN,
+                            expected.data(),
+                            kN,
+                            accumulate};
+      ASSERT_TRUE(onednn_is_better(p));
+      ref_train_ops_f32().product(p);
+      p.c = got.data();
+      best_train_ops().product(p);
+      for (int64_t i = 0; i < kM * kN; ++i) {
+        const auto at = static_cast<size_t>(i);
+        ASSERT_NEAR(got[at], expected[at], 2e-4) << transposed << accumulate << i;
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, TrainKernels, testing::ValuesIn(runnable()),
-                         [](const auto& info) { return std::string(info.param->name); });
+                         [](const auto& each) { return std::string(each.param->name); });
 
 }  // namespace
 }  // namespace nibble

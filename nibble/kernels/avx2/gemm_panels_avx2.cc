@@ -162,10 +162,10 @@ void run_rows(Tile t, int64_t m) {
   const auto advance = [&](int64_t rows) {
     t.x += rows * t.x_stride;
     t.y += rows * t.y_stride;
-    m -= rows;
   };
-  for (; m >= Load::kTileRows; advance(Load::kTileRows)) run_tile<Load, Load::kTileRows>(t);
-  for (; m >= 1; advance(1)) run_tile<Load, 1>(t);
+  for (; m >= Load::kTileRows; m -= Load::kTileRows, advance(Load::kTileRows))
+    run_tile<Load, Load::kTileRows>(t);
+  for (; m >= 1; m -= 1, advance(1)) run_tile<Load, 1>(t);
 }
 
 // Outputs [n_begin, n_end) from their panels.

@@ -145,11 +145,10 @@ void run_rows(Tile t, int64_t m) {
   const auto advance = [&](int64_t rows) {
     t.x += rows * t.x_stride;
     t.y += rows * t.y_stride;
-    m -= rows;
   };
-  for (; m >= Load::kTileRows; advance(Load::kTileRows))
+  for (; m >= Load::kTileRows; m -= Load::kTileRows, advance(Load::kTileRows))
     run_tile<Load, Load::kTileRows, kPanels>(t);
-  for (; m >= 2; advance(2)) run_tile<Load, 2, kPanels>(t);
+  for (; m >= 2; m -= 2, advance(2)) run_tile<Load, 2, kPanels>(t);
   if (m == 1) run_tile<Load, 1, kPanels>(t);
 }
 

@@ -1,0 +1,54 @@
+#include "nibble/kernels/onednn/product.h"
+
+#include <dnnl.h>
+#include <omp.h>
+
+#include "nibble/core/cpu.h"
+#include "nibble/core/error.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kCachedElements = int64_t{1} << 18;  // 1 MiB of f32
+constexpr int64_t kWorthACall = int64_t{1} << 21;      // multiplications
+
+// oneDNN asks OpenMP how many threads it may use; this says one while it lives.
+class OneThread {
+ public:
+  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
+}  // namespace
+
+bool onednn_is_better(const TrainProduct<float>& p) {
+  return p.k * p.n > kCachedElements && p.m * p.k * p.n > kWorthACall;
+}
+
+void onednn_product(const TrainProduct<float>& p) {
+  const bool transposed = p.a_column != 1;
+  NIBBLE_CHECK(!transposed || p.a_row == 1);
+  const OneThread one;
+  const dnnl_status_t status = dnnl_sgemm(transposed ? 'T' : 'N', 'N', p.m, p.n, p.k, 1.0f, p.a,
+                                          transposed ? p.a_column : p.a_row, p.b, p.ldb,
+                                          p.accumulate ? 1.0f : 0.0f, p.c, p.ldc);
+  NIBBLE_CHECK(status == dnnl_success);
+}
+
+void cap_onednn() {
+  const uint32_t bits = cpu().bits;
+  if (bits == cpu().detected) return;
+  const dnnl_cpu_isa_t isa = (bits & kAvx512Vnni) != 0 ? dnnl_cpu_isa_avx512_core_bf16
+                             : (bits & kAvx512) != 0   ? dnnl_cpu_isa_avx512_core
+                             : (bits & kAvxVnni) != 0  ? dnnl_cpu_isa_avx2_vnni
+                             : (bits & kAvx2) != 0     ? dnnl_cpu_isa_avx2
+                                                       : dnnl_cpu_isa_sse41;
+  dnnl_set_max_cpu_isa(isa);
+}
+
+}  // namespace nibble

@@ -1,0 +1,117 @@
+#include "nibble/model/carry_over.h"
+
+#include <array>
+#include <filesystem>
+
+#include "nibble/core/error.h"
+#include "nibble/core/files.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::string_view kDropped = "quantization_config";
+constexpr int64_t kFileLimit = int64_t{1} << 28;
+constexpr std::array kFiles = {"tokenizer.json",
+                               "tokenizer_config.json",
+                               "tokenizer.model",
+                               "tokenizer.bin",
+                               "vocab.json",
+                               "merges.txt",
+                               "added_tokens.json",
+                               "special_tokens_map.json",
+                               "generation_config.json",
+                               "chat_template.jinja",
+                               "chat_template.json",
+                               "LICENSE",
+                               "LICENSE.txt",
+                               "LICENSE.md",
+                               "NOTICE",
+                               "USE_POLICY.md"};
+
+// Writes what it hears, one key of the outermost object left out with all that is under it.
+class Copier : public JsonHandler {
+ public:
+  explicit Copier(JsonWriter& out) : out_(out) {}
+  void on_object_begin() override {
+    if (depth_++ > 0) copy([&] { out_.begin_object(); });
+  }
+  void on_object_end() override {
+    if (--depth_ > 0) copy([&] { out_.end_object(); });
+    end_value();
+  }
+  void on_array_begin() override {
+    require_object();
+    ++depth_;
+    copy([&] { out_.begin_array(); });
+  }
+  void on_array_end() override {
+    --depth_;
+    copy([&] { out_.end_array(); });
+    end_value();
+  }
+  void on_key(std::string_view key) override {
+    if (depth_ == 1 && key == kDropped) dropping_ = true;
+    copy([&] { out_.key(key); });
+  }
+  void on_string(std::string_view v) override {
+    scalar([&] { out_.value(v); });
+  }
+  void on_integer(int64_t v) override {
+    scalar([&] { out_.value(v); });
+  }
+  void on_number(double v, std::string_view) override {
+    scalar([&] { out_.value(v); });
+  }
+  void on_boolean(bool v) override {
+    scalar([&] { out_.value(v); });
+  }
+  void on_null() override {
+    scalar([&] { out_.null(); });
+  }
+
+ private:
+  template <class F>
+  void copy(F f) {
+    if (!dropping_) f();
+  }
+  template <class F>
+  void scalar(F f) {
+    require_object();
+    copy(f);
+    end_value();
+  }
+  void require_object() const {
+    if (depth_ == 0) throw corrupt("expected a JSON object");
+  }
+  void end_value() {
+    if (depth_ == 1) dropping_ = false;
+  }
+
+  JsonWriter& out_;
+  int depth_ = 0;
+  bool dropping_ = false;
+};
+
+}  // namespace
+
+std::string carry_config(std::string_view original, const std::function<void(JsonWriter&)>& add) {
+  JsonWriter out;
+  out.begin_object();
+  Copier copier(out);
+  parse_json(original, copier);
+  add(out);
+  return out.end_object().finish();
+}
+
+void carry_files(const std::string& from, const std::string& to) {
+  for (const char* name : kFiles) {
+    const std::string source = from + "/" + name;
+    std::error_code none;
+    if (!std::filesystem::is_regular_file(source, none)) continue;
+    AtomicFile file(to + "/" + name);
+    file.write(read_file(source, kFileLimit));
+    file.commit();
+  }
+}
+
+}  // namespace nibble

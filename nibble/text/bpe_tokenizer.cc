@@ -1,0 +1,292 @@
+#include "nibble/text/bpe_tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "nibble/core/error.h"
+#include "nibble/text/byte_level.h"
+#include "nibble/text/utf8.h"
+
+namespace nibble {
+namespace {
+
+// "<0x0A>" -> 10; -1 for anything else.
+int byte_of(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
+  int value = 0;
+  for (const char c : token.substr(3, 2)) {
+    const bool digit = c >= '0' && c <= '9';
+    const auto lower = static_cast<char>(c | 0x20);
+    if (!digit && (lower < 'a' || lower > 'f')) return -1;
+    value = value * 16 + (digit ? c - '0' : lower - 'a' + 10);
+  }
+  return value;
+}
+
+AddedTokens tokens_looked_for(const BpeParts& parts, bool normalized) {
+  std::vector<AddedToken> out;
+  for (AddedToken token : parts.added) {
+    if (token.normalized != normalized) continue;
+    if (normalized && parts.normalize_added) {
+      for (const auto& step : parts.normalizers) token.content = step->apply(token.content);
+    }
+    out.push_back(std::move(token));
+  }
+  return AddedTokens(std::move(out));
+}
+
+}  // namespace
+
+BpeTokenizer::BpeTokenizer(BpeParts parts)
+    : parts_(std::move(parts)),
+      raw_(tokens_looked_for(parts_, false)),
+      normalized_(tokens_looked_for(parts_, true)) {
+  const TokenTable& tokens = parts_.tokens;
+  if (tokens.size() == 0) throw corrupt("no tokens");
+  special_.resize(static_cast<size_t>(tokens.size()));
+  added_.resize(special_.size());
+  for (const AddedToken& token : parts_.added) {
+    check_id(token.id);
+    added_[static_cast<size_t>(token.id)] = true;
+    if (token.special) special_[static_cast<size_t>(token.id)] = true;
+  }
+  for (const auto* ids : {&parts_.before, &parts_.after, &parts_.special_ids}) {
+    for (const int32_t id : *ids) {
+      check_id(id);
+      special_[static_cast<size_t>(id)] = true;
+    }
+  }
+  for (const auto id : {parts_.bos, parts_.eos, parts_.unknown}) {
+    if (id) check_id(*id);
+  }
+  for (int b = 0; b < 256; ++b) {
+    std::string spelling = fmt::format("<0x{:02X}>", b);
+    if (parts_.byte_level) {
+      spelling.clear();
+      append_utf8(spelling, byte_level_character(static_cast<uint8_t>(b)));
+    }
+    byte_ids_[static_cast<size_t>(b)] = tokens.find(spelling);
+  }
+  all_bytes_ = std::find(byte_ids_.begin(), byte_ids_.end(), -1) == byte_ids_.end();
+}
+
+void BpeTokenizer::check_id(int32_t id) const {
+  if (parts_.tokens.contains(id)) return;
+  throw corrupt(fmt::format("id {} is outside the vocabulary of {}", id, parts_.tokens.size()));
+}
+
+bool BpeTokenizer::is_special(int32_t id) const {
+  return id >= 0 && id < vocab_size() && special_[static_cast<size_t>(id)];
+}
+
+std::string BpeTokenizer::token_text(int32_t id) const {
+  if (!parts_.tokens.contains(id)) {
+    throw invalid_argument(
+        fmt::format("token {} is outside the vocabulary of {}", id, vocab_size()));
+  }
+  return std::string(parts_.tokens.text(id));
+}
+
+void BpeTokenizer::append_piece(int32_t id, DecodeState& state, std::string& out) const {
+  const PieceDecoder& decoder = parts_.decoder;
+  std::string piece = token_text(id);
+  const bool first = !state.started;
+  state.started = true;
+  if (decoder.byte_level && !added_[static_cast<size_t>(id)]) {
+    return append_byte_level(piece, out);
+  }
+  const int byte = decoder.byte_fallback ? byte_of(piece) : -1;
+  if (byte >= 0) piece = std::string(1, static_cast<char>(byte));
+  for (const auto& [from, to] : decoder.replace) {
+    if (byte < 0) piece = replaced(piece, from, to);
+  }
+  if (first && decoder.strip_first_piece && byte < 0) {
+    piece = replaced(piece, decoder.strip, "");
+  }
+  std::string_view rest = piece;
+  while (state.stripped >= 0 && state.stripped < decoder.strip_count && !rest.empty()) {
+    const bool take = rest.starts_with(decoder.strip);
+    state.stripped = take ? state.stripped + 1 : -1;
+    if (take) rest.remove_prefix(decoder.strip.size());
+  }
+  out += rest;
+}
+
+// One text on its way to ids; everything it needs only for that.
+class BpeTokenizer::Encoding {
+ public:
+  Encoding(const BpeTokenizer& tokenizer, size_t text_size)
+      : t_(tokenizer),
+        parts_(tokenizer.parts_),
+        merger_(parts_.merges),
+        regex_(2 * text_size + 64) {}
+
+  std::vector<int32_t> ids;
+
+  void run(std::string_view text) {
+    t_.raw_.split(text, [&](TextRange part, int32_t id) {
+      if (id >= 0) {
+        ids.push_back(id);
+      } else {
+        segment(text.substr(part.begin, part.size()), part.begin == 0);
+      }
+    });
+  }
+
+ private:
+  // A word that came before: where it stood and which of the ids are its own.
+  struct Known {
+    std::string_view word;
+    size_t begin = 0, count = 0;
+  };
+
+  void segment(std::string_view given, bool first) {
+    std::string text(given);
+    for (const auto& step : parts_.normalizers) text = step->apply(std::move(text));
+    t_.normalized_.split(text, [&](TextRange part, int32_t id) {
+      if (id >= 0) {
+        ids.push_back(id);
+      } else {
+        words(text.substr(part.begin, part.size()), first && part.begin == 0);
+      }
+    });
+  }
+
+  void words(std::string text, bool first) {
+    text = parts_.pre_tokenizer.prepared(std::move(text), first);
+    known_.assign(std::min<size_t>(8192, std::bit_ceil(text.size() / 8 + 1)), {});
+    for (const TextRange part : parts_.pre_tokenizer.split(text, regex_)) {
+      const auto whole = std::string_view(text).substr(part.begin, part.size());
+      if (parts_.cut_before.empty()) {
+        word(whole);
+      } else {
+        cut(whole);
+      }
+    }
+    known_.clear();
+  }
+
+  // Before each mark that does not follow another one.
+  void cut(std::string_view whole) {
+    const std::string& mark = parts_.cut_before;
+    size_t begin = 0;
+    for (size_t at = whole.find(mark, 0); at != std::string_view::npos;) {
+      if (at > begin && !whole.substr(0, at).ends_with(mark)) {
+        word(whole.substr(begin, at - begin));
+        begin = at;
+      }
+      at = whole.find(mark, at + mark.size());
+    }
+    if (begin < whole.size()) word(whole.substr(begin));
+  }
+
+  void word(std::string_view text) {
+    constexpr size_t kLongestKept = 64;
+    if (text.size() > kLongestKept) return encode_word(text);
+    const size_t slot = std::hash<std::string_view>()(text) & (known_.size() - 1);
+    Known& known = known_[slot];
+    if (known.word == text) {
+      for (size_t i = 0; i < known.count; ++i) ids.push_back(ids[known.begin + i]);
+      return;
+    }
+    const size_t begin = ids.size();
+    encode_word(text);
+    known = {text, begin, ids.size() - begin};
+  }
+
+  void encode_word(std::string_view text) {
+    if (parts_.ignore_merges) {
+      const int32_t whole =
+          parts_.tokens.find(parts_.byte_level ? byte_level_spelling(text) : std::string(text));
+      if (whole >= 0) return ids.push_back(whole);
+    }
+    symbols_.clear();
+    symbols_.reserve(text.size());
+    if (parts_.byte_level) {
+      for (const char c : text) byte_symbol(static_cast<uint8_t>(c));
+    } else {
+      character_symbols(text);
+    }
+    merger_.run(symbols_);
+    if (parts_.hidden.size() == 0) {
+      ids.insert(ids.end(), symbols_.begin(), symbols_.end());
+    } else {
+      for (const int32_t symbol : symbols_) emit(symbol);
+    }
+  }
+
+  void byte_symbol(uint8_t byte) {
+    const int32_t id = t_.byte_ids_[byte];
+    if (id >= 0) {
+      symbols_.push_back(id);
+    } else if (parts_.unknown) {
+      unknown();
+    }  // else it is lost, as in Hugging Face's tokenizers
+  }
+
+  void character_symbols(std::string_view text) {
+    for (std::string_view rest = text; !rest.empty();) {
+      const std::string_view before = rest;
+      take_code_point(rest, text);
+      const auto character = before.substr(0, before.size() - rest.size());
+      if (const int32_t id = parts_.tokens.find(character);
+          id >= 0 && !(parts_.special_is_no_text && t_.is_special(id))) {
+        symbols_.push_back(id);
+      } else if (const int32_t hidden = parts_.hidden.find(character); hidden >= 0) {
+        symbols_.push_back(parts_.tokens.size() + hidden);
+      } else {
+        no_token(character, symbols_);
+      }
+    }
+  }
+
+  // A character that is no token: its bytes, or unknown.
+  void no_token(std::string_view character, std::vector<int32_t>& out) {
+    if (parts_.byte_fallback && t_.all_bytes_) {
+      for (const char c : character) out.push_back(t_.byte_ids_[static_cast<uint8_t>(c)]);
+    } else if (parts_.unknown &&
+               (!parts_.fuse_unknown || out.empty() || out.back() != *parts_.unknown)) {
+      out.push_back(*parts_.unknown);
+    }
+  }
+
+  void unknown() {
+    if (parts_.fuse_unknown && !symbols_.empty() && symbols_.back() == *parts_.unknown) return;
+    symbols_.push_back(*parts_.unknown);
+  }
+
+  void emit(int32_t symbol) {
+    const int32_t size = parts_.tokens.size();
+    if (symbol < size) return ids.push_back(symbol);
+    no_token(parts_.hidden.text(symbol - size), ids);
+  }
+
+  const BpeTokenizer& t_;
+  const BpeParts& parts_;
+  Merger merger_;
+  RegexScratch regex_;
+  std::vector<int32_t> symbols_;
+  std::vector<Known> known_;  // a slot for each hash
+};
+
+std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool add_special) const {
+  constexpr size_t kMaxText = size_t{1} << 30;
+  if (text.size() > kMaxText) {
+    throw invalid_argument(fmt::format("a text of {} bytes, limit {}", text.size(), kMaxText));
+  }
+  Encoding encoding(*this, text.size());
+  if (add_special) encoding.ids = parts_.before;
+  if (is_utf8(text)) {
+    encoding.run(text);
+  } else {
+    encoding.run(repaired_utf8(text));
+  }
+  if (add_special) {
+    encoding.ids.insert(encoding.ids.end(), parts_.after.begin(), parts_.after.end());
+  }
+  return std::move(encoding.ids);
+}
+
+}  // namespace nibble

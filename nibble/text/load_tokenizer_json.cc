@@ -1,0 +1,293 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nibble/core/error.h"
+#include "nibble/text/json_tree.h"
+#include "nibble/text/load.h"
+#include "nibble/text/sections.h"
+
+namespace nibble {
+namespace {
+
+constexpr size_t kMaxMerges = 1 << 21;
+
+// The texts of the merges, left and right next to each other, until the vocabulary is complete.
+struct MergeTexts {
+  struct Pair {
+    uint32_t begin, middle, end;
+  };
+  std::string arena;
+  std::vector<Pair> pairs;
+
+  void add(std::string_view left, std::string_view right) {
+    if (pairs.size() == kMaxMerges) throw corrupt(fmt::format("more than {} merges", kMaxMerges));
+    const auto begin = static_cast<uint32_t>(arena.size());
+    arena += left;
+    const auto middle = static_cast<uint32_t>(arena.size());
+    arena += right;
+    NIBBLE_CHECK(arena.size() < ~uint32_t{0});
+    pairs.push_back({begin, middle, static_cast<uint32_t>(arena.size())});
+  }
+};
+
+// The two parts of "a b".
+std::pair<std::string_view, std::string_view> halves(std::string_view line) {
+  const size_t space = line.find(' ');
+  const bool two = space != std::string_view::npos && space > 0 && space + 1 < line.size() &&
+                   line.find(' ', space + 1) == std::string_view::npos;
+  if (!two) throw corrupt(fmt::format("merge {}: expected two parts", in_quotes(line)));
+  return {line.substr(0, space), line.substr(space + 1)};
+}
+
+// The vocabulary and the merges go where they belong, the rest into a small tree.
+class TokenizerJson : public JsonHandler {
+ public:
+  JsonTreeBuilder tree;
+  TokenTable tokens;
+  MergeTexts merges;
+
+  void on_object_begin() override {
+    if (in_ == Part::tree) return down(), tree.on_object_begin();
+    if (in_ == Part::vocab && level_ == 0) return void(++level_);
+    odd();
+  }
+  void on_object_end() override {
+    if (in_ == Part::vocab) return leave();
+    --depth_;
+    tree.on_object_end();
+  }
+  void on_array_begin() override {
+    if (in_ == Part::tree) return down(), tree.on_array_begin();
+    if (in_ == Part::vocab) return unigram();
+    if (++level_ > 2) odd();
+    parts_ = 0;
+  }
+  void on_array_end() override {
+    if (in_ == Part::tree) return --depth_, tree.on_array_end();
+    if (level_ == 1) return leave();
+    --level_;
+    if (parts_ != 2) throw corrupt(fmt::format("a merge of {} parts, expected two", parts_));
+    merges.add(left_, right_);
+  }
+  void on_key(std::string_view key) override {
+    if (in_ == Part::vocab) {
+      token_ = key;
+      return;
+    }
+    if (depth_ == 1) in_model_ = key == "model";
+    if (depth_ == 2 && in_model_ && (key == "vocab" || key == "merges")) {
+      in_ = key == "vocab" ? Part::vocab : Part::merges;
+      level_ = 0;
+      return;
+    }
+    tree.on_key(key);
+  }
+  void on_string(std::string_view text) override {
+    if (in_ == Part::tree) return tree.on_string(text);
+    if (in_ != Part::merges || level_ == 0) odd();
+    if (level_ == 1) {
+      const auto [left, right] = halves(text);
+      return merges.add(left, right);
+    }
+    if (++parts_ > 2) return;
+    (parts_ == 1 ? left_ : right_) = text;
+  }
+  void on_integer(int64_t value) override {
+    if (in_ == Part::tree) return tree.on_integer(value);
+    if (in_ != Part::vocab || level_ != 1) odd();
+    tokens.add(token_, value, true);
+  }
+  void on_number(double value, std::string_view text) override {
+    if (in_ != Part::tree) odd();
+    tree.on_number(value, text);
+  }
+  void on_boolean(bool value) override {
+    if (in_ != Part::tree) odd();
+    tree.on_boolean(value);
+  }
+  void on_null() override {
+    if (in_ != Part::tree) odd();
+    tree.on_null();
+  }
+
+ private:
+  enum class Part { tree, vocab, merges };
+
+  void down() { ++depth_; }
+  void leave() { in_ = Part::tree; }
+  [[noreturn]] void odd() const {
+    throw corrupt(in_ == Part::vocab ? "expected an object of tokens and their ids"
+                                     : "expected an array of merges, each of two texts")
+        .at(in_ == Part::vocab ? "key \"model.vocab\"" : "key \"model.merges\"");
+  }
+  [[noreturn]] static void unigram() {
+    throw unsupported("a vocabulary with scores (Unigram) is not supported; only BPE is")
+        .at("key \"model.vocab\"");
+  }
+
+  Part in_ = Part::tree;
+  int depth_ = 0, level_ = 0, parts_ = 0;
+  bool in_model_ = false;
+  std::string token_, left_, right_;
+};
+
+// Looks the merges up some at a time, so that their memory accesses overlap.
+void enter_merges(const MergeTexts& texts, const TokenTable& tokens, std::string_view place,
+                  MergeTable& out) {
+  constexpr size_t kBatch = 32;
+  std::array<std::array<uint64_t, 3>, kBatch> hashes;
+  const auto parts_of = [&](const MergeTexts::Pair& p) {
+    const std::string_view all(texts.arena);
+    return std::array{all.substr(p.begin, p.middle - p.begin),
+                      all.substr(p.middle, p.end - p.middle), all.substr(p.begin, p.end - p.begin)};
+  };
+  for (size_t first = 0; first < texts.pairs.size(); first += kBatch) {
+    const size_t n = std::min(kBatch, texts.pairs.size() - first);
+    for (size_t i = 0; i < n; ++i) {
+      const auto parts = parts_of(texts.pairs[first + i]);
+      for (size_t j = 0; j < 3; ++j) tokens.prefetch(hashes[i][j] = tokens.hash(parts[j]));
+    }
+    for (size_t i = 0; i < n; ++i) {
+      const auto parts = parts_of(texts.pairs[first + i]);
+      std::array<int32_t, 3> ids{};
+      for (size_t j = 0; j < 3; ++j) {
+        ids[j] = tokens.find_hashed(parts[j], hashes[i][j]);
+        if (ids[j] >= 0) continue;
+        throw corrupt(fmt::format("merge {} ({} {}): {} is not in the vocabulary", first + i,
+                                  in_quotes(parts[0], 40), in_quotes(parts[1], 40),
+                                  in_quotes(parts[j], 40)))
+            .at(place);
+      }
+      out.add(ids[0], ids[1], {static_cast<uint32_t>(first + i), ids[2]});
+    }
+  }
+}
+
+void read_model(const JsonNode& model, BpeParts& parts) {
+  if (const std::string type = model.string_or("type", "BPE"); type != "BPE") {
+    throw model.at("type").not_supported("a model of type " + in_quotes(type) + " (only BPE is)");
+  }
+  model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
+              "fuse_unk", "byte_fallback", "ignore_merges"});
+  for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (!model.string_or(name, "").empty()) throw model.at(name).not_supported("this setting");
+  }
+  if (const JsonNode* dropout = model.find("dropout");
+      dropout != nullptr && dropout->text != "0.0" && dropout->text != "0") {
+    throw dropout->not_supported("dropout");
+  }
+  parts.byte_fallback = model.boolean_or("byte_fallback", false);
+  parts.fuse_unknown = model.boolean_or("fuse_unk", false);
+  parts.ignore_merges = model.boolean_or("ignore_merges", false);
+  if (model.find("unk_token") == nullptr) return;
+  const std::string unknown = model.string("unk_token");
+  parts.unknown = parts.tokens.find(unknown);
+  if (*parts.unknown < 0) {
+    throw corrupt(fmt::format("{} is not in the vocabulary", in_quotes(unknown)))
+        .at("key \"model.unk_token\"");
+  }
+}
+
+}  // namespace
+
+BpeParts parse_tokenizer_json(std::string_view json) {
+  TokenizerJson file;
+  parse_json(json, file);
+  const JsonNode& root = file.tree.root;
+  root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
+             "post_processor", "decoder", "model"});
+  BpeParts parts;
+  parts.tokens = std::move(file.tokens);
+  read_model(root.at("model"), parts);
+  parts.merges = MergeTable(file.merges.pairs.size());
+  enter_merges(file.merges, parts.tokens, "key \"model.merges\"", parts.merges);
+  if (root.find("added_tokens") != nullptr) {
+    for (const JsonNode& node : root.elements("added_tokens")) read_added_token(node, parts);
+  }
+  parts.tokens.check_complete();
+  if (const JsonNode* node = root.find("normalizer")) read_normalizer(*node, parts);
+  if (const JsonNode* node = root.find("pre_tokenizer")) read_pre_tokenizer(*node, parts);
+  if (const JsonNode* node = root.find("post_processor")) read_post_processor(*node, parts);
+  if (const JsonNode* node = root.find("decoder")) {
+    read_decoder(*node, parts.decoder);
+  } else {
+    throw unsupported("a file without a decoder is not supported").at("key \"decoder\"");
+  }
+  if (!parts.byte_level) parts.cut_before = safe_cut(parts.tokens, "\u2581");
+  return parts;
+}
+
+TokenTable parse_vocab(std::string_view json) {
+  class Vocabulary : public JsonHandler {
+   public:
+    TokenTable tokens;
+    void on_object_begin() override {
+      if (depth_++ > 0) throw corrupt("expected ids, found an object");
+    }
+    void on_array_begin() override { throw corrupt("expected tokens and their ids"); }
+    void on_key(std::string_view key) override { token_ = key; }
+    void on_integer(int64_t id) override {
+      if (depth_ == 0) throw corrupt("expected an object of tokens and their ids");
+      tokens.add(token_, id, true);
+    }
+    void on_number(double, std::string_view) override { odd(); }
+    void on_string(std::string_view) override { odd(); }
+    void on_boolean(bool) override { odd(); }
+    void on_null() override { odd(); }
+
+   private:
+    static void odd() { throw corrupt("expected an id, a whole number"); }
+    int depth_ = 0;
+    std::string token_;
+  } file;
+  parse_json(json, file);
+  return std::move(file.tokens);
+}
+
+BpeParts parse_merges(TokenTable tokens, std::string_view merges, const TokenizerConfig& config) {
+  MergeTexts texts;
+  int64_t line_number = 0;
+  for (size_t begin = 0; begin < merges.size(); ++line_number) {
+    const size_t end = std::min(merges.find('\n', begin), merges.size());
+    std::string_view line = merges.substr(begin, end - begin);
+    begin = end + 1;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty() || (line_number == 0 && line.starts_with("#version"))) continue;
+    try {
+      const auto [left, right] = halves(line);
+      texts.add(left, right);
+    } catch (Error& e) {
+      throw std::move(e).at(fmt::format("line {}", line_number + 1));
+    }
+  }
+  BpeParts parts;
+  parts.tokens = std::move(tokens);
+  parts.merges = MergeTable(texts.pairs.size());
+  enter_merges(texts, parts.tokens, "", parts.merges);
+  const std::string& kind = config.tokenizer_class;
+  const bool qwen = kind.starts_with("Qwen2Tokenizer");
+  if (!qwen && !kind.empty() && !kind.starts_with("GPT2Tokenizer")) {
+    throw unsupported(
+        fmt::format("vocab.json and merges.txt of a {}; use its tokenizer.json", in_quotes(kind)))
+        .at("key \"tokenizer_class\"");
+  }
+  if (qwen) parts.normalizers.push_back(make_normal_form(NormalForm::nfc));
+  parts.pre_tokenizer.splitters.push_back({Regex(qwen ? kQwen2Pattern : kGpt2Pattern)});
+  parts.byte_level = parts.decoder.byte_level = true;
+  // The vocabulary holds special tokens without saying so; GPT-2's has one.
+  std::vector<std::string> special{"<|endoftext|>"};
+  for (const auto& token : {config.bos, config.eos, config.unknown}) {
+    if (token && std::find(special.begin(), special.end(), *token) == special.end()) {
+      special.push_back(*token);
+    }
+  }
+  for (const std::string& text : special) {
+    const int32_t id = parts.tokens.find(text);
+    if (id < 0) continue;
+    parts.added.push_back({.content = text, .id = id, .normalized = false, .special = true});
+  }
+  return parts;
+}
+
+}  // namespace nibble

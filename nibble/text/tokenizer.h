@@ -1,0 +1,75 @@
+// What every tokenizer does, and the one way to load one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nibble {
+
+/// How far a text has been decoded, for what depends on its beginning. Starts as {}.
+struct DecodeState {
+  bool started = false;  ///< a piece came before
+  int stripped = 0;      ///< characters taken off the beginning; -1 when that is over
+};
+
+/// Text to token ids and back. Immutable once made: any number of threads may use one.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// The ids of `text`. Bytes that are not UTF-8 become U+FFFD (character models refuse them).
+  /// Special tokens that stand in the text become their ids, as in Hugging Face's tokenizers.
+  /// `add_special` adds what the model expects around a text (BOS, for most). Time grows linearly
+  /// (n log n within one word) with the text. Error{invalid_argument} for a text over 1 GiB.
+  virtual std::vector<int32_t> encode(std::string_view text, bool add_special) const = 0;
+
+  /// The bytes that token `id` adds to a text; they need not be whole characters.
+  /// Error{invalid_argument} where the vocabulary has no such id.
+  virtual void append_piece(int32_t id, DecodeState& state, std::string& out) const = 0;
+  /// The text of `ids`, always valid UTF-8: what is not becomes U+FFFD. Special tokens show as
+  /// their text unless `skip_special`.
+  std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
+
+  virtual int32_t vocab_size() const = 0;
+  virtual std::optional<int32_t> bos() const = 0;
+  virtual std::optional<int32_t> eos() const = 0;
+  /// True for tokens that steer the model and are no text (BOS, EOS, turn markers).
+  virtual bool is_special(int32_t id) const = 0;
+  /// The token as its vocabulary spells it ("Ġthe", "▁the", "<0x0A>"), for people to look at.
+  virtual std::string token_text(int32_t id) const = 0;
+  /// "characters", "byte-level BPE", "SentencePiece BPE".
+  virtual std::string_view kind() const = 0;
+};
+
+/// Decodes token by token; only whole UTF-8 characters come out.
+class StreamDecoder {
+ public:
+  /// `tokenizer` must outlive it.
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = true)
+      : tokenizer_(tokenizer), skip_special_(skip_special) {}
+  /// What `id` completes; empty while a character is not whole yet. Bytes that can no longer become
+  /// a character come out as U+FFFD.
+  std::string push(int32_t id);
+  /// What was held back, as U+FFFD; afterwards a new text begins.
+  std::string finish();
+
+ private:
+  const Tokenizer& tokenizer_;
+  bool skip_special_;
+  DecodeState state_;
+  std::string held_;
+};
+
+/// The tokenizer of a model folder, or of one file: the first there is of tokenizer.json (nibble's
+/// own for characters; Hugging Face BPE), vocab.json with merges.txt, tokenizer.model
+/// (SentencePiece, BPE), tokenizer.bin (llama2.c). tokenizer_config.json beside it names BOS and
+/// EOS and whether they are added. Error{not_found} where there is none; Error{unsupported} naming
+/// whatever the files ask for that nibble does not do: nothing is ignored.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
+
+}  // namespace nibble
