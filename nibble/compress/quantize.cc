@@ -176,7 +176,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
            }
          }});
   }
-  result.file_bytes = write_model_like(model.path, folder.path(), parameters);
+  result.file_bytes = write_model_like(model, folder.path(), parameters);
   result.input_file_bytes = model.tensors->file_bytes();
   result.bits_per_weight = planned_bits_per_weight(plans, options.scale_dtype);
   write_provenance(folder.path(), model, options, result);

@@ -1,11 +1,15 @@
 #include "nibble/model/model_folder.h"
 
+#include <sys/stat.h>
+
 #include <set>
 
+#include "nibble/core/posix.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/in_file.h"
 
 namespace nibble {
+
 std::vector<ParamSpec> parameter_table(const ModelConfig& config) {
   return std::visit([](const auto& c) { return parameter_table(c); }, config);
 }
@@ -30,14 +34,23 @@ const MlpConfig& ModelFolder::mlp_config() const {
   throw unsupported("this is a language model; an MLP is needed here").in_file(path);
 }
 
+std::string ModelFolder::folder() const {
+  struct stat info;
+  const bool file = stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  return file ? split_path(path).folder : path;
+}
+
 const Tokenizer& ModelFolder::require_tokenizer() const {
-  if (tokenizer == nullptr) tokenizer = load_tokenizer(path);
+  if (tokenizer == nullptr) tokenizer = load_tokenizer(folder());
   return *tokenizer;
 }
 
 ModelFolder in_memory(const ModelConfig& config, TensorMap weights,
                       const CharTokenizer& tokenizer) {
-  return {{}, config, std::make_unique<MemorySource>(std::move(weights)), {},
+  return {{},
+          config,
+          std::make_unique<MemorySource>(std::move(weights)),
+          {},
           std::make_shared<CharTokenizer>(tokenizer)};
 }
 

@@ -38,6 +38,8 @@ struct ModelFolder {
 
   const DecoderConfig& decoder_config() const;  ///< Error{unsupported} for an MLP
   const MlpConfig& mlp_config() const;          ///< Error{unsupported} for a decoder
+  /// Where tokenizer and licence lie: the path, or the folder around it where it is a file.
+  std::string folder() const;
   /// Loads the folder's tokenizer the first time: not to be called by several threads at once.
   const Tokenizer& require_tokenizer() const;
 };
@@ -73,9 +75,8 @@ struct WritableParameter {
 int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer);
-/// The same for a copy of the model in the folder `original`, whose config.json, tokenizer and
-/// licence are carried over.
-int64_t write_model_like(const std::string& original, const std::string& folder,
+/// The same for a copy of `original`, whose config.json, tokenizer and licence are carried over.
+int64_t write_model_like(const ModelFolder& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters);
 
 /// The same for weights that are already in memory, all plain.

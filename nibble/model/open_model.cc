@@ -149,8 +149,7 @@ ModelFolder open_file(const std::string& path) {
     throw std::move(*other).in_file(path);
   throw unsupported(
       "expected a model folder (config.json beside *.safetensors), a .safetensors file in one, or "
-      "a "
-      ".bin of llama2.c")
+      "a .bin of llama2.c")
       .in_file(path);
 }
 

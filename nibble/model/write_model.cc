@@ -99,15 +99,19 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
   return open_safetensors_folder(folder)->file_bytes();
 }
 
-int64_t write_model_like(const std::string& original, const std::string& folder,
+int64_t write_model_like(const ModelFolder& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters) {
   const Modules modules = write_tensors(folder, parameters);
-  const std::string config = original + "/config.json";
-  const std::string text = carry_config(read_file(config, kConfigLimit), [&](JsonWriter& out) {
+  const auto quantization = [&](JsonWriter& out) {
     write_quantization(modules.schemes, modules.plain, out);
-  });
-  write_text(folder + "/config.json", text);
-  carry_files(original, folder);
+  };
+  // A single file of another format says in itself what a config.json says.
+  const bool has_config = original.folder() == original.path;
+  write_text(folder + "/config.json",
+             has_config ? carry_config(read_file(original.path + "/config.json", kConfigLimit),
+                                       quantization)
+                        : config_text(original.config, modules.schemes, modules.plain));
+  carry_files(original.folder(), folder);
   return open_safetensors_folder(folder)->file_bytes();
 }
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "nibble/core/files.h"
 #include "nibble/model/model_folder.h"
 
 namespace nibble {
@@ -63,6 +64,18 @@ double window_nll(const Decoder& decoder, const Ids& ids) {
   return sum / static_cast<double>(ids.size() - 1);
 }
 
+// Windows behind each other, the last partial one dropped unless it is the only one.
+double windows_perplexity(const Decoder& decoder, const Ids& ids, size_t window) {
+  double sum = 0;
+  int64_t count = 0;
+  for (size_t at = 0; at == 0 || at + window <= ids.size(); at += window, ++count) {
+    const auto begin = ids.begin() + static_cast<int64_t>(at);
+    sum += window_nll(decoder,
+                      Ids(begin, begin + static_cast<int64_t>(std::min(window, ids.size() - at))));
+  }
+  return std::exp(sum / static_cast<double>(count));
+}
+
 class SharedModel : public testing::TestWithParam<const char*> {};
 
 TEST_P(SharedModel, EqualsTransformers) {
@@ -73,9 +86,17 @@ TEST_P(SharedModel, EqualsTransformers) {
   const Json expected = read_json(golden);
   const ModelFolder model = open_model(folder);
   const Decoder decoder = load_decoder(model);
-  const Ids prompt = expected["prompt_ids"];
+  const Tokenizer& tokenizer = model.require_tokenizer();
+  const Ids prompt = tokenizer.encode(expected["prompt"].get<std::string>(), true);
+  EXPECT_EQ(prompt, expected["prompt_ids"].get<Ids>());
   expect_logits(decoder, prompt, expected["logits_last"], 1e-3);
-  EXPECT_EQ(greedy(decoder, prompt, 64), expected["greedy_ids"].get<Ids>());
+  const Ids continuation = greedy(decoder, prompt, 64);
+  EXPECT_EQ(continuation, expected["greedy_ids"].get<Ids>());
+  const std::string text = read_file("../shared/data/text/" + expected["text"].get<std::string>());
+  const Ids ids = tokenizer.encode(text, false);
+  ASSERT_EQ(ids.size(), expected["text_tokens"].get<size_t>());
+  const double perplexity = windows_perplexity(decoder, ids, expected["window"]);
+  EXPECT_NEAR(perplexity / expected["perplexity"].get<double>(), 1.0, 1e-4);
 }
 
 std::string test_name(const testing::TestParamInfo<const char*>& param) {

@@ -79,5 +79,23 @@ TEST(Llama2cModel, StoriesGiveTheLogitsOfTheirFolder) {
   }
 }
 
+TEST(Llama2cModel, BecomesAFolderThatGivesTheSame) {
+  const DecoderConfig config = tiny_llama(false);
+  const TensorMap weights = random_weights(config, 4);
+  const auto value = [&](const std::string& name) { return values(weights.at(name)); };
+  const test::TempFolder folder, out;
+  test::put_file(folder / "model.bin", Llama2cWriter(config, value, 0).bytes());
+  const ModelFolder model = open_model(folder / "model.bin");
+  EXPECT_EQ(model.folder(), folder.path());
+  std::vector<WritableParameter> parameters;
+  for (const ParamSpec& p : parameter_table(config)) {
+    parameters.push_back({p, std::nullopt, DType::f32, [&, p] { return load_weight(model, p); }});
+  }
+  write_model_like(model, out.path(), parameters);
+  const ModelFolder back = open_model(out.path());
+  EXPECT_EQ(back.decoder_config(), config);
+  EXPECT_EQ(logits(load_decoder(back)), logits(load_decoder(model)));
+}
+
 }  // namespace
 }  // namespace nibble
