@@ -1,7 +1,10 @@
 #include "nibble/model/arranged_source.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace nibble {
@@ -23,6 +26,16 @@ void transpose_as(const Tensor& from, Tensor& to) {
       }
     }
   }
+}
+
+// Memory straight from the system, given back at once when it is let go: between the packed weights
+// that stay, the heap would keep the holes.
+Storage pages(size_t size) {
+  const size_t length = std::max<size_t>(size, 1);
+  void* at = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) throw std::bad_alloc();
+  return {std::shared_ptr<const void>(at, [at, length](const void*) { munmap(at, length); }),
+          static_cast<std::byte*>(at), size};
 }
 
 class ArrangedSource : public TensorSource {
@@ -58,7 +71,7 @@ Shape stored_shape(const ParamSpec& spec) {
 
 Tensor transpose(const Tensor& matrix) {
   NIBBLE_CHECK(matrix.shape().rank() == 2);
-  Tensor out(matrix.dtype(), Shape{matrix.shape()[1], matrix.shape()[0]});
+  Tensor out(matrix.dtype(), Shape{matrix.shape()[1], matrix.shape()[0]}, pages(matrix.bytes()));
   switch (size_of(matrix.dtype())) {
     case 1:
       transpose_as<uint8_t>(matrix, out);
