@@ -32,15 +32,10 @@ struct Sample {
 struct Result {
   std::vector<int32_t> prompt_ids;
   std::vector<Sample> samples;
-  double seconds = 0;
-  int64_t tokens = 0;
   double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;
 };
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point t) {
-  return std::chrono::duration<double>(Clock::now() - t).count();
-}
 
 std::string prompt_text(const Options& o) {
   if (o.prompt_file.empty()) return o.prompt;
