@@ -36,5 +36,6 @@ void add_eval(CLI::App& app, Common& common);
 void add_compare(CLI::App& app, Common& common);
 void add_generate(CLI::App& app, Common& common);
 void add_inspect(CLI::App& app, Common& common);
+void add_tokenize(CLI::App& app, Common& common);
 
 }  // namespace nibble::cli

@@ -14,6 +14,7 @@
 #include "nibble/core/in_file.h"
 #include "nibble/core/version.h"
 #include "nibble/eval/measure.h"
+#include "nibble/model/hf_cache.h"
 #include "nibble/report/compare_report.h"
 #include "nibble/report/demo_report.h"
 #include "nibble/report/json_report.h"
@@ -35,7 +36,7 @@ struct Options {
 // The models to measure, with the names of their rows; the first is the baseline.
 std::vector<std::pair<std::string, ModelFolder>> candidates(const Options& o, const Exec& exec) {
   std::vector<std::pair<std::string, ModelFolder>> out;
-  for (const std::string& path : o.models) out.emplace_back(path, open_model(path));
+  for (const std::string& path : o.models) out.emplace_back(path, open_model(resolve_model(path)));
   for (const std::string& scheme : o.schemes) {
     QuantizeOptions q;
     q.scheme = parse_scheme(scheme);
@@ -80,7 +81,8 @@ void write_report(const Common& common, const Options& o, const Text& text,
                   const std::vector<Measurement>& models, int threads) {
   CompareReport r;
   r.title = "nibble compare: " + o.models.front();
-  r.protocol = fmt::format("{}, {}", text.name, o.heldout || o.text.empty() ? "the held-out tenth" : "all of it");
+  r.protocol = fmt::format("{}, {}", text.name,
+                           o.heldout || o.text.empty() ? "the held-out tenth" : "all of it");
   r.machine = fmt::format("{} ({}, {} threads)", cpu().model, cpu().isa, threads);
   r.date = today();
   r.version = version();
@@ -100,7 +102,7 @@ void refuse_existing(const Options& o) {
 
 void run(const Common& common, const Options& o) {
   refuse_existing(o);
-  if (std::holds_alternative<MlpConfig>(open_model(o.models.front()).config))
+  if (std::holds_alternative<MlpConfig>(open_model(resolve_model(o.models.front())).config))
     return compare_mlp(common, o.models, o.schemes, o.data, o.measure.runs);
   const Text text = load_text(o.text);
   std::vector<Measurement> models;

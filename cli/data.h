@@ -10,7 +10,8 @@ struct Text {
   std::string text;
 };
 
-/// The file at `path`; the names that nibble brings along where `path` is empty.
+/// The file at `path` (- is standard input); the names that nibble brings along where `path` is
+/// empty.
 Text load_text(const std::string& path);
 
 }  // namespace nibble::cli

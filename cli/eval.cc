@@ -4,11 +4,13 @@
 
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/load.h"
 #include "cli/mnist.h"
 #include "nibble/core/error.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/json.h"
 #include "nibble/eval/perplexity.h"
+#include "nibble/model/hf_cache.h"
 #include "nibble/model/model_folder.h"
 #include "nibble/text/line_data.h"
 
@@ -16,7 +18,8 @@ namespace nibble::cli {
 namespace {
 
 struct Options {
-  std::string model, text, base, data, protocol = "windows";
+  LoadOptions load;
+  std::string text, base, data, protocol = "windows";
   bool heldout = false;
   int64_t window = 0;
   uint64_t data_seed = 42;
@@ -75,7 +78,7 @@ JsonWriter begin_json(const Options& o, const ModelFolder& model) {
   JsonWriter out;
   out.begin_object()
       .field("schema_version", 1)
-      .field("model", o.model)
+      .field("model", o.load.model)
       .field("scheme", scheme_summary(model))
       .field("protocol", o.protocol);
   return out;
@@ -97,7 +100,7 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
 }
 
 void eval_against(const Common& common, const Options& o, const ModelFolder& model) {
-  const ModelFolder base_folder = open_model(o.base);
+  const ModelFolder base_folder = open_model(resolve_model(o.base));
   if (base_folder.decoder_config().vocab_size != model.decoder_config().vocab_size) {
     throw invalid_argument(fmt::format("--against {}: its vocabulary has {} tokens, the model's {}",
                                        in_quotes(o.base), base_folder.decoder_config().vocab_size,
@@ -121,7 +124,7 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
 }
 
 void run(const Common& common, const Options& o) {
-  const ModelFolder model = open_model(o.model);
+  const ModelFolder model = load_model(o.load, make_exec(common));
   if (std::holds_alternative<MlpConfig>(model.config))
     return eval_mlp(common, model, o.base, o.data);
   if (o.base.empty()) return eval_alone(common, o, model);
@@ -134,7 +137,7 @@ void add_eval(CLI::App& app, Common& common) {
   CLI::App* verb =
       app.add_subcommand("eval", "Loss, perplexity, and the distance from another model");
   const auto o = std::make_shared<Options>();
-  verb->add_option("model", o->model, "Model folder")->required();
+  add_load(*verb, o->load);
   verb->add_option("--text", o->text,
                    "Text file to measure on (default: the names nibble brings along)");
   verb->add_flag("--heldout", o->heldout, "Only the part that training held out (the last 10 %)");

@@ -10,6 +10,7 @@
 #include "nibble/eval/activations.h"
 #include "nibble/eval/distribution.h"
 #include "nibble/eval/measure.h"
+#include "nibble/model/hf_cache.h"
 #include "nibble/model/model_folder.h"
 #include "nibble/text/line_data.h"
 
@@ -155,7 +156,7 @@ std::vector<OutlierStats> activations(const Common& common, const ModelFolder& m
 }
 
 void run(const Common& common, const Options& o) {
-  const ModelFolder model = open_model(o.model);
+  const ModelFolder model = open_model(resolve_model(o.model));
   if (!o.activations.empty()) return show_outliers(common, activations(common, model, o));
   if (!o.tensor.empty()) return show_outliers(common, {weight_outliers(model, o)});
   list_tensors(common, model);

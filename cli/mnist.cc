@@ -6,6 +6,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
 #include "nibble/format/idx.h"
+#include "nibble/model/hf_cache.h"
 #include "nibble/report/classifier_report.h"
 #include "nibble/report/json_report.h"
 
@@ -81,13 +82,14 @@ void eval_mlp(const Common& common, const ModelFolder& model, const std::string&
 
 void compare_mlp(const Common& common, const std::vector<std::string>& models,
                  const std::vector<std::string>& schemes, const std::string& data, int runs) {
-  const ModelFolder base = open_model(models.front());
+  const ModelFolder base = open_model(resolve_model(models.front()));
   const MnistSplit split = load_mnist(data, base.mlp_config().sizes.front());
   const Exec exec = make_exec(common);
   std::vector<ClassifierMeasurement> rows;
   rows.reserve(models.size() + schemes.size());
   for (const std::string& path : models)
-    rows.push_back(measure_classifier(path, open_model(path), base, split.test, runs, exec));
+    rows.push_back(
+        measure_classifier(path, open_model(resolve_model(path)), base, split.test, runs, exec));
   for (const std::string& text : schemes) {
     QuantizeOptions q;
     q.scheme = parse_scheme(text);

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "nibble/core/json.h"
+#include "nibble/model/hf_cache.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/scheme.h"
 
@@ -61,7 +62,7 @@ void run(const Common& common, Options o) {
   QuantizeResult result;
   {
     const Exec exec = make_exec(common);
-    result = quantize_model(o.in, o.out, o.quantize, exec);
+    result = quantize_model(resolve_model(o.in), o.out, o.quantize, exec);
   }
   for (const std::string& w : result.warnings) say(common, "nibble: warning: " + w);
   show(common, o, result);

@@ -1,14 +1,15 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
+#include "nibble/core/json_number.h"
 #include "nibble/core/key_set.h"
 #include "nibble/core/utf8.h"
 
@@ -338,8 +339,9 @@ class Parser {
     check_length(start);
     const std::string_view text(start, static_cast<size_t>(now_ - start));
     if (whole && integer(text)) return;
-    const double value = real(text);
-    tell([&] { handler_.on_number(value, text); });
+    const std::optional<double> value = json_number(text);
+    if (!value) fail(fmt::format("number out of range {}", printable(text, 40)), start);
+    tell([&] { handler_.on_number(*value, text); });
   }
 
   bool integer(std::string_view text) {
@@ -354,32 +356,6 @@ class Parser {
       tell([&] { handler_.on_unsigned(value); });
     }
     return true;
-  }
-
-  double real(std::string_view text) const {
-    double value = 0;
-    const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (result.ec == std::errc()) return value;
-    if (decimal_exponent(text) > 0)
-      fail(fmt::format("number out of range {}", printable(text, 40)), text.data());
-    return text[0] == '-' ? -0.0 : 0.0;  // too small for a double
-  }
-
-  // The e of d.ddd x 10^e, roughly: its sign is right wherever |e| > 1, and it is bounded.
-  static int64_t decimal_exponent(std::string_view text) {
-    constexpr int64_t kBound = int64_t{1} << 40;
-    const size_t mark = text.find_first_of("eE");
-    const std::string_view mantissa = text.substr(0, mark);
-    const size_t first = std::min(mantissa.find_first_of("123456789"), mantissa.size());
-    const size_t point = std::min(mantissa.find('.'), mantissa.size());
-    const auto shift = static_cast<int64_t>(point) - static_cast<int64_t>(first);
-    if (mark == std::string_view::npos) return shift;
-    std::string_view exponent = text.substr(mark + 1);
-    const bool negative = exponent.starts_with('-');
-    if (exponent.starts_with('-') || exponent.starts_with('+')) exponent.remove_prefix(1);
-    int64_t value = 0;
-    for (const char c : exponent) value = std::min(kBound, value * 10 + (c - '0'));
-    return shift + (negative ? -value : value);
   }
 
   const char* begin_;

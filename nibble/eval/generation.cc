@@ -16,21 +16,23 @@ std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> pro
   const int64_t context = model.config().context, given = static_cast<int64_t>(prompt.size());
   if (given == 0) throw invalid_argument("generating needs a prompt of at least one token");
   // The last token chosen needs no place of its own: nothing is predicted behind it.
-  const int64_t room = context - given + 1;
-  const int64_t wanted = std::min(options.max_new_tokens, room);
-  std::vector<int32_t> out;
-  if (wanted <= 0 && options.max_new_tokens > 0) {
-    throw invalid_argument(
-        fmt::format("the prompt has {} tokens, the context holds {}: shorten it", given, context));
+  const int64_t wanted = options.max_new_tokens, places = given + std::max<int64_t>(wanted, 1) - 1;
+  if (places > context) {
+    throw invalid_argument(fmt::format(
+        "a prompt of {} tokens and {} new ones do not fit the context of {}: shorten the "
+        "prompt or ask for at most {}",
+        given, wanted, context, std::max<int64_t>(context - given + 1, 0)));
   }
-  KvCache cache = model.make_cache(given + std::max<int64_t>(wanted, 1) - 1);
+  std::vector<int32_t> out, history(prompt.begin(), prompt.end());
+  KvCache cache = model.make_cache(places);
   std::vector<int32_t> next(prompt.begin(), prompt.end());
   while (static_cast<int64_t>(out.size()) < wanted) {
     exec.check_stop();
     const auto logits = model.forward(next, cache, Decoder::Logits::last, exec);
-    const int32_t token = sample(logits, options.sampling, random);
+    const int32_t token = sample(logits, history, options.sampling, random);
     if (options.stop == token) break;
     out.push_back(token);
+    history.push_back(token);
     if (hook && !hook(token)) break;
     next.assign(1, token);
   }

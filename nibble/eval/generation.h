@@ -16,7 +16,7 @@
 namespace nibble {
 
 struct GenerateOptions {
-  int64_t max_new_tokens = 64;  ///< cut to what the context still holds
+  int64_t max_new_tokens = 64;
   SamplingOptions sampling;
   std::optional<int32_t> stop;  ///< a token that ends the text and is not returned
 };

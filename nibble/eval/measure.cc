@@ -8,6 +8,8 @@
 namespace nibble {
 namespace {
 
+constexpr int64_t kNewTokens = 64;
+
 std::vector<int32_t> prompt_for(const Tokenizer& tokenizer,
                                 const std::vector<ScoredSequence>& sequences,
                                 const MeasureOptions& options) {
@@ -17,6 +19,13 @@ std::vector<int32_t> prompt_for(const Tokenizer& tokenizer,
     if (!s.ids.empty()) return {s.ids.front()};
   }
   return {0};
+}
+
+// As many as asked for; by default what the context holds, but no more than 64.
+int64_t new_tokens(const Decoder& model, std::span<const int32_t> prompt,
+                   const MeasureOptions& options) {
+  const int64_t room = model.config().context - static_cast<int64_t>(prompt.size()) + 1;
+  return std::min(options.max_new_tokens > 0 ? options.max_new_tokens : kNewTokens, room);
 }
 
 void fill_sizes(const ModelFolder& folder, const Decoder& model, Measurement& m) {
@@ -43,8 +52,7 @@ void fill_quality(const ComparisonResult& c, Measurement& m) {
 
 void fill_speed(const ModelFolder& folder, const Decoder& model, std::span<const int32_t> prompt,
                 const MeasureOptions& options, const Exec& exec, Measurement& m) {
-  const int64_t room = model.config().context - static_cast<int64_t>(prompt.size()) + 1;
-  const int64_t tokens = options.max_new_tokens > 0 ? std::min(options.max_new_tokens, room) : room;
+  const int64_t tokens = new_tokens(model, prompt, options);
   const GenerationSpeed speed =
       time_generation(model, prompt, tokens, options.runs, options.warmup, exec);
   m.latency = speed.latency;
@@ -70,7 +78,7 @@ std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tok
                                       std::span<const int32_t> prompt,
                                       const MeasureOptions& options, const Exec& exec) {
   GenerateOptions g;
-  g.max_new_tokens = options.max_new_tokens > 0 ? options.max_new_tokens : model.config().context;
+  g.max_new_tokens = new_tokens(model, prompt, options);
   g.sampling.temperature = options.temperature;
   g.stop = tokenizer.eos();
   std::vector<std::string> out;

@@ -24,7 +24,7 @@ struct MeasureOptions {
   /// What samples and timed generations begin with; empty means BOS, or the first held-out token
   /// where there is none.
   std::vector<int32_t> prompt;
-  int64_t max_new_tokens = 0;  ///< 0: as many as the context holds
+  int64_t max_new_tokens = 0;  ///< 0: what the context holds, at most 64
 };
 
 /// Everything of one model: sizes, loss and divergence over `sequences` against `base` (which may

@@ -18,7 +18,7 @@ enum class Protocol {
               ///< moved on by half of it, only the new tokens scored
   llama_cpp,  ///< llama.cpp's perplexity: chunks of 512, the second half scored, the first token
               ///< made BOS where the model adds one
-  gptq,  ///< GPTQ's: windows of 2,048 (or the context), none overlapping, partial ones dropped
+  gptq,       ///< GPTQ's: windows of 2,048 (or the context), none overlapping, partial ones dropped
 };
 
 /// "windows", "hf-stride", "llama.cpp", "gptq"; Error{invalid_argument} lists them.

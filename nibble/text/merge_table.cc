@@ -131,11 +131,19 @@ void Merger::look(const std::vector<int32_t>& symbols, uint32_t i) {
 void Merger::run_long(std::vector<int32_t>& symbols) {
   NIBBLE_CHECK(symbols.size() < kEnd);
   const auto n = static_cast<uint32_t>(symbols.size());
+  uint32_t first = 0;
+  while (first + 1 < n && table_.find(symbols[first], symbols[first + 1]).id < 0) ++first;
+  if (first + 1 == n) return;  // nothing merges: no memory needed
   merges_.resize(n), next_.resize(n), previous_.resize(n);
   heap_.clear();
-  for (uint32_t i = 0; i < n; ++i)
-    next_[i] = i + 1 < n ? i + 1 : kEnd, previous_[i] = i - 1;  // kEnd for 0
-  for (uint32_t i = 0; i < n; ++i) look(symbols, i);
+  for (uint32_t i = 0; i < n; ++i) {
+    merges_[i] = i + 1 < n ? table_.find(symbols[i], symbols[i + 1]) : Merge{MergeTable::kNone, -1};
+    if (merges_[i].id >= 0) push(uint64_t{merges_[i].rank} << 32 | i);
+  }
+  for (uint32_t i = 0; i < n; ++i) {
+    next_[i] = i + 1 < n ? i + 1 : kEnd;
+    previous_[i] = i - 1;  // kEnd for 0
+  }
   while (!heap_.empty()) {
     const uint64_t top = pop();
     const auto i = static_cast<uint32_t>(top);

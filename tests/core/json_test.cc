@@ -58,6 +58,29 @@ TEST(Json, IntegersOver63BitsAreNoIntegersByDefault) {
             "integer:-9223372036854775808 ] ");
 }
 
+TEST(Json, NumbersTooSmallAreZeroAndTooLargeAreRefused) {
+  EXPECT_EQ(JsonFields::parse(R"({"x":1e-999})").number("x"), 0.0);
+  EXPECT_EQ(JsonFields::parse(R"({"x":0.0e99999999999999999999})").number("x"), 0.0);
+  EXPECT_TRUE(std::signbit(JsonFields::parse(R"({"x":-1e-999})").number("x")));
+  EXPECT_EQ(JsonFields::parse(R"({"x":5e-324})").number("x"), 5e-324);
+  refused(R"([1e309])", "number out of range");
+  refused('[' + std::string(400, '9') + ']', "number out of range");
+}
+
+TEST(Json, StringsOfEveryLengthComeWhole) {
+  // The parser looks at eight bytes at a time: what ends a run may stand at each of them.
+  for (size_t n = 0; n < 40; ++n) {
+    const std::string plain(n, 'x');
+    EXPECT_EQ(events("[\"" + plain + "\"]"), "[ string:" + plain + " ] ");
+    EXPECT_EQ(events("[\"" + plain + "\\n\"]"), "[ string:" + plain + "\n ] ");
+    EXPECT_EQ(events("[\"" + plain + "\u00e9\u4e2d\U0001f600\"]"),
+              "[ string:" + plain + "\u00e9\u4e2d\U0001f600 ] ");
+    refused("[\"" + plain + "\n\"]", "control character");
+    refused("[\"" + plain + "\xff\"]", "invalid UTF-8");
+    refused("[\"" + plain, "closing quote");
+  }
+}
+
 TEST(Json, RefusesWhatIsNotOneDocument) {
   refused("", "offset 0");
   refused("{", "offset 1");

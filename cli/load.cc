@@ -1,0 +1,31 @@
+#include "cli/load.h"
+
+#include "nibble/compress/quantize.h"
+#include "nibble/model/hf_cache.h"
+
+namespace nibble::cli {
+
+void add_load(CLI::App& verb, LoadOptions& o) {
+  verb.add_option(
+          "model", o.model,
+          "Model folder, .safetensors or llama2.c .bin file, or a name in the Hugging Face cache")
+      ->required();
+  verb.add_option("--scheme,--dtype", o.scheme,
+                  "Quantize or convert while loading: int8, int8:a8, int4:g32, bf16, ...");
+  verb.add_option("--keep", o.keep,
+                  "PATTERN[=f32|f16|bf16]: tensors --scheme leaves plain (repeatable)");
+  verb.add_option("--quantize", o.also, "lm_head, embeddings: --scheme covers these too")
+      ->delimiter(',');
+}
+
+ModelFolder load_model(const LoadOptions& o, const Exec& exec) {
+  ModelFolder model = open_model(resolve_model(o.model));
+  if (o.scheme.empty()) return model;
+  QuantizeOptions q;
+  q.scheme = parse_scheme(o.scheme);
+  for (const std::string& k : o.keep) q.keep.push_back(parse_keep_rule(k));
+  q.also = o.also;
+  return quantize_in_memory(model, q, exec);
+}
+
+}  // namespace nibble::cli

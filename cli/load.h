@@ -1,0 +1,26 @@
+// Opening a model on the command line: a folder, a file or a name, in the precision asked for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "nibble/model/model_folder.h"
+
+namespace nibble::cli {
+
+struct LoadOptions {
+  std::string model;
+  std::string scheme;             ///< applied while loading: "int8:a8", "bf16"; empty: as stored
+  std::vector<std::string> keep;  ///< tensors that stay as they are
+  std::vector<std::string> also;  ///< lm_head, embeddings
+};
+
+/// The argument MODEL and --scheme (--dtype), --keep, --quantize.
+void add_load(CLI::App& verb, LoadOptions& options);
+
+/// Opens what `options` names and, where a scheme is asked for, quantizes it tensor by tensor: the
+/// f32 model is never held as a whole.
+ModelFolder load_model(const LoadOptions& options, const Exec& exec);
+
+}  // namespace nibble::cli

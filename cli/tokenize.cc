@@ -1,0 +1,58 @@
+// nibble tokenize: a text as its model sees it.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/data.h"
+#include "nibble/core/error.h"
+#include "nibble/core/json.h"
+#include "nibble/model/hf_cache.h"
+#include "nibble/text/tokenizer.h"
+
+namespace nibble::cli {
+namespace {
+
+struct Options {
+  std::string model, text, file = "-";
+  bool no_special = false;
+};
+
+void show(const Common& common, const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  if (common.json) {
+    JsonWriter out;
+    out.begin_object().field("schema_version", 1).field("kind", tokenizer.kind());
+    out.field("tokens", static_cast<int64_t>(ids.size()));
+    out.array("ids", std::vector<int64_t>(ids.begin(), ids.end())).end_object();
+    return print_out(out.finish());
+  }
+  for (const int32_t id : ids) {
+    print_out(fmt::format("{:>7}  {}\n", id, printable(tokenizer.token_text(id), 4096)));
+  }
+}
+
+void run(const Common& common, const Options& o) {
+  const auto tokenizer = load_tokenizer(resolve_model(o.model));
+  const std::string text = o.text.empty() ? load_text(o.file).text : o.text;
+  show(common, *tokenizer, tokenizer->encode(text, !o.no_special));
+}
+
+}  // namespace
+
+void add_tokenize(CLI::App& app, Common& common) {
+  CLI::App* verb = app.add_subcommand("tokenize", "A text as the tokens its model sees");
+  const auto o = std::make_shared<Options>();
+  verb->add_option("model", o->model,
+                   "Model folder, tokenizer file, or a name in the Hugging Face cache")
+      ->required();
+  verb->add_option("--text", o->text, "The text (default: standard input)");
+  verb->add_option("--file", o->file, "Text file; - is standard input")->capture_default_str();
+  verb->add_flag("--no-special", o->no_special,
+                 "Leave out the special tokens the model expects around a text");
+  add_common(*verb, common,
+             "nibble tokenize my-model --text 'Hello, world'\n  cat book.txt | nibble tokenize "
+             "my-model --json");
+  verb->callback([&common, o] { run(common, *o); });
+}
+
+}  // namespace nibble::cli
