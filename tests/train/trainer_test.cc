@@ -16,6 +16,7 @@
 #include "nibble/train/decoder_pass.h"
 #include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
+#include "nibble/text/char_tokenizer.h"
 #include "nibble/train/presets.h"
 #include "nibble/train/sampler.h"
 
