@@ -14,6 +14,7 @@
 
 #include "bench/naive_train.h"
 #include "nibble/core/files.h"
+#include "nibble/text/char_tokenizer.h"
 #include "nibble/train/adam_schedule.h"
 #include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
