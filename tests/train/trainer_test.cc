@@ -13,10 +13,10 @@
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
+#include "nibble/text/char_tokenizer.h"
 #include "nibble/train/decoder_pass.h"
 #include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
-#include "nibble/text/char_tokenizer.h"
 #include "nibble/train/presets.h"
 #include "nibble/train/sampler.h"
 
