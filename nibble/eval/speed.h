@@ -1,0 +1,31 @@
+// How fast a decoder reads a prompt and writes behind it.
+#pragma once
+
+#include <cstdint>
+
+#include "nibble/core/exec.h"
+#include "nibble/eval/measurement.h"
+#include "nibble/model/decoder.h"
+
+namespace nibble {
+
+struct SpeedOptions {
+  int64_t prefill = 256;  ///< tokens of the prompt, only the last position's logits computed
+  int64_t decode = 64;    ///< tokens behind it, one at a time
+  int runs = 5;
+  int warmup = 1;
+};
+
+struct SpeedResult {
+  Latency prefill, decode;  ///< seconds of the whole prompt; of all decoded tokens
+  double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;  ///< by the medians
+};
+
+/// The tokens are a fixed pattern: what they are does not matter for the time.
+/// Error{invalid_argument} where they do not fit the context.
+SpeedResult measure_speed(const Decoder& model, const SpeedOptions& options, const Exec& exec);
+
+/// Largest memory this process has held so far, in bytes.
+int64_t peak_memory_bytes();
+
+}  // namespace nibble
