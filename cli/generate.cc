@@ -93,18 +93,22 @@ Sample generate_one(const Options& o, const Decoder& model, const Tokenizer& tok
   PyRandom random(o.seed + static_cast<uint64_t>(index));
   Stopwatch watch;
   std::string text;
+  bool begun =
+      false;  // the prompt is shown once the first token is there, so that an error shows nothing
   const auto hook = [&](int32_t id) {
+    if (stream && !begun) print_out(prompt);
+    begun = true;
     watch.token();
     const std::string piece = decoder.push(id);
     text += piece;
     if (stream && o.stop.empty()) print_out(piece);
     return find_stop(text, o.stop) == std::string::npos;
   };
-  if (stream) print_out(prompt);
   Sample s{generate(model, r.prompt_ids, g, random, exec, hook), {}};
   const std::string rest = decoder.finish();
   text += rest;
   text.resize(std::min(text.size(), find_stop(text, o.stop)));
+  if (stream && !begun) print_out(prompt);
   if (stream) print_out((o.stop.empty() ? rest : text) + "\n");
   s.text = prompt + text;
   watch.add_to(r, r.prompt_ids.size());

@@ -1,5 +1,6 @@
 // The command: parses, runs one verb, and is one of the two places where errors are caught.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/signals.h"
@@ -58,6 +60,18 @@ std::string first_line(std::string text) {
   return text;
 }
 
+// The first word is the verb; one that does not exist is named instead of what CLI11 makes of it.
+void check_verb(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::vector<std::string> names;
+  for (const CLI::App* verb : app.get_subcommands({})) {
+    if (verb->get_name() == argv[1]) return;
+    names.push_back(verb->get_name());
+  }
+  throw invalid_argument(
+      fmt::format("no verb {}; use one of {}", in_quotes(argv[1]), fmt::join(names, ", ")));
+}
+
 int parse_and_run(CLI::App& app, int argc, char** argv, bool json) {
   try {
     app.parse(argc, argv);
@@ -89,6 +103,7 @@ int run(int argc, char** argv) {
                            add_inspect, add_tokenize, add_bench}) {
       add(app, common);
     }
+    check_verb(app, argc, argv);
     return parse_and_run(app, argc, argv, json);
   } catch (const Error& e) {
     return fail(e, json);

@@ -54,6 +54,18 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
                         r.input_file_bytes, ratio));
 }
 
+// The first few; all of them stand in nibble.json.
+void show_warnings(const Common& common, const std::vector<std::string>& warnings) {
+  constexpr size_t kShown = 3;
+  for (size_t i = 0; i < std::min(kShown, warnings.size()); ++i) {
+    say(common, "nibble: warning: " + warnings[i]);
+  }
+  if (warnings.size() > kShown) {
+    say(common, fmt::format("nibble: warning: and {} more like these, listed in nibble.json",
+                            warnings.size() - kShown));
+  }
+}
+
 void run(const Common& common, Options o) {
   o.quantize.scheme = parse_scheme(o.scheme);
   check_scale_dtype(o.quantize, o.scale_dtype);
@@ -64,7 +76,7 @@ void run(const Common& common, Options o) {
     const Exec exec = make_exec(common);
     result = quantize_model(resolve_model(o.in), o.out, o.quantize, exec);
   }
-  for (const std::string& w : result.warnings) say(common, "nibble: warning: " + w);
+  show_warnings(common, result.warnings);
   show(common, o, result);
 }
 

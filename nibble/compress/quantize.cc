@@ -106,13 +106,14 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
   check_rules_match(options.keep, table);
   std::vector<ParameterPlan> out;
   for (const ParamSpec& spec : table) {
-    ParameterPlan plan{spec, spec.is_matrix(), std::nullopt, stored_dtype(model, spec.name)};
+    ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,
+                       stored_dtype(model, spec.name)};
     const KeepRule* keep = rule_for(spec.name, options.keep);
     if (keep != nullptr) {
       plan.dtype = keep->dtype.value_or(plan.dtype);
-    } else if (covered(model, spec, options.also) && options.scheme.is_float()) {
+    } else if (plan.candidate && options.scheme.is_float()) {
       plan.dtype = *parse_dtype(to_string(options.scheme));
-    } else if (covered(model, spec, options.also)) {
+    } else if (plan.candidate) {
       plan.scheme = storable_scheme(options.scheme, spec.shape[1]);
       plan.dtype = options.scale_dtype;
       if (*plan.scheme != options.scheme) {

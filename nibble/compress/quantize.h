@@ -37,7 +37,7 @@ struct QuantizeOptions {
 /// What will happen to one parameter, decided before anything is computed.
 struct ParameterPlan {
   ParamSpec spec;
-  bool candidate = false;  ///< a matrix that the scheme could apply to; counted in bits_per_weight
+  bool candidate = false;  ///< covered by the scheme unless kept; counted in bits_per_weight
   std::optional<QuantScheme> scheme;  ///< set where it is quantized
   DType dtype = DType::f32;           ///< else its stored dtype
 };

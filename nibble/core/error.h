@@ -74,9 +74,6 @@ Error system_error(int errno_value, std::string_view path, std::string_view doin
 std::string printable(std::string_view text, size_t limit = 120);
 /// printable() inside double quotes.
 std::string in_quotes(std::string_view text, size_t limit = 120);
-inline std::string quoted(std::string_view text, size_t limit = 120) {
-  return in_quotes(text, limit);
-}
 
 [[noreturn]] void check_failed(const char* file, int line, const char* condition);
 

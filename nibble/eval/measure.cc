@@ -68,8 +68,11 @@ void fill_speed(const ModelFolder& folder, const Decoder& model, std::span<const
 double stored_bits_per_weight(const ModelFolder& model) {
   BitCount count;
   for (const ParamSpec& p : parameter_table(model.config)) {
-    if (!p.is_matrix()) continue;
+    const bool quantized = model.schemes.contains(module_of(p.name));
+    const bool candidate = p.layer >= 0 || quantized || covers_every_matrix(model.config);
+    if (!p.is_matrix() || !candidate) continue;
     std::visit([&](const auto& w) { count.add(w); }, load_weight(model, p));
+    release_weight(model, p);
   }
   return count.bits_per_weight();
 }

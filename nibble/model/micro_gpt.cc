@@ -57,7 +57,7 @@ int choice(const JsonFields& fields, std::string_view key, const std::string_vie
   for (size_t i = 0; i < N; ++i) {
     if (names[i] == value) return static_cast<int>(i);
   }
-  throw unsupported(fmt::format("{} is none of {}", quoted(value), fmt::join(names, ", ")))
+  throw unsupported(fmt::format("{} is none of {}", in_quotes(value), fmt::join(names, ", ")))
       .at(fmt::format("key \"{}\"", key));
 }
 

@@ -4,9 +4,9 @@
 
 #include <set>
 
+#include "nibble/core/in_file.h"
 #include "nibble/core/posix.h"
 #include "nibble/model/architecture.h"
-#include "nibble/model/in_file.h"
 
 namespace nibble {
 
@@ -55,7 +55,7 @@ ModelFolder in_memory(const ModelConfig& config, TensorMap weights,
 }
 
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {
-  return in_file(model.path, [&]() -> Weight {
+  return naming_file(model.path, [&]() -> Weight {
     const auto scheme = model.schemes.find(module_of(spec.name));
     if (scheme != model.schemes.end())
       return from_tensors(*model.tensors, spec.name, scheme->second);
@@ -72,7 +72,7 @@ void release_weight(const ModelFolder& model, const ParamSpec& spec) {
 }
 
 Decoder load_decoder(const ModelFolder& model, const LinearOptions& options) {
-  return in_file(model.path, [&] {
+  return naming_file(model.path, [&] {
     return Decoder(
         model.decoder_config(), [&](const ParamSpec& p) { return load_weight(model, p); }, options,
         [&](const ParamSpec& p) { release_weight(model, p); });
@@ -80,7 +80,7 @@ Decoder load_decoder(const ModelFolder& model, const LinearOptions& options) {
 }
 
 Mlp load_mlp(const ModelFolder& model, const LinearOptions& options) {
-  return in_file(model.path, [&] {
+  return naming_file(model.path, [&] {
     return Mlp(
         model.mlp_config(), [&](const ParamSpec& p) { return load_weight(model, p); }, options);
   });

@@ -1,7 +1,7 @@
 #include "nibble/model/open_llama2c.h"
 
+#include "nibble/core/in_file.h"
 #include "nibble/format/llama2c.h"
-#include "nibble/model/in_file.h"
 
 namespace nibble {
 namespace {
@@ -34,7 +34,7 @@ ModelFolder open_llama2c_model(const std::string& path) {
   ModelFolder m;
   m.path = path;
   m.tensors = std::move(file.tensors);
-  in_file(path, [&] {
+  naming_file(path, [&] {
     const DecoderConfig config = config_of(file.header);
     validate(config);
     m.config = config;

@@ -8,12 +8,12 @@
 #include <unordered_map>
 
 #include "nibble/core/files.h"
+#include "nibble/core/in_file.h"
 #include "nibble/core/posix.h"
 #include "nibble/format/recognise.h"
 #include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/arranged_source.h"
-#include "nibble/model/in_file.h"
 #include "nibble/model/model_folder.h"
 #include "nibble/model/open_llama2c.h"
 
@@ -125,14 +125,14 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   const std::string config = folder + "/config.json";
   ModelFolder m;
   m.path = folder;
-  in_file(config, [&] {
+  naming_file(config, [&] {
     const JsonFields fields = JsonFields::parse(read_file(config, kConfigLimit));
     m.config = read_config(fields);
     if (tensors == nullptr) tensors = open_safetensors_folder(folder);
     find_prefix(m.config, *tensors);
     m.schemes = read_quantization_config(fields, matrix_modules(m.config));
   });
-  in_file(folder, [&] {
+  naming_file(folder, [&] {
     check_parameters(m.config, m.schemes, *tensors);
     check_tied_head(m.config, *tensors);
   });

@@ -26,7 +26,7 @@ char32_t single_character(const std::string& text) {
     const char32_t c = take_code_point(rest, text);
     if (rest.empty()) return c;
   }
-  throw corrupt(fmt::format("each entry must be one character (got {})", quoted(text)))
+  throw corrupt(fmt::format("each entry must be one character (got {})", in_quotes(text)))
       .at("key \"characters\"");
 }
 
@@ -50,7 +50,7 @@ CharTokenizer::CharTokenizer(std::vector<char32_t> characters, bool with_bos)
                                             [](char32_t a, char32_t b) { return a >= b; });
   if (not_above != characters_.end()) {
     throw corrupt(fmt::format("characters must stand in ascending order, each once (see {})",
-                              quoted(utf8_of(*not_above))))
+                              in_quotes(utf8_of(*not_above))))
         .at("key \"characters\"");
   }
 }
@@ -74,7 +74,7 @@ std::vector<int32_t> CharTokenizer::encode(std::string_view text) const {
     if (at == characters_.end() || *at != c) {
       throw invalid_argument(fmt::format(
           "character {} (U+{:04X}) at byte {} is none of the {} the model was trained on",
-          quoted(utf8_of(c)), static_cast<uint32_t>(c), offset, characters_.size()));
+          in_quotes(utf8_of(c)), static_cast<uint32_t>(c), offset, characters_.size()));
     }
     ids.push_back(static_cast<int32_t>(at - characters_.begin()));
   }
@@ -116,7 +116,7 @@ std::string CharTokenizer::to_json() const {
 CharTokenizer CharTokenizer::from_json(std::string_view json) {
   const JsonFields fields = JsonFields::parse(json);
   if (const std::string type = fields.string("type"); type != kType) {
-    throw unsupported(fmt::format("expected {} (got {})", quoted(kType), quoted(type)))
+    throw unsupported(fmt::format("expected {} (got {})", in_quotes(kType), in_quotes(type)))
         .at("key \"type\"");
   }
   std::vector<char32_t> characters;

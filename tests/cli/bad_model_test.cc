@@ -232,6 +232,14 @@ TEST_F(WithModel, Q14_text_too_short_to_predict) {
   expect_rejected(run_nibble({"eval", model(), "--text", folder_ / "text"}), 65, folder_ / "text");
 }
 
+TEST_F(WithModel, A_prompt_that_does_not_fit_prints_nothing) {
+  const CommandResult r = run_nibble(
+      {"generate", model(), "--prompt", "ab", "--max-new-tokens", "1000", "--temperature", "0"});
+  expect_rejected(r, 64, "context of 16");
+  expect_rejected(run_nibble({"generate", model(), "--temperature", "-1"}), 64, "temperature");
+  expect_rejected(run_nibble({"generate", model(), "--top-p", "0"}), 64, "top-p");
+}
+
 TEST_F(WithModel, TextWithACharacterTheModelDoesNotKnow) {
   put_file(folder_ / "text", "anna\nzoë\n");
   const CommandResult r = run_nibble({"eval", model(), "--text", folder_ / "text"});

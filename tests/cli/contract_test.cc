@@ -50,7 +50,7 @@ TEST_P(Verb, ErrorsAsJsonKeepStdoutEmpty) {
 
 TEST(Command, NoVerbOrAnUnknownOne) {
   expect_rejected(run_nibble({}), 64);
-  expect_rejected(run_nibble({"no-such-verb"}), 64);
+  expect_rejected(run_nibble({"no-such-verb"}), 64, "no-such-verb");
   expect_rejected(run_nibble({""}), 64);
 }
 

@@ -9,7 +9,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
 
 namespace nibble {
@@ -40,13 +40,13 @@ size_t entries(const std::string& folder) {
 }
 
 TEST(Quantize, FolderHoldsWhatMemoryHolds) {
-  const TemporaryFolder folder;
-  const std::string in = write_tiny_model(folder.file("in"));
+  const test::TempFolder folder;
+  const std::string in = write_tiny_model((folder / "in"));
   for (const std::string scheme : {"int8", "int8:a8", "int4:g16:asym", "int3:g16", "int2:tensor"}) {
     QuantizeOptions options = with(scheme);
     options.force = true;
-    const QuantizeResult r = quantize_model(in, folder.file("out"), options, Exec{});
-    const ModelFolder disk = open_model(folder.file("out"));
+    const QuantizeResult r = quantize_model(in, (folder / "out"), options, Exec{});
+    const ModelFolder disk = open_model((folder / "out"));
     const ModelFolder memory = quantize_in_memory(open_model(in), options, Exec{});
     EXPECT_EQ(disk.schemes, memory.schemes) << scheme;
     EXPECT_EQ(r.quantized, 9);
@@ -58,33 +58,33 @@ TEST(Quantize, FolderHoldsWhatMemoryHolds) {
           << p.name;
     }
     EXPECT_EQ(r.file_bytes,
-              static_cast<int64_t>(fs::file_size(folder.file("out/model.safetensors"))));
+              static_cast<int64_t>(fs::file_size((folder / "out/model.safetensors"))));
   }
 }
 
 TEST(Quantize, TheSameInputGivesTheSameBytes) {
-  const TemporaryFolder folder;
-  const std::string in = write_tiny_model(folder.file("in"));
+  const test::TempFolder folder;
+  const std::string in = write_tiny_model((folder / "in"));
   Exec many;
   many.threads = 4;
-  quantize_model(in, folder.file("a"), with("int4:g16"), Exec{});
-  quantize_model(in, folder.file("b"), with("int4:g16"), many);
+  quantize_model(in, (folder / "a"), with("int4:g16"), Exec{});
+  quantize_model(in, (folder / "b"), with("int4:g16"), many);
   for (const char* file : {"model.safetensors", "config.json", "nibble.json", "tokenizer.json"}) {
-    EXPECT_EQ(bytes_of(folder.file(std::string("a/") + file)),
-              bytes_of(folder.file(std::string("b/") + file)))
+    EXPECT_EQ(bytes_of((folder / std::string("a/") + file)),
+              bytes_of((folder / std::string("b/") + file)))
         << file;
   }
 }
 
 TEST(Quantize, KeepsWhatItIsTold) {
-  const TemporaryFolder folder;
+  const test::TempFolder folder;
   QuantizeOptions options = with("int8");
   options.keep = {parse_keep_rule("wte*"), parse_keep_rule("lm_head=f16")};
   const QuantizeResult r =
-      quantize_model(write_tiny_model(folder.file("in")), folder.file("out"), options, Exec{});
+      quantize_model(write_tiny_model((folder / "in")), (folder / "out"), options, Exec{});
   EXPECT_EQ(r.kept, 2);
   EXPECT_EQ(r.quantized, 7);
-  const ModelFolder out = open_model(folder.file("out"));
+  const ModelFolder out = open_model((folder / "out"));
   EXPECT_EQ(out.tensors->get("wte.weight").dtype(), DType::f32);
   EXPECT_EQ(out.tensors->get("lm_head.weight").dtype(), DType::f16);
   EXPECT_FALSE(out.schemes.contains("wte"));
@@ -92,65 +92,64 @@ TEST(Quantize, KeepsWhatItIsTold) {
 }
 
 TEST(Quantize, BitsCountKeptMatricesAtTheirStoredWidth) {
-  const TemporaryFolder folder;
-  const std::string in = write_tiny_model(folder.file("in"));
-  const double all = quantize_model(in, folder.file("a"), with("int4:g16"), Exec{}).bits_per_weight;
+  const test::TempFolder folder;
+  const std::string in = write_tiny_model((folder / "in"));
+  const double all = quantize_model(in, (folder / "a"), with("int4:g16"), Exec{}).bits_per_weight;
   EXPECT_DOUBLE_EQ(all, 5.0);  // 4 bits and a 16-bit scale for 16 weights
   QuantizeOptions options = with("int4:g16");
   options.keep = {parse_keep_rule("layers.0.mlp.fc1")};
   const int64_t total = parameter_count(open_model(in).decoder_config()), kept = 64 * 16;
-  const double mixed = quantize_model(in, folder.file("b"), options, Exec{}).bits_per_weight;
+  const double mixed = quantize_model(in, (folder / "b"), options, Exec{}).bits_per_weight;
   EXPECT_NEAR(mixed,
               (5.0 * static_cast<double>(total - kept) + 32.0 * kept) / static_cast<double>(total),
               1e-12);
 }
 
 TEST(Quantize, ARaggedGroupIsStoredAsInt8AndSaidSo) {
-  const TemporaryFolder folder;
-  const QuantizeResult r = quantize_model(write_tiny_model(folder.file("in")), folder.file("out"),
-                                          with("int4:g24"), Exec{});
+  const test::TempFolder folder;
+  const QuantizeResult r =
+      quantize_model(write_tiny_model((folder / "in")), (folder / "out"), with("int4:g24"), Exec{});
   EXPECT_FALSE(r.warnings.empty());
   EXPECT_NE(r.warnings[0].find("stored as int8"), std::string::npos) << r.warnings[0];
-  load_decoder(open_model(folder.file("out")));
+  load_decoder(open_model((folder / "out")));
 }
 
 TEST(Quantize, RefusesBeforeAnyWork) {
-  const TemporaryFolder folder;
-  const std::string in = write_tiny_model(folder.file("in"));
+  const test::TempFolder folder;
+  const std::string in = write_tiny_model((folder / "in"));
   const auto run = [&](const std::string& out, QuantizeOptions o) {
     quantize_model(in, out, o, Exec{});
   };
   EXPECT_EQ(exit_code_of([&] { run(in, with("int8")); }), kExitUsage);
-  fs::create_directory_symlink(in, folder.file("link"));
-  EXPECT_EQ(exit_code_of([&] { run(folder.file("link"), with("int8")); }), kExitUsage);
-  EXPECT_EQ(exit_code_of([&] { run(folder.file("x"), with("nf4:g64")); }), kExitData);
+  fs::create_directory_symlink(in, (folder / "link"));
+  EXPECT_EQ(exit_code_of([&] { run((folder / "link"), with("int8")); }), kExitUsage);
+  EXPECT_EQ(exit_code_of([&] { run((folder / "x"), with("nf4:g64")); }), kExitData);
   QuantizeOptions typo = with("int8");
   typo.keep = {parse_keep_rule("wta*")};
-  EXPECT_EQ(exit_code_of([&] { run(folder.file("x"), typo); }), kExitUsage);
-  EXPECT_EQ(exit_code_of([&] { run(folder.file("no/such/place"), with("int8")); }),
+  EXPECT_EQ(exit_code_of([&] { run((folder / "x"), typo); }), kExitUsage);
+  EXPECT_EQ(exit_code_of([&] { run((folder / "no/such/place"), with("int8")); }),
             kExitCannotCreate);
-  run(folder.file("done"), with("int8"));
-  const std::string before = bytes_of(folder.file("done/model.safetensors"));
-  EXPECT_EQ(exit_code_of([&] { run(folder.file("done"), with("int4:g16")); }), kExitCannotCreate);
-  EXPECT_EQ(bytes_of(folder.file("done/model.safetensors")), before);
-  EXPECT_EQ(exit_code_of([&] {
-              quantize_model(folder.file("done"), folder.file("y"), with("int8"), Exec{});
-            }),
+  run((folder / "done"), with("int8"));
+  const std::string before = bytes_of((folder / "done/model.safetensors"));
+  EXPECT_EQ(exit_code_of([&] { run((folder / "done"), with("int4:g16")); }), kExitCannotCreate);
+  EXPECT_EQ(bytes_of((folder / "done/model.safetensors")), before);
+  EXPECT_EQ(exit_code_of(
+                [&] { quantize_model((folder / "done"), (folder / "y"), with("int8"), Exec{}); }),
             kExitData);
   EXPECT_EQ(entries(folder.path()), 3u);  // in, link, done: nothing else was left
 }
 
 TEST(Quantize, RefusesNotANumberByNameAndLeavesNothing) {
-  const TemporaryFolder folder;
+  const test::TempFolder folder;
   const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
   const DecoderConfig config = tiny_config(tokenizer);
   for (const float bad : {NAN, INFINITY, -INFINITY}) {
     TensorMap weights = random_weights(config, 3);
     weights.find("layers.0.mlp.fc2.weight")->second.mutable_data<float>()[64 * 3 + 5] = bad;
-    fs::create_directories(folder.file("in"));
-    write_model(folder.file("in"), config, weights, &tokenizer);
+    fs::create_directories((folder / "in"));
+    write_model((folder / "in"), config, weights, &tokenizer);
     try {
-      quantize_model(folder.file("in"), folder.file("out"), with("int8"), Exec{});
+      quantize_model((folder / "in"), (folder / "out"), with("int8"), Exec{});
       ADD_FAILURE();
     } catch (const Error& e) {
       const std::string text = e.what();
@@ -161,6 +160,38 @@ TEST(Quantize, RefusesNotANumberByNameAndLeavesNothing) {
     }
     EXPECT_EQ(entries(folder.path()), 1u);
   }
+}
+
+// DESIGN section 8 "Coverage": the Linear layers of the blocks; embeddings and head only when
+// asked.
+TEST(Quantize, CoversTheBlocksOfARealModel) {
+  const std::string in = "../shared/data/models/llama-shakespeare";
+  if (!fs::exists(in)) GTEST_SKIP() << in << " is not there";
+  const test::TempFolder folder;
+  const QuantizeResult r = quantize_model(in, (folder / "a"), with("int4:g32"), Exec{});
+  EXPECT_EQ(r.quantized, 35);
+  EXPECT_EQ(r.kept, 0);
+  EXPECT_DOUBLE_EQ(r.bits_per_weight, 4.5);
+  const ModelFolder out = open_model((folder / "a"));
+  EXPECT_EQ(out.tensors->get("lm_head.weight").dtype(), DType::f32);
+  EXPECT_FALSE(out.schemes.contains("model.embed_tokens"));
+  EXPECT_TRUE(fs::exists((folder / "a/tokenizer.json")));
+  EXPECT_TRUE(fs::exists((folder / "a/generation_config.json")));
+  EXPECT_NE(bytes_of((folder / "a/config.json")).find("LlamaForCausalLM"), std::string::npos);
+  QuantizeOptions more = with("int8:a8");
+  more.also = {"lm_head", "embeddings"};
+  EXPECT_EQ(quantize_model(in, (folder / "b"), more, Exec{}).quantized, 37);
+  load_decoder(open_model((folder / "b")));
+}
+
+TEST(Quantize, ConvertsToAnotherFloatType) {
+  const test::TempFolder folder;
+  const std::string in = write_tiny_model((folder / "in"));
+  const QuantizeResult r = quantize_model(in, (folder / "out"), with("bf16"), Exec{});
+  EXPECT_DOUBLE_EQ(r.bits_per_weight, 16.0);
+  const ModelFolder out = open_model((folder / "out"));
+  EXPECT_EQ(out.tensors->get("wte.weight").dtype(), DType::bf16);
+  load_decoder(out);
 }
 
 TEST(Glob, MatchesAsPeopleExpect) {

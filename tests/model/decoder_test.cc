@@ -5,7 +5,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/train/decoder_pass.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
 
 namespace nibble {
@@ -123,7 +123,7 @@ TEST(Decoder, RefusesWhatDoesNotFit) {
 }
 
 TEST(ModelFolder, EveryConfigComesBackFromItsFolder) {
-  const TemporaryFolder folder;
+  const test::TempFolder folder;
   for (const DecoderConfig& config : {micro(), char_like(), gpt2_like()}) {
     const TensorMap weights = random_weights(config, 5);
     write_model(folder.path(), config, weights, nullptr);
@@ -138,14 +138,14 @@ TEST(ModelFolder, EveryConfigComesBackFromItsFolder) {
 }
 
 TEST(ModelFolder, NamesWhatIsMissingOrWrong) {
-  const TemporaryFolder folder;
+  const test::TempFolder folder;
   const DecoderConfig config = micro();
   TensorMap weights = random_weights(config, 5);
   const auto message = [&](const TensorMap& w) -> std::string {
     std::vector<NamedTensor> tensors;
     for (const auto& [name, tensor] : w) tensors.push_back({name, tensor});
     write_model(folder.path(), config, weights, nullptr);
-    write_safetensors(folder.file("model.safetensors"), tensors);
+    write_safetensors((folder / "model.safetensors"), tensors);
     try {
       open_model(folder.path());
     } catch (const Error& e) {
