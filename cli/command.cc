@@ -20,6 +20,9 @@ void add_common(CLI::App& verb, Common& common, const std::string& example) {
   verb.add_flag("--quiet,-q", common.quiet, "No progress bar and no messages");
   verb.add_option("--threads", common.threads, "Threads to use (default: all this process may use)")
       ->check(CLI::Range(1, 4096));
+  if (verb.get_option_no_throw("--seed") == nullptr) {
+    verb.add_option("--seed", common.seed, "Taken by every verb; this one draws nothing at random");
+  }
   verb.footer("Example:\n  " + example + "\n");
 }
 

@@ -14,10 +14,12 @@ struct Common {
   bool json = false;
   bool quiet = false;
   int threads = 0;  ///< 0: as many as the process may use
+  uint64_t seed = 42;  ///< of verbs that draw nothing at random: scripts may pass it to all
   std::string command_line;
 };
 
-/// Adds --json, --quiet and --threads to a verb, and its example to --help.
+/// Adds --json, --quiet, --threads and (where the verb has none of its own) --seed, and the example
+/// to --help.
 void add_common(CLI::App& verb, Common& common, const std::string& example);
 
 /// Threads, the progress bar and the stop flag for a verb.

@@ -13,6 +13,7 @@
 #include "nibble/core/files.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/version.h"
+#include "nibble/eval/generation.h"
 #include "nibble/eval/measure.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/report/compare_report.h"
@@ -22,6 +23,8 @@
 
 namespace nibble::cli {
 namespace {
+
+constexpr int64_t kOwnSequences = 16;  // of at most 256 tokens each
 
 struct Options {
   std::vector<std::string> models, schemes;
@@ -47,9 +50,21 @@ std::vector<std::pair<std::string, ModelFolder>> candidates(const Options& o, co
   return out;
 }
 
-std::vector<ScoredSequence> data_for(const Options& o, const Text& text, const ModelFolder& base) {
+// Names where the model reads lines; else the model's own text, and it is said.
+bool writes_its_own(const Options& o, const ModelFolder& base) {
+  return o.text.empty() && !reads_lines(base.require_tokenizer());
+}
+
+std::vector<ScoredSequence> data_for(const Options& o, const Text& text, const ModelFolder& base,
+                                     const Exec& exec) {
+  const Tokenizer& tokenizer = base.require_tokenizer();
+  const int64_t context = base.decoder_config().context;
+  if (writes_its_own(o, base)) {
+    return generated_sequences(load_decoder(base), tokenizer, kOwnSequences,
+                               std::min<int64_t>(256, context), o.measure.seed, exec);
+  }
   return naming_file(text.name, [&] {
-    return scored_text(text.text, base.require_tokenizer(), base.decoder_config().context,
+    return scored_text(text.text, tokenizer, context,
                        {o.protocol, o.window, o.heldout || o.text.empty(), o.data_seed});
   });
 }
@@ -64,7 +79,7 @@ std::vector<Measurement> measure_all(const Options& given, const Text& text, con
   const auto all = candidates(o, exec);
   const ModelFolder& base = all.front().second;
   prepare_prompt(o, base.require_tokenizer());
-  const auto data = data_for(o, text, base);
+  const auto data = data_for(o, text, base, exec);
   std::vector<Measurement> out;
   for (const auto& [name, model] : all) {
     if (model.decoder_config().vocab_size != base.decoder_config().vocab_size) {
@@ -81,8 +96,10 @@ void write_report(const Common& common, const Options& o, const Text& text,
                   const std::vector<Measurement>& models, int threads) {
   CompareReport r;
   r.title = "nibble compare: " + o.models.front();
-  r.protocol = fmt::format("{}, {}", text.name,
-                           o.heldout || o.text.empty() ? "the held-out tenth" : "all of it");
+  r.protocol = text.text.empty()
+                   ? text.name
+                   : fmt::format("{}, {}", text.name,
+                                 o.heldout || o.text.empty() ? "the held-out tenth" : "all of it");
   r.machine = fmt::format("{} ({}, {} threads)", cpu().model, cpu().isa, threads);
   r.date = today();
   r.version = version();
@@ -104,7 +121,11 @@ void run(const Common& common, const Options& o) {
   refuse_existing(o);
   if (std::holds_alternative<MlpConfig>(open_model(resolve_model(o.models.front())).config))
     return compare_mlp(common, o.models, o.schemes, o.data, o.measure.runs);
-  const Text text = load_text(o.text);
+  Text text = load_text(o.text);
+  if (writes_its_own(o, open_model(resolve_model(o.models.front())))) {
+    text = {"text that the first model wrote itself", ""};
+    say(common, "nibble: no --text was given: measuring on " + text.name);
+  }
   std::vector<Measurement> models;
   int threads = 1;
   {

@@ -31,6 +31,9 @@ struct Sequences {
 };
 
 Sequences sequences_of(const Options& o, const ModelFolder& model) {
+  if (o.text.empty() && !reads_lines(model.require_tokenizer())) {
+    throw invalid_argument("--text FILE is needed: this model does not read names");
+  }
   const Text text = load_text(o.text);
   return naming_file(text.name, [&] {
     return Sequences{

@@ -39,6 +39,24 @@ std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> pro
   return out;
 }
 
+std::vector<ScoredSequence> generated_sequences(const Decoder& model, const Tokenizer& tokenizer,
+                                                int64_t count, int64_t length, uint64_t seed,
+                                                const Exec& exec) {
+  const int32_t first = tokenizer.bos().value_or(0);
+  GenerateOptions options;
+  options.max_new_tokens = std::min(length, model.config().context) - 1;
+  std::vector<ScoredSequence> out;
+  for (int64_t i = 0; i < count; ++i) {
+    PyRandom random(seed + static_cast<uint64_t>(i));
+    ScoredSequence s{{first}, 1};
+    const auto ids = generate(model, std::span(&first, 1), options, random, exec);
+    s.ids.insert(s.ids.end(), ids.begin(), ids.end());
+    out.push_back(std::move(s));
+    exec.report({"write text", i + 1, count, {}});
+  }
+  return out;
+}
+
 Latency summarize_latency(std::span<const double> seconds) {
   Latency out;
   out.runs = static_cast<int64_t>(seconds.size());

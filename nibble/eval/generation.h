@@ -10,6 +10,7 @@
 
 #include "nibble/core/exec.h"
 #include "nibble/eval/measurement.h"
+#include "nibble/eval/protocol.h"
 #include "nibble/model/decoder.h"
 #include "nibble/nn/sampling.h"
 
@@ -29,6 +30,13 @@ using TokenHook = std::function<bool(int32_t)>;
 std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> prompt,
                               const GenerateOptions& options, PyRandom& random, const Exec& exec,
                               const TokenHook& hook = {});
+
+/// Text that the model writes itself, at temperature 1 from its first token (BOS, or token 0 where
+/// it has none): `count` sequences of `length` tokens each, every id but the first scored. What a
+/// model is measured on when no text is given.
+std::vector<ScoredSequence> generated_sequences(const Decoder& model, const Tokenizer& tokenizer,
+                                                int64_t count, int64_t length, uint64_t seed,
+                                                const Exec& exec);
 
 struct GenerationSpeed {
   Latency latency;               ///< of one whole generation

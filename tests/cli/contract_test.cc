@@ -11,7 +11,7 @@ namespace nibble::test {
 namespace {
 
 const std::vector<std::string> kVerbs = {"demo",    "train",    "quantize", "eval",
-                                         "compare", "generate", "inspect"};
+                                         "compare", "generate", "inspect", "tokenize", "bench"};
 
 class Verb : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Command, Verb, ::testing::ValuesIn(kVerbs),
@@ -28,6 +28,13 @@ TEST_P(Verb, HelpHasAnExample) {
 }
 
 TEST_P(Verb, UnknownFlag) { expect_rejected(run_nibble({GetParam(), "--no-such-flag"}), 64); }
+
+TEST_P(Verb, HelpNamesWhatEveryVerbTakes) {
+  const CommandResult r = run_nibble({GetParam(), "--help"});
+  for (const char* option : {"--json", "--quiet", "--threads", "--seed"}) {
+    EXPECT_NE(r.out.find(option), std::string::npos) << option;
+  }
+}
 
 TEST_P(Verb, ThreadsMustBeANumberInRange) {
   for (const std::string bad : {"-1", "x", "1e3", "99999999999999999999", ""}) {
