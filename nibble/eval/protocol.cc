@@ -74,6 +74,7 @@ std::string_view to_string(Protocol protocol) { return kRows[static_cast<size_t>
 
 std::vector<std::string_view> protocol_names() {
   std::vector<std::string_view> out;
+  out.reserve(std::size(kRows));
   for (const Row& r : kRows) out.push_back(r.name);
   return out;
 }
@@ -101,6 +102,7 @@ std::vector<ScoredSequence> cut_for(Protocol protocol, const std::vector<int32_t
 
 std::vector<ScoredSequence> all_scored(const std::vector<std::vector<int32_t>>& sequences) {
   std::vector<ScoredSequence> out;
+  out.reserve(sequences.size());
   for (const auto& s : sequences) out.push_back({s, 1});
   return out;
 }

@@ -68,7 +68,7 @@ std::string commit_of(const std::string& folder, const std::string& revision) {
 }  // namespace
 
 std::string hf_cache_folder() {
-  if (const std::string hub = variable("HF_HUB_CACHE"); !hub.empty()) return hub;
+  if (std::string hub = variable("HF_HUB_CACHE"); !hub.empty()) return hub;
   if (const std::string home = variable("HF_HOME"); !home.empty()) return home + "/hub";
   if (const std::string xdg = variable("XDG_CACHE_HOME"); !xdg.empty())
     return xdg + "/huggingface/hub";
@@ -85,7 +85,7 @@ std::string resolve_model(const std::string& name) {
                                 hub.folder, printable(hf_cache_folder(), 4096)))
         .in_file(name);
   }
-  const std::string snapshot = folder + "/snapshots/" + commit_of(folder, hub.revision);
+  std::string snapshot = folder + "/snapshots/" + commit_of(folder, hub.revision);
   if (exists(snapshot)) return snapshot;
   throw not_found(fmt::format("the Hugging Face cache has this model, but not its revision {} "
                               "(looked for {})",
