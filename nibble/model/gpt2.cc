@@ -3,6 +3,7 @@
 // that is [inputs, outputs].
 #include <fmt/format.h>
 
+#include "nibble/core/checked.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
@@ -48,7 +49,7 @@ DecoderConfig read_config(const JsonFields& f) {
   c.fused_qkv = c.qkv_bias = c.o_bias = c.mlp_bias = true;
   c.mlp = hf::activation(f, "activation_function", "gelu_new");
   c.tied = f.boolean_or("tie_word_embeddings", true);
-  c.intermediate_size = f.integer_or("n_inner", 4 * c.hidden_size);
+  c.intermediate_size = f.integer_or("n_inner", saturating_mul(4, c.hidden_size));
   return c;
 }
 

@@ -6,6 +6,7 @@
 
 #include <iterator>
 
+#include "nibble/core/checked.h"
 #include "nibble/model/architecture.h"
 
 namespace nibble {
@@ -69,7 +70,7 @@ DecoderConfig read_config(const JsonFields& f) {
   c.layers = f.integer("n_layer");
   c.heads = c.kv_heads = f.integer("n_head");
   c.context = f.integer("block_size");
-  c.intermediate_size = f.integer_or("n_inner", 4 * c.hidden_size);
+  c.intermediate_size = f.integer_or("n_inner", saturating_mul(4, c.hidden_size));
   if (c.heads < 1 || c.hidden_size % c.heads != 0) {
     throw corrupt(fmt::format("{} heads do not divide n_embd {}", c.heads, c.hidden_size))
         .at("key \"n_head\"");

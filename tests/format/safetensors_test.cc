@@ -155,7 +155,7 @@ TEST_F(Safetensors, S12AMillionOverlaps) {
     const std::string n = std::to_string(10'000'000 + i);
     header += (i == 0 ? "" : ",") + entry("model.layers." + n + ".mlp", "F32", "[4]", "[0,16]");
   }
-  const size_t size = header.size() + 1 + 16 + 8;
+  [[maybe_unused]] const size_t size = header.size() + 1 + 16 + 8;
   put_file(path_, safetensors_file(header + "}", std::string(16, 'x')));
   header = {};
   // In a process of its own, whose memory nobody else has filled before.
