@@ -13,7 +13,7 @@ namespace nibble::cli {
 struct Common {
   bool json = false;
   bool quiet = false;
-  int threads = 0;  ///< 0: as many as the process may use
+  int threads = 0;     ///< 0: as many as the process may use
   uint64_t seed = 42;  ///< of verbs that draw nothing at random: scripts may pass it to all
   std::string command_line;
 };
