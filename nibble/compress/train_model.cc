@@ -33,6 +33,7 @@ class Checkpointer {
 
   void operator()(const TrainStep& step) {
     if (next_) next_(step);
+    if (job_.out.empty()) return;  // nothing is written without -o
     const bool due = job_.checkpoint_every > 0 && step.step % job_.checkpoint_every == 0;
     const std::chrono::duration<double> since = Clock::now() - last_;
     if (step.step == step.steps ||
