@@ -83,7 +83,7 @@ std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tok
   GenerateOptions g;
   g.max_new_tokens = new_tokens(model, prompt, options);
   g.sampling.temperature = options.temperature;
-  g.stop = tokenizer.eos();
+  if (tokenizer.eos()) g.stop = {*tokenizer.eos()};
   std::vector<std::string> out;
   for (int i = 0; i < options.samples; ++i) {
     // A seed a sample: one model's longer name does not shift the numbers of the next.

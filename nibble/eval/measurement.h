@@ -14,10 +14,24 @@ struct Latency {
   double mean = 0, standard_deviation = 0, minimum = 0, median = 0;
 };
 
+/// How the distance from a baseline goes with the position in a sequence, the true tokens before
+/// it.
+struct PositionDivergence {
+  int64_t first = 0, last = 0;  ///< positions in the sequence, both included; 1 follows one token
+  int64_t tokens = 0;           ///< predicted there, over all sequences
+  double top1_agreement = 1, kl_mean = 0;
+};
+
 /// Distribution against a baseline over every predicted position; KL(base || model) in nats.
+/// Standard errors are over sequences.
 struct Divergence {
-  double kl_mean = 0, kl_standard_error = 0, kl_median = 0, kl_p90 = 0, kl_p99 = 0, kl_max = 0;
+  double kl_mean = 0, kl_standard_error = 0, kl_median = 0, kl_p90 = 0, kl_p99 = 0, kl_p999 = 0,
+         kl_max = 0;
   double top1_agreement = 1;  ///< share of positions where both rank the same token first, 0..1
+  double top1_standard_error = 0;
+  /// Root of the mean square of p_model - p_base, the probabilities of the token that comes next.
+  double rms_delta_p = 0, rms_delta_p_standard_error = 0;
+  std::vector<PositionDivergence> by_position;  ///< at most 32 stretches of positions, in order
 };
 
 struct Measurement {
