@@ -24,7 +24,7 @@ struct Run {
 
 Run run_once(const Decoder& model, const std::vector<int32_t>& ids, const SpeedOptions& o,
              const Exec& exec) {
-  KvCache cache = model.make_cache(o.prefill + o.decode);
+  KvCache cache = model.make_cache(o.prefill + o.decode, o.kv);
   const std::span<const int32_t> all(ids);
   Run out;
   auto start = Clock::now();
