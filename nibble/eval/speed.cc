@@ -57,7 +57,7 @@ SpeedResult measure_speed(const Decoder& model, const SpeedOptions& o, const Exe
   for (size_t i = 0; i < ids.size(); ++i) {
     ids[i] = static_cast<int32_t>((i * 7919 + 13) % static_cast<size_t>(model.config().vocab_size));
   }
-  KvCache cache = model.make_cache(needed);
+  KvCache cache = model.make_cache(needed, o.kv);
   std::vector<double> prefill, decode;
   for (int r = -o.warmup; r < o.runs; ++r) {
     const Run run = run_once(model, ids, o, cache, exec);
