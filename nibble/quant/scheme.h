@@ -43,6 +43,8 @@ struct QuantScheme {
   int bits() const;
   bool is_integer() const;  ///< int2 .. int8
   bool is_float() const;    ///< f32, f16, bf16: not quantized at all
+  /// nf4, fp4, fp8, mxfp4, nvfp4: codes are indices of a table (quant/codebook.h).
+  bool has_codebook() const;
   /// The inputs that share one scale for a weight with k inputs; k where there is no group, or a
   /// larger one.
   int64_t group_size(int64_t k) const;
