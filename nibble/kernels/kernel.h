@@ -6,7 +6,8 @@
 // What each element is, bit for bit, whatever the instruction set, m, the slice or the threads:
 //
 //   f32, f16, bf16 weights, and codes with f32 activations: t = 0; t = fma(x[i], w[i], t) for i
-//     ascending, in f32, where w[i] is the weight as f32 or (float)(code - zero) * scale.
+//     ascending, in f32, where w[i] is the weight as f32 or (float)(code - zero) * scale; of a
+//     table or an 8-bit float it is value * scale.
 //   codes with a8 activations: a = the exact integer sum over a group of (code - zero) * x code;
 //     t = 0; t = fma((float)a, scale, t) for groups ascending; then t * row scale.
 //   Then + bias, where there is one, as an addition of its own.
@@ -20,8 +21,10 @@ namespace nibble {
 /// The instruction set a kernel is written for; what the processor must have is in kernels.cc.
 enum class KernelIsa : uint8_t { ref, avx2, avxvnni, avx512, avx512vnni, amx };
 
-enum class WeightType : uint8_t { f32, f16, bf16, codes };
-enum class ScaleType : uint8_t { f32, f16, bf16 };
+/// `table`: 4-bit codes that name one of 16 values; e4m3, e5m2: 8-bit floats.
+enum class WeightType : uint8_t { f32, f16, bf16, codes, table, e4m3, e5m2 };
+/// `table`: a byte that names one of 256 values.
+enum class ScaleType : uint8_t { f32, f16, bf16, table };
 
 /// What decides whether a kernel can do a product.
 struct GemmTraits {
@@ -43,7 +46,15 @@ struct GemmWeight {
   ScaleType scale_type = ScaleType::f32;
   const uint8_t* zeros = nullptr;  ///< null where every zero point is 2^(bits-1)
   int64_t scale_stride = 0;        ///< 0 where one scale serves the whole weight
+  const float* table = nullptr;    ///< 16 values, where the weight is a table
+  /// Where scales are bytes, scale i is scale_table[byte i] / scale_divisor, or where there are
+  /// super scales scale_table[byte i] * super_scales[i / kSuperBlock] + super_offset, each
+  /// operation rounded.
+  const float* scale_table = nullptr;
+  const float* super_scales = nullptr;
+  float super_offset = 0, scale_divisor = 1;
 };
+constexpr int64_t kSuperBlock = 256;
 
 /// The rows of x. Codes are padded with zeros to a multiple of kCodePadding.
 struct GemmInput {

@@ -9,6 +9,8 @@
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/kernels/kernels.h"
+#include "nibble/quant/codebook.h"
+#include "nibble/quant/scale.h"
 
 namespace nibble {
 namespace {
@@ -38,6 +40,22 @@ bool reads_a8(const QuantScheme& scheme) {
   if (scheme.activations == ActivationType::a8) return true;
   throw unsupported(fmt::format("scheme {} cannot be run yet: activations may be a8 or left out",
                                 to_string(scheme)));
+}
+
+// What a codebook adds to the description: its values, and scales that are bytes.
+void describe_codebook(const QuantizedTensor& q, GemmWeight& out) {
+  const NumberType type = q.scheme.type;
+  out.traits.weight = type == NumberType::fp8_e4m3   ? WeightType::e4m3
+                      : type == NumberType::fp8_e5m2 ? WeightType::e5m2
+                                                     : WeightType::table;
+  if (out.traits.weight == WeightType::table) out.table = codebook(type).data();
+  if (is_scale_dtype(q.scales.dtype())) return;
+  out.scale_type = ScaleType::table;
+  out.scale_table = scale_values(type).data();
+  if (type == NumberType::nvfp4) out.scale_divisor = q.super_scales->data<float>()[0];
+  if (!q.super_offsets) return;
+  out.super_scales = q.super_scales->data<float>().data();
+  out.super_offset = q.super_offsets->data<float>()[0];
 }
 
 }  // namespace
@@ -92,7 +110,8 @@ void PackedWeight::describe(const QuantizedTensor& q, bool dequantize_on_the_fly
   t.a8 = reads_a8(q.scheme) && !dequantize_on_the_fly;
   view_.row_bytes = q.codes.shape()[1];
   view_.scales = q.scales.raw();
-  view_.scale_type = float_row(q.scales.dtype()).scale;
+  if (q.scheme.has_codebook()) describe_codebook(q, view_);
+  if (view_.scale_table == nullptr) view_.scale_type = float_row(q.scales.dtype()).scale;
   view_.zeros = q.zeros ? q.zeros->data<uint8_t>().data() : nullptr;
   view_.scale_stride = q.scheme.granularity == Granularity::tensor ? 0 : q.scales.shape()[1];
 }
@@ -144,7 +163,7 @@ int64_t PackedWeight::scratch_bytes() const {
 size_t PackedWeight::weight_bytes() const {
   size_t sum = packed_.bytes() + stored().bytes();
   if (const auto* q = std::get_if<QuantizedTensor>(&member_.weight))
-    sum += q->scales.bytes() + (q->zeros ? q->zeros->bytes() : 0);
+    sum += q->bytes() - q->codes.bytes();
   return sum;
 }
 

@@ -8,6 +8,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/quant/nested_scales.h"
 
 namespace nibble {
 namespace {
@@ -110,6 +111,14 @@ std::span<const float> codebook(NumberType type) {
       NIBBLE_CHECK(false);
       return {};
   }
+}
+
+std::span<const float> scale_values(NumberType type) {
+  static const std::array<float, 256> kPowers = all_codes(e8m0_to_f32);
+  if (type == NumberType::mxfp4) return kPowers;
+  if (type == NumberType::nvfp4) return codebook(NumberType::fp8_e4m3);
+  NIBBLE_CHECK(type == NumberType::nf4 || type == NumberType::fp4);
+  return dynamic_map();
 }
 
 void nearest_codes(NumberType type, std::span<const float> x, std::span<uint8_t> codes) {

@@ -19,6 +19,10 @@ namespace nibble {
 /// types where QuantScheme::has_codebook() is true.
 std::span<const float> codebook(NumberType type);
 
+/// What the 256 bytes of a scale stand for, before any super scale: E8M0 of mxfp4, E4M3 of nvfp4,
+/// the dynamic map of doubly quantized nf4 and fp4. For other types a broken promise.
+std::span<const float> scale_values(NumberType type);
+
 /// codes[i] = the code of the value nearest to x[i]. Ties of nf4 and fp4 go to the lower value, as
 /// bitsandbytes has it; those of E2M1 and fp8 to the even code. What lies beyond the table becomes
 /// its end. x holds no NaN.

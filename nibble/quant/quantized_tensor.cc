@@ -8,7 +8,6 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
-#include "nibble/core/float_formats.h"
 #include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
 #include "nibble/quant/scale.h"
@@ -149,13 +148,13 @@ size_t QuantizedTensor::bytes() const {
 }
 
 float QuantizedTensor::scale(int64_t i) const {
-  const auto byte = [&] { return static_cast<uint8_t>(scales.raw()[i]); };
-  if (scheme.type == NumberType::mxfp4) return e8m0_to_f32(byte());
-  if (scheme.type == NumberType::nvfp4) return e4m3_to_f32(byte()) / super_scales->data<float>()[0];
-  if (!is_nested(*this)) return scale_at(scales, i);
-  const float step = super_scales->data<float>()[static_cast<size_t>(i / kNestedBlock)];
-  const float value = dynamic_map()[byte()] * step;
-  return value + super_offsets->data<float>()[0];
+  if (is_scale_dtype(scales.dtype())) return scale_at(scales, i);
+  const float value = scale_values(scheme.type)[static_cast<uint8_t>(scales.raw()[i])];
+  if (!super_scales) return value;
+  const auto super = super_scales->data<float>();
+  if (!super_offsets) return value / super[0];
+  const float product = value * super[static_cast<size_t>(i / kNestedBlock)];
+  return product + super_offsets->data<float>()[0];
 }
 
 void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out) {
