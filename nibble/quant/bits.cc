@@ -40,7 +40,8 @@ int64_t super_bytes(const QuantScheme& scheme, DType stored, int64_t scales) {
 int64_t planned_bytes(const QuantScheme& scheme, int64_t n, int64_t k, DType scale_dtype) {
   if (scheme.is_float()) return n * k * scheme.bits() / 8;
   const int64_t group = scheme.group_size(k);
-  if (k % group != 0) return n * (packed_row_bytes(k, 8) + size_of(scale_dtype));
+  if (storable_scheme(scheme, k) != scheme)
+    return n * (packed_row_bytes(k, 8) + size_of(scale_dtype));
   const int64_t scales = scheme.granularity == Granularity::tensor ? 1 : n * (k / group);
   const DType stored = stored_scale_dtype(scheme, scale_dtype);
   const int64_t each = size_of(stored) + (scheme.asymmetric ? 1 : 0);

@@ -225,7 +225,9 @@ std::vector<std::string_view> scheme_examples() {
 }
 
 QuantScheme storable_scheme(const QuantScheme& scheme, int64_t k) {
-  if (k % scheme.group_size(k) == 0) return scheme;
+  // mxfp4 and nvfp4 are stored two codes a byte, and nothing says how many columns there are.
+  const bool pairs = scheme.type == NumberType::mxfp4 || scheme.type == NumberType::nvfp4;
+  if (k % scheme.group_size(k) == 0 && !(pairs && k % 2 != 0)) return scheme;
   QuantScheme out;
   out.type = NumberType::int8;
   out.activations = scheme.activations;

@@ -57,7 +57,7 @@ QuantScheme parse_scheme(std::string_view text);
 /// The canonical spelling; parse_scheme(to_string(s)) == s.
 std::string to_string(const QuantScheme& scheme);
 /// The scheme a weight with k inputs is stored in: the same, or `int8:channel` (activations kept)
-/// where a group does not divide k (DESIGN section 8 "Ragged").
+/// where a group does not divide k (DESIGN section 8 "Ragged"), or mxfp4 and nvfp4 have an odd k.
 QuantScheme storable_scheme(const QuantScheme& scheme, int64_t k);
 /// What people may ask for, for --help.
 std::vector<std::string_view> scheme_examples();
