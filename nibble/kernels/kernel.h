@@ -10,7 +10,7 @@
 //     table or an 8-bit float it is value * scale.
 //   codes with a8 activations: a = the exact integer sum over a group of (code - zero) * x code;
 //     t = 0; t = fma((float)a, scale, t) for groups ascending; then t * row scale.
-//   Then + bias, where there is one, as an addition of its own.
+//   Then + bias and + residual, where there are, as additions of their own.
 #pragma once
 
 #include <cstddef>
@@ -35,9 +35,10 @@ struct GemmTraits {
   bool a8 = false;    ///< x arrives as int8 codes, a scale a row
 };
 
-/// A weight as stored (`data` row-major; codes as LSB-first bit streams, see
-/// quant/quantized_tensor.h) or, where the kernel packs, `data` as packed by it. Scales and zero
-/// points are always as stored: that of row j and group g is element j * scale_stride + g.
+/// A weight as stored: `data` row-major (codes as LSB-first bit streams, see
+/// quant/quantized_tensor.h), the scale and zero point of row j and group g element j *
+/// scale_stride + g. Or, where the kernel packs, `data` as packed by it, scales and zero points
+/// included: then `scales` is null, and `zeros` only says whether there are any.
 struct GemmWeight {
   GemmTraits traits;
   const void* data = nullptr;
@@ -56,6 +57,15 @@ struct GemmWeight {
 };
 constexpr int64_t kSuperBlock = 256;
 
+/// Where unpacking writes rows as they were stored; what is null is left out.
+struct GemmRows {
+  void* data = nullptr;
+  int64_t row_bytes = 0;
+  void* scales = nullptr;
+  uint8_t* zeros = nullptr;
+  int64_t scale_stride = 0;
+};
+
 /// The rows of x. Codes are padded with zeros to a multiple of kCodePadding.
 struct GemmInput {
   int64_t m = 0;
@@ -72,6 +82,8 @@ struct GemmOutput {
   float* y = nullptr;  ///< [m, y_stride]; output j of row r at y[r * y_stride + j]
   int64_t y_stride = 0;
   const float* bias = nullptr;  ///< [n] or null
+  /// Added last, where not null: as y, whose memory it may be (the residual stream).
+  const float* residual = nullptr;
 };
 
 /// Slices of outputs begin at multiples of this.
@@ -90,10 +102,13 @@ struct Kernel {
               const GemmOutput&, void* scratch) = nullptr;
   int64_t (*scratch_bytes)(const GemmTraits&) = nullptr;  ///< null: none
   /// Null: the weight is used as stored. Kernels with the same `pack` share a packed weight.
-  int64_t (*packed_bytes)(const GemmTraits&) = nullptr;
-  void (*pack)(const GemmWeight& stored, void* packed) = nullptr;
-  /// Writes the rows again as they were stored, row_bytes apart.
-  void (*unpack)(const GemmTraits&, const void* packed, void* rows, int64_t row_bytes) = nullptr;
+  int64_t (*packed_bytes)(const GemmWeight& stored) = nullptr;
+  /// Packs the outputs [n_begin, n_end); n_begin is a multiple of kOutputSlice. Slices may be
+  /// packed by different threads.
+  void (*pack)(const GemmWeight& stored, void* packed, int64_t n_begin, int64_t n_end) = nullptr;
+  /// Writes rows [n_begin, n_end) again as they were stored; out's first row is n_begin.
+  void (*unpack)(const GemmWeight& packed, int64_t n_begin, int64_t n_end,
+                 const GemmRows& out) = nullptr;
 
   /// Quantizes rows of x to int8 (DESIGN section 8, a8): s = absmax / 127, codes rounded half to
   /// even, 0 beyond k. A row of zeros has s = 0; a row with NaN or infinity has s not finite and

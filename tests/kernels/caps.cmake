@@ -1,6 +1,6 @@
 # The kernel and Linear tests again under each cap of NIBBLE_ISA. A cap above what the processor has runs what it has; each run
 # prints which kernels really ran.
-foreach(isa ref avx2 avx512)
+foreach(isa ref avx2 avxvnni avx512)
   foreach(program kernels nn)
     if(TARGET test_${program})
       add_test(NAME ${program}_under_${isa}
