@@ -23,8 +23,10 @@ enum class KernelIsa : uint8_t { ref, avx2, avxvnni, avx512, avx512vnni, amx };
 
 /// `table`: 4-bit codes that name one of 16 values; e4m3, e5m2: 8-bit floats.
 enum class WeightType : uint8_t { f32, f16, bf16, codes, table, e4m3, e5m2 };
-/// `table`: a byte that names one of 256 values.
-enum class ScaleType : uint8_t { f32, f16, bf16, table };
+/// Those of a byte: e8m0 is 2^(byte - 127); e4m3 its value / scale_divisor; nested, for scale i,
+/// scale_table[byte] * super_scales[i / kSuperBlock] + super_offset. Each operation is rounded.
+enum class ScaleType : uint8_t { f32, f16, bf16, e8m0, e4m3, nested };
+constexpr int64_t kSuperBlock = 256;
 
 /// What decides whether a kernel can do a product.
 struct GemmTraits {
@@ -45,17 +47,13 @@ struct GemmWeight {
   int64_t row_bytes = 0;
   const void* scales = nullptr;
   ScaleType scale_type = ScaleType::f32;
-  const uint8_t* zeros = nullptr;  ///< null where every zero point is 2^(bits-1)
-  int64_t scale_stride = 0;        ///< 0 where one scale serves the whole weight
-  const float* table = nullptr;    ///< 16 values, where the weight is a table
-  /// Where scales are bytes, scale i is scale_table[byte i] / scale_divisor, or where there are
-  /// super scales scale_table[byte i] * super_scales[i / kSuperBlock] + super_offset, each
-  /// operation rounded.
-  const float* scale_table = nullptr;
-  const float* super_scales = nullptr;
+  const uint8_t* zeros = nullptr;       ///< null where every zero point is 2^(bits-1)
+  int64_t scale_stride = 0;             ///< 0 where one scale serves the whole weight
+  const float* table = nullptr;         ///< 16 values, where the weight is a table
+  const float* scale_table = nullptr;   ///< 256 values, for nested scales
+  const float* super_scales = nullptr;  ///< as stored, packed or not
   float super_offset = 0, scale_divisor = 1;
 };
-constexpr int64_t kSuperBlock = 256;
 
 /// Where unpacking writes rows as they were stored; what is null is left out.
 struct GemmRows {

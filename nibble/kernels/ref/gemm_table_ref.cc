@@ -2,11 +2,14 @@
 #include <cmath>
 
 #include "nibble/kernels/ref/weights.h"
-#include "nibble/kernels/table_panels.h"
 
 namespace nibble {
 namespace {
 
+bool accepts(const GemmTraits& t) {
+  return t.weight == WeightType::table || t.weight == WeightType::e4m3 ||
+         t.weight == WeightType::e5m2;
+}
 int64_t row_of_floats(const GemmTraits& t) { return t.k * static_cast<int64_t>(sizeof(float)); }
 
 float value_at(const GemmWeight& w, int64_t row, int64_t column) {
@@ -17,11 +20,12 @@ float value_at(const GemmWeight& w, int64_t row, int64_t column) {
 }
 
 float scale_at(const GemmWeight& w, int64_t row, int64_t group) {
-  if (w.scale_type != ScaleType::table) return ref::scale_at(w, row, group);
+  if (w.scale_type <= ScaleType::bf16) return ref::scale_at(w, row, group);
   const int64_t i = row * w.scale_stride + group;
-  const float value = w.scale_table[static_cast<const uint8_t*>(w.scales)[i]];
-  if (w.super_scales == nullptr) return value / w.scale_divisor;
-  const float product = value * w.super_scales[i / kSuperBlock];
+  const uint8_t byte = static_cast<const uint8_t*>(w.scales)[i];
+  if (w.scale_type == ScaleType::e8m0) return std::ldexp(1.0f, byte - 127);
+  if (w.scale_type == ScaleType::e4m3) return e4m3_to_f32(byte) / w.scale_divisor;
+  const float product = w.scale_table[byte] * w.super_scales[i / kSuperBlock];
   return product + w.super_offset;
 }
 
@@ -43,9 +47,7 @@ void run(const GemmWeight& w, const GemmInput& in, int64_t n_begin, int64_t n_en
 }  // namespace
 
 extern const Kernel gemm_table_ref;
-constinit const Kernel gemm_table_ref = {.name = "gemm_table_ref",
-                                         .accepts = is_table_weight,
-                                         .run = run,
-                                         .scratch_bytes = row_of_floats};
+constinit const Kernel gemm_table_ref = {
+    .name = "gemm_table_ref", .accepts = accepts, .run = run, .scratch_bytes = row_of_floats};
 
 }  // namespace nibble
