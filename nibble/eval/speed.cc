@@ -23,17 +23,17 @@ struct Run {
 };
 
 Run run_once(const Decoder& model, const std::vector<int32_t>& ids, const SpeedOptions& o,
-             const Exec& exec) {
-  KvCache cache = model.make_cache(o.prefill + o.decode);
+             KvCache& cache, const Exec& exec) {
+  cache.clear();
   const std::span<const int32_t> all(ids);
   Run out;
   auto start = Clock::now();
-  model.forward(all.first(static_cast<size_t>(o.prefill)), cache, Decoder::Logits::last, exec);
+  model.step(all.first(static_cast<size_t>(o.prefill)), cache, Decoder::Logits::last, exec);
   out.prefill = seconds_since(start);
   start = Clock::now();
   for (int64_t i = 0; i < o.decode; ++i) {
     exec.check_stop();
-    model.forward(all.subspan(static_cast<size_t>(o.prefill + i), 1), cache, Decoder::Logits::last,
+    model.step(all.subspan(static_cast<size_t>(o.prefill + i), 1), cache, Decoder::Logits::last,
                   exec);
   }
   out.decode = seconds_since(start);
@@ -57,9 +57,10 @@ SpeedResult measure_speed(const Decoder& model, const SpeedOptions& o, const Exe
   for (size_t i = 0; i < ids.size(); ++i) {
     ids[i] = static_cast<int32_t>((i * 7919 + 13) % static_cast<size_t>(model.config().vocab_size));
   }
+  KvCache cache = model.make_cache(needed, o.kv);
   std::vector<double> prefill, decode;
   for (int r = -o.warmup; r < o.runs; ++r) {
-    const Run run = run_once(model, ids, o, exec);
+    const Run run = run_once(model, ids, o, cache, exec);
     exec.report({"bench", r + o.warmup + 1, o.runs + o.warmup, {}});
     if (r < 0) continue;
     prefill.push_back(run.prefill);

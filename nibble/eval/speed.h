@@ -14,6 +14,7 @@ struct SpeedOptions {
   int64_t decode = 64;    ///< tokens behind it, one at a time
   int runs = 5;
   int warmup = 1;
+  DType kv = DType::f32;  ///< of the KV cache
 };
 
 struct SpeedResult {
