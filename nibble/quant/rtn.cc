@@ -10,7 +10,6 @@
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/quant/method.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
@@ -186,10 +185,6 @@ QuantizedTensor quantize_rtn(const Tensor& w, const QuantScheme& scheme, const R
   refuse_nonfinite(w, name);
   const Tensor values = w.dtype() == DType::f32 ? w : convert(w, DType::f32);
   return Rtn(values, storable_scheme(scheme, w.shape()[1]), options, name).run();
-}
-
-Method rtn_method(std::string_view name, std::string_view summary) {
-  return {name, summary, Calibration::nothing, quantize_rtn};
 }
 
 }  // namespace nibble
