@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "nibble/compress/joint_magnitude.h"
 #include "nibble/compress/provenance.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
@@ -42,7 +43,6 @@ DType stored_dtype(const ModelFolder& model, const std::string& name) {
 
 void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   method(options.method);
-  if (!options.scheme.is_float()) require_expressible(options.scheme);
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
       throw invalid_argument(
@@ -134,7 +134,9 @@ Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
     refuse_nonfinite(w, plan.spec.name);
     return w.dtype() == plan.dtype ? w : convert(w, plan.dtype);
   }
-  const RtnOptions rtn{options.scale_dtype, options.half_step_divisor};
+  RtnOptions rtn{options.scale_dtype, options.half_step_divisor};
+  if (plan.scheme->type == NumberType::nvfp4)
+    rtn.joint_magnitude = joint_magnitude(model, plan.spec);
   return method(options.method).quantize(w, options.scheme, rtn, plan.spec.name);
 }
 
@@ -156,6 +158,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   refuse_same_file(out, inputs);
   const ModelFolder model = open_model(in);
   check_options(model, options);
+  if (!options.scheme.is_float()) require_expressible(options.scheme);
   QuantizeResult result;
   const auto plans = plan_quantization(model, options, result.warnings);
   AtomicFolder folder(out, options.force);
