@@ -98,12 +98,17 @@ class Sequence {
   bool done_;
 };
 
-// One token of each of `active` through the decoder.
+// One token of each of `active` through the decoder, together: the weights are read once for all.
 void step(const Decoder& model, const std::vector<Sequence*>& active, const Exec& exec) {
+  std::vector<int32_t> ids;
+  std::vector<KvCache*> caches;
   for (Sequence* s : active) {
-    const int32_t token = s->last();
-    s->accept(model.forward(std::span(&token, 1), s->cache(), Decoder::Logits::last, exec));
+    ids.push_back(s->last());
+    caches.push_back(&s->cache());
   }
+  const auto logits = model.decode(ids, caches, exec);
+  const auto width = static_cast<size_t>(model.config().vocab_size);
+  for (size_t i = 0; i < active.size(); ++i) active[i]->accept(logits.subspan(i * width, width));
 }
 
 void read_unread(std::vector<Sequence>& all, const Exec& exec) {
@@ -120,14 +125,16 @@ std::vector<float> prefill(const Decoder& model, std::span<const int32_t> ids, K
                            int64_t chunk, const Exec& exec) {
   if (chunk < 1)
     throw invalid_argument(fmt::format("--prefill-chunk {}: must be 1 or more", chunk));
-  std::vector<float> logits;
+  std::span<const float> logits;
   while (!ids.empty()) {
     exec.check_stop();
     const size_t n = std::min(ids.size(), static_cast<size_t>(chunk));
-    logits = model.forward(ids.first(n), cache, Decoder::Logits::last, exec);
+    const bool last = n == ids.size();
+    logits =
+        model.step(ids.first(n), cache, last ? Decoder::Logits::last : Decoder::Logits::none, exec);
     ids = ids.subspan(n);
   }
-  return logits;
+  return {logits.begin(), logits.end()};
 }
 
 std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> prompt,

@@ -6,10 +6,11 @@
 // What each element is, bit for bit, whatever the instruction set, m, the slice or the threads:
 //
 //   f32, f16, bf16 weights, and codes with f32 activations: t = 0; t = fma(x[i], w[i], t) for i
-//     ascending, in f32, where w[i] is the weight as f32 or (float)(code - zero) * scale.
+//     ascending, in f32, where w[i] is the weight as f32 or (float)(code - zero) * scale; of a
+//     table or an 8-bit float it is value * scale.
 //   codes with a8 activations: a = the exact integer sum over a group of (code - zero) * x code;
 //     t = 0; t = fma((float)a, scale, t) for groups ascending; then t * row scale.
-//   Then + bias, where there is one, as an addition of its own.
+//   Then + bias and + residual, where there are, as additions of their own.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +21,12 @@ namespace nibble {
 /// The instruction set a kernel is written for; what the processor must have is in kernels.cc.
 enum class KernelIsa : uint8_t { ref, avx2, avxvnni, avx512, avx512vnni, amx };
 
-enum class WeightType : uint8_t { f32, f16, bf16, codes };
-enum class ScaleType : uint8_t { f32, f16, bf16 };
+/// `table`: 4-bit codes that name one of 16 values; e4m3, e5m2: 8-bit floats.
+enum class WeightType : uint8_t { f32, f16, bf16, codes, table, e4m3, e5m2 };
+/// Those of a byte: e8m0 is 2^(byte - 127); e4m3 its value / scale_divisor; nested, for scale i,
+/// scale_table[byte] * super_scales[i / kSuperBlock] + super_offset. Each operation is rounded.
+enum class ScaleType : uint8_t { f32, f16, bf16, e8m0, e4m3, nested };
+constexpr int64_t kSuperBlock = 256;
 
 /// What decides whether a kernel can do a product.
 struct GemmTraits {
@@ -32,17 +37,31 @@ struct GemmTraits {
   bool a8 = false;    ///< x arrives as int8 codes, a scale a row
 };
 
-/// A weight as stored (`data` row-major; codes as LSB-first bit streams, see
-/// quant/quantized_tensor.h) or, where the kernel packs, `data` as packed by it. Scales and zero
-/// points are always as stored: that of row j and group g is element j * scale_stride + g.
+/// A weight as stored: `data` row-major (codes as LSB-first bit streams, see
+/// quant/quantized_tensor.h), the scale and zero point of row j and group g element j *
+/// scale_stride + g. Or, where the kernel packs, `data` as packed by it, scales and zero points
+/// included: then `scales` is null, and `zeros` only says whether there are any.
 struct GemmWeight {
   GemmTraits traits;
   const void* data = nullptr;
   int64_t row_bytes = 0;
   const void* scales = nullptr;
   ScaleType scale_type = ScaleType::f32;
-  const uint8_t* zeros = nullptr;  ///< null where every zero point is 2^(bits-1)
-  int64_t scale_stride = 0;        ///< 0 where one scale serves the whole weight
+  const uint8_t* zeros = nullptr;       ///< null where every zero point is 2^(bits-1)
+  int64_t scale_stride = 0;             ///< 0 where one scale serves the whole weight
+  const float* table = nullptr;         ///< 16 values, where the weight is a table
+  const float* scale_table = nullptr;   ///< 256 values, for nested scales
+  const float* super_scales = nullptr;  ///< as stored, packed or not
+  float super_offset = 0, scale_divisor = 1;
+};
+
+/// Where unpacking writes rows as they were stored; what is null is left out.
+struct GemmRows {
+  void* data = nullptr;
+  int64_t row_bytes = 0;
+  void* scales = nullptr;
+  uint8_t* zeros = nullptr;
+  int64_t scale_stride = 0;
 };
 
 /// The rows of x. Codes are padded with zeros to a multiple of kCodePadding.
@@ -61,6 +80,8 @@ struct GemmOutput {
   float* y = nullptr;  ///< [m, y_stride]; output j of row r at y[r * y_stride + j]
   int64_t y_stride = 0;
   const float* bias = nullptr;  ///< [n] or null
+  /// Added last, where not null: as y, whose memory it may be (the residual stream).
+  const float* residual = nullptr;
 };
 
 /// Slices of outputs begin at multiples of this.
@@ -79,10 +100,13 @@ struct Kernel {
               const GemmOutput&, void* scratch) = nullptr;
   int64_t (*scratch_bytes)(const GemmTraits&) = nullptr;  ///< null: none
   /// Null: the weight is used as stored. Kernels with the same `pack` share a packed weight.
-  int64_t (*packed_bytes)(const GemmTraits&) = nullptr;
-  void (*pack)(const GemmWeight& stored, void* packed) = nullptr;
-  /// Writes the rows again as they were stored, row_bytes apart.
-  void (*unpack)(const GemmTraits&, const void* packed, void* rows, int64_t row_bytes) = nullptr;
+  int64_t (*packed_bytes)(const GemmWeight& stored) = nullptr;
+  /// Packs the outputs [n_begin, n_end); n_begin is a multiple of kOutputSlice. Slices may be
+  /// packed by different threads.
+  void (*pack)(const GemmWeight& stored, void* packed, int64_t n_begin, int64_t n_end) = nullptr;
+  /// Writes rows [n_begin, n_end) again as they were stored; out's first row is n_begin.
+  void (*unpack)(const GemmWeight& packed, int64_t n_begin, int64_t n_end,
+                 const GemmRows& out) = nullptr;
 
   /// Quantizes rows of x to int8 (DESIGN section 8, a8): s = absmax / 127, codes rounded half to
   /// even, 0 beyond k. A row of zeros has s = 0; a row with NaN or infinity has s not finite and

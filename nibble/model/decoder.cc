@@ -2,34 +2,36 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "nibble/core/error.h"
+#include "nibble/kernels/layer.h"
 #include "nibble/model/decoder_build.h"
-#include "nibble/nn/activation.h"
-#include "nibble/nn/norm.h"
 
 namespace nibble {
 namespace {
 
-void add_to(std::vector<float>& x, const std::vector<float>& y) {
-  for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
-}
-
-std::vector<float> rows_of(int64_t m, int64_t width) {
-  return std::vector<float>(static_cast<size_t>(m * width));
-}
+// Below this many multiplications a pass stays on one thread: starting a team costs more.
+constexpr int64_t kWorthATeam = int64_t{1} << 20;
+// The workspace buffer of the logits; those before belong to BlockPass.
+constexpr size_t kLogits = 15;
 
 }  // namespace
 
 Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
                  const LinearOptions& options, const WeightRelease& release)
-    : config_(config), attention_shape_{config.heads, config.kv_heads, config.head_dim} {
+    : config_(config) {
   validate(config_);
   const ParameterFinder find(config_, load, release);
-  Weight tokens = find.table(Role::token_embedding);
-  head_ = LinearGroup({config_.tied ? LinearMember{"lm_head (tied)", tokens, std::nullopt}
-                                    : find.linear(Role::lm_head, -1)},
-                      options);
-  find.done(config_.tied ? Role::token_embedding : Role::lm_head, -1);
-  tokens_ = Embedding(std::move(tokens));
+  if (config_.tied) {
+    head_ =
+        LinearGroup({{"lm_head (tied)", find.table(Role::token_embedding), std::nullopt}}, options);
+    find.done(Role::token_embedding, -1);
+  } else {
+    head_ = LinearGroup({find.linear(Role::lm_head, -1)}, options);
+    find.done(Role::lm_head, -1);
+    tokens_ = Embedding(find.table(Role::token_embedding));
+  }
   if (config_.position == PositionKind::learned)
     positions_ = Embedding(find.table(Role::position_embedding));
   else
@@ -40,10 +42,14 @@ Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
   final_bias_ = find.vector(Role::final_norm, -1, true);
   for (int layer = 0; layer < config_.layers; ++layer)
     blocks_.push_back(build_block(config_, layer, find, options));
+  for (const Block& b : blocks_) {
+    for (const LinearGroup* g : {&b.qkv, &b.o, &b.up, &b.down})
+      block_multiplications_ += g->multiplications();
+  }
 }
 
 KvCache Decoder::make_cache(int64_t capacity, DType dtype) const {
-  return {config_.layers, capacity, attention_shape_, dtype};
+  return {config_.layers, capacity, {config_.heads, config_.kv_heads, config_.head_dim}, dtype};
 }
 
 void Decoder::check(std::span<const int32_t> ids, const KvCache& cache) const {
@@ -60,108 +66,125 @@ void Decoder::check(std::span<const int32_t> ids, const KvCache& cache) const {
   }
 }
 
-std::vector<float> Decoder::embed(std::span<const int32_t> ids, int64_t start) const {
+// This thread's share of the rows: token, position, norm.
+void Decoder::embed(const Batch& batch, const BlockPass& pass, const Team& team) const {
   const auto width = static_cast<size_t>(config_.hidden_size);
-  std::vector<float> x(ids.size() * width);
-  for (size_t r = 0; r < ids.size(); ++r) {
-    const auto row = std::span(x).subspan(r * width, width);
-    tokens_.lookup(ids[r], row);
-    if (config_.position == PositionKind::learned)
-      positions_.add(config_.position_offset + start + static_cast<int64_t>(r), row);
+  const auto [begin, end] = team.share(pass.rows());
+  int64_t row = 0;
+  for (const SequenceRows& s : batch.sequences) {
+    for (int64_t r = 0; r < s.rows; ++r, ++row) {
+      if (row < begin || row >= end) continue;
+      const std::span<float> x(pass.x() + row * config_.hidden_size, width);
+      const int32_t id = batch.ids[static_cast<size_t>(row)];
+      config_.tied ? head_.weight_row(0, id, x) : tokens_.lookup(id, x);
+      if (config_.position == PositionKind::learned)
+        positions_.add(config_.position_offset + s.start + r, x);
+      if (config_.embedding_norm)
+        normalize(config_, x.data(), embedding_gain_, embedding_bias_, x.data());
+    }
   }
-  return x;
 }
 
-void Decoder::norm(std::span<const float> x, int64_t m, std::span<const float> gain,
-                   std::span<const float> bias, std::span<float> out) const {
-  const auto apply = config_.norm == NormKind::rms ? rms_norm : layer_norm;
-  apply(x, m, config_.hidden_size, gain, bias, config_.norm_eps, out);
+int Decoder::threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const {
+  const int64_t work = rows * block_multiplications_ + logit_rows * head_.multiplications();
+  return work < kWorthATeam ? 1 : std::max(exec.threads, 1);
 }
 
-void Decoder::attention(const Block& block, int64_t layer, std::vector<float>& x, int64_t m,
-                        const RopeAngles& angles, KvCache& cache, const Exec& exec) const {
-  const AttentionShape& s = attention_shape_;
-  std::vector<float> h(x.size());
-  norm(x, m, block.attn_gain, block.attn_bias, h);
-  const Projected p = project(block, h, m, exec);
-  if (config_.qk_norm) {
-    NIBBLE_CHECK(!config_.fused_qkv);
-    norm_heads(p.q, m * s.heads, block.q_gain);
-    norm_heads(p.k, m * s.kv_heads, block.k_gain);
-  }
-  if (config_.position == PositionKind::rotary) {
-    rotary_.apply(angles, m, s.heads, p.q, p.q_stride);
-    rotary_.apply(angles, m, s.kv_heads, p.k, p.kv_stride);
-  }
-  const int64_t start = cache.length() - m;
-  cache.write(layer, start, m, p.k, p.v, p.kv_stride);
-  auto mixed = rows_of(m, s.heads * s.head_dim);
-  attend({p.q, p.q_stride, m, start}, cache, layer, s, block.window, mixed, exec);
-  block.o.forward(mixed, m, h.data(), exec);
-  add_to(x, h);
+// The most workspace that a product needs; asked again only when the rows or threads have changed.
+int64_t Decoder::products_bytes(int64_t m, int64_t logit_rows, int threads,
+                                Workspace& workspace) const {
+  const int64_t key = m * (int64_t{1} << 32) + logit_rows;
+  if (workspace.rows == key && workspace.threads == threads) return 0;
+  workspace.rows = key;
+  workspace.threads = threads;
+  int64_t most = head_.workspace_bytes(std::max<int64_t>(logit_rows, 1), threads);
+  for (const Block& b : blocks_) most = std::max(most, b.workspace_bytes(m, threads));
+  return most;
 }
 
-Decoder::Projected Decoder::project(const Block& block, std::span<const float> h, int64_t m,
+std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
                                     const Exec& exec) const {
-  const AttentionShape& s = attention_shape_;
-  const int64_t q = s.heads * s.head_dim, kv = s.kv_heads * s.head_dim, all = q + 2 * kv;
-  Projected p;
-  p.memory = rows_of(m, all);
-  p.q = p.memory.data();
-  // Fused, a row holds q, k and v; else they are three matrices behind each other.
-  p.k = p.q + (config_.fused_qkv ? q : m * q);
-  p.v = p.k + (config_.fused_qkv ? kv : m * kv);
-  p.q_stride = config_.fused_qkv ? all : q;
-  p.kv_stride = config_.fused_qkv ? all : kv;
-  float* const outputs[] = {p.q, p.k, p.v};
-  block.qkv.forward(h, m, std::span(outputs).first(block.qkv.size()), exec);
-  return p;
-}
-
-void Decoder::norm_heads(float* x, int64_t rows, std::span<const float> gain) const {
-  const std::span<float> all(x, static_cast<size_t>(rows * config_.head_dim));
-  rms_norm(all, rows, config_.head_dim, gain, {}, config_.norm_eps, all);
-}
-
-void Decoder::mlp(const Block& block, std::vector<float>& x, int64_t m, const Exec& exec) const {
-  std::vector<float> h(x.size());
-  norm(x, m, block.mlp_gain, block.mlp_bias, h);
-  auto up = rows_of(m, config_.intermediate_size);
-  if (config_.mlp == MlpKind::silu_gated) {
-    auto gate = up;
-    float* const outputs[] = {gate.data(), up.data()};
-    block.up.forward(h, m, outputs, exec);
-    silu_gate(gate, up);
+  const auto m = static_cast<int64_t>(batch.ids.size());
+  const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
+  const int threads = threads_for(m, wanted, exec);
+  const int64_t width = config_.hidden_size;
+  const BlockPass pass(config_, rotary_, batch.sequences, threads,
+                       products_bytes(m, wanted, threads, workspace), workspace, exec);
+  float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
+  const auto first = [&](Team& team) {
+    embed(batch, pass, team);
+    pass.prepare(team);
+  };
+  // The final norm of the rows whose logits are wanted, into h, and the head. h has room: it has a
+  // row for each of the pass.
+  const auto final_norm = [&](Team& team) {
+    const auto [begin, end] = team.share(wanted);
+    for (int64_t i = begin; i < end; ++i) {
+      const float* row = pass.x() + batch.logit_rows[static_cast<size_t>(i)] * width;
+      float* to = pass.h() + i * width;
+      config_.final_norm ? normalize(config_, row, final_gain_, final_bias_, to)
+                         : static_cast<void>(std::copy(row, row + width, to));
+    }
+  };
+  const auto head = [&](Team& team) {
+    head_.forward(pass.h(), wanted, {std::span(&logits, 1)}, pass.products(), team);
+  };
+  if (exec.observer != nullptr) {
+    run_team(threads, first);
+    for (size_t i = 0; i < blocks_.size(); ++i)
+      pass.run(blocks_[i], static_cast<int64_t>(i), nullptr);
+    run_team(threads, final_norm);
+    head_.observe({pass.h(), static_cast<size_t>(wanted * width)}, wanted, exec);
+    run_team(threads, head);
   } else {
-    block.up.forward(h, m, up.data(), exec);
-    config_.mlp == MlpKind::relu   ? relu(up)
-    : config_.mlp == MlpKind::gelu ? gelu(up)
-                                   : gelu_tanh(up);
+    run_team(threads, [&](Team& team) {
+      first(team);
+      team.sync();
+      for (size_t i = 0; i < blocks_.size(); ++i)
+        pass.run(blocks_[i], static_cast<int64_t>(i), &team);
+      if (wanted == 0) return;
+      final_norm(team);
+      team.sync();
+      head(team);
+    });
   }
-  block.down.forward(up, m, h.data(), exec);
-  add_to(x, h);
+  return {logits, static_cast<size_t>(wanted * config_.vocab_size)};
+}
+
+std::span<const float> Decoder::step(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
+                                     const Exec& exec) const {
+  check(ids, cache);
+  if (ids.empty()) return {};
+  const auto m = static_cast<int64_t>(ids.size());
+  const SequenceRows sequence{&cache, cache.length(), m};
+  std::vector<int64_t> rows(wanted == Logits::all    ? ids.size()
+                            : wanted == Logits::last ? size_t{1}
+                                                     : size_t{0});
+  for (size_t i = 0; i < rows.size(); ++i)
+    rows[i] = m - static_cast<int64_t>(rows.size()) + static_cast<int64_t>(i);
+  cache.advance(m);
+  return run({ids, {&sequence, 1}, rows}, cache.workspace(), exec);
 }
 
 std::vector<float> Decoder::forward(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
                                     const Exec& exec) const {
-  check(ids, cache);
+  const auto logits = step(ids, cache, wanted, exec);
+  return {logits.begin(), logits.end()};
+}
+
+std::span<const float> Decoder::decode(std::span<const int32_t> ids,
+                                       std::span<KvCache* const> caches, const Exec& exec) const {
+  NIBBLE_CHECK(ids.size() == caches.size());
   if (ids.empty()) return {};
-  const auto m = static_cast<int64_t>(ids.size());
-  std::vector<float> x = embed(ids, cache.length());
-  const RopeAngles angles = rotary_.angles(cache.length(), m);
-  if (config_.embedding_norm) norm(x, m, embedding_gain_, embedding_bias_, x);
-  cache.advance(m);
-  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
-    attention(blocks_[layer], static_cast<int64_t>(layer), x, m, angles, cache, exec);
-    mlp(blocks_[layer], x, m, exec);
+  std::vector<SequenceRows> sequences;
+  std::vector<int64_t> rows;
+  for (size_t i = 0; i < ids.size(); ++i) check(ids.subspan(i, 1), *caches[i]);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    sequences.push_back({caches[i], caches[i]->length(), 1});
+    rows.push_back(static_cast<int64_t>(i));
+    caches[i]->advance(1);
   }
-  if (config_.final_norm) norm(x, m, final_gain_, final_bias_, x);
-  const int64_t rows = wanted == Logits::all ? m : 1;
-  const auto width = static_cast<size_t>(config_.hidden_size);
-  const auto tail = std::span<const float>(x).last(static_cast<size_t>(rows) * width);
-  auto logits = rows_of(rows, config_.vocab_size);
-  head_.forward(tail, rows, logits.data(), exec);
-  return logits;
+  return run({ids, sequences, rows}, caches[0]->workspace(), exec);
 }
 
 void Decoder::for_each_linear(const std::function<void(const LinearGroup&, size_t)>& f) const {
@@ -175,7 +198,7 @@ void Decoder::for_each_linear(const std::function<void(const LinearGroup&, size_
 }
 
 size_t Decoder::memory_bytes() const {
-  size_t sum = tokens_.memory_bytes() + head_.memory_bytes();
+  size_t sum = head_.memory_bytes() + (config_.tied ? 0 : tokens_.memory_bytes());
   if (config_.position == PositionKind::learned) sum += positions_.memory_bytes();
   for (const Block& b : blocks_) {
     sum += b.qkv.memory_bytes() + b.o.memory_bytes() + b.up.memory_bytes() + b.down.memory_bytes();

@@ -10,10 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/model/block_pass.h"
 #include "nibble/model/config.h"
-#include "nibble/nn/attention.h"
-#include "nibble/nn/linear.h"
-#include "nibble/nn/rotary.h"
 
 namespace nibble {
 
@@ -24,14 +22,6 @@ using WeightLoader = std::function<Weight(const ParamSpec&)>;
 /// be let go.
 using WeightRelease = std::function<void(const ParamSpec&)>;
 
-/// One transformer block: attention and MLP, each behind a norm and added to the residual stream.
-struct Block {
-  std::vector<float> attn_gain, attn_bias, mlp_gain, mlp_bias;
-  std::vector<float> q_gain, k_gain;  ///< [head_dim] where queries and keys have norms
-  LinearGroup qkv, o, up, down;       ///< up holds gate and up where the MLP is gated
-  int64_t window = 0;                 ///< positions that a token sees, 0 = all
-};
-
 class Decoder {
  public:
   /// Throws Error{corrupt} naming the tensor whose shape is not the table's.
@@ -39,15 +29,24 @@ class Decoder {
           const WeightRelease& release = {});
 
   const DecoderConfig& config() const { return config_; }
-  /// An empty cache for this model; dtype f32 or f16.
+  /// An empty cache for this model; dtype f32, f16, or i8 for int8 with a scale for each head and
+  /// token.
   KvCache make_cache(int64_t capacity, DType dtype = DType::f32) const;
 
-  enum class Logits { last, all };
-  /// Runs ids behind what is in the cache and appends them to it. Returns logits [1 or ids.size(),
-  /// vocab_size], row-major. Error{invalid_argument} for an id outside the vocabulary or more
-  /// tokens than the cache or the context hold (both lengths are named).
+  enum class Logits { none, last, all };
+  /// Runs ids behind what is in the cache and appends them to it. Returns logits [0, 1 or
+  /// ids.size(), vocab_size], row-major. Error{invalid_argument} for an id outside the vocabulary
+  /// or more tokens than the cache or the context hold (both lengths are named).
   std::vector<float> forward(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
                              const Exec& exec) const;
+  /// The same without a copy: the logits stay valid until the cache is used again.
+  std::span<const float> step(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
+                              const Exec& exec) const;
+  /// One token more for each of several sequences, together: ids[i] behind caches[i]. The caches
+  /// are different ones. Returns logits [ids.size(), vocab_size], valid until caches[0] is used
+  /// again; a sequence's are those it gets alone.
+  std::span<const float> decode(std::span<const int32_t> ids, std::span<KvCache* const> caches,
+                                const Exec& exec) const;
 
   /// Bytes the loaded weights hold; bytes read for each decoded token (no embedding table, the head
   /// included).
@@ -57,30 +56,25 @@ class Decoder {
   void for_each_linear(const std::function<void(const LinearGroup&, size_t)>& f) const;
 
  private:
-  // q, k and v of m rows, somewhere in one memory.
-  struct Projected {
-    std::vector<float> memory;
-    float *q, *k, *v;
-    int64_t q_stride, kv_stride;
+  // What goes through the model together, and for which rows logits are wanted.
+  struct Batch {
+    std::span<const int32_t> ids;
+    std::span<const SequenceRows> sequences;
+    std::span<const int64_t> logit_rows;
   };
   void check(std::span<const int32_t> ids, const KvCache& cache) const;
-  std::vector<float> embed(std::span<const int32_t> ids, int64_t start) const;
-  void norm(std::span<const float> x, int64_t m, std::span<const float> gain,
-            std::span<const float> bias, std::span<float> out) const;
-  void attention(const Block& block, int64_t layer, std::vector<float>& x, int64_t m,
-                 const RopeAngles& angles, KvCache& cache, const Exec& exec) const;
-  Projected project(const Block& block, std::span<const float> h, int64_t m,
-                    const Exec& exec) const;
-  void norm_heads(float* x, int64_t rows, std::span<const float> gain) const;
-  void mlp(const Block& block, std::vector<float>& x, int64_t m, const Exec& exec) const;
+  std::span<const float> run(const Batch& batch, Workspace& workspace, const Exec& exec) const;
+  int64_t products_bytes(int64_t m, int64_t logit_rows, int threads, Workspace& workspace) const;
+  void embed(const Batch& batch, const BlockPass& pass, const Team& team) const;
+  int threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const;
 
   DecoderConfig config_;
-  AttentionShape attention_shape_;
-  Embedding tokens_, positions_;
+  Embedding tokens_, positions_;  // tokens_ is empty where the head is the table
   Rotary rotary_;
   std::vector<float> embedding_gain_, embedding_bias_, final_gain_, final_bias_;
   std::vector<Block> blocks_;
   LinearGroup head_;
+  int64_t block_multiplications_ = 0;  // for one row through all blocks
 };
 
 }  // namespace nibble

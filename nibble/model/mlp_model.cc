@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "nibble/core/float_formats.h"
-#include "nibble/nn/activation.h"
+#include "nibble/kernels/layer.h"
 
 namespace nibble {
 namespace {
@@ -59,7 +59,7 @@ std::vector<float> Mlp::forward(std::span<const float> x, int64_t m, const Exec&
   for (size_t i = 0; i < layers_.size(); ++i) {
     std::vector<float> out(static_cast<size_t>(m * layers_[i].outputs(0)));
     layers_[i].forward(in, m, out.data(), exec);
-    if (i + 1 < layers_.size()) relu(out);
+    if (i + 1 < layers_.size()) best_layer_ops().relu(static_cast<int64_t>(out.size()), out.data());
     in = std::move(out);
   }
   return in;

@@ -1,11 +1,13 @@
 // Causal attention over a KV cache (Vaswani et al. 2017; grouped queries: Ainslie et al. 2023;
-// sliding window: Beltagy et al. 2020).
+// sliding window: Beltagy et al. 2020), with a running softmax over blocks of positions (Milakov
+// and Gimelshein 2018; Dao et al. 2022).
 #pragma once
 
 #include <cstdint>
 #include <span>
 
 #include "nibble/core/exec.h"
+#include "nibble/core/team.h"
 #include "nibble/nn/kv_cache.h"
 
 namespace nibble {
@@ -18,9 +20,30 @@ struct Queries {
   int64_t start;
 };
 
-/// out[r] = softmax(q[r] K^T / sqrt(head_dim)) V for each row, out [m, heads * head_dim]. Row r
-/// sees the cached positions 0 .. start + r, or where `window` > 0 only the last `window` of them.
-/// Each (row, head) is computed alone, in position order: its bytes depend on nothing else.
+/// One attention: queries against what is cached of one layer. Row r sees the positions 0 .. start
+/// + r, or where `window` > 0 only the last `window` of them. Each (row, head) gives the same bytes
+/// whatever is computed beside it. Work is cut into tiles, numbered for each key head.
+class Attention {
+ public:
+  Attention(const Queries& q, const KvCache& cache, int64_t layer, const AttentionShape& shape,
+            int64_t window, float* out)
+      : q_(q), cache_(cache), layer_(layer), shape_(shape), window_(window), out_(out) {}
+  /// Tiles of each key head.
+  int64_t tiles() const;
+  /// out[r] of the rows and heads of one tile; out is [m, heads * head_dim]. `scratch` has
+  /// attend_scratch_floats(head_dim).
+  void run(int64_t kv_head, int64_t tile, float* scratch) const;
+
+ private:
+  const Queries q_;
+  const KvCache& cache_;
+  int64_t layer_;
+  const AttentionShape& shape_;
+  int64_t window_;
+  float* out_;
+};
+
+/// All of it: out[r] = softmax(q[r] K^T / sqrt(head_dim)) V.
 void attend(const Queries& q, const KvCache& cache, int64_t layer, const AttentionShape& shape,
             int64_t window, std::span<float> out, const Exec& exec);
 

@@ -3,71 +3,129 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
-#include "nibble/core/float_formats.h"
 
 namespace nibble {
 namespace {
 
-constexpr float kLargestF16 = 65504.0f;
+constexpr int64_t kVector = 16;  // elements that rows of values are filled up to
 
-void store(DType dtype, const float* from, int64_t n, std::byte* to) {
-  if (dtype == DType::f32) {
-    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    const uint16_t half = f32_to_f16(std::clamp(from[i], -kLargestF16, kLargestF16));
-    std::memcpy(to + i * 2, &half, sizeof half);
-  }
+int64_t padded_to(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
+
+size_t checked_bytes(int64_t a, int64_t b, int64_t c) {
+  const auto ab = checked_mul(a, b);
+  const auto all = ab ? checked_mul(*ab, c) : std::nullopt;
+  if (!all) throw std::bad_alloc();
+  return static_cast<size_t>(*all);
 }
 
-size_t bytes_of(int64_t layers, int64_t heads, int64_t capacity, int64_t row_bytes) {
-  const auto rows = checked_mul(layers * heads, capacity);
-  const auto bytes = rows ? checked_mul(*rows, row_bytes) : std::nullopt;
-  if (!bytes) throw std::bad_alloc();
-  return static_cast<size_t>(*bytes);
+std::byte* allocate(size_t bytes) {
+  // calloc: the system gives zeroed pages only as they are touched.
+  auto* memory = static_cast<std::byte*>(std::calloc(bytes + 1, 1));
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+// One row as int8: the scale, and codes that `put` takes. Not finite: codes 0 and a scale that
+// makes NaN of them.
+template <class Put>
+float encode(const float* x, int64_t n, Put put) {
+  float most = 0;
+  for (int64_t i = 0; i < n; ++i) most = std::fmax(most, std::fabs(x[i]));
+  const bool finite = std::all_of(x, x + n, [](float v) { return std::isfinite(v); });
+  const float scale = finite ? most / 127.0f : std::nanf("");
+  for (int64_t i = 0; i < n; ++i) {
+    const bool usable = finite && scale > 0;
+    put(i, static_cast<int8_t>(usable ? std::nearbyint(std::clamp(x[i] / scale, -127.0f, 127.0f))
+                                      : 0.0f));
+  }
+  return scale;
 }
 
 }  // namespace
 
 KvCache::KvCache(int64_t layers, int64_t capacity, const AttentionShape& shape, DType dtype)
     : capacity_(capacity),
-      row_bytes_(shape.head_dim * size_of(dtype)),
+      padded_(padded_to(capacity, kKeyBlock)),
+      value_stride_(padded_to(shape.head_dim, kVector)),
       shape_(shape),
       dtype_(dtype),
-      bytes_(bytes_of(layers, shape.kv_heads, capacity, row_bytes_)) {
-  if (dtype != DType::f32 && dtype != DType::f16) {
+      element_(size_of(dtype)),
+      rows_(checked_bytes(layers, shape.kv_heads, padded_)) {
+  if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::i8) {
     throw unsupported(
-        fmt::format("a KV cache of {} cannot be kept (f32 and f16 can)", to_string(dtype)));
+        fmt::format("a KV cache of {} cannot be kept (f32, f16 and int8 can)", to_string(dtype)));
   }
-  keys_ = allocate();
-  values_ = allocate();
+  const auto rows = static_cast<int64_t>(rows_);
+  keys_.reset(allocate(checked_bytes(rows, shape.head_dim, element_)));
+  // Vectors are read up to the end of the last row's padding.
+  values_.reset(allocate(checked_bytes(rows, value_stride_, element_)));
+  if (dtype != DType::i8) return;
+  key_scales_.reset(allocate(checked_bytes(rows, 1, sizeof(float))));
+  value_scales_.reset(allocate(checked_bytes(rows, 1, sizeof(float))));
 }
 
-KvCache::Memory KvCache::allocate() const {
-  // calloc: the system gives zeroed pages only as they are touched.
-  Memory memory(static_cast<std::byte*>(std::calloc(bytes_ + 1, 1)));
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
+CacheType KvCache::type() const {
+  return dtype_ == DType::f32   ? CacheType::f32
+         : dtype_ == DType::f16 ? CacheType::f16
+                                : CacheType::i8;
 }
 
-void KvCache::write(int64_t layer, int64_t start, int64_t m, const float* k, const float* v,
-                    int64_t stride) {
-  NIBBLE_CHECK(start >= 0 && m >= 0 && start + m <= capacity_);
-  const int64_t n = shape_.head_dim;
-  for (int64_t head = 0; head < shape_.kv_heads; ++head) {
-    std::byte* const keys = at(keys_.get(), layer, head) + start * row_bytes_;
-    std::byte* const values = at(values_.get(), layer, head) + start * row_bytes_;
-    for (int64_t r = 0; r < m; ++r) {
-      store(dtype_, k + r * stride + head * n, n, keys + r * row_bytes_);
-      store(dtype_, v + r * stride + head * n, n, values + r * row_bytes_);
+size_t KvCache::memory_bytes() const {
+  const auto width = static_cast<size_t>((shape_.head_dim + value_stride_) * element_);
+  return rows_ * (width + (dtype_ == DType::i8 ? 2 * sizeof(float) : 0));
+}
+
+int64_t KvCache::bytes_per_token(int64_t layers, const AttentionShape& shape, DType dtype) {
+  const int64_t width = shape.head_dim + padded_to(shape.head_dim, kVector);
+  const int64_t scales = dtype == DType::i8 ? 2 * int64_t{sizeof(float)} : 0;
+  return layers * shape.kv_heads * (width * size_of(dtype) + scales);
+}
+
+void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* key,
+                    const float* value) {
+  const int64_t n = shape_.head_dim, first = row(layer, head);
+  const int64_t block = (first + position / kKeyBlock * kKeyBlock) * n + position % kKeyBlock;
+  std::byte* const keys = keys_.get() + block * element_;
+  std::byte* const values = values_.get() + (first + position) * value_stride_ * element_;
+  if (dtype_ == DType::f32) {
+    auto* to = reinterpret_cast<float*>(keys);
+    for (int64_t i = 0; i < n; ++i) to[i * kKeyBlock] = key[i];
+    std::memcpy(values, value, static_cast<size_t>(n) * sizeof(float));
+  } else if (dtype_ == DType::f16) {
+    const LayerOps& ops = best_layer_ops();
+    ops.to_f16(value, n, reinterpret_cast<uint16_t*>(values));
+    auto* to = reinterpret_cast<uint16_t*>(keys);
+    uint16_t halves[64];
+    for (int64_t i = 0; i < n; i += 64) {
+      const int64_t count = std::min<int64_t>(64, n - i);
+      ops.to_f16(key + i, count, halves);
+      for (int64_t j = 0; j < count; ++j) to[(i + j) * kKeyBlock] = halves[j];
     }
+  } else {
+    auto* k = reinterpret_cast<int8_t*>(keys);
+    auto* v = reinterpret_cast<int8_t*>(values);
+    reinterpret_cast<float*>(key_scales_.get())[first + position] =
+        encode(key, n, [&](int64_t i, int8_t code) { k[i * kKeyBlock] = code; });
+    reinterpret_cast<float*>(value_scales_.get())[first + position] =
+        encode(value, n, [&](int64_t i, int8_t code) { v[i] = code; });
   }
+}
+
+void KvCache::describe(int64_t layer, int64_t head, AttendRows& rows) const {
+  const int64_t first = row(layer, head);
+  rows.head_dim = shape_.head_dim;
+  rows.value_stride = value_stride_;
+  rows.keys = keys_.get() + first * shape_.head_dim * element_;
+  rows.values = values_.get() + first * value_stride_ * element_;
+  if (dtype_ != DType::i8) return;
+  rows.key_scales = reinterpret_cast<const float*>(key_scales_.get()) + first;
+  rows.value_scales = reinterpret_cast<const float*>(value_scales_.get()) + first;
 }
 
 }  // namespace nibble

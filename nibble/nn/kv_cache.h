@@ -1,12 +1,15 @@
 // KvCache: keys and values of the tokens seen so far, for every layer.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 
+#include "nibble/core/aligned_memory.h"
 #include "nibble/core/dtype.h"
+#include "nibble/kernels/layer.h"
 
 namespace nibble {
 
@@ -14,13 +17,24 @@ struct AttentionShape {
   int64_t heads = 0;
   int64_t kv_heads = 0;  ///< divides heads
   int64_t head_dim = 0;
+  /// Queries that read one key head.
+  int64_t shared() const { return heads / kv_heads; }
 };
 
-/// [layer][kv head][position][head_dim], f32 or f16: one head's keys lie side by side. Memory is
-/// taken from the system as positions are written, not before.
+/// Memory that a pass over a sequence works in, kept between passes so that nothing is allocated
+/// while tokens are decoded. Each user names its buffers by numbers of its own.
+struct Workspace {
+  std::array<AlignedMemory, 16> buffers;
+  int64_t rows = -1, threads = -1;  ///< what they were last made for
+};
+
+/// Keys [layer][kv head][position / 16][head_dim][16], so that a vector holds one element of the
+/// keys of neighbouring positions; values [layer][kv head][position][head_dim rounded up to 16]. In
+/// f32, f16, or int8 with an f32 scale for each head and position (absmax / 127). Memory is taken
+/// from the system as positions are written, not before.
 class KvCache {
  public:
-  /// Error{unsupported} for a dtype that is neither f32 nor f16.
+  /// Error{unsupported} for a dtype that is none of f32, f16, i8.
   KvCache(int64_t layers, int64_t capacity, const AttentionShape& shape, DType dtype = DType::f32);
   /// Tokens in the cache, and how many there can be.
   int64_t length() const { return length_; }
@@ -30,35 +44,35 @@ class KvCache {
   /// Makes room for m tokens more; every layer then writes its own rows. The caller checked the
   /// capacity.
   void advance(int64_t m) { length_ += m; }
-  /// Writes m rows of keys and values behind position `start` of one layer. Row r is [kv_heads *
-  /// head_dim], at k + r * stride. In f16, values beyond its range become its largest ones.
-  void write(int64_t layer, int64_t start, int64_t m, const float* k, const float* v,
-             int64_t stride);
-  /// The keys (values) of one head, [capacity, head_dim].
-  const std::byte* keys(int64_t layer, int64_t head) const { return at(keys_.get(), layer, head); }
-  const std::byte* values(int64_t layer, int64_t head) const {
-    return at(values_.get(), layer, head);
-  }
-  /// Bytes of all positions, written or not.
-  size_t memory_bytes() const { return 2 * bytes_; }
+  /// Writes the key and the value (head_dim elements each) of one head at a position of a layer. In
+  /// f16, values beyond its range become its largest ones. Different heads and positions may be
+  /// written by different threads.
+  void write(int64_t layer, int64_t head, int64_t position, const float* key, const float* value);
+  /// Fills in the fields of `rows` that say where the keys and values of one head are.
+  void describe(int64_t layer, int64_t head, AttendRows& rows) const;
+  CacheType type() const;
+  /// Bytes of all positions, written or not; for one position of one sequence.
+  size_t memory_bytes() const;
+  static int64_t bytes_per_token(int64_t layers, const AttentionShape& shape, DType dtype);
+  Workspace& workspace() { return workspace_; }
 
  private:
   struct Free {
     void operator()(std::byte* p) const { std::free(p); }
   };
   using Memory = std::unique_ptr<std::byte[], Free>;
-
-  Memory allocate() const;
-  template <class Byte>
-  Byte* at(Byte* base, int64_t layer, int64_t head) const {
-    return base + (layer * shape_.kv_heads + head) * capacity_ * row_bytes_;
+  // The first row of a head in an array whose rows have `row_bytes`.
+  int64_t row(int64_t layer, int64_t head) const {
+    return (layer * shape_.kv_heads + head) * padded_;
   }
 
-  int64_t capacity_, length_ = 0, row_bytes_;
+  int64_t capacity_, padded_, length_ = 0, value_stride_;
   AttentionShape shape_;
   DType dtype_;
-  size_t bytes_;
-  Memory keys_, values_;
+  int64_t element_;  // bytes
+  size_t rows_;      // over all layers and heads
+  Memory keys_, values_, key_scales_, value_scales_;
+  Workspace workspace_;
 };
 
 }  // namespace nibble

@@ -1,16 +1,16 @@
 #include "nibble/nn/linear.h"
 
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <new>
 #include <utility>
 
+#include "nibble/core/aligned_memory.h"
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/kernels/kernels.h"
+#include "nibble/kernels/layer.h"
+#include "nibble/nn/activation.h"
 #include "nibble/nn/packed_weight.h"
 
 namespace nibble {
@@ -21,41 +21,26 @@ constexpr int64_t kWorthATeam = int64_t{1} << 18;
 // Rows of x in one piece of work.
 constexpr int64_t kRowBlock = 96;
 
-// Uninitialized memory for one call.
-class Buffer {
- public:
-  explicit Buffer(int64_t bytes)
-      : data_(static_cast<std::byte*>(
-            std::aligned_alloc(64, static_cast<size_t>(ceil_div(bytes + 1, 64) * 64)))) {
-    if (data_ == nullptr) throw std::bad_alloc();
-  }
-  ~Buffer() { std::free(data_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  template <class T>
-  T* as() const {
-    return reinterpret_cast<T*>(data_);
-  }
-
- private:
-  std::byte* data_;
-};
-
-// A share of [0, count) for each of `of` threads, in order.
-std::pair<int64_t, int64_t> share(int64_t count, int64_t index, int64_t of) {
-  return {count * index / of, count * (index + 1) / of};
-}
+int64_t lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 
 }  // namespace
 
 struct LinearGroup::Impl {
-  int64_t k = 0, outputs = 0, scratch = 0;
+  int64_t k = 0, outputs = 0, slices = 0, scratch = 0;
   std::vector<PackedWeight> members;
   std::vector<int64_t> sum_groups;  // the group sizes whose code sums members need
   const Kernel* quantize = nullptr;
+  const LayerOps& ops = best_layer_ops();
 
   Impl(std::vector<LinearMember> given, const LinearOptions& options);
   void add(LinearMember member, const LinearOptions& options);
+  // The member that slice `slice` of all belongs to, and which of its slices it is.
+  std::pair<size_t, int64_t> member_of(int64_t slice) const {
+    size_t member = 0;
+    for (; slice >= ceil_div(members[member].n(), kOutputSlice); ++member)
+      slice -= ceil_div(members[member].n(), kOutputSlice);
+    return {member, slice};
+  }
 };
 
 LinearGroup::Impl::Impl(std::vector<LinearMember> given, const LinearOptions& options) {
@@ -71,9 +56,10 @@ void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
                               k, columns(member.weight)))
         .at("tensor " + in_quotes(member.name));
   }
-  members.emplace_back(std::move(member), options.dequantize_on_the_fly);
+  members.emplace_back(std::move(member), options);
   const PackedWeight& packed = members.back();
   outputs += packed.n();
+  slices += ceil_div(packed.n(), kOutputSlice);
   scratch = std::max(scratch, packed.scratch_bytes());
   const GemmTraits& traits = packed.traits();
   if (!traits.a8) return;
@@ -82,88 +68,145 @@ void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
     sum_groups.push_back(traits.group);
 }
 
-namespace {
-
-// One product: x as the members read it, and the pieces of work.
-class Product {
- public:
-  Product(const std::vector<PackedWeight>& members, const std::vector<int64_t>& sum_groups,
-          const Kernel* quantize, std::span<const float> x, int64_t m, int64_t k,
-          std::span<float* const> y)
-      : members_(members),
-        sum_groups_(sum_groups),
-        quantize_(quantize),
-        x_(x.data()),
-        m_(m),
-        k_(k),
-        code_stride_(ceil_div(k, kCodePadding) * kCodePadding),
-        y_(y),
-        codes_(quantize == nullptr ? 0 : m * code_stride_),
-        row_scales_(quantize == nullptr ? 0 : m * int64_t{sizeof(float)}) {
-    for (const int64_t group : sum_groups_)
-      sums_.push_back(std::make_unique<Buffer>(m * ceil_div(k, group) * int64_t{sizeof(int32_t)}));
-    for (const PackedWeight& w : members_) slices_ += ceil_div(w.n(), kOutputSlice);
-  }
-
-  // Quantizes this thread's share of the rows.
-  void prepare(int64_t thread, int64_t threads) const {
-    if (quantize_ == nullptr) return;
-    const auto [begin, end] = share(m_, thread, threads);
-    int8_t* codes = codes_.as<int8_t>() + begin * code_stride_;
-    quantize_->quantize_rows(x_ + begin * k_, end - begin, k_, k_, codes, code_stride_,
-                             row_scales_.as<float>() + begin);
-    for (size_t i = 0; i < sum_groups_.size(); ++i) {
-      int32_t* sums = sums_[i]->as<int32_t>() + begin * ceil_div(k_, sum_groups_[i]);
-      sum_codes(codes, end - begin, k_, code_stride_, sum_groups_[i], sums);
+// Where the parts of a workspace lie: the coded rows (one set, or one for each thread where rows
+// are few), then scratch for each thread.
+struct LinearGroup::Layout {
+  Layout(const Impl& impl, int64_t m, int64_t threads)
+      : own(m <= kOwnRows), code_stride(ceil_div(impl.k, kCodePadding) * kCodePadding) {
+    if (impl.quantize != nullptr) {
+      row_scales = lines(m * code_stride);
+      sums = row_scales + lines(m * int64_t{sizeof(float)});
+      coded = sums;
+      for (const int64_t group : impl.sum_groups) coded += sums_bytes(impl, m, group);
     }
+    scratch = coded * (own ? threads : 1);
+    scratch_each = lines(impl.scratch);
+    bytes = scratch + scratch_each * threads;
+  }
+  static int64_t sums_bytes(const Impl& impl, int64_t m, int64_t group) {
+    return lines(m * ceil_div(impl.k, group) * int64_t{sizeof(int32_t)});
+  }
+  bool own;
+  int64_t code_stride, row_scales = 0, sums = 0, coded = 0, scratch = 0, scratch_each = 0;
+  int64_t bytes = 0;
+};
+
+// One product of a team: what every thread knows of it.
+class LinearGroup::Product {
+ public:
+  Product(const Impl& impl, const float* x, int64_t m, const LinearOutput& out,
+          std::byte* workspace, const Team& team)
+      : impl_(impl),
+        layout_(impl, m, team.size()),
+        x_(x),
+        m_(m),
+        out_(out),
+        coded_(workspace + (layout_.own ? team.rank() * layout_.coded : 0)),
+        scratch_(workspace + layout_.scratch + team.rank() * layout_.scratch_each) {}
+
+  // Quantizes x: all of it, or this thread's share of the rows.
+  void prepare(Team& team) const {
+    if (impl_.quantize == nullptr) return;
+    const auto [begin, end] = layout_.own ? std::pair<int64_t, int64_t>{0, m_} : team.share(m_);
+    const int64_t k = impl_.k;
+    impl_.quantize->quantize_rows(x_ + begin * k, end - begin, k, k,
+                                  codes() + begin * layout_.code_stride, layout_.code_stride,
+                                  row_scales() + begin);
+    std::byte* sums = coded_ + layout_.sums;
+    for (const int64_t group : impl_.sum_groups) {
+      const int64_t groups = ceil_div(k, group);
+      for (int64_t r = begin; r < end; ++r) {
+        impl_.ops.sum_codes(codes() + r * layout_.code_stride, k, group,
+                            reinterpret_cast<int32_t*>(sums) + r * groups);
+      }
+      sums += Layout::sums_bytes(impl_, m_, group);
+    }
+    if (!layout_.own) team.sync();
   }
 
   // This thread's share of the slices, each over all rows: a slice stays in cache meanwhile.
-  void work(int64_t thread, int64_t threads, void* scratch) const {
+  void work(const Team& team) const {
+    const bool gated = out_.end == LinearEnd::silu_gate;
+    const int64_t slices = gated ? impl_.slices / 2 : impl_.slices;
     const int64_t blocks = ceil_div(m_, kRowBlock);
-    const auto [begin, end] = share(slices_ * blocks, thread, threads);
-    for (int64_t i = begin; i < end; ++i) piece(i / blocks, i % blocks, scratch);
+    const auto [begin, end] = team.share(slices * blocks);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t slice = i / blocks, row = i % blocks * kRowBlock;
+      if (gated) {
+        piece(0, slice, row);
+        piece(1, slice, row);
+      } else {
+        const auto [member, at] = impl_.member_of(slice);
+        piece(member, at, row);
+      }
+      finish(slice, row);
+    }
   }
 
  private:
-  void piece(int64_t slice, int64_t block, void* scratch) const {
-    size_t member = 0;
-    for (; slice >= ceil_div(members_[member].n(), kOutputSlice); ++member)
-      slice -= ceil_div(members_[member].n(), kOutputSlice);
-    const PackedWeight& w = members_[member];
-    const int64_t row = block * kRowBlock, n_begin = slice * kOutputSlice;
+  int8_t* codes() const { return reinterpret_cast<int8_t*>(coded_); }
+  float* row_scales() const { return reinterpret_cast<float*>(coded_ + layout_.row_scales); }
+
+  void piece(size_t member, int64_t slice, int64_t row) const {
+    const PackedWeight& w = impl_.members[member];
+    const int64_t n_begin = slice * kOutputSlice;
     const int64_t n_end = std::min(n_begin + kOutputSlice, w.n());
-    const GemmOutput out{y_[member] + row * w.n(), w.n(), w.bias()};
-    w.kernel(m_).run(w.view(), input(w.traits(), row), n_begin, n_end, out, scratch);
+    const float* residual = out_.residual == nullptr ? nullptr : out_.residual + row * w.n();
+    const GemmOutput out{out_.y[member] + row * w.n(), w.n(), w.bias(), residual};
+    w.kernel(m_).run(w.view(), input(w.traits(), row), n_begin, n_end, out, scratch_);
+  }
+
+  // The activation of one piece, while it is in the first cache.
+  void finish(int64_t slice, int64_t row) const {
+    if (out_.end == LinearEnd::none) return;
+    const int64_t n = impl_.members.back().n(), begin = slice * kOutputSlice;
+    const int64_t count = std::min(kOutputSlice, n - begin);
+    for (int64_t r = row; r < std::min(row + kRowBlock, m_); ++r) {
+      float* y = out_.y.back() + r * n + begin;
+      switch (out_.end) {
+        case LinearEnd::relu:
+          impl_.ops.relu(count, y);
+          break;
+        case LinearEnd::gelu_tanh:
+          impl_.ops.gelu_tanh(count, y);
+          break;
+        case LinearEnd::gelu:
+          gelu(std::span(y, static_cast<size_t>(count)));
+          break;
+        case LinearEnd::silu_gate:
+          impl_.ops.silu_gate(out_.y[0] + r * n + begin, count, y);
+          break;
+        case LinearEnd::none:
+          break;
+      }
+    }
   }
 
   GemmInput input(const GemmTraits& traits, int64_t row) const {
     GemmInput in;
     in.m = std::min(kRowBlock, m_ - row);
-    in.x = x_ + row * k_;
-    in.x_stride = k_;
+    in.x = x_ + row * impl_.k;
+    in.x_stride = impl_.k;
     if (!traits.a8) return in;
-    const auto at = std::find(sum_groups_.begin(), sum_groups_.end(), traits.group);
-    in.codes = codes_.as<int8_t>() + row * code_stride_;
-    in.code_stride = code_stride_;
-    in.row_scales = row_scales_.as<float>() + row;
-    in.sums = sums_[static_cast<size_t>(at - sum_groups_.begin())]->as<int32_t>() +
-              row * ceil_div(k_, traits.group);
+    in.codes = codes() + row * layout_.code_stride;
+    in.code_stride = layout_.code_stride;
+    in.row_scales = row_scales() + row;
+    const std::byte* sums = coded_ + layout_.sums;
+    for (const int64_t group : impl_.sum_groups) {
+      if (group == traits.group) break;
+      sums += Layout::sums_bytes(impl_, m_, group);
+    }
+    in.sums = reinterpret_cast<const int32_t*>(sums) + row * ceil_div(impl_.k, traits.group);
     return in;
   }
 
-  const std::vector<PackedWeight>& members_;
-  const std::vector<int64_t>& sum_groups_;
-  const Kernel* quantize_;
+  const Impl& impl_;
+  const Layout layout_;
   const float* x_;
-  int64_t m_, k_, code_stride_;
-  std::span<float* const> y_;
-  Buffer codes_, row_scales_;
-  std::vector<std::unique_ptr<Buffer>> sums_;
-  int64_t slices_ = 0;
+  int64_t m_;
+  const LinearOutput& out_;
+  std::byte *coded_, *scratch_;
 };
-
-}  // namespace
 
 LinearGroup::LinearGroup() = default;
 LinearGroup::LinearGroup(std::vector<LinearMember> members, const LinearOptions& options)
@@ -172,31 +215,32 @@ LinearGroup::~LinearGroup() = default;
 LinearGroup::LinearGroup(LinearGroup&&) noexcept = default;
 LinearGroup& LinearGroup::operator=(LinearGroup&&) noexcept = default;
 
+int64_t LinearGroup::workspace_bytes(int64_t m, int64_t threads) const {
+  return Layout(*impl_, m, threads).bytes;
+}
+
+void LinearGroup::observe(std::span<const float> x, int64_t m, const Exec& exec) const {
+  if (exec.observer == nullptr) return;
+  for (const PackedWeight& w : impl_->members) exec.observer->observe(w.name(), x, m, impl_->k);
+}
+
+void LinearGroup::forward(const float* x, int64_t m, const LinearOutput& out, std::byte* workspace,
+                          Team& team) const {
+  const Product product(*impl_, x, m, out, workspace, team);
+  product.prepare(team);
+  product.work(team);
+}
+
 void LinearGroup::forward(std::span<const float> x, int64_t m, std::span<float* const> y,
                           const Exec& exec) const {
   NIBBLE_CHECK(impl_ != nullptr && m >= 0 && y.size() == size());
   NIBBLE_CHECK(static_cast<int64_t>(x.size()) == m * impl_->k);
-  if (exec.observer != nullptr) {
-    for (const PackedWeight& w : impl_->members) exec.observer->observe(w.name(), x, m, impl_->k);
-  }
+  observe(x, m, exec);
   if (m == 0) return;
-  const Product product(impl_->members, impl_->sum_groups, impl_->quantize, x, m, impl_->k, y);
   const bool worth_a_team = m * impl_->outputs >= ceil_div(kWorthATeam, impl_->k);
   const int threads = worth_a_team ? std::max(exec.threads, 1) : 1;
-  const int64_t each = ceil_div(impl_->scratch, 64) * 64;
-  const Buffer scratch(each * threads);
-  if (threads == 1) {
-    product.prepare(0, 1);
-    product.work(0, 1, scratch.as<std::byte>());
-    return;
-  }
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t thread = omp_get_thread_num(), team = omp_get_num_threads();
-    product.prepare(thread, team);
-#pragma omp barrier
-    product.work(thread, team, scratch.as<std::byte>() + thread * each);
-  }
+  const AlignedMemory workspace(workspace_bytes(m, threads));
+  run_team(threads, [&](Team& team) { forward(x.data(), m, {y}, workspace.as(), team); });
 }
 
 void LinearGroup::forward(std::span<const float> x, int64_t m, float* y, const Exec& exec) const {
@@ -214,6 +258,12 @@ std::string_view LinearGroup::kernel_name(size_t member, int64_t m) const {
   return impl_->members.at(member).kernel(m).name;
 }
 Weight LinearGroup::source(size_t member) const { return impl_->members.at(member).source(); }
+
+int64_t LinearGroup::multiplications() const { return impl_->outputs * impl_->k; }
+
+void LinearGroup::weight_row(size_t member, int64_t row, std::span<float> out) const {
+  impl_->members.at(member).weight_row(row, out);
+}
 
 size_t LinearGroup::memory_bytes() const {
   size_t sum = 0;

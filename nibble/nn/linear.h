@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "nibble/core/exec.h"
+#include "nibble/core/team.h"
 #include "nibble/core/tensor.h"
 #include "nibble/quant/quantized_tensor.h"
 
@@ -35,6 +36,23 @@ struct LinearOptions {
   /// Multiply by dequantizing each weight row to f32 when it is used, whatever integer kernel there
   /// is (the tutorials' way; a timed alternative).
   bool dequantize_on_the_fly = false;
+  int threads = default_threads();  ///< that pack the weights
+};
+
+/// What is done to the products before they are stored.
+enum class LinearEnd {
+  none,
+  relu,
+  gelu,       ///< 0.5 x (1 + erf(x / sqrt 2))
+  gelu_tanh,  ///< GPT-2's gelu_new
+  silu_gate,  ///< for two members, gate and up: y[1] = silu(y[0]) * y[1]
+};
+
+/// Where the products of one group go.
+struct LinearOutput {
+  std::span<float* const> y;        ///< one for each member, [m, n]
+  const float* residual = nullptr;  ///< for a group of one: added, [m, n]; may be y[0]
+  LinearEnd end = LinearEnd::none;
 };
 
 class LinearGroup {
@@ -52,6 +70,21 @@ class LinearGroup {
   /// For a group of one.
   void forward(std::span<const float> x, int64_t m, float* y, const Exec& exec) const;
 
+  /// The same as this thread's share of a team's work, which every thread calls with the same
+  /// arguments (but x, where m <= kOwnRows: each may have its own copy). `workspace` has
+  /// workspace_bytes(m, team.size()), 64-byte aligned, shared by the team. The others may still be
+  /// working when it returns: sync before y is read. The observer is not told.
+  void forward(const float* x, int64_t m, const LinearOutput& out, std::byte* workspace,
+               Team& team) const;
+  int64_t workspace_bytes(int64_t m, int64_t threads) const;
+  /// Up to this many rows every thread quantizes all of x for itself.
+  static constexpr int64_t kOwnRows = 4;
+  /// Tells the observer, where there is one, what the members are about to read.
+  void observe(std::span<const float> x, int64_t m, const Exec& exec) const;
+
+  /// Row `row` of a member's weight as f32, out[k].
+  void weight_row(size_t member, int64_t row, std::span<float> out) const;
+
   size_t size() const;
   int64_t inputs() const;
   int64_t outputs(size_t member) const;
@@ -59,6 +92,8 @@ class LinearGroup {
   const QuantScheme& scheme(size_t member) const;
   /// The kernel that products with m rows use: "gemm_i8_avx512vnni", shown by `nibble inspect`.
   std::string_view kernel_name(size_t member, int64_t m) const;
+  /// Multiplications for one row.
+  int64_t multiplications() const;
   /// Bytes the loaded group holds, and bytes read for one token.
   size_t memory_bytes() const;
   size_t weight_bytes() const;
@@ -67,6 +102,8 @@ class LinearGroup {
 
  private:
   struct Impl;
+  struct Layout;
+  class Product;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <utility>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/kernels/kernels.h"
+#include "nibble/quant/codebook.h"
+#include "nibble/quant/nested_scales.h"
+#include "nibble/quant/scale.h"
 
 namespace nibble {
 namespace {
@@ -33,6 +37,13 @@ const FloatRow& float_row(DType dtype) {
       fmt::format("a weight of {} cannot be multiplied (f32, f16 and bf16 can)", to_string(dtype)));
 }
 
+// [1, 1]: where one scale serves the whole weight, every row was given it.
+Tensor first_element(const Tensor& t) {
+  Tensor out(t.dtype(), {1, 1});
+  std::memcpy(out.mutable_raw(), t.raw(), out.bytes());
+  return out;
+}
+
 bool reads_a8(const QuantScheme& scheme) {
   if (scheme.activations == ActivationType::none) return false;
   if (scheme.activations == ActivationType::a8) return true;
@@ -40,20 +51,58 @@ bool reads_a8(const QuantScheme& scheme) {
                                 to_string(scheme)));
 }
 
+// What a codebook adds to the description: its values, and scales that are bytes.
+void describe_codebook(const QuantizedTensor& q, GemmWeight& out) {
+  const NumberType type = q.scheme.type;
+  out.traits.weight = type == NumberType::fp8_e4m3   ? WeightType::e4m3
+                      : type == NumberType::fp8_e5m2 ? WeightType::e5m2
+                                                     : WeightType::table;
+  if (out.traits.weight == WeightType::table) out.table = codebook(type).data();
+  if (is_scale_dtype(q.scales.dtype())) {
+    out.scale_type = float_row(q.scales.dtype()).scale;
+  } else if (type == NumberType::mxfp4) {
+    out.scale_type = ScaleType::e8m0;
+  } else if (type == NumberType::nvfp4) {
+    out.scale_type = ScaleType::e4m3;
+    out.scale_divisor = q.super_scales->data<float>()[0];
+  } else {
+    out.scale_type = ScaleType::nested;
+    out.scale_table = scale_values(type).data();
+    out.super_scales = q.super_scales->data<float>().data();
+    out.super_offset = q.super_offsets->data<float>()[0];
+  }
+}
+
+// A few rows of a doubly quantized weight begin somewhere inside a block of super scales: their
+// scales, the first of which is scale `first` of the whole, are written out.
+void write_out_scales(QuantizedTensor& q, int64_t first) {
+  Tensor plain(DType::f32, q.scales.shape());
+  const auto bytes = q.scales.data<uint8_t>();
+  const auto super = q.super_scales->data<float>();
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const float product = scale_values(q.scheme.type)[bytes[i]] *
+                          super[(static_cast<size_t>(first) + i) / size_t{kNestedBlock}];
+    plain.mutable_data<float>()[i] = product + q.super_offsets->data<float>()[0];
+  }
+  q.scales = std::move(plain);
+  q.super_scales.reset();
+  q.super_offsets.reset();
+}
+
 }  // namespace
 
-PackedWeight::PackedWeight(LinearMember member, bool dequantize_on_the_fly)
+PackedWeight::PackedWeight(LinearMember member, const LinearOptions& options)
     : member_(std::move(member)) {
   try {
     if (const auto* plain = std::get_if<Tensor>(&member_.weight)) {
       describe(*plain);
     } else {
-      describe(std::get<QuantizedTensor>(member_.weight), dequantize_on_the_fly);
+      describe(std::get<QuantizedTensor>(member_.weight), options.dequantize_on_the_fly);
     }
     check_bias();
     const Kernel& kernel = choose_gemm(view_.traits);
     choices_ = {{std::numeric_limits<int64_t>::max(), &kernel}};
-    pack();
+    pack(options.threads);
   } catch (Error& e) {
     throw std::move(e).at("tensor " + in_quotes(member_.name));
   }
@@ -92,22 +141,36 @@ void PackedWeight::describe(const QuantizedTensor& q, bool dequantize_on_the_fly
   t.a8 = reads_a8(q.scheme) && !dequantize_on_the_fly;
   view_.row_bytes = q.codes.shape()[1];
   view_.scales = q.scales.raw();
-  view_.scale_type = float_row(q.scales.dtype()).scale;
+  if (q.scheme.has_codebook())
+    describe_codebook(q, view_);
+  else
+    view_.scale_type = float_row(q.scales.dtype()).scale;
   view_.zeros = q.zeros ? q.zeros->data<uint8_t>().data() : nullptr;
   view_.scale_stride = q.scheme.granularity == Granularity::tensor ? 0 : q.scales.shape()[1];
 }
 
-void PackedWeight::pack() {
+void PackedWeight::pack(int threads) {
   Tensor& tensor = stored();
   stored_dtype_ = tensor.dtype();
-  stored_shape_ = tensor.shape();
+  stored_columns_ = tensor.shape()[1];
   view_.data = tensor.raw();
   const Kernel& kernel = *choices_.front().kernel;
   if (kernel.pack == nullptr) return;
-  packed_ = Tensor(DType::u8, {kernel.packed_bytes(view_.traits)});
-  kernel.pack(view_, packed_.mutable_raw());
-  view_.data = packed_.raw();
+  packed_.reserve(kernel.packed_bytes(view_));
+  const int64_t slices = ceil_div(n(), kOutputSlice);
+  run_team(slices > 1 ? threads : 1, [&](Team& team) {
+    const auto [begin, end] = team.share(slices);
+    if (begin < end)
+      kernel.pack(view_, packed_.as(), begin * kOutputSlice, std::min(end * kOutputSlice, n()));
+  });
+  view_.data = packed_.as();
+  view_.scales = nullptr;
   tensor = Tensor();
+  if (auto* q = std::get_if<QuantizedTensor>(&member_.weight)) {
+    scale_dtype_ = q->scales.dtype();
+    q->scales = Tensor();
+    if (q->zeros) q->zeros = Tensor();
+  }
 }
 
 Tensor& PackedWeight::stored() {
@@ -142,9 +205,9 @@ int64_t PackedWeight::scratch_bytes() const {
 }
 
 size_t PackedWeight::weight_bytes() const {
-  size_t sum = packed_.bytes() + stored().bytes();
+  size_t sum = static_cast<size_t>(packed_.bytes()) + stored().bytes();
   if (const auto* q = std::get_if<QuantizedTensor>(&member_.weight))
-    sum += q->scales.bytes() + (q->zeros ? q->zeros->bytes() : 0);
+    sum += q->bytes() - q->codes.bytes();
   return sum;
 }
 
@@ -152,17 +215,40 @@ size_t PackedWeight::memory_bytes() const {
   return weight_bytes() + (member_.bias ? member_.bias->bytes() : 0);
 }
 
-Weight PackedWeight::source() const {
-  if (packed_.empty()) return member_.weight;
-  Tensor rows(stored_dtype_, stored_shape_);
-  choices_.front().kernel->unpack(view_.traits, packed_.raw(), rows.mutable_raw(), view_.row_bytes);
-  Weight out = member_.weight;
-  if (auto* q = std::get_if<QuantizedTensor>(&out)) {
-    q->codes = std::move(rows);
-  } else {
-    out = std::move(rows);
+Weight PackedWeight::stored_rows(int64_t begin, int64_t end) const {
+  const int64_t count = end - begin;
+  Tensor rows(stored_dtype_, {count, stored_columns_});
+  GemmRows out{rows.mutable_raw(), view_.row_bytes};
+  const Kernel& kernel = *choices_.front().kernel;
+  if (std::holds_alternative<Tensor>(member_.weight)) {
+    kernel.unpack(view_, begin, end, out);
+    return rows;
   }
-  return out;
+  QuantizedTensor q = std::get<QuantizedTensor>(member_.weight);
+  const int64_t groups = ceil_div(view_.traits.k, view_.traits.group);
+  q.shape = {count, view_.traits.k};
+  q.scales = Tensor(scale_dtype_, {count, groups});
+  if (q.zeros) q.zeros = Tensor(DType::u8, {count, groups});
+  out.scales = q.scales.mutable_raw();
+  out.zeros = q.zeros ? q.zeros->mutable_data<uint8_t>().data() : nullptr;
+  out.scale_stride = groups;
+  kernel.unpack(view_, begin, end, out);
+  q.codes = std::move(rows);
+  if (q.super_offsets && count < n()) write_out_scales(q, begin * groups);
+  if (q.scheme.granularity == Granularity::tensor) {
+    q.scales = first_element(q.scales);
+    if (q.zeros) q.zeros = first_element(*q.zeros);
+  }
+  return q;
+}
+
+Weight PackedWeight::source() const {
+  return packed_.bytes() == 0 ? member_.weight : stored_rows(0, n());
+}
+
+void PackedWeight::weight_row(int64_t row, std::span<float> out) const {
+  if (packed_.bytes() == 0) return Embedding(member_.weight).lookup(row, out);
+  Embedding(stored_rows(row, row + 1)).lookup(0, out);
 }
 
 }  // namespace nibble

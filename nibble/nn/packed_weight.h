@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/core/aligned_memory.h"
 #include "nibble/kernels/kernel.h"
 #include "nibble/nn/linear.h"
 
@@ -15,7 +16,7 @@ class PackedWeight {
  public:
   /// Chooses the kernels and packs. Errors name the tensor: parts that do not fit each other, a
   /// dtype or a scheme that no kernel multiplies, a bias of another length.
-  PackedWeight(LinearMember member, bool dequantize_on_the_fly);
+  PackedWeight(LinearMember member, const LinearOptions& options);
 
   std::string_view name() const { return member_.name; }
   const QuantScheme& scheme() const { return scheme_; }
@@ -29,6 +30,8 @@ class PackedWeight {
   size_t memory_bytes() const;
   size_t weight_bytes() const;
   Weight source() const;
+  /// Row `row` of the weight as f32.
+  void weight_row(int64_t row, std::span<float> out) const;
 
  private:
   // The kernel for products of up to `rows` rows.
@@ -39,7 +42,9 @@ class PackedWeight {
   void check_bias() const;
   void describe(const Tensor& w);
   void describe(const QuantizedTensor& q, bool dequantize_on_the_fly);
-  void pack();
+  void pack(int threads);
+  // Rows [begin, end) as they were stored.
+  Weight stored_rows(int64_t begin, int64_t end) const;
   Tensor& stored();
   const Tensor& stored() const;
 
@@ -47,11 +52,11 @@ class PackedWeight {
   QuantScheme scheme_;
   GemmWeight view_;
   std::vector<Choice> choices_;
-  // Where a kernel packs: its bytes, and the type and shape of the tensor they were made of, which
-  // is let go.
-  Tensor packed_;
-  DType stored_dtype_ = DType::f32;
-  Shape stored_shape_;
+  // Where a kernel packs: its bytes, and the type and width of the tensors they were made of, which
+  // are let go.
+  AlignedMemory packed_;
+  DType stored_dtype_ = DType::f32, scale_dtype_ = DType::f16;
+  int64_t stored_columns_ = 0;
 };
 
 }  // namespace nibble

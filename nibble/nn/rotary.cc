@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "nibble/core/error.h"
+#include "nibble/kernels/layer.h"
 
 namespace nibble {
 namespace {
@@ -72,35 +73,19 @@ Rotary::Rotary(const RopeConfig& c, int64_t head_dim) {
     attention_factor_ = static_cast<float>(yarn_attention_factor(c));
 }
 
-RopeAngles Rotary::angles(int64_t start, int64_t m) const {
-  RopeAngles out;
-  out.cos.reserve(static_cast<size_t>(m) * frequencies_.size());
-  out.sin.reserve(out.cos.capacity());
-  for (int64_t position = start; position < start + m; ++position) {
-    for (const float frequency : frequencies_) {
-      // In f32, as the models were trained.
-      const float angle = static_cast<float>(position) * frequency;
-      out.cos.push_back(std::cos(angle) * attention_factor_);
-      out.sin.push_back(std::sin(angle) * attention_factor_);
-    }
+void Rotary::angles(int64_t position, float* cos, float* sin) const {
+  for (size_t i = 0; i < frequencies_.size(); ++i) {
+    // In f32, as the models were trained.
+    const float angle = static_cast<float>(position) * frequencies_[i];
+    cos[i] = std::cos(angle) * attention_factor_;
+    sin[i] = std::sin(angle) * attention_factor_;
   }
-  return out;
 }
 
-void Rotary::apply(const RopeAngles& angles, int64_t m, int64_t heads, float* x,
-                   int64_t stride) const {
+void Rotary::apply(const float* cos, const float* sin, int64_t heads, float* x) const {
   const auto half = static_cast<int64_t>(frequencies_.size());
-  for (int64_t r = 0; r < m; ++r) {
-    const float *cos = angles.cos.data() + r * half, *sin = angles.sin.data() + r * half;
-    for (int64_t head = 0; head < heads; ++head) {
-      float *a = x + r * stride + head * 2 * half, *b = a + half;
-      for (int64_t i = 0; i < half; ++i) {
-        const float first = a[i], second = b[i];
-        a[i] = first * cos[i] - second * sin[i];
-        b[i] = second * cos[i] + first * sin[i];
-      }
-    }
-  }
+  const LayerOps& ops = best_layer_ops();
+  for (int64_t head = 0; head < heads; ++head) ops.rotate(cos, sin, half, x + head * 2 * half);
 }
 
 }  // namespace nibble

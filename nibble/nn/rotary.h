@@ -29,21 +29,16 @@ struct RopeConfig {
   bool operator==(const RopeConfig&) const = default;
 };
 
-/// cos and sin of some positions, [rows, head_dim / 2] each: computed once, used by every layer.
-struct RopeAngles {
-  std::vector<float> cos, sin;
-};
-
 class Rotary {
  public:
   Rotary() = default;
   /// head_dim is even.
   Rotary(const RopeConfig& config, int64_t head_dim);
-  /// The angles of positions start .. start + m - 1.
-  RopeAngles angles(int64_t start, int64_t m) const;
-  /// Turns m rows of `heads` heads in place; row r begins at x + r * stride. Element i of a head
-  /// pairs with element i + head_dim / 2.
-  void apply(const RopeAngles& angles, int64_t m, int64_t heads, float* x, int64_t stride) const;
+  /// Cosines and sines of the angles of a position, head_dim / 2 of each.
+  void angles(int64_t position, float* cos, float* sin) const;
+  /// Turns `heads` heads side by side in place. Element i of a head pairs with element i + head_dim
+  /// / 2.
+  void apply(const float* cos, const float* sin, int64_t heads, float* x) const;
   std::span<const float> frequencies() const { return frequencies_; }
 
  private:

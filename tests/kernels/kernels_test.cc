@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -21,8 +22,10 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kExtents[] = {1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 127, 129, 255};
+constexpr int64_t kExtents[] = {1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 96, 127, 129, 192, 255};
 constexpr int64_t kRowCounts[] = {1, 2, 3, 16, 17};
+// Rows of x that need more than one block, and inputs that do.
+constexpr int64_t kManyRows = 101, kManyInputs = 1100;
 constexpr uint8_t kGuard = 0x5A;
 
 class Noise {
@@ -69,7 +72,7 @@ int code_of(Fill fill, int bits, Noise& noise, int64_t i) {
 struct Case {
   GemmWeight w;
   GemmInput in;
-  std::vector<float> bias, x, row_scales, wide_scales;
+  std::vector<float> bias, residual, x, row_scales, wide_scales;
   std::vector<uint16_t> narrow_scales;
   std::vector<uint8_t> data, zeros;
   std::vector<int8_t> codes;
@@ -161,6 +164,8 @@ std::unique_ptr<Case> make(const Wanted& wanted, int64_t m) {
   fill_rows(*c, wanted, m, noise);
   if (wanted.with_bias) {
     for (int64_t j = 0; j < wanted.traits.n; ++j) c->bias.push_back(noise.real());
+  } else {
+    for (int64_t j = 0; j < wanted.traits.n * m; ++j) c->residual.push_back(noise.real());
   }
   c->label = "n " + std::to_string(wanted.traits.n) + " k " + std::to_string(wanted.traits.k) +
              " m " + std::to_string(m) + " bits " + std::to_string(wanted.traits.bits) + " group " +
@@ -169,22 +174,55 @@ std::unique_ptr<Case> make(const Wanted& wanted, int64_t m) {
   return c;
 }
 
+// What unpacking gives is what was packed, row by row and all at once.
+void expect_unpacks(const Kernel& kernel, const Case& c, const GemmWeight& packed) {
+  const GemmTraits& t = c.w.traits;
+  const bool codes = t.weight == WeightType::codes;
+  const int64_t groups = codes ? ceil_div(t.k, t.group) : 0;
+  const size_t scale_size = c.w.scale_type == ScaleType::f32 ? 4 : 2;
+  for (const int64_t step : {t.n, int64_t{1}}) {
+    std::vector<uint8_t> data(c.data.size(), 0xEE), zeros(static_cast<size_t>(t.n * groups), 0xEE);
+    std::vector<uint8_t> scales(zeros.size() * scale_size, 0xEE);
+    for (int64_t j = 0; j < t.n; j += step) {
+      kernel.unpack(packed, j, j + step,
+                    {data.data() + j * c.w.row_bytes, c.w.row_bytes,
+                     scales.data() + static_cast<size_t>(j * groups) * scale_size,
+                     zeros.data() + j * groups, groups});
+    }
+    ASSERT_EQ(data, c.data) << kernel.name << " unpacks otherwise; " << c.label;
+    const auto* stored = static_cast<const uint8_t*>(c.w.scales);
+    for (int64_t i = 0; i < t.n * groups; ++i) {
+      const int64_t from = c.w.scale_stride == 0 ? 0 : i;
+      ASSERT_EQ(std::memcmp(scales.data() + static_cast<size_t>(i) * scale_size,
+                            stored + static_cast<size_t>(from) * scale_size, scale_size),
+                0)
+          << kernel.name << " " << c.label;
+      if (c.w.zeros == nullptr) continue;
+      ASSERT_EQ(zeros[static_cast<size_t>(i)], c.w.zeros[from]) << kernel.name << " " << c.label;
+    }
+  }
+}
+
 std::vector<float> run(const Kernel& kernel, const Case& c) {
   GemmWeight w = c.w;
-  std::vector<uint8_t> packed;
+  std::unique_ptr<std::byte, decltype(&std::free)> packed(nullptr, &std::free);
   if (kernel.pack != nullptr) {
-    packed.resize(static_cast<size_t>(kernel.packed_bytes(w.traits)));
-    kernel.pack(c.w, packed.data());
-    w.data = packed.data();
-    std::vector<uint8_t> back(c.data.size(), 0xEE);
-    kernel.unpack(w.traits, packed.data(), back.data(), w.row_bytes);
-    EXPECT_EQ(back, c.data) << kernel.name << " unpacks otherwise; " << c.label;
+    const int64_t bytes = kernel.packed_bytes(w);
+    packed.reset(static_cast<std::byte*>(
+        std::aligned_alloc(64, static_cast<size_t>(ceil_div(bytes, 64) * 64))));
+    for (int64_t n = 0; n < w.traits.n; n += kOutputSlice)
+      kernel.pack(c.w, packed.get(), n, std::min(n + kOutputSlice, w.traits.n));
+    w.data = packed.get();
+    w.scales = nullptr;
+    expect_unpacks(kernel, c, w);
   }
   const int64_t count = c.in.m * w.traits.n;
   Guarded y(count * 4);
   Guarded scratch(kernel.scratch_bytes == nullptr ? 0 : kernel.scratch_bytes(w.traits));
+  std::copy(c.residual.begin(), c.residual.end(), reinterpret_cast<float*>(y.data()));
   const GemmOutput out{reinterpret_cast<float*>(y.data()), w.traits.n,
-                       c.bias.empty() ? nullptr : c.bias.data()};
+                       c.bias.empty() ? nullptr : c.bias.data(),
+                       c.residual.empty() ? nullptr : reinterpret_cast<float*>(y.data())};
   for (int64_t n = 0; n < w.traits.n; n += kOutputSlice) {
     kernel.run(w, c.in, n, std::min(n + kOutputSlice, w.traits.n), out, scratch.data());
   }
@@ -234,9 +272,13 @@ void expect_all_ran(const std::set<std::string>& ran, bool (*of_kind)(const std:
 }
 
 bool is_integer(const std::string& name) {
-  return name.starts_with("gemm_i8") || name.starts_with("gemm_narrow_a8");
+  return name.starts_with("gemm_i") || name.starts_with("gemm_narrow_a8");
 }
-bool is_float(const std::string& name) { return !is_integer(name); }
+// Those of tables and 8-bit floats have tests of their own (table_kernels_test.cc).
+bool is_table(const std::string& name) {
+  return name.starts_with("gemm_table") || name.starts_with("gemm_e");
+}
+bool is_float(const std::string& name) { return !is_integer(name) && !is_table(name); }
 
 TEST(Kernels, FloatProductsAreTheReferencesBytesOnRaggedShapes) {
   std::set<std::string> ran;
@@ -264,6 +306,13 @@ TEST(Kernels, FloatProductsAreTheReferencesBytesOnRaggedShapes) {
         }
       }
     }
+  }
+  for (const int bits : {0, 4}) {
+    Wanted w;
+    w.traits = {.n = 65, .k = kManyInputs, .weight = WeightType::f32, .bits = bits};
+    w.traits.group = bits == 0 ? kManyInputs : 100;
+    if (bits != 0) w.traits.weight = WeightType::codes;
+    compare(w, kManyRows, ran);
   }
   print_ran(ran);
   expect_all_ran(ran, is_float);
@@ -329,6 +378,7 @@ TEST(Kernels, RowsBeyond32BitSumsAreStillExact) {
   w.fill = Fill::highest;
   w.with_bias = false;
   const auto c = make(w, 1);
+  c->residual.clear();
   const auto y = run(choose_gemm(w.traits), *c);
   const float scale = f16_to_f32(c->narrow_scales[0]);
   EXPECT_EQ(y[0], static_cast<float>(int64_t{70000} * 127 * 127) * scale * c->row_scales[0]);

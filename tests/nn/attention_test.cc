@@ -42,7 +42,7 @@ class Attention : public testing::TestWithParam<Case> {
     exec.threads = threads;
     for (int64_t at = 0; at < p_.positions; at += step) {
       const int64_t m = std::min(step, p_.positions - at);
-      cache.write(1, at, m, k_.data() + at * kv_width(), v_.data() + at * kv_width(), kv_width());
+      for (int64_t t = at; t < at + m; ++t) write(cache, 1, t);
       cache.advance(m);
       attend({q_.data() + at * q_width(), q_width(), m, at}, cache, 1, p_.shape, p_.window,
              std::span(out).subspan(static_cast<size_t>(at * q_width()),
@@ -50,6 +50,13 @@ class Attention : public testing::TestWithParam<Case> {
              exec);
     }
     return out;
+  }
+
+  void write(KvCache& cache, int64_t layer, int64_t t) const {
+    for (int64_t head = 0; head < p_.shape.kv_heads; ++head) {
+      const int64_t from = t * kv_width() + head * p_.shape.head_dim;
+      cache.write(layer, head, t, k_.data() + from, v_.data() + from);
+    }
   }
 
   double expected(int64_t row, int64_t head, int64_t i) const {
@@ -75,19 +82,21 @@ class Attention : public testing::TestWithParam<Case> {
 
 TEST_P(Attention, FollowsTheFormula) {
   const auto out = run(p_.positions), half = run(p_.positions, DType::f16);
+  const auto bytes = run(p_.positions, DType::i8);
   for (int64_t r = 0; r < p_.positions; ++r) {
     for (int64_t h = 0; h < p_.shape.heads; ++h) {
       for (int64_t i = 0; i < p_.shape.head_dim; ++i) {
         const int64_t index = r * q_width() + h * p_.shape.head_dim + i;
         ASSERT_NEAR(at(out, index), expected(r, h, i), 1e-5) << r << " " << h << " " << i;
         ASSERT_NEAR(at(half, index), expected(r, h, i), 5e-3) << r << " " << h << " " << i;
+        ASSERT_NEAR(at(bytes, index), expected(r, h, i), 0.1) << r << " " << h << " " << i;
       }
     }
   }
 }
 
 TEST_P(Attention, IsTheSameForAnyBatchAndThreads) {
-  for (const DType dtype : {DType::f32, DType::f16}) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::i8}) {
     const auto whole = run(p_.positions, dtype);
     EXPECT_EQ(run(1, dtype), whole);
     EXPECT_EQ(run(7, dtype), whole);
@@ -98,19 +107,37 @@ TEST_P(Attention, IsTheSameForAnyBatchAndThreads) {
 INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
                          testing::Values(Case{{1, 1, 1}, 5, 0}, Case{{4, 4, 8}, 17, 0},
                                          Case{{6, 2, 20}, 23, 0}, Case{{4, 1, 16}, 33, 5},
-                                         Case{{8, 4, 33}, 40, 1}, Case{{16, 2, 64}, 70, 100}));
+                                         Case{{8, 4, 33}, 40, 1}, Case{{16, 2, 64}, 70, 100},
+                                         Case{{6, 3, 80}, 300, 0}, Case{{2, 1, 64}, 300, 140}));
 
 TEST(KvCache, HalvesAreExactAndSaturate) {
   const AttentionShape shape{1, 1, 6};
   KvCache cache(1, 1, shape, DType::f16);
   const std::vector<float> q{0, 0, 0, 0, 0, 0}, k = q;
   const std::vector<float> v{1.5f, -0.0f, 0x1p-24f, 1e9f, -1e9f, -0x1.8p-15f};
-  cache.write(0, 0, 1, k.data(), v.data(), 6);
+  cache.write(0, 0, 0, k.data(), v.data());
   cache.advance(1);
   std::vector<float> out(6);
   attend({q.data(), 6, 1, 0}, cache, 0, shape, 0, out, Exec{});
   EXPECT_EQ(out, (std::vector<float>{1.5f, 0.0f, 0x1p-24f, 65504, -65504, -0x1.8p-15f}));
-  EXPECT_EQ(cache.memory_bytes(), size_t{2 * 6 * 2});
+  // 16 positions of 6 key and 16 value elements.
+  EXPECT_EQ(cache.memory_bytes(), size_t{16 * (6 + 16) * 2});
+}
+
+TEST(KvCache, BytesHaveAScaleForEachHeadAndPosition) {
+  const AttentionShape shape{2, 2, 4};
+  KvCache cache(1, 1, shape, DType::i8);
+  const std::vector<float> q(8, 0.0f), k(4, 0.0f);
+  const std::vector<float> small{1.27f, -0.01f, 0.0f, 0.64f}, large{127e6f, -1e6f, 0.0f, 64e6f};
+  cache.write(0, 0, 0, k.data(), small.data());
+  cache.write(0, 1, 0, k.data(), large.data());
+  cache.advance(1);
+  std::vector<float> out(8);
+  attend({q.data(), 8, 1, 0}, cache, 0, shape, 0, out, Exec{});
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_FLOAT_EQ(out[i], small[i]);
+    EXPECT_FLOAT_EQ(out[4 + i], large[i]);
+  }
 }
 
 TEST(KvCache, RefusesOtherTypes) {
@@ -123,22 +150,20 @@ TEST(Rotary, TurnsHalvesAgainstEachOther) {
   const Rotary rotary(config, 4);
   ASSERT_EQ(rotary.frequencies().size(), 2u);
   EXPECT_FLOAT_EQ(rotary.frequencies()[1], 0.1f);
-  std::vector<float> x{1, 2, 3, 4, 9, 9, 5, 6, 7, 8, 9, 9};  // two rows of one head, stride 6
-  rotary.apply(rotary.angles(3, 2), 2, 1, x.data(), 6);
-  const auto turned = [](double a, double b, double angle) {
-    return std::pair(a * std::cos(angle) - b * std::sin(angle),
-                     b * std::cos(angle) + a * std::sin(angle));
-  };
-  const double before[2][4] = {{1, 2, 3, 4}, {5, 6, 7, 8}};
-  for (size_t r = 0; r < 2; ++r) {
+  std::vector<float> x{1, 2, 3, 4, 5, 6, 7, 8, 9};  // two heads, and what is behind them
+  const std::vector<float> before = x;
+  float cos[2], sin[2];
+  rotary.angles(3, cos, sin);
+  rotary.apply(cos, sin, 2, x.data());
+  for (size_t head = 0; head < 2; ++head) {
     for (size_t i = 0; i < 2; ++i) {
-      const double position = 3.0 + static_cast<double>(r);
-      const auto [a, b] = turned(before[r][i], before[r][i + 2], position * (i == 0 ? 1.0 : 0.1));
-      EXPECT_NEAR(x[r * 6 + i], a, 1e-5);
-      EXPECT_NEAR(x[r * 6 + i + 2], b, 1e-5);
+      const double angle = 3.0 * (i == 0 ? 1.0 : 0.1), a = before[head * 4 + i];
+      const double b = before[head * 4 + i + 2];
+      EXPECT_NEAR(x[head * 4 + i], a * std::cos(angle) - b * std::sin(angle), 1e-5);
+      EXPECT_NEAR(x[head * 4 + i + 2], b * std::cos(angle) + a * std::sin(angle), 1e-5);
     }
-    EXPECT_EQ(x[r * 6 + 4], 9.0f);
   }
+  EXPECT_EQ(x[8], 9.0f);
 }
 
 TEST(Rotary, LinearScalingDividesPositions) {

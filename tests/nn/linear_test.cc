@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nibble/core/aligned_memory.h"
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
@@ -196,6 +197,53 @@ TEST(Linear, GivesItsSourceBackBitForBitAndHoldsItOnce) {
   }
 }
 
+TEST(Linear, WeightRowsAreDequantizedRows) {
+  for (const char* text : kSchemes) {
+    const Weight w = weight_of(noise_matrix(70, 96, 12), text);
+    const LinearGroup group = linear(w);
+    const Tensor dense = plain(w);
+    std::vector<float> row(96);
+    for (const int64_t j : {0, 1, 63, 64, 69}) {
+      group.weight_row(0, j, row);
+      EXPECT_EQ(std::memcmp(row.data(), dense.data<float>().data() + j * 96, 96 * 4), 0) << text;
+    }
+  }
+}
+
+// The end of a product is what the function gives afterwards; the residual may be the output.
+TEST(Linear, EndsAndResidualsAreApplied) {
+  constexpr int64_t n = 100, k = 32, m = 7;
+  const auto x = noise(m * k, 2);
+  for (const char* text : {"f32", "int8:a8", "int4:g32"}) {
+    const Weight gate_weight = weight_of(noise_matrix(n, k, 1), text);
+    const Weight up_weight = weight_of(noise_matrix(n, k, 2), text);
+    const LinearGroup up = linear(up_weight);
+    const auto gate = run(linear(gate_weight), x, m, 1), plain_up = run(up, x, m, 1);
+    const LinearGroup both({{"gate", gate_weight, std::nullopt}, {"up", up_weight, std::nullopt}},
+                           {});
+    for (const int threads : {1, 3}) {
+      const auto product = [&](const LinearGroup& group, const LinearOutput& out) {
+        const AlignedMemory workspace(group.workspace_bytes(m, threads));
+        run_team(threads,
+                 [&](Team& team) { group.forward(x.data(), m, out, workspace.as(), team); });
+      };
+      std::vector<float> y(n * m, 0.5f), g(n * m);
+      float* const one[] = {y.data()};
+      product(up, {one, y.data()});
+      for (size_t i = 0; i < y.size(); ++i) EXPECT_FLOAT_EQ(y[i], plain_up[i] + 0.5f) << text;
+      product(up, {one, nullptr, LinearEnd::relu});
+      for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(y[i], std::max(plain_up[i], 0.0f)) << text;
+      product(up, {one, nullptr, LinearEnd::gelu});
+      for (size_t i = 0; i < y.size(); ++i)
+        EXPECT_NEAR(y[i], 0.5 * plain_up[i] * (1 + std::erf(plain_up[i] / std::sqrt(2.0))), 1e-5);
+      float* const two[] = {g.data(), y.data()};
+      product(both, {two, nullptr, LinearEnd::silu_gate});
+      for (size_t i = 0; i < y.size(); ++i)
+        EXPECT_NEAR(y[i], plain_up[i] * gate[i] / (1 + std::exp(-gate[i])), 1e-5) << text;
+    }
+  }
+}
+
 TEST(Linear, DequantizingOnTheFlyLeavesTheInputAlone) {
   const Weight w = weight_of(noise_matrix(40, 64, 1), "int8:a8");
   const LinearGroup fly = linear(w, std::nullopt, true);
@@ -223,9 +271,9 @@ TEST(Linear, RowsOfZerosGiveTheBiasAndNanStaysNan) {
 TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
   const uint32_t bits = cpu().bits;
   const bool avx2 = (bits & kAvx2) != 0, avx512 = (bits & kAvx512) != 0,
-             vnni = (bits & kAvx512Vnni) != 0;
+             vnni = (bits & kAvx512Vnni) != 0, avxvnni = (bits & kAvxVnni) != 0;
   const std::string wide = avx512 ? "avx512" : avx2 ? "avx2" : "ref";
-  const std::string integer = vnni ? "avx512vnni" : avx2 ? "avx2" : "ref";
+  const std::string integer = vnni ? "avx512vnni" : avxvnni ? "avxvnni" : avx2 ? "avx2" : "ref";
   const std::string narrow = integer == "ref" ? "gemm_i8_ref" : "gemm_narrow_a8_" + integer;
   const auto name = [](const char* text, bool on_the_fly = false) {
     return std::string(linear(weight_of(noise_matrix(4, 32, 1), text), std::nullopt, on_the_fly)
@@ -235,7 +283,8 @@ TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
   EXPECT_EQ(name("bf16"), wide == "ref" ? "gemm_f32_ref" : "gemm_bf16_" + wide);
   EXPECT_EQ(name("int8:a8"), "gemm_i8_" + integer);
   EXPECT_EQ(name("int8:g16:asym:a8"), "gemm_i8_" + integer);
-  EXPECT_EQ(name("int4:g16:a8"), narrow);
+  EXPECT_EQ(name("int4:g16:a8"), integer == "ref" ? "gemm_i8_ref" : "gemm_i4_" + integer);
+  EXPECT_EQ(name("int3:g16:a8"), narrow);
   EXPECT_EQ(name("ternary:a8"), narrow);
   EXPECT_EQ(name("int8"), wide == "ref" ? "gemm_dequant_ref" : "gemm_w8_" + wide);
   EXPECT_EQ(name("int8:a8", true), wide == "ref" ? "gemm_dequant_ref" : "gemm_w8_" + wide);

@@ -42,7 +42,10 @@ inline float value_at(const GemmWeight& w, int64_t row, int64_t column) {
 }
 
 inline void finish(const GemmOutput& out, int64_t row, int64_t j, float t) {
-  out.y[row * out.y_stride + j] = out.bias == nullptr ? t : t + out.bias[j];
+  const int64_t at = row * out.y_stride + j;
+  if (out.bias != nullptr) t += out.bias[j];
+  if (out.residual != nullptr) t += out.residual[at];
+  out.y[at] = t;
 }
 
 }  // namespace nibble::ref

@@ -1,0 +1,16 @@
+#include "nibble/kernels/layer.h"
+
+#include "nibble/core/cpu.h"
+
+namespace nibble {
+
+const LayerOps& best_layer_ops() {
+#if defined(__x86_64__)
+  constexpr uint32_t kNeeds512 = kAvx2 | kAvx512;
+  if ((cpu().bits & kNeeds512) == kNeeds512) return avx512_layer_ops();
+  if ((cpu().bits & kAvx2) != 0) return avx2_layer_ops();
+#endif
+  return ref_layer_ops();
+}
+
+}  // namespace nibble

@@ -1,0 +1,134 @@
+// LayerOps of every instruction set this processor has against their formulas in f64. Attention is
+// tested through nn/attention.h.
+#include "nibble/kernels/layer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "nibble/core/cpu.h"
+#include "nibble/core/float_formats.h"
+#include "nibble/core/random.h"
+
+namespace nibble {
+namespace {
+
+// The reference and, as far as NIBBLE_ISA and the processor allow, the others.
+std::vector<const LayerOps*> all_ops() {
+  std::vector<const LayerOps*> out{&ref_layer_ops()};
+#if defined(__x86_64__)
+  if ((cpu().bits & kAvx2) != 0) out.push_back(&avx2_layer_ops());
+  if ((cpu().bits & kAvx512) != 0) out.push_back(&avx512_layer_ops());
+#endif
+  return out;
+}
+
+// Values over the whole range that activations meet, and its ends.
+std::vector<float> inputs() {
+  std::vector<float> x{0.0f, -0.0f, 1e-30f, -1e-30f, 300.0f, -300.0f, 1e6f, -1e6f};
+  for (int i = -4000; i <= 4000; ++i) x.push_back(static_cast<float>(i) * 0.0123f);
+  return x;
+}
+
+std::vector<float> normal_values(size_t n, uint64_t seed) {
+  PyRandom random(seed);
+  std::vector<float> out(n);
+  for (float& v : out) v = static_cast<float>(random.gauss(0.3, 2));
+  return out;
+}
+
+TEST(Kernels, ActivationsFollowTheirFormulas) {
+  const std::vector<float> x = inputs();
+  const auto n = static_cast<int64_t>(x.size());
+  for (const LayerOps* ops : all_ops()) {
+    std::vector<float> tanh_form = x, cut = x, gated(x.size(), 1.0f);
+    ops->gelu_tanh(n, tanh_form.data());
+    ops->relu(n, cut.data());
+    ops->silu_gate(x.data(), n, gated.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double v = x[i], tolerance = 2e-6 * std::max(1.0, std::abs(v));
+      const double u = std::sqrt(2 / 3.14159265358979323846) * (v + 0.044715 * v * v * v);
+      EXPECT_NEAR(tanh_form[i], 0.5 * v * (1 + std::tanh(u)), tolerance) << ops->name << " " << v;
+      EXPECT_EQ(cut[i], v > 0 ? x[i] : 0.0f) << ops->name << " " << v;
+      EXPECT_NEAR(gated[i], v / (1 + std::exp(-v)), tolerance) << ops->name << " " << v;
+    }
+  }
+}
+
+TEST(Kernels, NanGoesThroughLayerOps) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const LayerOps* ops : all_ops()) {
+    std::vector<float> a(19, nan), b = a, c(19, 1.0f), d(19, 1.0f);
+    ops->relu(19, a.data());
+    ops->gelu_tanh(19, b.data());
+    ops->silu_gate(b.data(), 19, c.data());
+    std::vector<float> x(19, 1.0f);
+    x[17] = nan;
+    ops->rms_norm(x.data(), 19, nullptr, nullptr, 1e-5f, d.data());
+    for (size_t i = 0; i < 19; ++i) {
+      EXPECT_TRUE(std::isnan(a[i]) && std::isnan(b[i]) && std::isnan(c[i]) && std::isnan(d[i]))
+          << ops->name << " " << i;
+    }
+  }
+}
+
+TEST(Kernels, NormsFollowTheirFormulas) {
+  for (const LayerOps* ops : all_ops()) {
+    for (const int64_t width : {1, 3, 8, 15, 16, 17, 64, 100, 768}) {
+      const auto n = static_cast<size_t>(width);
+      const auto x = normal_values(n, 1), gain = normal_values(n, 2), bias = normal_values(n, 3);
+      std::vector<float> rms(n), layer(n), plain = x;
+      ops->rms_norm(x.data(), width, gain.data(), nullptr, 1e-5f, rms.data());
+      ops->layer_norm(x.data(), width, gain.data(), bias.data(), 1e-5f, layer.data());
+      ops->rms_norm(plain.data(), width, nullptr, nullptr, 1e-5f, plain.data());
+      double mean = 0, squares = 0, variance = 0;
+      for (const float v : x) mean += v / static_cast<double>(width);
+      for (const float v : x) squares += static_cast<double>(v) * v / static_cast<double>(width);
+      for (const float v : x) variance += (v - mean) * (v - mean) / static_cast<double>(width);
+      for (size_t i = 0; i < n; ++i) {
+        const double normal = x[i] / std::sqrt(squares + 1e-5);
+        EXPECT_NEAR(plain[i], normal, 1e-6 * (1 + std::abs(normal))) << ops->name << width;
+        EXPECT_NEAR(rms[i], normal * gain[i], 1e-5) << ops->name << " " << width;
+        EXPECT_NEAR(layer[i], (x[i] - mean) / std::sqrt(variance + 1e-5) * gain[i] + bias[i], 2e-5)
+            << ops->name << " " << width;
+      }
+    }
+  }
+}
+
+TEST(Kernels, SumsTurnsAndHalvesAreTheReferences) {
+  const LayerOps& ref = ref_layer_ops();
+  for (const LayerOps* ops : all_ops()) {
+    for (const int64_t n : {1, 7, 16, 31, 32, 33, 96, 200}) {
+      const auto size = static_cast<size_t>(n);
+      std::vector<int8_t> codes(size);
+      for (size_t i = 0; i < size; ++i) codes[i] = static_cast<int8_t>(i % 3 == 0 ? -127 : 127);
+      for (const int64_t group : {int64_t{4}, int64_t{32}, n}) {
+        std::vector<int32_t> sums(size, 7), expected(size, 7);
+        ops->sum_codes(codes.data(), n, group, sums.data());
+        ref.sum_codes(codes.data(), n, group, expected.data());
+        EXPECT_EQ(sums, expected) << ops->name << " " << n << " " << group;
+      }
+      const auto cos = normal_values(size, 4), sin = normal_values(size, 5);
+      auto turned = normal_values(2 * size, 6), expected = turned;
+      ops->rotate(cos.data(), sin.data(), n, turned.data());
+      ref.rotate(cos.data(), sin.data(), n, expected.data());
+      for (size_t i = 0; i < turned.size(); ++i) EXPECT_NEAR(turned[i], expected[i], 1e-5);
+      auto y = turned;
+      ops->add(expected.data(), 2 * n, y.data());
+      EXPECT_EQ(y.back(), turned.back() + expected.back());
+      std::vector<float> x = normal_values(size, 8);
+      x[0] = 1e9f;
+      std::vector<uint16_t> halves(size), expected_halves(size);
+      ops->to_f16(x.data(), n, halves.data());
+      ref.to_f16(x.data(), n, expected_halves.data());
+      EXPECT_EQ(halves, expected_halves) << ops->name << " " << n;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nibble
