@@ -40,5 +40,6 @@ void add_generate(CLI::App& app, Common& common);
 void add_inspect(CLI::App& app, Common& common);
 void add_tokenize(CLI::App& app, Common& common);
 void add_bench(CLI::App& app, Common& common);
+void add_estimate(CLI::App& app, Common& common);
 
 }  // namespace nibble::cli

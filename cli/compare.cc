@@ -1,10 +1,14 @@
 // nibble compare: models, or one model in several schemes, side by side.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/load.h"
 #include "cli/mnist.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/core/cpu.h"
@@ -17,18 +21,17 @@
 #include "nibble/eval/measure.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/report/compare_report.h"
-#include "nibble/report/demo_report.h"
-#include "nibble/report/json_report.h"
 #include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {
 
 constexpr int64_t kOwnSequences = 16;  // of at most 256 tokens each
+constexpr int kLineSamples = 10;
 
 struct Options {
-  std::vector<std::string> models, schemes;
-  std::string text, report, prompt, data;
+  std::vector<std::string> models, schemes, keep, also;
+  std::string text, report, prompt, data, kv = "f32";
   Protocol protocol = Protocol::windows;
   int64_t window = 0;
   bool heldout = false, force = false;
@@ -36,16 +39,50 @@ struct Options {
   MeasureOptions measure;
 };
 
-// The models to measure, with the names of their rows; the first is the baseline.
-std::vector<std::pair<std::string, ModelFolder>> candidates(const Options& o, const Exec& exec) {
-  std::vector<std::pair<std::string, ModelFolder>> out;
-  for (const std::string& path : o.models) out.emplace_back(path, open_model(resolve_model(path)));
-  for (const std::string& scheme : o.schemes) {
-    QuantizeOptions q;
-    q.scheme = parse_scheme(scheme);
-    if (q.scheme.type == NumberType::f32) continue;  // the baseline itself
-    const size_t base = 0;
-    out.emplace_back(to_string(q.scheme), quantize_in_memory(out[base].second, q, exec));
+// A row of the comparison; the model behind it is opened, or made, when its turn comes.
+struct Candidate {
+  std::string name;
+  std::function<ModelFolder()> open;
+};
+
+ModelFolder in_scheme(const Options& o, const QuantScheme& scheme, const Exec& exec) {
+  QuantizeOptions q;
+  q.scheme = scheme;
+  for (const std::string& k : o.keep) q.keep.push_back(parse_keep_rule(k));
+  q.also = o.also;
+  return quantize_in_memory(open_model(resolve_model(o.models.front())), q, exec);
+}
+
+// The first model as it is stored; in f32 where that is among the schemes.
+ModelFolder open_base(const Options& o, const Exec& exec) {
+  ModelFolder model = open_model(resolve_model(o.models.front()));
+  for (const std::string& s : o.schemes) {
+    const QuantScheme scheme = parse_scheme(s);
+    if (scheme.type == NumberType::f32 && scheme_summary(model) != "f32")
+      return in_scheme(o, scheme, exec);
+  }
+  return model;
+}
+
+std::string last_part(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path.substr(path.rfind('/') + 1);
+}
+
+// The models to measure beside the baseline.
+std::vector<Candidate> candidates(const Options& o, const Exec& exec) {
+  std::vector<Candidate> out;
+  for (size_t i = 1; i < o.models.size(); ++i) {
+    const std::string path = o.models[i];
+    const auto same = [&](const std::string& other) { return last_part(other) == last_part(path); };
+    const bool alone = std::count_if(o.models.begin(), o.models.end(), same) == 1;
+    out.push_back(
+        {alone ? last_part(path) : path, [path] { return open_model(resolve_model(path)); }});
+  }
+  for (const std::string& s : o.schemes) {
+    const QuantScheme scheme = parse_scheme(s);
+    if (scheme.type == NumberType::f32) continue;  // the baseline itself
+    out.push_back({to_string(scheme), [&o, &exec, scheme] { return in_scheme(o, scheme, exec); }});
   }
   return out;
 }
@@ -69,44 +106,55 @@ std::vector<ScoredSequence> data_for(const Options& o, const Text& text, const M
   });
 }
 
-void prepare_prompt(Options& o, const Tokenizer& tokenizer) {
-  if (o.prompt.empty()) return;
-  o.measure.prompt = tokenizer.encode(o.prompt, true);
+void refuse_other_vocabulary(const std::string& name, const ModelFolder& model,
+                             const ModelFolder& base) {
+  const int64_t mine = model.decoder_config().vocab_size, theirs = base.decoder_config().vocab_size;
+  if (mine == theirs) return;
+  throw invalid_argument(
+      fmt::format("{}: its vocabulary has {} tokens, the first model's {}", name, mine, theirs));
 }
 
 std::vector<Measurement> measure_all(const Options& given, const Text& text, const Exec& exec) {
   Options o = given;
-  const auto all = candidates(o, exec);
-  const ModelFolder& base = all.front().second;
-  prepare_prompt(o, base.require_tokenizer());
+  const auto others = candidates(o, exec);
+  const ModelFolder base = open_base(o, exec);
+  const Tokenizer& tokenizer = base.require_tokenizer();
+  if (!o.prompt.empty()) o.measure.prompt = tokenizer.encode(o.prompt, true);
+  o.measure.samples = reads_lines(tokenizer) ? kLineSamples : 0;
   const auto data = data_for(o, text, base, exec);
-  std::vector<Measurement> out;
-  for (const auto& [name, model] : all) {
-    if (model.decoder_config().vocab_size != base.decoder_config().vocab_size) {
-      throw invalid_argument(fmt::format("{}: its vocabulary has {} tokens, the first model's {}",
-                                         name, model.decoder_config().vocab_size,
-                                         base.decoder_config().vocab_size));
-    }
-    out.push_back(measure_model(name, model, base, data, o.measure, exec));
+  const std::string base_name =
+      o.models.size() > 1 ? last_part(o.models.front()) : scheme_summary(base);
+  std::vector<Measurement> out = {measure_model(base_name, base, base, data, o.measure, exec)};
+  for (const Candidate& c : others) {
+    const ModelFolder model = c.open();
+    refuse_other_vocabulary(c.name, model, base);
+    out.push_back(measure_model(c.name, model, base, data, o.measure, exec));
   }
   return out;
 }
 
-void write_report(const Common& common, const Options& o, const Text& text,
-                  const std::vector<Measurement>& models, int threads) {
+CompareReport report_of(const Common& common, const Options& o, const Text& text, bool own_text,
+                        const std::vector<Measurement>& models, int threads) {
   CompareReport r;
   r.title = "nibble compare: " + o.models.front();
-  r.protocol = text.text.empty()
+  r.prompt = o.prompt;
+  r.own_text = own_text;
+  r.protocol = own_text
                    ? text.name
-                   : fmt::format("{}, {}", text.name,
-                                 o.heldout || o.text.empty() ? "the held-out tenth" : "all of it");
+                   : fmt::format("{}, {}, protocol {}", text.name,
+                                 o.heldout || o.text.empty() ? "the held-out tenth" : "all of it",
+                                 to_string(o.protocol));
   r.machine = fmt::format("{} ({}, {} threads)", cpu().model, cpu().isa, threads);
   r.date = today();
   r.version = version();
   r.command = common.command_line;
   r.models = models;
-  AtomicFile file(o.report);
-  file.write(render_html(r));
+  return r;
+}
+
+void write_report(const std::string& path, const CompareReport& report) {
+  AtomicFile file(path);
+  file.write(render_html(report));
   file.commit();
 }
 
@@ -117,12 +165,15 @@ void refuse_existing(const Options& o) {
       .in_file(o.report);
 }
 
-void run(const Common& common, const Options& o) {
+void run(const Common& common, const Options& given) {
+  Options o = given;
+  o.measure.kv = parse_kv(o.kv);
   refuse_existing(o);
   if (std::holds_alternative<MlpConfig>(open_model(resolve_model(o.models.front())).config))
     return compare_mlp(common, o.models, o.schemes, o.data, o.measure.runs);
   Text text = load_text(o.text);
-  if (writes_its_own(o, open_model(resolve_model(o.models.front())))) {
+  const bool own_text = writes_its_own(o, open_model(resolve_model(o.models.front())));
+  if (own_text) {
     text = {"text that the first model wrote itself", ""};
     say(common, "nibble: no --text was given: measuring on " + text.name);
   }
@@ -133,9 +184,10 @@ void run(const Common& common, const Options& o) {
     threads = exec.threads;
     models = measure_all(o, text, exec);
   }
-  if (!o.report.empty()) write_report(common, o, text, models, threads);
-  if (common.json) return print_out(models_json(models));
-  print_out(render_table(models));
+  const CompareReport report = report_of(common, o, text, own_text, models, threads);
+  if (!o.report.empty()) write_report(o.report, report);
+  if (common.json) return print_out(compare_json(report));
+  print_out(render_terminal(report));
   if (!o.report.empty()) print_out(fmt::format("\nThe report: {}\n", o.report));
 }
 
@@ -145,16 +197,38 @@ void add_compare(CLI::App& app, Common& common) {
   CLI::App* verb =
       app.add_subcommand("compare", "Models, or one model in several schemes, side by side");
   const auto o = std::make_shared<Options>();
+  o->measure.throughput = true;
+  o->measure.continuations = 8;
   verb->add_option("models", o->models, "Model folders; the first is the baseline")->required();
   verb->add_option("--schemes", o->schemes,
                    "Schemes to make of the first model in memory, such as int8:a8,int4:g16")
       ->delimiter(',');
+  verb->add_option("--keep", o->keep,
+                   "PATTERN[=f32|f16|bf16]: tensors the schemes leave plain (repeatable)");
+  verb->add_option("--quantize", o->also, "lm_head, embeddings: the schemes cover these too")
+      ->delimiter(',');
   verb->add_option("--text", o->text,
-                   "Text file to measure on (default: the names nibble brings along)");
+                   "Text file to measure on (default: names for models that read names, else text "
+                   "that the model writes itself)");
+  verb->add_option_function<std::string>(
+          "--protocol", [o](const std::string& p) { o->protocol = parse_protocol(p); },
+          fmt::format("How the text is cut and scored: {}", fmt::join(protocol_names(), ", ")))
+      ->default_str("windows");
+  verb->add_option("--window", o->window,
+                   "Tokens a window (default: the protocol's, or the context)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
   verb->add_flag("--heldout", o->heldout, "Only the part that training held out (the last 10 %)");
   verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")
       ->capture_default_str();
   verb->add_option("--prompt", o->prompt, "What samples and timed generations begin with");
+  verb->add_option("--continuations", o->measure.continuations,
+                   "Texts each model writes, to see how far they stay the same; 0: none")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100'000));
+  verb->add_option("--max-new-tokens", o->measure.max_new_tokens,
+                   "Most tokens of the text behind the prompt (default: 64)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
+  add_kv(*verb, o->kv);
   verb->add_option("--runs", o->measure.runs, "Timed generations a model")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
@@ -165,7 +239,10 @@ void add_compare(CLI::App& app, Common& common) {
   verb->add_option("--data", o->data, "For an mlp: folder with MNIST's IDX files");
   add_common(*verb, common,
              "nibble compare my-model --schemes int8,int8:a8,int4:g16 --text names.txt --report "
-             "compare.html");
+             "compare.html\n"
+             "  nibble compare gpt2 --schemes f32,bf16,int8,int8:a8,int4:g128 --prompt 'Once upon' "
+             "--runs 5\n"
+             "  nibble compare my-model my-model-int4 --text book.txt --heldout");
   verb->callback([&common, o] { run(common, *o); });
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 struct Options {
   LoadOptions load;
-  std::string text, base, data, protocol = "windows";
+  std::string text, base, data, protocol = "windows", kv = "f32";
   bool heldout = false;
   int64_t window = 0;
   uint64_t data_seed = 42;
@@ -56,8 +56,11 @@ void write_divergence(const ComparisonResult& c, JsonWriter& out) {
       .field("kl_median", d.kl_median);
   out.field("kl_p90", d.kl_p90)
       .field("kl_p99", d.kl_p99)
-      .field("kl_max", d.kl_max)
-      .field("top1_agreement", d.top1_agreement);
+      .field("kl_p999", d.kl_p999)
+      .field("kl_max", d.kl_max);
+  out.field("top1_agreement", d.top1_agreement).field("top1_standard_error", d.top1_standard_error);
+  out.field("rms_delta_p", d.rms_delta_p)
+      .field("rms_delta_p_standard_error", d.rms_delta_p_standard_error);
   out.field("base_mean_nll", c.base.loss).field("loss_difference", c.loss_difference);
   out.field("loss_difference_standard_error", c.loss_difference_standard_error);
 }
@@ -71,10 +74,14 @@ std::string words(const LossResult& r) {
 std::string words(const ComparisonResult& c) {
   const Divergence& d = c.divergence;
   return fmt::format(
-      "against it: KL {:.6f} +- {:.6f} nats (median {:.6f}, 99 % {:.6f}, largest {:.6f}), same "
-      "first choice {:.2f} %, loss {:+.5f} +- {:.5f}\n",
-      d.kl_mean, d.kl_standard_error, d.kl_median, d.kl_p99, d.kl_max, 100 * d.top1_agreement,
-      c.loss_difference, c.loss_difference_standard_error);
+      "against the baseline: loss {:+.5f} +- {:.5f} nats a token\n"
+      "KL {:.6f} +- {:.6f} nats (median {:.6f}, 90 % {:.6f}, 99 % {:.6f}, 99.9 % {:.6f}, largest "
+      "{:.6f})\n"
+      "same first choice {:.2f} +- {:.2f} %, probability of the right token changes by {:.2f} +- "
+      "{:.2f} % (RMS)\n",
+      c.loss_difference, c.loss_difference_standard_error, d.kl_mean, d.kl_standard_error,
+      d.kl_median, d.kl_p90, d.kl_p99, d.kl_p999, d.kl_max, 100 * d.top1_agreement,
+      100 * d.top1_standard_error, 100 * d.rms_delta_p, 100 * d.rms_delta_p_standard_error);
 }
 
 JsonWriter begin_json(const Options& o, const ModelFolder& model) {
@@ -93,8 +100,9 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
   LossResult r;
   {
     const Exec exec = make_exec(common);
-    r = naming_file(data.name,
-                    [&] { return measure_loss(logits_of(decoder), data.ids, exec, "eval"); });
+    r = naming_file(data.name, [&] {
+      return measure_loss(logits_of(decoder, parse_kv(o.kv)), data.ids, exec, "eval");
+    });
   }
   if (!common.json) return print_out(words(r));
   JsonWriter out = begin_json(o, model);
@@ -115,7 +123,8 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
   {
     const Exec exec = make_exec(common);
     c = naming_file(data.name, [&] {
-      return compare_models(logits_of(decoder), logits_of(base), data.ids, exec, "eval");
+      return compare_models(logits_of(decoder, parse_kv(o.kv)), logits_of(base), data.ids, exec,
+                            "eval");
     });
   }
   if (!common.json) return print_out(words(c.model) + words(c));
@@ -155,6 +164,7 @@ void add_eval(CLI::App& app, Common& common) {
       ->capture_default_str();
   verb->add_option("--against", o->base,
                    "Baseline model: KL divergence, agreement and paired loss difference");
+  add_kv(*verb, o->kv);
   verb->add_option("--data", o->data, "For an mlp: folder with MNIST's IDX files");
   add_common(*verb, common,
              "nibble eval my-model-int4 --text names.txt --heldout --against my-model");

@@ -1,12 +1,11 @@
 // nibble generate: text from a model.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <memory>
 
 #include "cli/command.h"
-#include "cli/data.h"
 #include "cli/load.h"
+#include "cli/prompts.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
 #include "nibble/eval/generation.h"
@@ -16,41 +15,14 @@ namespace {
 
 struct Options {
   LoadOptions load;
-  std::string prompt, prompt_file;
+  PromptOptions prompts;
   std::vector<std::string> stop;
   int64_t max_new_tokens = 0;
-  int samples = 1;
-  SamplingOptions sampling{.temperature = 0.5};
+  int samples = 1, batch = 16;
   uint64_t seed = 42;
+  std::string kv = "f32";
+  GenerateOptions generate;
 };
-
-struct Sample {
-  std::vector<int32_t> ids;
-  std::string text;
-};
-
-struct Result {
-  std::vector<int32_t> prompt_ids;
-  std::vector<Sample> samples;
-  double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;
-};
-
-using Clock = std::chrono::steady_clock;
-
-std::string prompt_text(const Options& o) {
-  if (o.prompt_file.empty()) return o.prompt;
-  if (!o.prompt.empty()) throw invalid_argument("give --prompt or --prompt-file, not both");
-  return load_text(o.prompt_file).text;
-}
-
-std::vector<int32_t> encode_prompt(const std::string& text, const Tokenizer& tokenizer) {
-  std::vector<int32_t> ids = tokenizer.encode(text, true);
-  if (ids.empty()) {
-    throw invalid_argument(
-        "--prompt: this model has no beginning-of-text token, so it needs at least one character");
-  }
-  return ids;
-}
 
 // Where a stop string begins in `text`; npos where none does.
 size_t find_stop(const std::string& text, const std::vector<std::string>& stop) {
@@ -61,103 +33,182 @@ size_t find_stop(const std::string& text, const std::vector<std::string>& stop) 
   return first;
 }
 
-// Times the prompt and the tokens behind it apart: the first token ends the prefill.
-class Stopwatch {
+// One text as it grows.
+class Output {
  public:
-  void token() {
-    if (count_++ == 0) first_ = Clock::now();
-    last_ = Clock::now();
+  Output(const Prompt& prompt, const Tokenizer& tokenizer, const std::vector<std::string>& stop,
+         bool stream)
+      : prompt_(prompt), stop_(stop), decoder_(tokenizer), stream_(stream) {
+    for (const int32_t id : prompt.ids) decoder_.push(id);
   }
-  void add_to(Result& r, size_t prompt) const {
-    if (count_ == 0) return;
-    const std::chrono::duration<double> prefill = first_ - start_, decode = last_ - first_;
-    r.prefill_tokens_per_second = static_cast<double>(prompt) / prefill.count();
-    if (count_ > 1) r.decode_tokens_per_second = static_cast<double>(count_ - 1) / decode.count();
+
+  // False where a stop string is there. The prompt is shown once the first token is, so that an
+  // error shows nothing.
+  bool take(int32_t id) {
+    if (stream_ && !begun_) print_out(prompt_.shown);
+    begun_ = true;
+    const std::string piece = decoder_.push(id);
+    text_ += piece;
+    if (stream_ && stop_.empty()) print_out(piece);
+    return find_stop(text_, stop_) == std::string::npos;
+  }
+
+  // Prints what has not been printed; the whole text.
+  std::string finish(bool print) {
+    const std::string rest = decoder_.finish();
+    text_ += rest;
+    text_.resize(std::min(text_.size(), find_stop(text_, stop_)));
+    if (print && !(stream_ && begun_)) print_out(prompt_.shown);
+    if (print) print_out((stream_ && stop_.empty() ? rest : text_) + "\n");
+    return prompt_.shown + text_;
   }
 
  private:
-  Clock::time_point start_ = Clock::now(), first_ = start_, last_ = start_;
-  int64_t count_ = 0;
+  const Prompt& prompt_;
+  const std::vector<std::string>& stop_;
+  StreamDecoder decoder_;
+  bool stream_, begun_ = false;
+  std::string text_;
 };
 
-Sample generate_one(const Options& o, const Decoder& model, const Tokenizer& tokenizer,
-                    const std::string& prompt, int index, bool stream, const Exec& exec,
-                    Result& r) {
-  GenerateOptions g;
-  const int64_t room = model.config().context - static_cast<int64_t>(r.prompt_ids.size()) + 1;
-  g.max_new_tokens = o.max_new_tokens > 0 ? o.max_new_tokens : std::clamp<int64_t>(room, 1, 256);
-  g.sampling = o.sampling;
-  g.stop = tokenizer.eos();
-  StreamDecoder decoder(tokenizer);
-  for (const int32_t id : r.prompt_ids) decoder.push(id);
-  PyRandom random(o.seed + static_cast<uint64_t>(index));
-  Stopwatch watch;
+struct Sample {
+  const Prompt* prompt;
+  std::vector<int32_t> ids;
   std::string text;
-  bool begun =
-      false;  // the prompt is shown once the first token is there, so that an error shows nothing
-  const auto hook = [&](int32_t id) {
-    if (stream && !begun) print_out(prompt);
-    begun = true;
-    watch.token();
-    const std::string piece = decoder.push(id);
-    text += piece;
-    if (stream && o.stop.empty()) print_out(piece);
-    return find_stop(text, o.stop) == std::string::npos;
-  };
-  Sample s{generate(model, r.prompt_ids, g, random, exec, hook), {}};
-  const std::string rest = decoder.finish();
-  text += rest;
-  text.resize(std::min(text.size(), find_stop(text, o.stop)));
-  if (stream && !begun) print_out(prompt);
-  if (stream) print_out((o.stop.empty() ? rest : text) + "\n");
-  s.text = prompt + text;
-  watch.add_to(r, r.prompt_ids.size());
-  return s;
+};
+
+struct Result {
+  std::vector<Sample> samples;  // of the first prompt, then of the next
+  int64_t prompt_tokens = 0, first_tokens = 0, new_tokens = 0;
+  double prefill_seconds = 0, decode_seconds = 0;
+};
+
+double rate(int64_t tokens, double seconds) {
+  return tokens > 0 && seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
 }
 
-void show_json(const Result& r) {
+int64_t new_tokens(const Options& o, const Decoder& model, const Prompt& prompt) {
+  constexpr int64_t kDefault = 256;
+  if (o.max_new_tokens > 0) return o.max_new_tokens;
+  if (o.generate.shift) return kDefault;
+  const int64_t room = model.config().context - static_cast<int64_t>(prompt.ids.size()) + 1;
+  return std::clamp<int64_t>(room, 1, kDefault);
+}
+
+// Samples begin to end of all texts, prompt by prompt, run together.
+void run_batch(const Options& o, const Decoder& model, const Tokenizer& tokenizer,
+               const std::vector<Prompt>& prompts, size_t begin, size_t end, bool print,
+               const Exec& exec, Result& r) {
+  const auto samples = static_cast<size_t>(o.samples);
+  const bool stream = print && end - begin == 1;
+  std::vector<Output> outputs;
+  outputs.reserve(end - begin);
+  std::vector<GenerateRequest> requests;
+  for (size_t i = begin; i < end; ++i) {
+    const Prompt& prompt = prompts[i / samples];
+    outputs.emplace_back(prompt, tokenizer, o.stop, stream);
+    requests.push_back({prompt.ids, o.seed + i % samples,
+                        [out = &outputs.back()](int32_t id) { return out->take(id); },
+                        new_tokens(o, model, prompt)});
+  }
+  BatchResult batch = generate_batch(model, requests, o.generate, exec);
+  for (size_t i = begin; i < end; ++i) {
+    std::vector<int32_t>& ids = batch.ids[i - begin];
+    r.first_tokens += ids.empty() ? 0 : 1;
+    r.samples.push_back({&prompts[i / samples], std::move(ids), outputs[i - begin].finish(print)});
+  }
+  r.prompt_tokens += batch.prompt_tokens;
+  r.new_tokens += batch.new_tokens;
+  r.prefill_seconds += batch.prefill_seconds;
+  r.decode_seconds += batch.decode_seconds;
+}
+
+std::vector<int64_t> wide(const std::vector<int32_t>& ids) { return {ids.begin(), ids.end()}; }
+
+void show_json(const Options& o, const Result& r) {
   const Sample& first = r.samples.front();
   JsonWriter out;
   out.begin_object().field("schema_version", 1);
-  out.array("prompt_ids", std::vector<int64_t>(r.prompt_ids.begin(), r.prompt_ids.end()));
-  out.array("ids", std::vector<int64_t>(first.ids.begin(), first.ids.end()));
+  out.field("prompt", first.prompt->text);
+  out.array("prompt_ids", wide(first.prompt->ids)).array("ids", wide(first.ids));
   out.field("text", first.text);
   std::vector<std::string> texts;
-  for (const Sample& s : r.samples) texts.push_back(s.text);
+  for (const Sample& s : r.samples) {
+    if (s.prompt == first.prompt) texts.push_back(s.text);
+  }
   out.array("samples", texts);
-  out.field("prefill_tokens_per_second", r.prefill_tokens_per_second);
-  out.field("decode_tokens_per_second", r.decode_tokens_per_second).end_object();
-  print_out(out.finish());
+  out.field("prefill_tokens_per_second", rate(r.prompt_tokens, r.prefill_seconds));
+  out.field("decode_tokens_per_second", rate(r.new_tokens - r.first_tokens, r.decode_seconds));
+  out.field("kv", o.kv).key("results").begin_array();
+  for (const Sample& s : r.samples) {
+    out.begin_object().field("prompt", s.prompt->text);
+    out.array("prompt_ids", wide(s.prompt->ids)).array("ids", wide(s.ids));
+    out.field("text", s.text).end_object();
+  }
+  print_out(out.end_array().end_object().finish());
 }
 
-void run(const Common& common, const Options& o) {
-  validate(o.sampling);
-  const std::string prompt = prompt_text(o);
+void run(const Common& common, const Options& given) {
+  Options o = given;
+  validate(o.generate.sampling);
+  o.generate.kv = parse_kv(o.kv);
+  const std::vector<std::string> texts = prompt_texts(o.prompts);
   const Exec exec = make_exec(common);
   const ModelFolder folder = load_model(o.load, exec);
+  const ChatFormat* format = chat_format_of(o.prompts, folder);
   const Tokenizer& tokenizer = folder.require_tokenizer();
-  Result r;
-  r.prompt_ids = encode_prompt(prompt, tokenizer);
+  std::vector<Prompt> prompts;
+  for (const std::string& text : texts)
+    prompts.push_back(encode_prompt(text, o.prompts, format, tokenizer));
+  if (format != nullptr)
+    o.generate.stop = answer_ends(*format, tokenizer);
+  else if (tokenizer.eos())
+    o.generate.stop = {*tokenizer.eos()};
   const Decoder model = load_decoder(folder);
-  for (int i = 0; i < o.samples; ++i) {
-    r.samples.push_back(generate_one(o, model, tokenizer, prompt, i, !common.json, exec, r));
+  Result r;
+  const size_t all = prompts.size() * static_cast<size_t>(o.samples);
+  const auto batch = static_cast<size_t>(o.batch);
+  for (size_t begin = 0; begin < all; begin += batch) {
+    run_batch(o, model, tokenizer, prompts, begin, std::min(begin + batch, all), !common.json, exec,
+              r);
   }
-  if (common.json) show_json(r);
+  if (common.json) show_json(o, r);
 }
 
-void add_sampling(CLI::App& verb, Options& o) {
-  verb.add_option("--temperature", o.sampling.temperature, "0 always takes the most likely token")
+void add_sampling(CLI::App& verb, SamplingOptions& sampling) {
+  verb.add_option("--temperature", sampling.temperature, "0 always takes the most likely token")
       ->capture_default_str();
-  verb.add_option("--top-k", o.sampling.top_k, "Choose among the k most likely tokens (0: all)")
+  verb.add_option("--top-k", sampling.top_k, "Choose among the k most likely tokens (0: all)")
       ->capture_default_str();
-  verb.add_option("--top-p", o.sampling.top_p, "Choose among the most likely tokens that share p")
+  verb.add_option("--top-p", sampling.top_p, "Choose among the most likely tokens that share p")
       ->capture_default_str();
-  verb.add_option("--min-p", o.sampling.min_p,
+  verb.add_option("--min-p", sampling.min_p,
                   "Choose among tokens at least this share as likely as the likeliest")
       ->capture_default_str();
-  verb.add_option("--repetition-penalty", o.sampling.repetition_penalty,
+  verb.add_option("--repetition-penalty", sampling.repetition_penalty,
                   "Above 1 makes tokens that occurred less likely")
       ->capture_default_str();
+}
+
+void add_length(CLI::App& verb, Options& o) {
+  verb.add_option("--max-new-tokens", o.max_new_tokens,
+                  "Most tokens to generate (default: what the context holds, at most 256)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
+  verb.add_flag("--shift", o.generate.shift,
+                "Where the context is full, drop its older half and go on");
+  verb.add_option("--stop", o.stop, "End the text before this string (repeatable)");
+  verb.add_option("--samples", o.samples, "Texts for each prompt, each with its own seed")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000));
+  verb.add_option("--seed", o.seed, "Of a prompt's first text; the next ones count up from it")
+      ->capture_default_str();
+  verb.add_option("--batch", o.batch, "Texts that are generated together")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  verb.add_option("--prefill-chunk", o.generate.prefill_chunk,
+                  "Most tokens of a prompt that are read at once")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
 }
 
 }  // namespace
@@ -165,22 +216,17 @@ void add_sampling(CLI::App& verb, Options& o) {
 void add_generate(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("generate", "Generate text");
   const auto o = std::make_shared<Options>();
+  o->generate.sampling.temperature = 0.5;
   add_load(*verb, o->load);
-  verb->add_option("--prompt", o->prompt, "What the text begins with");
-  verb->add_option("--prompt-file", o->prompt_file, "The same from a file; - is standard input");
-  verb->add_option("--max-new-tokens", o->max_new_tokens,
-                   "Most tokens to generate (default: what the context holds, at most 256)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
-  verb->add_option("--samples", o->samples, "Texts to generate, each with its own seed")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100'000));
-  add_sampling(*verb, *o);
-  verb->add_option("--stop", o->stop, "End the text before this string (repeatable)");
-  verb->add_option("--seed", o->seed, "Of the first text; the next ones count up from it")
-      ->capture_default_str();
+  add_prompts(*verb, o->prompts);
+  add_length(*verb, *o);
+  add_sampling(*verb, o->generate.sampling);
+  add_kv(*verb, o->kv);
   add_common(*verb, common,
              "nibble generate my-model --prompt ka --samples 5 --temperature 0.7\n"
-             "  nibble generate gpt2 --scheme int8 --prompt 'Once upon a time' --temperature 0");
+             "  nibble generate gpt2 --scheme int8 --prompt 'Once upon a time' --temperature 0\n"
+             "  nibble generate Qwen/Qwen2.5-0.5B-Instruct --chat --prompt 'Why is the sky blue?'\n"
+             "  nibble generate my-model --prompts-file prompts.txt --shift --max-new-tokens 4000");
   verb->callback([&common, o] { run(common, *o); });
 }
 

@@ -1,6 +1,9 @@
 #include "cli/load.h"
 
+#include <fmt/format.h>
+
 #include "nibble/compress/quantize.h"
+#include "nibble/core/error.h"
 #include "nibble/model/hf_cache.h"
 
 namespace nibble::cli {
@@ -26,6 +29,18 @@ ModelFolder load_model(const LoadOptions& o, const Exec& exec) {
   for (const std::string& k : o.keep) q.keep.push_back(parse_keep_rule(k));
   q.also = o.also;
   return quantize_in_memory(model, q, exec);
+}
+
+void add_kv(CLI::App& verb, std::string& kv) {
+  verb.add_option("--kv", kv, "What keys and values are kept in: f32, f16 or int8")
+      ->capture_default_str();
+}
+
+DType parse_kv(const std::string& kv) {
+  if (kv == "int8") return DType::i8;
+  const auto dtype = parse_dtype(kv);
+  if (dtype == DType::f32 || dtype == DType::f16) return *dtype;
+  throw invalid_argument(fmt::format("--kv {}: use one of f32, f16, int8", in_quotes(kv)));
 }
 
 }  // namespace nibble::cli

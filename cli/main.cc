@@ -100,7 +100,7 @@ int run(int argc, char** argv) {
     Common common;
     common.command_line = command_line(argc, argv);
     for (const auto add : {add_demo, add_train, add_quantize, add_eval, add_compare, add_generate,
-                           add_inspect, add_tokenize, add_bench}) {
+                           add_inspect, add_tokenize, add_bench, add_estimate}) {
       add(app, common);
     }
     check_verb(app, argc, argv);

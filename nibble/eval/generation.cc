@@ -10,31 +10,176 @@
 
 namespace nibble {
 
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point t) {
+  return std::chrono::duration<double>(Clock::now() - t).count();
+}
+
+// The places that a prompt and `wanted` new tokens take: the last token chosen needs none, as
+// nothing is predicted behind it.
+int64_t places_for(int64_t prompt, int64_t wanted) {
+  return prompt + std::max<int64_t>(wanted, 1) - 1;
+}
+
+int64_t capacity_for(const Decoder& model, int64_t prompt, int64_t wanted, bool shift) {
+  const int64_t context = model.config().context;
+  if (prompt == 0) throw invalid_argument("generating needs a prompt of at least one token");
+  if (places_for(prompt, wanted) <= context) return places_for(prompt, wanted);
+  if (shift && context >= 2) return context;
+  throw invalid_argument(fmt::format(
+      "a prompt of {} tokens and {} new ones do not fit the context of {}: shorten the prompt, ask "
+      "for at most {}, or let --shift drop what is oldest",
+      prompt, wanted, context, std::max<int64_t>(context - prompt + 1, 0)));
+}
+
+// One text on its way: what is in its cache, what goes in next, what came out.
+class Sequence {
+ public:
+  Sequence(const Decoder& model, std::span<const int32_t> prompt, const PyRandom& random,
+           const TokenHook& hook, int64_t wanted, const GenerateOptions& o)
+      : model_(model),
+        options_(o),
+        hook_(hook),
+        wanted_(wanted),
+        random_(random),
+        cache_(model.make_cache(
+            capacity_for(model, static_cast<int64_t>(prompt.size()), wanted, o.shift), o.kv)),
+        history_(prompt.begin(), prompt.end()),
+        window_(history_),
+        done_(wanted <= 0) {}
+
+  bool done() const { return done_; }
+  // Nothing of the window is in the cache: read() comes next.
+  bool unread() const { return cache_.length() == 0; }
+  int32_t last() const { return window_.back(); }
+  KvCache& cache() { return cache_; }
+  std::vector<int32_t> take() { return std::move(out_); }
+  const PyRandom& random() const { return random_; }
+
+  // Reads the whole window, cut to what the cache holds, and chooses the token behind it.
+  void read(const Exec& exec) {
+    shift();
+    accept(prefill(model_, window_, cache_, options_.prefill_chunk, exec));
+  }
+
+  // The logits behind the last token: chooses the next.
+  void accept(std::span<const float> logits) {
+    const int32_t token = sample(logits, history_, options_.sampling, random_);
+    if (std::find(options_.stop.begin(), options_.stop.end(), token) != options_.stop.end()) {
+      done_ = true;
+      return;
+    }
+    out_.push_back(token);
+    history_.push_back(token);
+    window_.push_back(token);
+    done_ = (hook_ && !hook_(token)) || static_cast<int64_t>(out_.size()) >= wanted_;
+    if (!done_ && cache_.length() == cache_.capacity()) cache_.clear();
+  }
+
+ private:
+  // The first token stays: models lean on it (Xiao et al. 2023, "attention sinks").
+  void shift() {
+    while (static_cast<int64_t>(window_.size()) > cache_.capacity()) {
+      const int64_t dropped = std::max<int64_t>((cache_.capacity() - 1) / 2, 1);
+      window_.erase(window_.begin() + 1, window_.begin() + 1 + dropped);
+    }
+  }
+
+  const Decoder& model_;
+  const GenerateOptions& options_;
+  const TokenHook& hook_;
+  int64_t wanted_;
+  PyRandom random_;
+  KvCache cache_;
+  std::vector<int32_t> history_, window_, out_;
+  bool done_;
+};
+
+// One token of each of `active` through the decoder, together: the weights are read once for all.
+void step(const Decoder& model, const std::vector<Sequence*>& active, const Exec& exec) {
+  std::vector<int32_t> ids;
+  std::vector<KvCache*> caches;
+  for (Sequence* s : active) {
+    ids.push_back(s->last());
+    caches.push_back(&s->cache());
+  }
+  const auto logits = model.decode(ids, caches, exec);
+  const auto width = static_cast<size_t>(model.config().vocab_size);
+  for (size_t i = 0; i < active.size(); ++i) active[i]->accept(logits.subspan(i * width, width));
+}
+
+void read_unread(std::vector<Sequence>& all, const Exec& exec) {
+  for (Sequence& s : all) {
+    if (s.done() || !s.unread()) continue;
+    exec.check_stop();
+    s.read(exec);
+  }
+}
+
+}  // namespace
+
+std::vector<float> prefill(const Decoder& model, std::span<const int32_t> ids, KvCache& cache,
+                           int64_t chunk, const Exec& exec) {
+  if (chunk < 1)
+    throw invalid_argument(fmt::format("--prefill-chunk {}: must be 1 or more", chunk));
+  std::span<const float> logits;
+  while (!ids.empty()) {
+    exec.check_stop();
+    const size_t n = std::min(ids.size(), static_cast<size_t>(chunk));
+    const bool last = n == ids.size();
+    logits =
+        model.step(ids.first(n), cache, last ? Decoder::Logits::last : Decoder::Logits::none, exec);
+    ids = ids.subspan(n);
+  }
+  return {logits.begin(), logits.end()};
+}
+
 std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> prompt,
                               const GenerateOptions& options, PyRandom& random, const Exec& exec,
                               const TokenHook& hook) {
-  const int64_t context = model.config().context, given = static_cast<int64_t>(prompt.size());
-  if (given == 0) throw invalid_argument("generating needs a prompt of at least one token");
-  // The last token chosen needs no place of its own: nothing is predicted behind it.
-  const int64_t wanted = options.max_new_tokens, places = given + std::max<int64_t>(wanted, 1) - 1;
-  if (places > context) {
-    throw invalid_argument(fmt::format(
-        "a prompt of {} tokens and {} new ones do not fit the context of {}: shorten the "
-        "prompt or ask for at most {}",
-        given, wanted, context, std::max<int64_t>(context - given + 1, 0)));
-  }
-  std::vector<int32_t> out, history(prompt.begin(), prompt.end());
-  KvCache cache = model.make_cache(places);
-  std::vector<int32_t> next(prompt.begin(), prompt.end());
-  while (static_cast<int64_t>(out.size()) < wanted) {
+  Sequence s(model, prompt, random, hook, options.max_new_tokens, options);
+  while (!s.done()) {
     exec.check_stop();
-    const auto logits = model.forward(next, cache, Decoder::Logits::last, exec);
-    const int32_t token = sample(logits, history, options.sampling, random);
-    if (options.stop == token) break;
-    out.push_back(token);
-    history.push_back(token);
-    if (hook && !hook(token)) break;
-    next.assign(1, token);
+    if (s.unread())
+      s.read(exec);
+    else
+      step(model, {&s}, exec);
+  }
+  random = s.random();
+  return s.take();
+}
+
+BatchResult generate_batch(const Decoder& model, const std::vector<GenerateRequest>& requests,
+                           const GenerateOptions& options, const Exec& exec) {
+  BatchResult out;
+  std::vector<Sequence> all;
+  all.reserve(requests.size());
+  for (const GenerateRequest& r : requests) {
+    const int64_t wanted = r.max_new_tokens > 0 ? r.max_new_tokens : options.max_new_tokens;
+    all.emplace_back(model, r.prompt, PyRandom(r.seed), r.hook, wanted, options);
+    out.prompt_tokens += static_cast<int64_t>(r.prompt.size());
+  }
+  auto start = Clock::now();
+  read_unread(all, exec);
+  out.prefill_seconds = seconds_since(start);
+  start = Clock::now();
+  for (;;) {
+    exec.check_stop();
+    std::vector<Sequence*> active;
+    for (Sequence& s : all) {
+      if (!s.done() && !s.unread()) active.push_back(&s);
+    }
+    step(model, active, exec);
+    read_unread(all, exec);
+    if (std::all_of(all.begin(), all.end(), [](const Sequence& s) { return s.done(); })) break;
+  }
+  out.decode_seconds = seconds_since(start);
+  for (Sequence& s : all) {
+    out.ids.push_back(s.take());
+    out.new_tokens += static_cast<int64_t>(out.ids.back().size());
   }
   return out;
 }

@@ -1,8 +1,12 @@
 #include "nibble/eval/measure.h"
 
+#include <algorithm>
+
 #include "nibble/core/error.h"
+#include "nibble/eval/free_running.h"
 #include "nibble/eval/generation.h"
 #include "nibble/eval/perplexity.h"
+#include "nibble/eval/speed.h"
 #include "nibble/quant/bits.h"
 
 namespace nibble {
@@ -26,6 +30,16 @@ int64_t new_tokens(const Decoder& model, std::span<const int32_t> prompt,
                    const MeasureOptions& options) {
   const int64_t room = model.config().context - static_cast<int64_t>(prompt.size()) + 1;
   return std::min(options.max_new_tokens > 0 ? options.max_new_tokens : kNewTokens, room);
+}
+
+// The text of `ids` as it stands behind the prompt.
+std::string text_behind(const Tokenizer& tokenizer, std::span<const int32_t> prompt,
+                        std::span<const int32_t> ids) {
+  StreamDecoder decoder(tokenizer, false);
+  for (const int32_t id : prompt) decoder.push(id);
+  std::string out;
+  for (const int32_t id : ids) out += decoder.push(id);
+  return out + decoder.finish();
 }
 
 void fill_sizes(const ModelFolder& folder, const Decoder& model, Measurement& m) {
@@ -63,6 +77,46 @@ void fill_speed(const ModelFolder& folder, const Decoder& model, std::span<const
       time_generation(slow, prompt, tokens, options.runs, options.warmup, exec).tokens_per_second;
 }
 
+// What fits: a prompt of 256 tokens and 32 behind it, or half and half of a short context.
+SpeedOptions speed_options(const Decoder& model, const MeasureOptions& options) {
+  SpeedOptions o;
+  o.kv = options.kv;
+  o.decode = std::min<int64_t>(32, model.config().context / 2);
+  o.prefill = std::min<int64_t>(256, model.config().context - o.decode);
+  o.runs = options.runs;
+  return o;
+}
+
+void fill_throughput(const Decoder& model, const MeasureOptions& options, const Exec& exec,
+                     Throughput& t) {
+  const SpeedOptions o = speed_options(model, options);
+  if (o.decode < 1 || o.prefill < 1) return;
+  const SpeedResult r = measure_speed(model, o, exec);
+  t = {o.prefill,
+       o.decode,
+       r.prefill,
+       r.decode,
+       r.prefill_tokens_per_second,
+       r.decode_tokens_per_second};
+}
+
+void fill_texts(const Decoder& model, const Decoder& base, const Tokenizer& tokenizer,
+                std::span<const int32_t> prompt, const std::vector<ScoredSequence>& sequences,
+                const MeasureOptions& options, const Exec& exec, TextComparison& t) {
+  constexpr int64_t kBeginning = 16, kLength = 48;
+  const int64_t tokens = new_tokens(model, prompt, options);
+  const std::vector<std::vector<int32_t>> one = {{prompt.begin(), prompt.end()}};
+  const auto mine = continuations(model, one, tokens, options.kv, exec).front();
+  const auto theirs = continuations(base, one, tokens, options.kv, exec).front();
+  t.tokens = static_cast<int64_t>(mine.size());
+  t.first_difference = first_difference(mine, theirs);
+  t.text = text_behind(tokenizer, prompt, mine);
+  const auto prompts = prompts_from(sequences, options.continuations, kBeginning);
+  t.continuations = static_cast<int64_t>(prompts.size());
+  t.prefix_agreement = prefix_agreement(continuations(base, prompts, kLength, options.kv, exec),
+                                        continuations(model, prompts, kLength, options.kv, exec));
+}
+
 }  // namespace
 
 double stored_bits_per_weight(const ModelFolder& model) {
@@ -82,8 +136,9 @@ std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tok
                                       const MeasureOptions& options, const Exec& exec) {
   GenerateOptions g;
   g.max_new_tokens = new_tokens(model, prompt, options);
+  g.kv = options.kv;
   g.sampling.temperature = options.temperature;
-  g.stop = tokenizer.eos();
+  if (tokenizer.eos()) g.stop = {*tokenizer.eos()};
   std::vector<std::string> out;
   for (int i = 0; i < options.samples; ++i) {
     // A seed a sample: one model's longer name does not shift the numbers of the next.
@@ -103,10 +158,15 @@ Measurement measure_model(const std::string& name, const ModelFolder& folder,
   const Tokenizer& tokenizer = folder.require_tokenizer();
   fill_sizes(folder, model, m);
   const std::string task = "measure " + name;
-  fill_quality(compare_models(logits_of(model), logits_of(baseline), sequences, exec, task), m);
+  fill_quality(compare_models(logits_of(model, options.kv), logits_of(baseline, options.kv),
+                              sequences, exec, task),
+               m);
   const auto prompt = prompt_for(tokenizer, sequences, options);
   m.samples = draw_samples(model, tokenizer, prompt, options, exec);
+  if (options.continuations > 0)
+    fill_texts(model, baseline, tokenizer, prompt, sequences, options, exec, m.text);
   if (options.runs > 0) fill_speed(folder, model, prompt, options, exec, m);
+  if (options.throughput && options.runs > 0) fill_throughput(model, options, exec, m.throughput);
   return m;
 }
 

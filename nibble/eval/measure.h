@@ -25,6 +25,11 @@ struct MeasureOptions {
   /// where there is none.
   std::vector<int32_t> prompt;
   int64_t max_new_tokens = 0;  ///< 0: what the context holds, at most 64
+  DType kv = DType::f32;       ///< of the KV cache
+  bool throughput = false;     ///< time prefill and decode apart
+  /// Texts written behind beginnings of the sequences, and one behind the prompt, to compare with
+  /// the baseline's; 0: none.
+  int64_t continuations = 0;
 };
 
 /// Everything of one model: sizes, loss and divergence over `sequences` against `base` (which may

@@ -14,10 +14,42 @@ struct Latency {
   double mean = 0, standard_deviation = 0, minimum = 0, median = 0;
 };
 
+/// How the distance from a baseline goes with the position in a sequence, the true tokens before
+/// it.
+struct PositionDivergence {
+  int64_t first = 0, last = 0;  ///< positions in the sequence, both included; 1 follows one token
+  int64_t tokens = 0;           ///< predicted there, over all sequences
+  double top1_agreement = 1, kl_mean = 0;
+};
+
 /// Distribution against a baseline over every predicted position; KL(base || model) in nats.
+/// Standard errors are over sequences.
 struct Divergence {
-  double kl_mean = 0, kl_standard_error = 0, kl_median = 0, kl_p90 = 0, kl_p99 = 0, kl_max = 0;
+  double kl_mean = 0, kl_standard_error = 0, kl_median = 0, kl_p90 = 0, kl_p99 = 0, kl_p999 = 0,
+         kl_max = 0;
   double top1_agreement = 1;  ///< share of positions where both rank the same token first, 0..1
+  double top1_standard_error = 0;
+  /// Root of the mean square of p_model - p_base, the probabilities of the token that comes next.
+  double rms_delta_p = 0, rms_delta_p_standard_error = 0;
+  std::vector<PositionDivergence> by_position =
+      {};  ///< at most 32 stretches of positions, in order
+};
+
+/// Reading and writing timed apart, by the medians of several runs.
+struct Throughput {
+  int64_t prefill_tokens = 0, decode_tokens = 0;  ///< a run; 0 where nothing was timed
+  Latency prefill, decode;  ///< seconds of a run's whole prompt, of its new tokens
+  double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;
+};
+
+/// What a model writes greedily beside its baseline.
+struct TextComparison {
+  std::string text;               ///< behind the prompt
+  int64_t tokens = 0;             ///< of it; 0 where nothing was written
+  int64_t first_difference = -1;  ///< the token where it parts from the baseline's; -1 nowhere
+  int64_t continuations = 0;      ///< texts behind beginnings of the measured text
+  /// Element k: the share of them whose first k + 1 tokens are the baseline's.
+  std::vector<double> prefix_agreement;
 };
 
 struct Measurement {
@@ -44,6 +76,8 @@ struct Measurement {
       0;               ///< the same with weights dequantized on the fly; 0 where f32
   std::string kernel;  ///< "gemm_i8_avx512vnni"
   std::vector<std::string> samples;
+  Throughput throughput;  ///< where it was asked for
+  TextComparison text;
 };
 
 /// Accuracy of a classifier (the MLP) and how it differs from its baseline.

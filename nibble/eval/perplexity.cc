@@ -19,9 +19,10 @@ constexpr size_t kBatch = 64;
 
 // One sequence's numbers, filled by one thread.
 struct Record {
-  double nll = 0, base_nll = 0;
-  int64_t tokens = 0, agree = 0;
+  double nll = 0, base_nll = 0, delta_squares = 0;
+  int64_t tokens = 0, first_scored = 1;
   std::vector<float> kl;
+  std::vector<uint8_t> agree;
 };
 
 using Score = std::function<void(const ScoredSequence&, const Exec&, Record&)>;
@@ -121,49 +122,91 @@ double quantile(const std::vector<float>& sorted, double q) {
   return sorted[low] + (at - static_cast<double>(low)) * (sorted[high] - sorted[low]);
 }
 
-Divergence divergence_of(const std::vector<Record>& records) {
-  Divergence out;
+double sum_of(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float v : values) sum += v;
+  return sum;
+}
+
+double agreeing(const Record& r) {
+  return static_cast<double>(std::count(r.agree.begin(), r.agree.end(), 1));
+}
+
+void fill_quantiles(const std::vector<Record>& records, Divergence& out) {
   std::vector<float> all;
-  std::vector<double> sums;
-  std::vector<int64_t> tokens;
-  int64_t agree = 0;
-  for (const Record& r : records) {
-    double sum = 0;
-    for (const float v : r.kl) sum += v;
-    sums.push_back(sum);
-    tokens.push_back(r.tokens);
-    agree += r.agree;
-    all.insert(all.end(), r.kl.begin(), r.kl.end());
-  }
-  const LossResult mean = summarize(sums, tokens);
+  for (const Record& r : records) all.insert(all.end(), r.kl.begin(), r.kl.end());
   std::sort(all.begin(), all.end());
-  out.kl_mean = mean.loss;
-  out.kl_standard_error = mean.standard_error;
   out.kl_median = quantile(all, 0.5);
   out.kl_p90 = quantile(all, 0.9);
   out.kl_p99 = quantile(all, 0.99);
+  out.kl_p999 = quantile(all, 0.999);
   out.kl_max = all.back();
-  out.top1_agreement = static_cast<double>(agree) / static_cast<double>(mean.tokens);
+}
+
+// Stretches of equal length over the positions of the longest sequence; empty ones are left out.
+std::vector<PositionDivergence> by_position(const std::vector<Record>& records) {
+  constexpr int64_t kStretches = 32;
+  int64_t end = 1;
+  for (const Record& r : records) end = std::max(end, r.first_scored + r.tokens);
+  const int64_t length = (end - 1 + kStretches - 1) / kStretches;
+  std::vector<PositionDivergence> all, out;
+  for (int64_t first = 1; first < end; first += length)
+    all.push_back({first, std::min(first + length, end) - 1, 0, 0, 0});
+  for (const Record& r : records) {
+    for (size_t t = 0; t < r.kl.size(); ++t) {
+      auto& at = all[static_cast<size_t>((r.first_scored + static_cast<int64_t>(t) - 1) / length)];
+      ++at.tokens;
+      at.top1_agreement += r.agree[t];
+      at.kl_mean += r.kl[t];
+    }
+  }
+  for (PositionDivergence& p : all) {
+    if (p.tokens == 0) continue;
+    p.top1_agreement /= static_cast<double>(p.tokens);
+    p.kl_mean /= static_cast<double>(p.tokens);
+    out.push_back(p);
+  }
+  return out;
+}
+
+Divergence divergence_of(const std::vector<Record>& records) {
+  Divergence out;
+  const LossResult kl = summarize(records, [](const Record& r) { return sum_of(r.kl); });
+  out.kl_mean = kl.loss;
+  out.kl_standard_error = kl.standard_error;
+  fill_quantiles(records, out);
+  const LossResult same = summarize(records, agreeing);
+  out.top1_agreement = same.loss;
+  out.top1_standard_error = same.standard_error;
+  const LossResult squares = summarize(records, [](const Record& r) { return r.delta_squares; });
+  out.rms_delta_p = std::sqrt(squares.loss);
+  // Of a root, to first order: half the relative error.
+  if (squares.loss > 0)
+    out.rms_delta_p_standard_error = squares.standard_error / (2 * out.rms_delta_p);
+  out.by_position = by_position(records);
   return out;
 }
 
 void score_pair(std::span<const float> model, std::span<const float> base,
                 std::span<const int32_t> targets, Record& r) {
   const size_t vocab = model.size() / targets.size();
-  score_losses(model, targets, r.nll);
-  score_losses(base, targets, r.base_nll);
   for (size_t t = 0; t < targets.size(); ++t) {
     const auto p = base.subspan(t * vocab, vocab), q = model.subspan(t * vocab, vocab);
+    const double nll = cross_entropy(q, targets[t]), base_nll = cross_entropy(p, targets[t]);
+    const double delta = std::exp(-nll) - std::exp(-base_nll);
+    r.nll += nll;
+    r.base_nll += base_nll;
+    r.delta_squares += delta * delta;
     r.kl.push_back(static_cast<float>(kl_divergence(p, q)));
-    r.agree += argmax(p) == argmax(q) ? 1 : 0;
+    r.agree.push_back(argmax(p) == argmax(q) ? 1 : 0);
   }
 }
 
 }  // namespace
 
-SequenceLogits logits_of(const Decoder& model) {
-  return [&model](std::span<const int32_t> ids, const Exec& exec) {
-    KvCache cache = model.make_cache(static_cast<int64_t>(ids.size()));
+SequenceLogits logits_of(const Decoder& model, DType kv) {
+  return [&model, kv](std::span<const int32_t> ids, const Exec& exec) {
+    KvCache cache = model.make_cache(static_cast<int64_t>(ids.size()), kv);
     return model.forward(ids, cache, Decoder::Logits::all, exec);
   };
 }
@@ -184,6 +227,7 @@ ComparisonResult compare_models(const SequenceLogits& model, const SequenceLogit
   const Score score = [&](const ScoredSequence& s, const Exec& inner, Record& r) {
     const std::vector<float> q = model(inputs(s), inner), p = base(inputs(s), inner);
     r.tokens = static_cast<int64_t>(targets(s).size());
+    r.first_scored = s.first_scored;
     score_pair(predictions(q, s), predictions(p, s), targets(s), r);
   };
   const auto records = score_all(sequences, score, exec, task);

@@ -19,7 +19,8 @@ namespace nibble {
 /// Gives logits [ids.size(), vocabulary] for one sequence, from an empty cache.
 using SequenceLogits =
     std::function<std::vector<float>(std::span<const int32_t> ids, const Exec& exec)>;
-SequenceLogits logits_of(const Decoder& model);
+/// Those of a decoder whose KV cache is of type `kv`.
+SequenceLogits logits_of(const Decoder& model, DType kv = DType::f32);
 
 struct LossResult {
   double loss = 0;            ///< mean negative log-likelihood a token, nats

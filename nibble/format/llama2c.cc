@@ -10,7 +10,7 @@
 #include "nibble/core/byte_reader.h"
 #include "nibble/core/checked.h"
 #include "nibble/core/files.h"
-#include "nibble/format/compressed_tensors.h"
+#include "nibble/format/quantized_layout.h"
 #include "nibble/format/recognise.h"
 
 namespace nibble {

@@ -6,7 +6,8 @@
 // What each element is, bit for bit, whatever the instruction set, m, the slice or the threads:
 //
 //   f32, f16, bf16 weights, and codes with f32 activations: t = 0; t = fma(x[i], w[i], t) for i
-//     ascending, in f32, where w[i] is the weight as f32 or (float)(code - zero) * scale.
+//     ascending, in f32, where w[i] is the weight as f32 or (float)(code - zero) * scale; of a
+//     table or an 8-bit float it is value * scale.
 //   codes with a8 activations: a = the exact integer sum over a group of (code - zero) * x code;
 //     t = 0; t = fma((float)a, scale, t) for groups ascending; then t * row scale.
 //   Then + bias and + residual, where there are, as additions of their own.
@@ -20,8 +21,12 @@ namespace nibble {
 /// The instruction set a kernel is written for; what the processor must have is in kernels.cc.
 enum class KernelIsa : uint8_t { ref, avx2, avxvnni, avx512, avx512vnni, amx };
 
-enum class WeightType : uint8_t { f32, f16, bf16, codes };
-enum class ScaleType : uint8_t { f32, f16, bf16 };
+/// `table`: 4-bit codes that name one of 16 values; e4m3, e5m2: 8-bit floats.
+enum class WeightType : uint8_t { f32, f16, bf16, codes, table, e4m3, e5m2 };
+/// Those of a byte: e8m0 is 2^(byte - 127); e4m3 its value / scale_divisor; nested, for scale i,
+/// scale_table[byte] * super_scales[i / kSuperBlock] + super_offset. Each operation is rounded.
+enum class ScaleType : uint8_t { f32, f16, bf16, e8m0, e4m3, nested };
+constexpr int64_t kSuperBlock = 256;
 
 /// What decides whether a kernel can do a product.
 struct GemmTraits {
@@ -42,8 +47,12 @@ struct GemmWeight {
   int64_t row_bytes = 0;
   const void* scales = nullptr;
   ScaleType scale_type = ScaleType::f32;
-  const uint8_t* zeros = nullptr;  ///< null where every zero point is 2^(bits-1)
-  int64_t scale_stride = 0;        ///< 0 where one scale serves the whole weight
+  const uint8_t* zeros = nullptr;       ///< null where every zero point is 2^(bits-1)
+  int64_t scale_stride = 0;             ///< 0 where one scale serves the whole weight
+  const float* table = nullptr;         ///< 16 values, where the weight is a table
+  const float* scale_table = nullptr;   ///< 256 values, for nested scales
+  const float* super_scales = nullptr;  ///< as stored, packed or not
+  float super_offset = 0, scale_divisor = 1;
 };
 
 /// Where unpacking writes rows as they were stored; what is null is left out.

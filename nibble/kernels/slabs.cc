@@ -9,12 +9,20 @@ namespace nibble {
 namespace {
 
 // Bytes of one element, where elements are whole bytes.
-int64_t element_bytes(WeightType type) { return type == WeightType::f32 ? 4 : 2; }
-int64_t scale_size(ScaleType type) { return type == ScaleType::f32 ? 4 : 2; }
+bool is_float8(WeightType type) { return type == WeightType::e4m3 || type == WeightType::e5m2; }
+bool is_codes(WeightType type) { return type == WeightType::codes || type == WeightType::table; }
+bool has_scales(WeightType type) { return is_codes(type) || is_float8(type); }
+int64_t element_bytes(WeightType type) {
+  return is_float8(type) ? 1 : type == WeightType::f32 ? 4 : 2;
+}
+int64_t scale_size(ScaleType type) {
+  const bool halves = type == ScaleType::f16 || type == ScaleType::bf16;
+  return type == ScaleType::f32 ? 4 : halves ? 2 : 1;
+}
 int64_t rounded(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 
 int64_t code_bytes(const GemmTraits& t) {
-  if (t.weight != WeightType::codes) return t.k * kSlab * element_bytes(t.weight);
+  if (!is_codes(t.weight)) return t.k * kSlab * element_bytes(t.weight);
   return ceil_div(t.k, kUnit) * kChunk * t.bits;
 }
 
@@ -159,14 +167,14 @@ void unpack_row(const GemmWeight& w, const SlabLayout& l, int64_t j, int64_t row
   const int64_t lane = j % kSlab;
   auto* data = static_cast<uint8_t*>(out.data) + row * out.row_bytes;
   if (out.data != nullptr) std::memset(data, 0, static_cast<size_t>(out.row_bytes));
-  if (out.data != nullptr && t.weight != WeightType::codes) {
+  if (out.data != nullptr && !is_codes(t.weight)) {
     const int64_t size = element_bytes(t.weight);
     for (int64_t i = 0; i < t.k; ++i)
       std::memcpy(data + i * size, slab + (i * kSlab + lane) * size, static_cast<size_t>(size));
   }
-  if (t.weight != WeightType::codes) return;
   uint8_t codes[kUnit];
-  for (int64_t unit = 0; out.data != nullptr && unit < ceil_div(t.k, kUnit); ++unit) {
+  for (int64_t unit = 0; out.data != nullptr && is_codes(t.weight) && unit < ceil_div(t.k, kUnit);
+       ++unit) {
     get_unit(slab + unit * kChunk * t.bits + lane * kStep, t.bits, codes);
     write_codes(codes, unit, t.bits, t.k, data);
   }
@@ -185,7 +193,7 @@ SlabLayout slab_layout(const GemmWeight& w) {
   SlabLayout l;
   l.scales = rounded(code_bytes(w.traits));
   l.bytes = l.scales;
-  if (w.traits.weight != WeightType::codes) return l;
+  if (!has_scales(w.traits.weight)) return l;
   l.groups = ceil_div(w.traits.k, w.traits.group);
   l.scale_bytes = scale_size(w.scale_type);
   l.zeros = l.scales + l.groups * kSlab * l.scale_bytes;
@@ -212,10 +220,15 @@ void pack_slabs(const GemmWeight& w, void* packed, int64_t n_begin, int64_t n_en
       case WeightType::bf16:
         pack_elements<uint16_t>(w, n, count, slab);
         break;
+      case WeightType::e4m3:
+      case WeightType::e5m2:
+        pack_elements<uint8_t>(w, n, count, slab);
+        break;
       case WeightType::codes:
+      case WeightType::table:
         pack_codes(w, n, count, slab);
-        pack_scales(w, l, n, count, slab);
     }
+    if (has_scales(w.traits.weight)) pack_scales(w, l, n, count, slab);
   }
 }
 

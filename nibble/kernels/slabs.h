@@ -6,7 +6,8 @@
 //   fewer bits:      a code is cut into planes of 4, 2 and 1 bits, lowest bits first (7 = 4 + 2 +
 //                    1). A unit of 32 inputs has eight steps of four; a plane of p bits is p chunks
 //                    [64][4] bytes, chunk c holding the steps 8/p * c + t in bits p * t of each
-//                    byte.
+//                    byte. Codes of a table lie like those of integers.
+//   8-bit floats:    [k][64] bytes
 //
 // Behind the codes of a slab come its scales [groups][64] and zero points [groups][64]. k is filled
 // up to units with codes 0, n to 64 with zeros. These functions are plain C++, for any processor.

@@ -24,7 +24,7 @@ int64_t Block::workspace_bytes(int64_t m, int64_t threads) const {
 }
 
 BlockPass::BlockPass(const DecoderConfig& config, const Rotary& rotary,
-                     std::span<const Sequence> sequences, int threads, int64_t products_bytes,
+                     std::span<const SequenceRows> sequences, int threads, int64_t products_bytes,
                      Workspace& workspace, const Exec& exec)
     : config_(config),
       rotary_(rotary),
@@ -32,7 +32,7 @@ BlockPass::BlockPass(const DecoderConfig& config, const Rotary& rotary,
       exec_(exec),
       shape_{config.heads, config.kv_heads, config.head_dim},
       threads_(threads) {
-  for (const Sequence& s : sequences) m_ += s.rows;
+  for (const SequenceRows& s : sequences) m_ += s.rows;
   own_ = m_ <= LinearGroup::kOwnRows;
   const auto floats = [&](Slot slot, int64_t count) {
     return workspace.buffers[slot].get<float>(count);
@@ -63,7 +63,7 @@ void BlockPass::prepare(const Team& team) const {
   const int64_t half = shape_.head_dim / 2;
   const auto [begin, end] = team.share(m_);
   int64_t row = 0;
-  for (const Sequence& s : sequences_) {
+  for (const SequenceRows& s : sequences_) {
     for (int64_t r = 0; r < s.rows; ++r, ++row) {
       if (row >= begin && row < end)
         rotary_.angles(s.start + r, cos_ + row * half, sin_ + row * half);
@@ -137,7 +137,7 @@ void BlockPass::run(const Block& b, int64_t layer, Team* team) const {
 }
 
 // Norms, turns and stores what one key head needs of one row: its queries, its key, its value.
-void BlockPass::prepare_row(const Block& b, int64_t layer, const Sequence& s, int64_t row,
+void BlockPass::prepare_row(const Block& b, int64_t layer, const SequenceRows& s, int64_t row,
                             int64_t position, int64_t kv_head) const {
   const int64_t d = shape_.head_dim, shared = shape_.shared(), half = d / 2;
   float* const q = q_ + row * q_stride_ + kv_head * shared * d;
@@ -162,7 +162,7 @@ void BlockPass::attend(const Block& b, int64_t layer, int64_t kv_head, int64_t s
   float* const scratch = scratch_ + team.rank() * scratch_each_;
   const int64_t width = shape_.heads * shape_.head_dim;
   int64_t row = 0, first = step == 1 ? 0 : team.rank();
-  for (const Sequence& s : sequences_) {
+  for (const SequenceRows& s : sequences_) {
     const Attention a({q_ + row * q_stride_, q_stride_, s.rows, s.start}, *s.cache, layer, shape_,
                       b.window, mixed_ + row * width);
     const int64_t tiles = a.tiles();
@@ -177,7 +177,7 @@ void BlockPass::attention(const Block& b, int64_t layer, Team& team) const {
   const int64_t heads = shape_.kv_heads;
   const auto prepare = [&](int64_t begin, int64_t end, int64_t kv_head) {
     int64_t row = 0;
-    for (const Sequence& s : sequences_) {
+    for (const SequenceRows& s : sequences_) {
       for (int64_t r = 0; r < s.rows; ++r, ++row) {
         if (row >= begin && row < end) prepare_row(b, layer, s, row, s.start + r, kv_head);
       }

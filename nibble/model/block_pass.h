@@ -27,7 +27,7 @@ struct Block {
 
 /// Rows that stand behind each other in a pass: those of one sequence, at positions start .. start
 /// + rows - 1 of its cache.
-struct Sequence {
+struct SequenceRows {
   KvCache* cache = nullptr;
   int64_t start = 0, rows = 0;
 };
@@ -41,8 +41,9 @@ class BlockPass {
  public:
   /// Everything is referred to, not copied. Buffers are taken from `workspace`; products_bytes is
   /// the most that any of the products needs.
-  BlockPass(const DecoderConfig& config, const Rotary& rotary, std::span<const Sequence> sequences,
-            int threads, int64_t products_bytes, Workspace& workspace, const Exec& exec);
+  BlockPass(const DecoderConfig& config, const Rotary& rotary,
+            std::span<const SequenceRows> sequences, int threads, int64_t products_bytes,
+            Workspace& workspace, const Exec& exec);
 
   int64_t rows() const { return m_; }
   /// The residual stream, [rows, hidden_size]: the caller fills it in.
@@ -65,7 +66,7 @@ class BlockPass {
   float* own_h(const Team& team) const;
   void observe(const LinearGroup& group, const float* x, Team* team) const;
   void attention(const Block& block, int64_t layer, Team& team) const;
-  void prepare_row(const Block& block, int64_t layer, const Sequence& s, int64_t row,
+  void prepare_row(const Block& block, int64_t layer, const SequenceRows& s, int64_t row,
                    int64_t position, int64_t kv_head) const;
   void attend(const Block& block, int64_t layer, int64_t kv_head, int64_t step,
               const Team& team) const;
@@ -73,7 +74,7 @@ class BlockPass {
 
   const DecoderConfig& config_;
   const Rotary& rotary_;
-  const std::span<const Sequence> sequences_;
+  const std::span<const SequenceRows> sequences_;
   const Exec& exec_;
   const AttentionShape shape_;
   int threads_;

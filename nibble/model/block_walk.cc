@@ -47,7 +47,7 @@ void BlockWalk::run(const Block& block, std::span<float> x, const Exec& exec) co
   NIBBLE_CHECK(m * config_.hidden_size == static_cast<int64_t>(x.size()));
   KvCache cache(1, m, {config_.heads, config_.kv_heads, config_.head_dim});
   const int threads = std::max(exec.threads, 1);
-  const Sequence sequence{&cache, 0, m};
+  const SequenceRows sequence{&cache, 0, m};
   cache.advance(m);
   const BlockPass pass(config_, rotary_, {&sequence, 1}, threads, block.workspace_bytes(m, threads),
                        cache.workspace(), exec);

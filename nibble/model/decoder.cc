@@ -71,7 +71,7 @@ void Decoder::embed(const Batch& batch, const BlockPass& pass, const Team& team)
   const auto width = static_cast<size_t>(config_.hidden_size);
   const auto [begin, end] = team.share(pass.rows());
   int64_t row = 0;
-  for (const Sequence& s : batch.sequences) {
+  for (const SequenceRows& s : batch.sequences) {
     for (int64_t r = 0; r < s.rows; ++r, ++row) {
       if (row < begin || row >= end) continue;
       const std::span<float> x(pass.x() + row * config_.hidden_size, width);
@@ -156,7 +156,7 @@ std::span<const float> Decoder::step(std::span<const int32_t> ids, KvCache& cach
   check(ids, cache);
   if (ids.empty()) return {};
   const auto m = static_cast<int64_t>(ids.size());
-  const Sequence sequence{&cache, cache.length(), m};
+  const SequenceRows sequence{&cache, cache.length(), m};
   std::vector<int64_t> rows(wanted == Logits::all    ? ids.size()
                             : wanted == Logits::last ? size_t{1}
                                                      : size_t{0});
@@ -176,7 +176,7 @@ std::span<const float> Decoder::decode(std::span<const int32_t> ids,
                                        std::span<KvCache* const> caches, const Exec& exec) const {
   NIBBLE_CHECK(ids.size() == caches.size());
   if (ids.empty()) return {};
-  std::vector<Sequence> sequences;
+  std::vector<SequenceRows> sequences;
   std::vector<int64_t> rows;
   for (size_t i = 0; i < ids.size(); ++i) check(ids.subspan(i, 1), *caches[i]);
   for (size_t i = 0; i < ids.size(); ++i) {

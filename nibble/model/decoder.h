@@ -59,7 +59,7 @@ class Decoder {
   // What goes through the model together, and for which rows logits are wanted.
   struct Batch {
     std::span<const int32_t> ids;
-    std::span<const Sequence> sequences;
+    std::span<const SequenceRows> sequences;
     std::span<const int64_t> logit_rows;
   };
   void check(std::span<const int32_t> ids, const KvCache& cache) const;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "nibble/core/tensor_source.h"
-#include "nibble/format/compressed_tensors.h"
+#include "nibble/format/quantized_layout.h"
 #include "nibble/model/config.h"
 #include "nibble/model/decoder.h"
 #include "nibble/model/mlp_model.h"

@@ -130,7 +130,7 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
     m.config = read_config(fields);
     if (tensors == nullptr) tensors = open_safetensors_folder(folder);
     find_prefix(m.config, *tensors);
-    m.schemes = read_quantization_config(fields, matrix_modules(m.config));
+    m.schemes = read_quantization_config(fields, matrix_modules(m.config), *tensors);
   });
   naming_file(folder, [&] {
     check_parameters(m.config, m.schemes, *tensors);

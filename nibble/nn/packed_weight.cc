@@ -10,6 +10,9 @@
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/kernels/kernels.h"
+#include "nibble/quant/codebook.h"
+#include "nibble/quant/nested_scales.h"
+#include "nibble/quant/scale.h"
 
 namespace nibble {
 namespace {
@@ -46,6 +49,44 @@ bool reads_a8(const QuantScheme& scheme) {
   if (scheme.activations == ActivationType::a8) return true;
   throw unsupported(fmt::format("scheme {} cannot be run yet: activations may be a8 or left out",
                                 to_string(scheme)));
+}
+
+// What a codebook adds to the description: its values, and scales that are bytes.
+void describe_codebook(const QuantizedTensor& q, GemmWeight& out) {
+  const NumberType type = q.scheme.type;
+  out.traits.weight = type == NumberType::fp8_e4m3   ? WeightType::e4m3
+                      : type == NumberType::fp8_e5m2 ? WeightType::e5m2
+                                                     : WeightType::table;
+  if (out.traits.weight == WeightType::table) out.table = codebook(type).data();
+  if (is_scale_dtype(q.scales.dtype())) {
+    out.scale_type = float_row(q.scales.dtype()).scale;
+  } else if (type == NumberType::mxfp4) {
+    out.scale_type = ScaleType::e8m0;
+  } else if (type == NumberType::nvfp4) {
+    out.scale_type = ScaleType::e4m3;
+    out.scale_divisor = q.super_scales->data<float>()[0];
+  } else {
+    out.scale_type = ScaleType::nested;
+    out.scale_table = scale_values(type).data();
+    out.super_scales = q.super_scales->data<float>().data();
+    out.super_offset = q.super_offsets->data<float>()[0];
+  }
+}
+
+// A few rows of a doubly quantized weight begin somewhere inside a block of super scales: their
+// scales, the first of which is scale `first` of the whole, are written out.
+void write_out_scales(QuantizedTensor& q, int64_t first) {
+  Tensor plain(DType::f32, q.scales.shape());
+  const auto bytes = q.scales.data<uint8_t>();
+  const auto super = q.super_scales->data<float>();
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const float product = scale_values(q.scheme.type)[bytes[i]] *
+                          super[(static_cast<size_t>(first) + i) / size_t{kNestedBlock}];
+    plain.mutable_data<float>()[i] = product + q.super_offsets->data<float>()[0];
+  }
+  q.scales = std::move(plain);
+  q.super_scales.reset();
+  q.super_offsets.reset();
 }
 
 }  // namespace
@@ -100,7 +141,10 @@ void PackedWeight::describe(const QuantizedTensor& q, bool dequantize_on_the_fly
   t.a8 = reads_a8(q.scheme) && !dequantize_on_the_fly;
   view_.row_bytes = q.codes.shape()[1];
   view_.scales = q.scales.raw();
-  view_.scale_type = float_row(q.scales.dtype()).scale;
+  if (q.scheme.has_codebook())
+    describe_codebook(q, view_);
+  else
+    view_.scale_type = float_row(q.scales.dtype()).scale;
   view_.zeros = q.zeros ? q.zeros->data<uint8_t>().data() : nullptr;
   view_.scale_stride = q.scheme.granularity == Granularity::tensor ? 0 : q.scales.shape()[1];
 }
@@ -163,7 +207,7 @@ int64_t PackedWeight::scratch_bytes() const {
 size_t PackedWeight::weight_bytes() const {
   size_t sum = static_cast<size_t>(packed_.bytes()) + stored().bytes();
   if (const auto* q = std::get_if<QuantizedTensor>(&member_.weight))
-    sum += q->scales.bytes() + (q->zeros ? q->zeros->bytes() : 0);
+    sum += q->bytes() - q->codes.bytes();
   return sum;
 }
 
@@ -190,6 +234,7 @@ Weight PackedWeight::stored_rows(int64_t begin, int64_t end) const {
   out.scale_stride = groups;
   kernel.unpack(view_, begin, end, out);
   q.codes = std::move(rows);
+  if (q.super_offsets && count < n()) write_out_scales(q, begin * groups);
   if (q.scheme.granularity == Granularity::tensor) {
     q.scales = first_element(q.scales);
     if (q.zeros) q.zeros = first_element(*q.zeros);

@@ -1,6 +1,8 @@
 #include "nibble/quant/bits.h"
 
 #include "nibble/core/checked.h"
+#include "nibble/quant/nested_scales.h"
+#include "nibble/quant/scale.h"
 
 namespace nibble {
 
@@ -24,13 +26,27 @@ double bits_per_weight(const QuantizedTensor& q) {
   return count.bits_per_weight();
 }
 
+namespace {
+
+// Super scales and offsets, f32.
+int64_t super_bytes(const QuantScheme& scheme, DType stored, int64_t scales) {
+  if (scheme.type == NumberType::nvfp4) return 4;
+  const bool nested = scheme.has_codebook() && stored == DType::u8;
+  return nested && scheme.type != NumberType::mxfp4 ? 4 * ceil_div(scales, kNestedBlock) + 4 : 0;
+}
+
+}  // namespace
+
 int64_t planned_bytes(const QuantScheme& scheme, int64_t n, int64_t k, DType scale_dtype) {
   if (scheme.is_float()) return n * k * scheme.bits() / 8;
   const int64_t group = scheme.group_size(k);
-  if (k % group != 0) return n * (packed_row_bytes(k, 8) + size_of(scale_dtype));
+  if (storable_scheme(scheme, k) != scheme)
+    return n * (packed_row_bytes(k, 8) + size_of(scale_dtype));
   const int64_t scales = scheme.granularity == Granularity::tensor ? 1 : n * (k / group);
-  const int64_t each = size_of(scale_dtype) + (scheme.asymmetric ? 1 : 0);
-  return n * packed_row_bytes(k, scheme.bits()) + scales * each;
+  const DType stored = stored_scale_dtype(scheme, scale_dtype);
+  const int64_t each = size_of(stored) + (scheme.asymmetric ? 1 : 0);
+  return n * packed_row_bytes(k, scheme.bits()) + scales * each +
+         super_bytes(scheme, stored, scales);
 }
 
 }  // namespace nibble

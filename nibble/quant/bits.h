@@ -25,8 +25,8 @@ class BitCount {
 
 /// The same for one matrix.
 double bits_per_weight(const QuantizedTensor& q);
-/// Bytes that a weight [n, k] takes in `scheme` (int2 to int8, ternary and plain floats) before it
-/// is made: what a budget is planned with. A group that does not divide k is counted as int8.
+/// Bytes that a weight [n, k] takes in `scheme` before it is made: what a budget is planned with. A
+/// group that does not divide k is counted as int8.
 int64_t planned_bytes(const QuantScheme& scheme, int64_t n, int64_t k, DType scale_dtype);
 
 }  // namespace nibble

@@ -8,6 +8,8 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/quant/codebook.h"
+#include "nibble/quant/nested_scales.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
@@ -31,25 +33,89 @@ void validate_shape(const QuantizedTensor& q) {
     throw corrupt(fmt::format("a quantized weight has shape {}, expected two extents of at least 1",
                               q.shape.to_string()));
   }
-  if (!is_code_type(q.scheme) || (q.scheme.asymmetric && !q.scheme.is_integer()) ||
+  const bool known = q.scheme.has_codebook() || is_code_type(q.scheme);
+  if (!known || (q.scheme.asymmetric && !q.scheme.is_integer()) ||
       (q.scheme.granularity == Granularity::group && q.scheme.group < 1)) {
     throw unsupported(
-        fmt::format("a quantized weight of scheme {} cannot be read yet (int2 to "
-                    "int8 and ternary can)",
-                    to_string(q.scheme)));
+        fmt::format("{} is not the scheme of a quantized weight", to_string(q.scheme)));
   }
-  if (q.super_scales || q.super_offsets || q.input_order || q.outliers) {
-    throw unsupported(
-        "a quantized weight with super scales, an input order or outliers cannot be read yet");
+  if (q.input_order || q.outliers) {
+    throw unsupported("a quantized weight with an input order or outliers cannot be read yet");
+  }
+}
+
+// The codes of floats that are not finite: none but fp8 has such.
+void validate_codes(const QuantizedTensor& q) {
+  const Shape wanted{q.n(), packed_row_bytes(q.k(), q.scheme.bits())};
+  expect(q.codes.dtype() == DType::u8 && q.codes.shape() == wanted, "codes",
+         fmt::format("u8 {}", wanted.to_string()), q.codes);
+  if (!q.scheme.has_codebook() || q.scheme.bits() != 8) return;
+  const auto table = codebook(q.scheme.type);
+  const auto codes = q.codes.data<uint8_t>();
+  for (size_t i = 0; i < codes.size(); ++i) {
+    if (std::isfinite(table[codes[i]])) continue;
+    const auto stride = static_cast<size_t>(wanted[1]);
+    throw corrupt(fmt::format("row {} col {} is not finite (code {:#04x})", i / stride, i % stride,
+                              codes[i]));
+  }
+}
+
+std::string_view scale_types(const QuantScheme& s) {
+  switch (s.type) {
+    case NumberType::nf4:
+    case NumberType::fp4:
+      return "u8 or f32";
+    case NumberType::mxfp4:
+      return "u8";
+    case NumberType::nvfp4:
+      return "f8_e4m3";
+    default:
+      return "f16, bf16 or f32";
+  }
+}
+
+bool may_hold_scales(const QuantScheme& s, DType dtype) {
+  if (stored_scale_dtype(s, DType::f16) == dtype || stored_scale_dtype(s, DType::f32) == dtype)
+    return true;
+  return is_scale_dtype(dtype) && stored_scale_dtype(s, dtype) == dtype;
+}
+
+void expect_super(const std::optional<Tensor>& found, std::string_view part, bool wanted,
+                  const Shape& shape) {
+  if (found.has_value() != wanted) {
+    throw corrupt(fmt::format("{} of a quantized weight are {}", part,
+                              wanted ? "missing" : "there where none belong"));
+  }
+  if (!wanted) return;
+  expect(found->dtype() == DType::f32 && found->shape() == shape, part,
+         fmt::format("f32 {}", shape.to_string()), *found);
+}
+
+bool is_nested(const QuantizedTensor& q) {
+  const bool either = q.scheme.type == NumberType::nf4 || q.scheme.type == NumberType::fp4;
+  return either && q.scales.dtype() == DType::u8;
+}
+
+void validate_super_scales(const QuantizedTensor& q) {
+  const bool nested = is_nested(q), global = q.scheme.type == NumberType::nvfp4;
+  const Shape blocks{nested ? ceil_div(q.scales.elements(), kNestedBlock) : 1};
+  expect_super(q.super_scales, "super scales", nested || global, blocks);
+  expect_super(q.super_offsets, "super offsets", nested, Shape{1});
+  if (!global) return;
+  const float scale = q.super_scales->data<float>()[0];
+  if (!(scale > 0) || !std::isfinite(scale)) {
+    throw corrupt(
+        fmt::format("the tensor's scale of an nvfp4 weight is {}, expected one above 0", scale));
   }
 }
 
 void validate_scales(const QuantizedTensor& q) {
   const Shape wanted = scale_shape(q);
-  expect(is_scale_dtype(q.scales.dtype()) && q.scales.shape() == wanted, "scales",
-         fmt::format("f16, bf16 or f32 {}", wanted.to_string()), q.scales);
+  expect(may_hold_scales(q.scheme, q.scales.dtype()) && q.scales.shape() == wanted, "scales",
+         fmt::format("{} {}", scale_types(q.scheme), wanted.to_string()), q.scales);
+  validate_super_scales(q);
   for (int64_t i = 0; i < q.scales.elements(); ++i) {
-    if (std::isfinite(scale_at(q.scales, i))) continue;
+    if (std::isfinite(q.scale(i))) continue;
     throw corrupt(
         fmt::format("scale of row {} group {} is not finite", i / wanted[1], i % wanted[1]));
   }
@@ -81,22 +147,33 @@ size_t QuantizedTensor::bytes() const {
          bytes_of(super_offsets) + bytes_of(input_order) + bytes_of(outliers);
 }
 
+float QuantizedTensor::scale(int64_t i) const {
+  if (is_scale_dtype(scales.dtype())) return scale_at(scales, i);
+  const float value = scale_values(scheme.type)[static_cast<uint8_t>(scales.raw()[i])];
+  if (!super_scales) return value;
+  const auto super = super_scales->data<float>();
+  if (!super_offsets) return value / super[0];
+  const float product = value * super[static_cast<size_t>(i / kNestedBlock)];
+  return product + super_offsets->data<float>()[0];
+}
+
 void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out) {
-  NIBBLE_CHECK(is_code_type(q.scheme) && static_cast<int64_t>(out.size()) == q.k());
+  NIBBLE_CHECK(!q.scheme.is_float() && static_cast<int64_t>(out.size()) == q.k());
   const int bits = q.scheme.bits();
   const auto row_bytes = static_cast<size_t>(packed_row_bytes(q.k(), bits));
   std::vector<uint8_t> codes(out.size());
   unpack_codes(q.codes.data<uint8_t>().subspan(static_cast<size_t>(row) * row_bytes, row_bytes),
                bits, codes);
+  const auto table = q.scheme.has_codebook() ? codebook(q.scheme.type) : std::span<const float>();
   const int64_t group = q.scheme.group_size(q.k());
   const bool one_scale = q.scheme.granularity == Granularity::tensor;
   int64_t at = one_scale ? 0 : row * q.scales.shape()[1];
   for (int64_t begin = 0; begin < q.k(); begin += group, ++at) {
-    const float scale = scale_at(q.scales, at);
+    const float scale = q.scale(at);
     const int zero = q.zeros ? q.zeros->data<uint8_t>()[static_cast<size_t>(at)] : 1 << (bits - 1);
     const auto end = static_cast<size_t>(std::min(begin + group, q.k()));
     for (auto i = static_cast<size_t>(begin); i < end; ++i)
-      out[i] = static_cast<float>(codes[i] - zero) * scale;
+      out[i] = (table.empty() ? static_cast<float>(codes[i] - zero) : table[codes[i]]) * scale;
   }
 }
 
@@ -111,9 +188,7 @@ Tensor dequantize(const QuantizedTensor& q) {
 
 void validate(const QuantizedTensor& q) {
   validate_shape(q);
-  const Shape wanted{q.n(), packed_row_bytes(q.k(), q.scheme.bits())};
-  expect(q.codes.dtype() == DType::u8 && q.codes.shape() == wanted, "codes",
-         fmt::format("u8 {}", wanted.to_string()), q.codes);
+  validate_codes(q);
   validate_scales(q);
   validate_zeros(q);
 }

@@ -12,21 +12,37 @@
 namespace nibble {
 
 /// Stands for a weight [n, k], row-major: n outputs, k inputs. G = ceil(k / group), 1 for channel
-/// and tensor.
+/// and tensor. "The shape of scales" is [n, G], or [1, 1] for granularity tensor; scale i is that
+/// of row i / G and group i % G.
+///
+///   integers, ternary   (code - zero) * scale
+///   the other types     table[code] * scale, where the table is codebook(scheme.type)
+///
+///   scheme     scales              scale i                                  super_scales  _offsets
+///   int, fp8   f16, bf16 or f32    scales[i]
+///   nf4, fp4   f32                 scales[i]
+///   nf4, fp4   u8                  dynamic_map()[scales[i]]                 f32 [ceil     f32 [1]
+///                                    * super_scales[i / 256]                (count /
+///                                    + super_offsets[0]                     256)]
+///   mxfp4      u8 (E8M0)           2^(scales[i] - 127)
+///   nvfp4      f8_e4m3             scales[i] / super_scales[0]              f32 [1]
+///
+/// Every operation is rounded to f32 on its own.
 struct QuantizedTensor {
   QuantScheme scheme;
   Shape shape;
   /// u8 [n, row_bytes]: unsigned codes, one LSB-first bit stream a row, rows padded to 32 bits. A
-  /// symmetric code c in [-2^(b-1), 2^(b-1)-1] is stored as c + 2^(b-1).
+  /// symmetric integer code c in [-2^(b-1), 2^(b-1)-1] is stored as c + 2^(b-1).
   Tensor codes;
-  /// f16, bf16 or f32: [n, G]; [1, 1] for granularity tensor.
-  Tensor scales;
+  Tensor scales;  ///< types as above, the shape of scales
   /// u8, the shape of scales: unsigned zero points, where the scheme is asymmetric.
   std::optional<Tensor> zeros;
   std::optional<Tensor> super_scales, super_offsets, input_order, outliers;
 
   int64_t n() const { return shape[0]; }
   int64_t k() const { return shape[1]; }
+  /// Scale i as f32, whatever it is stored in.
+  float scale(int64_t i) const;
   /// Bytes of codes, scales, zero points, orders and outliers.
   size_t bytes() const;
 };
@@ -37,8 +53,7 @@ int64_t packed_row_bytes(int64_t k, int bits);
 void pack_codes(std::span<const uint8_t> codes, int bits, std::span<uint8_t> row);
 void unpack_codes(std::span<const uint8_t> row, int bits, std::span<uint8_t> codes);
 
-/// The definition of what a QuantizedTensor means, f32 [n, k]: (code - zero) * scale. Every kernel
-/// is tested against it.
+/// The definition of what a QuantizedTensor means, f32 [n, k]. Every kernel is tested against it.
 Tensor dequantize(const QuantizedTensor& q);
 /// One row of it, into out[k].
 void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out);

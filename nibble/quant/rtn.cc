@@ -10,6 +10,7 @@
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/quant/rtn_codebook.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
@@ -166,9 +167,9 @@ void check_arguments(const Tensor& w, const QuantScheme& scheme, const RtnOption
                                        w.shape().to_string()))
         .at("tensor " + in_quotes(name));
   }
-  if (!scheme.is_integer() && scheme.type != NumberType::ternary) {
-    throw unsupported(
-        fmt::format("rtn cannot make {} yet; use int2 to int8 or ternary", to_string(scheme)))
+  if (scheme.is_float()) {
+    throw invalid_argument(
+        fmt::format("{} is a plain float type: nothing is quantized", to_string(scheme)))
         .at("scheme");
   }
   if (!is_scale_dtype(options.scale_dtype)) {
@@ -184,7 +185,9 @@ QuantizedTensor quantize_rtn(const Tensor& w, const QuantScheme& scheme, const R
   check_arguments(w, scheme, options, name);
   refuse_nonfinite(w, name);
   const Tensor values = w.dtype() == DType::f32 ? w : convert(w, DType::f32);
-  return Rtn(values, storable_scheme(scheme, w.shape()[1]), options, name).run();
+  const QuantScheme storable = storable_scheme(scheme, w.shape()[1]);
+  if (storable.has_codebook()) return quantize_rtn_codebook(values, storable, options, name);
+  return Rtn(values, storable, options, name).run();
 }
 
 }  // namespace nibble

@@ -185,6 +185,7 @@ bool QuantScheme::is_integer() const {
   return type >= NumberType::int2 && type <= NumberType::int8;
 }
 bool QuantScheme::is_float() const { return type <= NumberType::bf16; }
+bool QuantScheme::has_codebook() const { return type >= NumberType::nf4; }
 
 int64_t QuantScheme::group_size(int64_t k) const {
   return granularity == Granularity::group ? std::min(group, k) : k;
@@ -219,11 +220,14 @@ std::string to_string(const QuantScheme& scheme) {
 std::vector<std::string_view> scheme_examples() {
   return {"f32",      "f16",           "bf16",     "int8",          "int8:tensor",
           "int8:a8",  "int4:g128",     "int4:g16", "int4:g32:asym", "int4:g128:a8",
-          "int3:g16", "int2:g16:asym", "ternary"};
+          "int3:g16", "int2:g16:asym", "ternary",  "nf4:g64",       "fp4:g64",
+          "fp8_e4m3", "fp8_e5m2",      "mxfp4",    "nvfp4"};
 }
 
 QuantScheme storable_scheme(const QuantScheme& scheme, int64_t k) {
-  if (k % scheme.group_size(k) == 0) return scheme;
+  // mxfp4 and nvfp4 are stored two codes a byte, and nothing says how many columns there are.
+  const bool pairs = scheme.type == NumberType::mxfp4 || scheme.type == NumberType::nvfp4;
+  if (k % scheme.group_size(k) == 0 && !(pairs && k % 2 != 0)) return scheme;
   QuantScheme out;
   out.type = NumberType::int8;
   out.activations = scheme.activations;

@@ -43,6 +43,8 @@ struct QuantScheme {
   int bits() const;
   bool is_integer() const;  ///< int2 .. int8
   bool is_float() const;    ///< f32, f16, bf16: not quantized at all
+  /// nf4, fp4, fp8, mxfp4, nvfp4: codes are indices of a table (quant/codebook.h).
+  bool has_codebook() const;
   /// The inputs that share one scale for a weight with k inputs; k where there is no group, or a
   /// larger one.
   int64_t group_size(int64_t k) const;
@@ -55,7 +57,7 @@ QuantScheme parse_scheme(std::string_view text);
 /// The canonical spelling; parse_scheme(to_string(s)) == s.
 std::string to_string(const QuantScheme& scheme);
 /// The scheme a weight with k inputs is stored in: the same, or `int8:channel` (activations kept)
-/// where a group does not divide k (DESIGN section 8 "Ragged").
+/// where a group does not divide k (DESIGN section 8 "Ragged"), or mxfp4 and nvfp4 have an odd k.
 QuantScheme storable_scheme(const QuantScheme& scheme, int64_t k);
 /// What people may ask for, for --help.
 std::vector<std::string_view> scheme_examples();

@@ -1,20 +1,147 @@
 #include "nibble/report/compare_report.h"
 
+#include <fmt/format.h>
+
 #include "nibble/report/demo_report.h"
+#include "nibble/report/json_report.h"
+#include "nibble/report/numbers.h"
+#include "nibble/report/page.h"
+#include "nibble/report/sections.h"
+#include "nibble/report/table.h"
+#include "nibble/report/text.h"
+#include "nibble/report/verdict.h"
 
 namespace nibble {
+namespace {
 
-// A page without training, weights and outliers is the demo's page without those parts.
-std::string render_html(const CompareReport& report) {
+std::string method(const CompareReport& r) {
   DemoReport page;
-  page.title = report.title;
-  page.machine = report.machine;
-  page.date = report.date;
-  page.version = report.version;
-  page.command = report.command;
-  page.data = report.protocol;
-  page.models = report.models;
-  return render_html(page);
+  page.machine = r.machine;
+  page.date = r.date;
+  page.version = r.version;
+  page.command = r.command;
+  page.data = r.protocol;
+  page.models = r.models;
+  return how_it_was_made(page);
+}
+
+std::string throughput_cell(double value, double base, bool is_base) {
+  if (!(value > 0)) return "-";
+  if (is_base) return format_rate(value);
+  return fmt::format("{} {}x", format_rate(value), format_fixed(ratio(value, base), 2));
+}
+
+std::string latency_cell(const Latency& l) {
+  if (l.runs <= 0) return "-";
+  return format_seconds(l.mean) + " +- " + format_seconds(l.standard_deviation);
+}
+
+std::string text_words(const Measurement& m, bool is_base) {
+  if (is_base) return fmt::format("{} tokens", m.text.tokens);
+  if (m.text.first_difference < 0) return fmt::format("the same {} tokens", m.text.tokens);
+  return fmt::format("differs from token {} on", m.text.first_difference + 1);
+}
+
+std::string indented(std::string_view text) {
+  std::string out = "    ";
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    if (begin > 0) out += "\n    ";
+    out += display_text(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return out + "\n";
+}
+
+void write_ratios(JsonWriter& json, const Measurement& m, const Measurement& base) {
+  const auto times = [&](std::string_view name, double a, double b) {
+    json.field(name, ratio(a, b));
+  };
+  times("file_ratio", static_cast<double>(m.file_bytes), static_cast<double>(base.file_bytes));
+  times("prefill_ratio", m.throughput.prefill_tokens_per_second,
+        base.throughput.prefill_tokens_per_second);
+  times("decode_ratio", m.throughput.decode_tokens_per_second,
+        base.throughput.decode_tokens_per_second);
+  times("latency_ratio", m.latency.mean, base.latency.mean);
+}
+
+}  // namespace
+
+std::string render_html(const CompareReport& r) {
+  const std::string_view text = r.own_text ? "generated " : "";
+  return render_page(
+      {r.title, r.own_text ? "measured on text the first model wrote itself" : "", r.date,
+       r.version},
+      r.models,
+      {{"verdicts", "What each format costs", "verdicts", verdicts(r.models)},
+       {"models", "Size, quality, speed", "all numbers", model_table(r.models, text)},
+       {"size-quality", "What each bit buys", "size against quality", size_and_quality(r.models)},
+       {"throughput", "Reading and writing", "throughput", throughput_table(r.models)},
+       {"speed", "Is it faster?", "speed", speed_section(r.models)},
+       {"length", "Do differences grow with length?", "length", growth(r.models)},
+       {"texts", "What they write", "texts", texts(r.models, r.prompt)},
+       {"samples", "Samples side by side", "samples", samples_table(r.models)},
+       {"method", "How this was made", "how it was made", method(r)},
+       {"words", "Words used here", "words", glossary()}});
+}
+
+std::string render_terminal(const CompareReport& r, int width) {
+  TerminalTable table({{"model"},
+                       {"bits/w", 4},
+                       {"file", 0},
+                       {"memory", 6},
+                       {"ppl", 0},
+                       {"KL", 2},
+                       {"top-1", 3},
+                       {"prefill/s", 1},
+                       {"decode/s", 1},
+                       {"one generation", 5}});
+  for (size_t i = 0; i < r.models.size(); ++i) {
+    const Measurement &m = r.models[i], &base = r.models.front();
+    const bool measured = m.tokens > 0, compared = measured && i > 0;
+    const Throughput &t = m.throughput, &b = base.throughput;
+    table.add({m.name, format_fixed(m.bits_per_weight, 2), format_bytes(m.file_bytes),
+               format_bytes(m.memory_bytes), measured ? format_fixed(m.perplexity, 3) : "-",
+               compared ? format_significant(m.divergence.kl_mean) : "-",
+               compared ? format_percent(m.divergence.top1_agreement, 1) : "-",
+               throughput_cell(t.prefill_tokens_per_second, b.prefill_tokens_per_second, i == 0),
+               throughput_cell(t.decode_tokens_per_second, b.decode_tokens_per_second, i == 0),
+               latency_cell(m.latency)});
+  }
+  std::string out = table.render(width) + "\n";
+  for (size_t i = 1; i < r.models.size(); ++i)
+    out += fmt::format("{}: {}\n", display_text(r.models[i].name), verdict(r.models[i]));
+  if (r.models.empty() || r.models.front().text.tokens <= 0) return out;
+  out += fmt::format("\nBehind {}:\n",
+                     r.prompt.empty() ? "the beginning of a text" : in_quotes(r.prompt));
+  for (size_t i = 0; i < r.models.size(); ++i) {
+    const Measurement& m = r.models[i];
+    out += fmt::format("  {} ({})\n", display_text(m.name), text_words(m, i == 0));
+    if (i == 0 || m.text.first_difference >= 0) out += indented(m.text.text);
+  }
+  return out;
+}
+
+std::string compare_json(const CompareReport& r) {
+  JsonWriter json;
+  json.begin_object()
+      .field("schema_version", kReportSchemaVersion)
+      .field("nibble_version", r.version)
+      .field("date", r.date)
+      .field("machine", r.machine)
+      .field("measured_on", r.protocol)
+      .field("own_text", r.own_text)
+      .field("prompt", r.prompt);
+  json.key("models").begin_array();
+  for (const Measurement& m : r.models) {
+    json.begin_object();
+    write_measurement_fields(json, m);
+    write_ratios(json, m, r.models.front());
+    json.field("verdict", &m == &r.models.front() ? std::string("baseline") : verdict(m));
+    json.end_object();
+  }
+  json.end_array().end_object();
+  return json.finish();
 }
 
 }  // namespace nibble

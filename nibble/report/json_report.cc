@@ -19,7 +19,38 @@ void write_divergence(JsonWriter& json, const Divergence& d) {
       .field("kl_median", d.kl_median)
       .field("kl_p90", d.kl_p90)
       .field("kl_p99", d.kl_p99)
-      .field("kl_max", d.kl_max);
+      .field("kl_p999", d.kl_p999)
+      .field("kl_max", d.kl_max)
+      .field("top1_standard_error", d.top1_standard_error)
+      .field("rms_delta_p", d.rms_delta_p)
+      .field("rms_delta_p_standard_error", d.rms_delta_p_standard_error);
+}
+
+void write_positions(JsonWriter& json, const Divergence& d) {
+  json.key("by_position").begin_array();
+  for (const PositionDivergence& p : d.by_position) {
+    json.begin_object().field("first", p.first).field("last", p.last).field("tokens", p.tokens);
+    json.field("top1_agreement", p.top1_agreement).field("kl_mean", p.kl_mean).end_object();
+  }
+  json.end_array();
+}
+
+void write_throughput(JsonWriter& json, const Throughput& t) {
+  if (t.decode_tokens <= 0) return;
+  json.field("prefill_tokens", t.prefill_tokens)
+      .field("decode_tokens", t.decode_tokens)
+      .field("prefill_tokens_per_second", t.prefill_tokens_per_second)
+      .field("decode_tokens_per_second", t.decode_tokens_per_second);
+}
+
+void write_text(JsonWriter& json, const TextComparison& t) {
+  if (t.tokens <= 0) return;
+  json.field("text", t.text).field("text_tokens", t.tokens).key("first_difference");
+  if (t.first_difference < 0)
+    json.null();
+  else
+    json.value(t.first_difference);
+  json.field("continuations", t.continuations).array("prefix_agreement", t.prefix_agreement);
 }
 
 void write_models(JsonWriter& json, const std::vector<Measurement>& models) {
@@ -63,9 +94,8 @@ void write_classifier(JsonWriter& json, const ClassifierMeasurement& m) {
 
 }  // namespace
 
-void write_measurement(JsonWriter& json, const Measurement& m) {
-  json.begin_object()
-      .field("name", m.name)
+void write_measurement_fields(JsonWriter& json, const Measurement& m) {
+  json.field("name", m.name)
       .field("scheme", m.scheme)
       .field("folder", m.folder)
       .field("parameters", m.parameters)
@@ -84,8 +114,16 @@ void write_measurement(JsonWriter& json, const Measurement& m) {
   json.field("tokens_per_second", m.tokens_per_second)
       .field("dequantized_tokens_per_second", m.dequantized_tokens_per_second)
       .field("kernel", m.kernel)
-      .array("samples", m.samples)
-      .end_object();
+      .array("samples", m.samples);
+  write_throughput(json, m.throughput);
+  write_positions(json, m.divergence);
+  write_text(json, m.text);
+}
+
+void write_measurement(JsonWriter& json, const Measurement& m) {
+  json.begin_object();
+  write_measurement_fields(json, m);
+  json.end_object();
 }
 
 std::string models_json(const DemoReport& report) {

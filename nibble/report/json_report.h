@@ -24,5 +24,7 @@ std::string models_json(const std::vector<ClassifierMeasurement>& models);
 
 /// One measurement as an object, for commands that put it into a document of their own.
 void write_measurement(JsonWriter& json, const Measurement& m);
+/// Its fields alone, into an object that is open.
+void write_measurement_fields(JsonWriter& json, const Measurement& m);
 
 }  // namespace nibble

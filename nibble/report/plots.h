@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "nibble/eval/distribution.h"
@@ -36,6 +37,19 @@ struct CurvePlot {
 };
 /// A noisy curve: the range of each stretch of steps as a band, and its running mean as a line.
 std::string curve_plot(const CurvePlot& plot);
+
+struct LineSeries {
+  std::string label;
+  int colour = 0;
+  std::vector<std::pair<double, double>> points;  ///< x ascending
+};
+struct LinePlot {
+  std::string description, x_title, y_title;
+  bool share = false;  ///< values lie in 0..1: the scale goes no further
+  std::vector<LineSeries> series;
+};
+/// Lines with their names at their ends. Lines of one colour differ in their dashes.
+std::string line_plot(const LinePlot& plot);
 
 struct Bar {
   double value = 0;

@@ -72,7 +72,7 @@ std::string how_it_was_made(const DemoReport& r) {
                               format_count(r.steps), format_count(r.batch), r.seed, r.data_seed));
   }
   if (!r.models.empty() && r.models.front().tokens > 0) {
-    facts += fact("Measured on", format_count(r.models.front().tokens) + " held-out tokens");
+    facts += fact("Measured on", format_count(r.models.front().tokens) + " tokens");
     const Latency& l = r.models.front().latency;
     if (l.runs > 0) facts += fact("Timed over", format_count(l.runs) + " runs after warm-up");
   }

@@ -8,6 +8,7 @@
 #include "nibble/report/numbers.h"
 #include "nibble/report/plots.h"
 #include "nibble/report/sections.h"
+#include "nibble/report/text.h"
 #include "nibble/report/verdict.h"
 
 namespace nibble {
@@ -75,8 +76,9 @@ std::vector<HtmlCell> speed_cells(const Measurement& m) {
        "left"}};
 }
 
-void add_headings(HtmlTable& table) {
-  table.group("", 1).group("Size", 3).group("Quality on held-out text", 6).group("Speed", 3);
+void add_headings(HtmlTable& table, std::string_view text) {
+  table.group("", 1).group("Size", 3).group(fmt::format("Quality on {}text", text), 6);
+  table.group("Speed", 3);
   table.column("model")
       .column("bits / weight", "all bytes of the matrices, scales included, over their weights")
       .column("file", "all tensor files; below, how often it fits into the baseline's")
@@ -138,18 +140,21 @@ ScatterPlot scatter_of(const Models& models) {
 }  // namespace
 
 std::string model_name(const Measurement& m) {
-  return fmt::format("<span class=\"dot c{}\"></span>{}", colour_of(m), escape_html(m.name));
+  // A name that is no path stays on one line with its dot.
+  const bool whole = display_width(m.name) <= 16;
+  return fmt::format("<span{}><span class=\"dot c{}\"></span>{}</span>",
+                     whole ? " class=\"whole\"" : "", colour_of(m), escape_html(m.name));
 }
 
-std::string model_table(const Models& models) {
+std::string model_table(const Models& models, std::string_view text) {
   if (models.empty()) return "";
   const Measurement& base = models.front();
-  HtmlTable table(fmt::format("All models, measured the same way on {} held-out tokens. "
+  HtmlTable table(fmt::format("All models, measured the same way on {} {}tokens. "
                               "&ldquo;±&rdquo; is one standard error; a change within two of them "
                               "is no measurable loss.",
-                              format_count(base.tokens)),
+                              format_count(base.tokens), escape_html(text)),
                   "stacked");
-  add_headings(table);
+  add_headings(table, text);
   for (size_t i = 0; i < models.size(); ++i) {
     std::vector<HtmlCell> cells = {{model_name(models[i]), ""}};
     for (auto part : {size_cells(models[i], base, i == 0), quality_cells(models[i], i == 0),

@@ -124,4 +124,14 @@ std::string speed_words(const Models& models) {
   return verdict_words(*m, models.front()) + on_the_fly_words(*m);
 }
 
+std::string speed_section(const Models& models) {
+  const std::string bars = speed_bars(models);
+  if (bars.empty()) return "";
+  return fmt::format(
+      "<div class=\"grid\"><figure><h3>Tokens a second, generating</h3><ul class=\"legend\">"
+      "<li><span class=\"key c1\"></span>own kernel</li><li><span class=\"key c1 tinted\"></span>"
+      "dequantized on the fly</li></ul>{}</figure>\n<div class=\"text\">{}</div></div>\n",
+      bars, speed_words(models));
+}
+
 }  // namespace nibble

@@ -119,7 +119,7 @@ std::string tiles(const Models& models) {
       fmt::format("{}: {} instead of {}, {} bits a weight", m->name, format_bytes(m->file_bytes),
                   format_bytes(base.file_bytes), format_fixed(m->bits_per_weight, 2)));
   if (judge_cost(*m) != Cost::unknown) {
-    out += tile("Held-out loss", format_signed(m->loss_difference, 4),
+    out += tile("Change of loss", format_signed(m->loss_difference, 4),
                 fmt::format("± {} nats; perplexity {} instead of {}",
                             format_fixed(m->loss_difference_standard_error, 4),
                             format_fixed(m->perplexity, 3), format_fixed(base.perplexity, 3)));

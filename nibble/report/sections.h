@@ -18,12 +18,23 @@ std::string headline(const Models& models);
 /// What else is to be known at once: how far one can go, where it breaks, whether it is faster.
 std::string lede(const Models& models);
 std::string tiles(const Models& models);
-std::string model_table(const Models& models);
+/// `text` is what they were measured on, as an adjective: "held-out ".
+std::string model_table(const Models& models, std::string_view text = "held-out ");
 std::string size_and_quality(const Models& models);
 std::string speed_bars(const Models& models);
 /// Whether the integer kernels are faster than the baseline, and why. Markup.
 std::string speed_words(const Models& models);
+/// Both as one section.
+std::string speed_section(const Models& models);
+/// Prefill, decode and whole generations, with their ratio to the baseline's.
+std::string throughput_table(const Models& models);
 std::string samples_table(const Models& models);
+/// One line a model: what it cost and what it gave.
+std::string verdicts(const Models& models);
+/// How agreement with the baseline goes with position, as plots and in words.
+std::string growth(const Models& models);
+/// The text each model writes behind the prompt, marked where it parts from the baseline's.
+std::string texts(const Models& models, std::string_view prompt);
 
 std::string training(const DemoReport& report);
 std::string weight_histograms(const std::vector<WeightHistograms>& histograms);

@@ -80,6 +80,7 @@ svg .fill { fill: var(--c); } svg .tint { fill: var(--c); opacity: 0.2; } svg .p
 svg .stroke { stroke: var(--c); fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 svg .thin { stroke: var(--c); fill: none; stroke-width: 1.25; stroke-linejoin: round; }
 svg .dash { stroke: var(--c); fill: none; stroke-width: 1.5; stroke-dasharray: 5 4; }
+svg .dashed { stroke-dasharray: 7 4; } svg .dotted { stroke-dasharray: 1 5; }
 svg .ring { stroke: var(--surface); stroke-width: 2; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 2px 0 0; padding: 0; list-style: none; font-size: 0.84rem; color: var(--soft); }
 .key, .dot { display: inline-block; background: var(--c); margin-right: 7px; }
@@ -102,8 +103,8 @@ td.left, thead th.left { text-align: left; }
 .group-start { border-left: 1px solid var(--grid); }
 .se { color: var(--soft); font-size: 0.92em; }
 table.stacked .se { display: block; font-size: 0.88em; line-height: 1.2; }
-table.stacked th, table.stacked td { padding-left: 9px; padding-right: 9px; }
-table.stacked th:first-child { padding-left: 16px; white-space: normal; min-width: 10em; }
+table.stacked th, table.stacked td { padding-left: 7px; padding-right: 7px; }
+table.stacked th:first-child { padding-left: 16px; white-space: normal; min-width: 8em; }
 table.stacked thead th { white-space: normal; }
 .kernel { display: inline-block; white-space: normal; min-width: 5em; max-width: 8.5em; font-size: 0.9em; line-height: 1.3; }
 .chip { font-size: 0.92em; white-space: nowrap; } .chip .dot { background: currentColor; }
@@ -112,6 +113,11 @@ table.samples td, table.samples thead th { text-align: left; }
 table.samples td { max-width: 30em; white-space: pre-wrap; unicode-bidi: isolate; min-width: 7.5em; }
 table.samples.long td { min-width: 20em; vertical-align: top; }
 table.samples th:first-child { font-weight: 400; color: var(--soft); }
+.whole { white-space: nowrap; }
+ul.verdicts { list-style: none; margin: 0; padding: 0; }
+ul.verdicts li { padding: 7px 0; border-top: 1px solid var(--grid); } ul.verdicts li:first-child { border-top: 0; }
+p.written { font-size: 0.9rem; white-space: pre-wrap; unicode-bidi: isolate; max-width: none; margin: 4px 0 0; }
+figure + figure { margin-top: 14px; }
 td.same { color: var(--soft); } td.same .tick { font-size: 0.8em; margin-left: 0.4em; }
 mark { background: var(--mark); color: var(--mark-ink); border-radius: 3px; padding: 0.06em 0.14em; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: 6px 24px; margin: 16px 0; }

@@ -80,6 +80,21 @@ std::string describe_cost(const Measurement& m) {
   return "";
 }
 
+std::string verdict(const Measurement& m) {
+  switch (judge_cost(m)) {
+    case Cost::unknown:
+      return "loss not measured";
+    case Cost::none:
+      return "no measurable loss";
+    default:
+      break;
+  }
+  const double rise = std::expm1(m.loss_difference);
+  return fmt::format("+{} perplexity, significant", format_percent(rise, rise < 0.01 ? 2
+                                                                         : rise < 1  ? 1
+                                                                                     : 0));
+}
+
 Speed judge_speed(const Measurement& m, const Measurement& base) {
   const double times = ratio(m.tokens_per_second, base.tokens_per_second);
   if (!std::isfinite(times)) return Speed::unknown;

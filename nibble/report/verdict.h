@@ -26,6 +26,9 @@ std::string_view css_class(Cost cost);
 /// "no measurable loss", "a loss of 3.2% in perplexity".
 std::string describe_cost(const Measurement& m);
 
+/// The short form, for lists: "no measurable loss", "+1.8% perplexity, significant".
+std::string verdict(const Measurement& m);
+
 /// Whether generating is faster than with the baseline, beyond 3 % and two standard errors.
 enum class Speed { unknown, slower, same, faster };
 Speed judge_speed(const Measurement& m, const Measurement& base);

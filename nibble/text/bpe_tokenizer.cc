@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 
 #include "nibble/core/error.h"
 #include "nibble/text/byte_level.h"
@@ -11,6 +12,12 @@
 
 namespace nibble {
 namespace {
+
+void check_length(size_t bytes) {
+  constexpr size_t kMaxText = size_t{1} << 30;
+  if (bytes <= kMaxText) return;
+  throw invalid_argument(fmt::format("a text of {} bytes, limit {}", bytes, kMaxText));
+}
 
 // "<0x0A>" -> 10; -1 for anything else.
 int byte_of(std::string_view token) {
@@ -25,11 +32,13 @@ int byte_of(std::string_view token) {
   return value;
 }
 
-AddedTokens tokens_looked_for(const BpeParts& parts, bool normalized) {
+// The added tokens that `wanted` takes, as they are looked for.
+AddedTokens tokens_looked_for(const BpeParts& parts, bool normalize,
+                              const std::function<bool(const AddedToken&)>& wanted) {
   std::vector<AddedToken> out;
   for (AddedToken token : parts.added) {
-    if (token.normalized != normalized) continue;
-    if (normalized && parts.normalize_added) {
+    if (!wanted(token)) continue;
+    if (normalize && parts.normalize_added) {
       for (const auto& step : parts.normalizers) token.content = step->apply(token.content);
     }
     out.push_back(std::move(token));
@@ -41,8 +50,13 @@ AddedTokens tokens_looked_for(const BpeParts& parts, bool normalized) {
 
 BpeTokenizer::BpeTokenizer(BpeParts parts)
     : parts_(std::move(parts)),
-      raw_(tokens_looked_for(parts_, false)),
-      normalized_(tokens_looked_for(parts_, true)) {
+      raw_(tokens_looked_for(parts_, false, [](const auto& t) { return !t.normalized; })),
+      normalized_(tokens_looked_for(parts_, true, [](const auto& t) { return t.normalized; })),
+      plain_raw_(tokens_looked_for(parts_, false,
+                                   [](const auto& t) { return !t.normalized && !t.special; })),
+      plain_normalized_(tokens_looked_for(
+          parts_, true, [](const auto& t) { return t.normalized && !t.special; })),
+      special_raw_(tokens_looked_for(parts_, false, [](const auto& t) { return t.special; })) {
   const TokenTable& tokens = parts_.tokens;
   if (tokens.size() == 0) throw corrupt("no tokens");
   special_.resize(static_cast<size_t>(tokens.size()));
@@ -125,6 +139,30 @@ class BpeTokenizer::Encoding {
 
   std::vector<int32_t> ids;
 
+  // `text` is all parts one behind another.
+  void run_parts(std::string_view text, std::span<const TextPart> parts) {
+    plain_ = true;
+    size_t done = 0, at = 0;
+    const auto token = [&](TextRange range, int32_t id) {
+      if (id < 0) return;
+      plain(text, done, range.begin);
+      ids.push_back(id);
+      done = range.end;
+    };
+    for (const TextPart& part : parts) {
+      const size_t begin = at;
+      at += part.text.size();
+      if (part.id >= 0) {
+        token({begin, at}, part.id);
+      } else if (!part.literal) {
+        t_.special_raw_.split(part.text, [&](TextRange range, int32_t id) {
+          token({begin + range.begin, begin + range.end}, id);
+        });
+      }
+    }
+    plain(text, done, at);
+  }
+
   void run(std::string_view text) {
     t_.raw_.split(text, [&](TextRange part, int32_t id) {
       if (id >= 0) {
@@ -142,10 +180,24 @@ class BpeTokenizer::Encoding {
     size_t begin = 0, count = 0;
   };
 
+  // A stretch without special tokens.
+  void plain(std::string_view text, size_t begin, size_t end) {
+    if (begin == end) return;
+    const std::string_view all = text.substr(begin, end - begin);
+    t_.plain_raw_.split(all, [&](TextRange part, int32_t id) {
+      if (id >= 0) {
+        ids.push_back(id);
+      } else {
+        segment(all.substr(part.begin, part.size()), begin + part.begin == 0);
+      }
+    });
+  }
+
   void segment(std::string_view given, bool first) {
     std::string text(given);
     for (const auto& step : parts_.normalizers) text = step->apply(std::move(text));
-    t_.normalized_.split(text, [&](TextRange part, int32_t id) {
+    const AddedTokens& normalized = plain_ ? t_.plain_normalized_ : t_.normalized_;
+    normalized.split(text, [&](TextRange part, int32_t id) {
       if (id >= 0) {
         ids.push_back(id);
       } else {
@@ -200,7 +252,7 @@ class BpeTokenizer::Encoding {
     if (parts_.ignore_merges) {
       const int32_t whole =
           parts_.tokens.find(parts_.byte_level ? byte_level_spelling(text) : std::string(text));
-      if (whole >= 0) return ids.push_back(whole);
+      if (whole >= 0 && !(plain_ && t_.is_special(whole))) return ids.push_back(whole);
     }
     symbols_.clear();
     symbols_.reserve(text.size());
@@ -232,7 +284,7 @@ class BpeTokenizer::Encoding {
       take_code_point(rest, text);
       const auto character = before.substr(0, before.size() - rest.size());
       if (const int32_t id = parts_.tokens.find(character);
-          id >= 0 && !(parts_.special_is_no_text && t_.is_special(id))) {
+          id >= 0 && !((parts_.special_is_no_text || plain_) && t_.is_special(id))) {
         symbols_.push_back(id);
       } else if (const int32_t hidden = parts_.hidden.find(character); hidden >= 0) {
         symbols_.push_back(parts_.tokens.size() + hidden);
@@ -269,13 +321,11 @@ class BpeTokenizer::Encoding {
   RegexScratch regex_;
   std::vector<int32_t> symbols_;
   std::vector<Known> known_;  // a slot for each hash
+  bool plain_ = false;        // no special token comes of a text
 };
 
 std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool add_special) const {
-  constexpr size_t kMaxText = size_t{1} << 30;
-  if (text.size() > kMaxText) {
-    throw invalid_argument(fmt::format("a text of {} bytes, limit {}", text.size(), kMaxText));
-  }
+  check_length(text.size());
   Encoding encoding(*this, text.size());
   if (add_special) encoding.ids = parts_.before;
   if (is_utf8(text)) {
@@ -286,6 +336,18 @@ std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool add_specia
   if (add_special) {
     encoding.ids.insert(encoding.ids.end(), parts_.after.begin(), parts_.after.end());
   }
+  return std::move(encoding.ids);
+}
+
+std::vector<int32_t> BpeTokenizer::encode_parts(std::span<const TextPart> parts) const {
+  std::string text;
+  for (const TextPart& part : parts) {
+    if (!is_utf8(part.text)) throw invalid_argument("a part of the text is not UTF-8");
+    text += part.text;
+    check_length(text.size());
+  }
+  Encoding encoding(*this, text.size());
+  encoding.run_parts(text, parts);
   return std::move(encoding.ids);
 }
 

@@ -56,6 +56,7 @@ class BpeTokenizer : public Tokenizer {
   explicit BpeTokenizer(BpeParts parts);
 
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override;
+  std::vector<int32_t> encode_parts(std::span<const TextPart> parts) const override;
   void append_piece(int32_t id, DecodeState& state, std::string& out) const override;
   int32_t vocab_size() const override { return parts_.tokens.size(); }
   std::optional<int32_t> bos() const override { return parts_.bos; }
@@ -72,6 +73,8 @@ class BpeTokenizer : public Tokenizer {
 
   BpeParts parts_;
   AddedTokens raw_, normalized_;
+  // The same without special tokens; and those, as they stand in a text.
+  AddedTokens plain_raw_, plain_normalized_, special_raw_;
   std::vector<bool> special_, added_;    // by id
   std::array<int32_t, 256> byte_ids_{};  // of a byte as a symbol; -1 for none
   bool all_bytes_ = false;               // byte_ids_ has them all

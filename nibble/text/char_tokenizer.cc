@@ -87,6 +87,15 @@ std::vector<int32_t> CharTokenizer::encode(std::string_view text, bool add_speci
   return ids;
 }
 
+std::vector<int32_t> CharTokenizer::encode_parts(std::span<const TextPart> parts) const {
+  std::vector<int32_t> ids;
+  for (const TextPart& part : parts) {
+    const auto more = part.id >= 0 ? std::vector<int32_t>{part.id} : encode(part.text);
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  return ids;
+}
+
 std::string CharTokenizer::token_text(int32_t id) const {
   if (id < 0 || id >= vocab_size()) {
     throw invalid_argument(

@@ -32,6 +32,7 @@ class CharTokenizer : public Tokenizer {
   std::vector<int32_t> encode(std::string_view text) const;
   /// The same behind BOS, where there is one and `add_special`.
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override;
+  std::vector<int32_t> encode_parts(std::span<const TextPart> parts) const override;
   void append_piece(int32_t id, DecodeState& state, std::string& out) const override;
   /// BOS decodes to nothing.
   std::string decode(std::span<const int32_t> ids) const;

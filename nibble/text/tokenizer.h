@@ -17,6 +17,13 @@ struct DecodeState {
   int stripped = 0;      ///< characters taken off the beginning; -1 when that is over
 };
 
+/// A piece of a text to encode.
+struct TextPart {
+  std::string text;      ///< UTF-8
+  bool literal = false;  ///< text of people: special tokens in it stay text
+  int32_t id = -1;       ///< this token instead of the text
+};
+
 /// Text to token ids and back. Immutable once made: any number of threads may use one.
 class Tokenizer {
  public:
@@ -27,6 +34,11 @@ class Tokenizer {
   /// `add_special` adds what the model expects around a text (BOS, for most). Time grows linearly
   /// (n log n within one word) with the text. Error{invalid_argument} for a text over 1 GiB.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special) const = 0;
+
+  /// The ids of the parts as of one text, words reaching across their borders; nothing is added.
+  /// Special tokens are found in parts that are not literal, and in none that reaches across a
+  /// border.
+  virtual std::vector<int32_t> encode_parts(std::span<const TextPart> parts) const = 0;
 
   /// The bytes that token `id` adds to a text; they need not be whole characters.
   /// Error{invalid_argument} where the vocabulary has no such id.

@@ -10,8 +10,8 @@
 namespace nibble::test {
 namespace {
 
-const std::vector<std::string> kVerbs = {"demo",     "train",   "quantize", "eval", "compare",
-                                         "generate", "inspect", "tokenize", "bench"};
+const std::vector<std::string> kVerbs = {"demo",     "train",   "quantize", "eval",  "compare",
+                                         "generate", "inspect", "tokenize", "bench", "estimate"};
 
 class Verb : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Command, Verb, ::testing::ValuesIn(kVerbs),

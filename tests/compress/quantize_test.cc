@@ -123,7 +123,7 @@ TEST(Quantize, RefusesBeforeAnyWork) {
   EXPECT_EQ(exit_code_of([&] { run(in, with("int8")); }), kExitUsage);
   fs::create_directory_symlink(in, (folder / "link"));
   EXPECT_EQ(exit_code_of([&] { run((folder / "link"), with("int8")); }), kExitUsage);
-  EXPECT_EQ(exit_code_of([&] { run((folder / "x"), with("nf4:g64")); }), kExitData);
+  EXPECT_EQ(exit_code_of([&] { run((folder / "x"), with("nf4:g16")); }), kExitData);
   QuantizeOptions typo = with("int8");
   typo.keep = {parse_keep_rule("wta*")};
   EXPECT_EQ(exit_code_of([&] { run((folder / "x"), typo); }), kExitUsage);

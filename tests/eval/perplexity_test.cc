@@ -75,6 +75,78 @@ TEST(Perplexity, KnowsAKnownDistribution) {
   EXPECT_NEAR(c.base.loss, 0.5 * (std::log(2.0) + std::log(4.0)), 1e-7);
 }
 
+// Two positions of the first token, then one of the third: p changes by -1/4, -1/4, +1/4.
+TEST(Perplexity, KnowsTheChangeOfProbability) {
+  const float half = std::log(0.5f), quarter = std::log(0.25f);
+  const auto c =
+      compare_models(constant({quarter, quarter, half}), constant({half, quarter, quarter}),
+                     all_scored({{0, 0, 0}, {1, 2}}), Exec{}, "t");
+  EXPECT_NEAR(c.divergence.rms_delta_p, 0.25, 1e-7);
+  EXPECT_NEAR(c.divergence.rms_delta_p_standard_error, 0, 1e-7);
+}
+
+TEST(Perplexity, RmsStandardErrorMatchesResampling) {
+  const auto all = some_sequences();
+  const auto whole = compare_models(noisy(3), noisy(4), all, Exec{}, "t").divergence;
+  PyRandom random(9);
+  double mean = 0, squares = 0, same = 0, same_squares = 0;
+  constexpr int kDraws = 200;
+  for (int d = 0; d < kDraws; ++d) {
+    std::vector<ScoredSequence> drawn;
+    for (size_t i = 0; i < all.size(); ++i) drawn.push_back(all[random.below(all.size())]);
+    const auto r = compare_models(noisy(3), noisy(4), drawn, Exec{}, "t").divergence;
+    mean += r.rms_delta_p / kDraws;
+    squares += r.rms_delta_p * r.rms_delta_p / kDraws;
+    same += r.top1_agreement / kDraws;
+    same_squares += r.top1_agreement * r.top1_agreement / kDraws;
+  }
+  EXPECT_GT(whole.rms_delta_p, 0.1);
+  const double spread = std::sqrt(squares - mean * mean);
+  EXPECT_NEAR(whole.rms_delta_p_standard_error, spread, 0.25 * spread);
+  const double same_spread = std::sqrt(same_squares - same * same);
+  EXPECT_NEAR(whole.top1_standard_error, same_spread, 0.25 * same_spread);
+}
+
+TEST(Perplexity, QuantilesAreInOrder) {
+  const auto d = compare_models(noisy(1), noisy(2), some_sequences(), Exec{}, "t").divergence;
+  EXPECT_LT(d.kl_median, d.kl_p90);
+  EXPECT_LE(d.kl_p90, d.kl_p99);
+  EXPECT_LE(d.kl_p99, d.kl_p999);
+  EXPECT_LE(d.kl_p999, d.kl_max);
+}
+
+// A model that agrees with the baseline at even tokens only; sequences count 0, 1, 2, ...
+TEST(Perplexity, FollowsThePosition) {
+  std::vector<ScoredSequence> counting(3, ScoredSequence{{}, 1});
+  for (int32_t i = 0; i < 71; ++i) counting[0].ids.push_back(i % kVocab);
+  counting[1].ids = {0, 1, 2};
+  counting[2] = {counting[0].ids, 61};
+  const SequenceLogits by_place = [](std::span<const int32_t> ids, const Exec&) {
+    std::vector<float> out(ids.size() * kVocab);
+    for (size_t i = 0; i < ids.size(); ++i) out[i * kVocab + (i < 35 ? 0 : 1)] = 5;
+    return out;
+  };
+  std::vector<float> first(kVocab);
+  first[0] = 5;
+  const auto d = compare_models(by_place, constant(first), counting, Exec{}, "t").divergence;
+  int64_t tokens = 0, next = 1;
+  for (const PositionDivergence& p : d.by_position) {
+    EXPECT_EQ(p.first, next);
+    next = p.last + 1;
+    tokens += p.tokens;
+    if (p.last <= 35) {
+      EXPECT_EQ(p.top1_agreement, 1) << p.first;
+      EXPECT_EQ(p.kl_mean, 0) << p.first;
+    } else if (p.first > 35) {
+      EXPECT_EQ(p.top1_agreement, 0) << p.first;
+      EXPECT_GT(p.kl_mean, 1) << p.first;
+    }
+  }
+  EXPECT_EQ(next, 71);
+  EXPECT_EQ(tokens, 70 + 2 + 10);
+  EXPECT_LE(d.by_position.size(), 32u);
+}
+
 TEST(Perplexity, AModelIsNotDistantFromItself) {
   const auto c = compare_models(noisy(4), noisy(4), some_sequences(), Exec{}, "t");
   EXPECT_EQ(c.divergence.kl_mean, 0.0);

@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
 #include "nibble/core/random.h"
 #include "nibble/quant/rtn.h"
+#include "tests/quant/float_goldens.h"
 
 namespace nibble {
 namespace {
@@ -17,6 +20,10 @@ Tensor random_matrix(int64_t n, int64_t k, uint64_t seed) {
   Tensor w(DType::f32, Shape{n, k});
   for (float& v : w.mutable_data<float>()) v = static_cast<float>(random.gauss(0, 1));
   return w;
+}
+
+SchemeMap read(const JsonFields& fields, const std::vector<std::string>& modules) {
+  return read_quantization_config(fields, modules, MemorySource({}));
 }
 
 MemorySource source_of(const std::vector<NamedTensor>& tensors) {
@@ -78,19 +85,26 @@ TEST(CompressedTensors, PacksZeroPointsDownTheOutputs) {
   }
 }
 
+bool same_part(const std::optional<Tensor>& a, const std::optional<Tensor>& b) {
+  return a.has_value() == b.has_value() && (!a || same_bytes(*a, *b));
+}
+
 class EveryScheme : public testing::TestWithParam<const char*> {};
 
 TEST_P(EveryScheme, ComesBackBitForBit) {
   const QuantScheme scheme = parse_scheme(GetParam());
   for (const int64_t n : {1, 5, 33}) {
     const QuantizedTensor q =
-        quantize_rtn(random_matrix(n, 48, 9), scheme, {}, "layers.0.x.weight");
+        quantize_rtn(random_matrix(n, 96, 9), scheme, {}, "layers.0.x.weight");
     const auto tensors = to_tensors("layers.0.x.weight", q);
     const QuantizedTensor back = from_tensors(source_of(tensors), "layers.0.x.weight", scheme);
     EXPECT_EQ(back.scheme, q.scheme);
     EXPECT_EQ(back.shape, q.shape);
     EXPECT_TRUE(same_bytes(dequantize(back), dequantize(q)));
     EXPECT_TRUE(same_bytes(back.codes, q.codes));
+    EXPECT_TRUE(same_bytes(back.scales, q.scales));
+    EXPECT_TRUE(same_part(back.zeros, q.zeros));
+    EXPECT_TRUE(same_part(back.super_scales, q.super_scales));
     const auto layout = tensor_layout("layers.0.x.weight", scheme, q.shape, q.scales.dtype());
     ASSERT_EQ(layout.size(), tensors.size());
     for (size_t i = 0; i < layout.size(); ++i) {
@@ -106,20 +120,72 @@ INSTANTIATE_TEST_SUITE_P(Schemes, EveryScheme,
                                          "int8:tensor:a8", "int8:g16:a8", "int8:asym:a8", "int4",
                                          "int4:g16", "int4:g16:asym", "int4:g16:asym:a8",
                                          "int4:tensor:asym", "int3:g16", "int2:g16:asym", "int5",
-                                         "int6:g24:asym", "int7"));
+                                         "int6:g24:asym", "int7", "fp8_e4m3", "fp8_e4m3:tensor",
+                                         "mxfp4", "nvfp4", "ternary", "fp8_e5m2"));
 
 TEST(CompressedTensors, ConfigComesBack) {
-  SchemeMap schemes{{"a", parse_scheme("int8")},
-                    {"b", parse_scheme("int4:g16:asym")},
-                    {"c", parse_scheme("int8:a8")},
-                    {"d", parse_scheme("int8")}};
+  SchemeMap schemes{{"a", parse_scheme("int8")},     {"b", parse_scheme("int4:g16:asym")},
+                    {"c", parse_scheme("int8:a8")},  {"d", parse_scheme("int8")},
+                    {"e", parse_scheme("fp8_e4m3")}, {"f", parse_scheme("fp8_e4m3:tensor")},
+                    {"g", parse_scheme("mxfp4")},    {"h", parse_scheme("nvfp4")}};
   JsonWriter out;
   out.begin_object().key("quantization_config");
   write_quantization_config(schemes, {"head"}, out);
   const std::string text = out.end_object().finish();
-  EXPECT_EQ(read_quantization_config(JsonFields::parse(text), {"a", "b", "c", "d", "head"}),
+  EXPECT_EQ(read(JsonFields::parse(text), {"a", "b", "c", "d", "e", "f", "g", "h", "head"}),
             schemes)
       << text;
+}
+
+// Every group says its format itself: readers would infer another one.
+TEST(CompressedTensors, ConfigSaysTheFormatOfEveryGroup) {
+  const auto format = [](const char* scheme) {
+    JsonWriter out;
+    out.begin_object().key("quantization_config");
+    write_quantization_config({{"a", parse_scheme(scheme)}}, {}, out);
+    const auto f = JsonFields::parse(out.end_object().finish());
+    EXPECT_EQ(f.string("quantization_config.format"),
+              f.string("quantization_config.config_groups.group_0.format"));
+    return f.string("quantization_config.config_groups.group_0.format");
+  };
+  EXPECT_EQ(format("int4:g32"), "pack-quantized");
+  EXPECT_EQ(format("int4:g32:a8"), "pack-quantized");
+  EXPECT_EQ(format("int8:a8"), "int-quantized");
+  EXPECT_EQ(format("fp8_e4m3"), "float-quantized");
+  EXPECT_EQ(format("mxfp4"), "mxfp4-pack-quantized");
+  EXPECT_EQ(format("nvfp4"), "nvfp4-pack-quantized");
+}
+
+// What compressed-tensors itself packs (tests/golden/make_float_formats.py).
+TEST(CompressedTensors, ReadsTheFp4TensorsOfCompressedTensors) {
+  int cases = 0;
+  for (const auto& c : test::float_goldens().at("compressed_tensors")) {
+    const std::string kind = c.at("type");
+    if (kind == "fp8_e4m3") continue;
+    const int64_t n = 6, k = 128, groups = kind == "nvfp4" ? 8 : 4;
+    const std::vector<float> scales = test::floats_of(c.at("scales"));
+    Tensor stored(kind == "nvfp4" ? DType::f8_e4m3 : DType::u8, Shape{n, groups});
+    for (size_t i = 0; i < scales.size(); ++i) {
+      const uint8_t code = kind == "nvfp4" ? f32_to_e4m3(scales[i])
+                                           : static_cast<uint8_t>(std::ilogb(scales[i]) + 127);
+      stored.mutable_raw()[i] = static_cast<std::byte>(code);
+    }
+    TensorMap map;
+    map.emplace("x.weight_packed",
+                Tensor::from<uint8_t>(Shape{n, k / 2}, test::bytes_of(c.at("packed"))));
+    map.emplace("x.weight_scale", stored);
+    if (kind == "nvfp4") {
+      map.emplace("x.weight_global_scale",
+                  Tensor::from<float>(Shape{1}, test::floats_of(c.at("global"))));
+    }
+    const auto q = from_tensors(MemorySource(std::move(map)), "x.weight", parse_scheme(kind));
+    const Tensor values = dequantize(q);
+    EXPECT_EQ(std::vector<float>(values.data<float>().begin(), values.data<float>().end()),
+              test::floats_of(c.at("values")))
+        << kind;
+    ++cases;
+  }
+  EXPECT_EQ(cases, 2);
 }
 
 TEST(CompressedTensors, ClassTargetsMeanEveryModuleNotIgnored) {
@@ -127,49 +193,116 @@ TEST(CompressedTensors, ClassTargetsMeanEveryModuleNotIgnored) {
       JsonFields::parse(R"({"quantization_config": {"quant_method": "compressed-tensors",
     "ignore": ["lm_head"], "config_groups": {"group_0": {"targets": ["Linear"], "weights":
     {"num_bits": 4, "type": "int", "symmetric": true, "strategy": "group", "group_size": 32}}}}})");
-  const auto schemes = read_quantization_config(fields, {"q", "lm_head"});
+  const auto schemes = read(fields, {"q", "lm_head"});
   ASSERT_EQ(schemes.size(), 1u);
   EXPECT_EQ(to_string(schemes.at("q")), "int4:g32");
 }
 
 TEST(CompressedTensors, RefusesWhatItCannotRead) {
-  const auto read = [](const std::string& weights) {
+  const auto read_group = [](const std::string& weights, const std::string& activations = "null") {
     const std::string text =
         R"({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"g":
-      {"targets": ["a"], "weights": )" +
-        weights + "}}}}";
-    return read_quantization_config(JsonFields::parse(text), {"a"});
+      {"targets": ["a"], "input_activations": )" +
+        activations + R"(, "weights": )" + weights + "}}}}";
+    return read(JsonFields::parse(text), {"a"});
   };
-  EXPECT_THROW(read(R"({"num_bits": 8, "type": "float"})"), Error);
-  EXPECT_THROW(read(R"({"num_bits": 99, "type": "int"})"), Error);
-  EXPECT_THROW(read(R"({"num_bits": 4, "type": "int", "strategy": "block"})"), Error);
-  EXPECT_THROW(read(R"({"num_bits": 4, "type": "int", "strategy": "group", "group_size": -1})"),
+  EXPECT_THROW(read_group(R"({"num_bits": 99, "type": "int"})"), Error);
+  EXPECT_THROW(read_group(R"({"num_bits": 4, "type": "int", "strategy": "block"})"), Error);
+  EXPECT_THROW(
+      read_group(R"({"num_bits": 4, "type": "int", "strategy": "group", "group_size": -1})"),
+      Error);
+  EXPECT_THROW(read_group(R"({"num_bits": 8, "type": "float", "strategy": "block"})"), Error);
+  EXPECT_THROW(read_group(R"({"num_bits": 8, "type": "float", "strategy": "group",
+                              "group_size": 32})"),
                Error);
-  EXPECT_NO_THROW(read(R"({"num_bits": 4, "type": "int", "strategy": "channel"})"));
+  EXPECT_THROW(read_group(R"({"num_bits": 4, "type": "float", "strategy": "group",
+                              "group_size": 16})"),
+               Error);
+  EXPECT_THROW(read_group(R"({"num_bits": 4, "type": "float", "strategy": "tensor_group"})"),
+               Error);
+  EXPECT_THROW(read_group(R"({"num_bits": 8, "type": "float", "symmetric": false})"), Error);
+  EXPECT_THROW(read_group(R"({"num_bits": 8, "type": "complex"})"), Error);
+  EXPECT_THROW(read_group(R"({"num_bits": 8, "type": "float", "strategy": "tensor"})",
+                          R"({"num_bits": 8, "type": "float", "strategy": "tensor"})"),
+               Error);
+  EXPECT_THROW(read_group(R"({"num_bits": 4, "type": "float", "strategy": "tensor_group",
+                              "group_size": 16})",
+                          R"({"num_bits": 4, "type": "float", "dynamic": "local"})"),
+               Error);
+  EXPECT_EQ(to_string(read_group(R"({"num_bits": 8, "type": "float", "strategy": "channel"})",
+                                 R"({"num_bits": 8, "type": "float", "strategy": "token"})")
+                          .at("a")),
+            "fp8_e4m3:afp8");
+  EXPECT_NO_THROW(read_group(R"({"num_bits": 4, "type": "int", "strategy": "channel"})"));
 }
 
 TEST(CompressedTensors, NamesTheTensorThatDoesNotFit) {
-  const QuantScheme scheme = parse_scheme("int4:g16:asym");
-  const QuantizedTensor q = quantize_rtn(random_matrix(4, 32, 2), scheme, {}, "x.weight");
-  const std::vector<NamedTensor> whole = to_tensors("x.weight", q);
-  for (size_t missing = 0; missing < whole.size(); ++missing) {
-    auto some = whole;
-    some.erase(some.begin() + static_cast<ptrdiff_t>(missing));
-    try {
-      from_tensors(source_of(some), "x.weight", scheme);
-      ADD_FAILURE() << whole[missing].name;
-    } catch (const Error& e) {
-      EXPECT_NE(std::string(e.what()).find(whole[missing].name), std::string::npos) << e.what();
+  for (const char* spelling : {"int4:g16:asym", "int8:a8", "fp8_e4m3", "mxfp4", "nvfp4"}) {
+    const QuantScheme scheme = parse_scheme(spelling);
+    const QuantizedTensor q = quantize_rtn(random_matrix(4, 32, 2), scheme, {}, "x.weight");
+    const std::vector<NamedTensor> whole = to_tensors("x.weight", q);
+    for (size_t missing = 0; missing < whole.size(); ++missing) {
+      auto some = whole;
+      some.erase(some.begin() + static_cast<ptrdiff_t>(missing));
+      try {
+        from_tensors(source_of(some), "x.weight", scheme);
+        ADD_FAILURE() << whole[missing].name;
+      } catch (const Error& e) {
+        EXPECT_NE(std::string(e.what()).find(whole[missing].name), std::string::npos) << e.what();
+      }
+      for (const DType dtype : {DType::f64, DType::u8, DType::f16, DType::f8_e4m3}) {
+        for (const Shape& shape : {Shape{1, 2, 3}, Shape{}, Shape{0}, Shape{4, 0}, Shape{3, 5}}) {
+          auto other = whole;
+          other[missing].tensor = Tensor(dtype, shape);
+          EXPECT_THROW(from_tensors(source_of(other), "x.weight", scheme), Error)
+              << spelling << " " << whole[missing].name << to_string(dtype) << shape.to_string();
+        }
+      }
     }
-    auto other = whole;
-    other[missing].tensor = Tensor(DType::f64, Shape{1, 2, 3});
-    EXPECT_THROW(from_tensors(source_of(other), "x.weight", scheme), Error) << whole[missing].name;
   }
 }
 
+// Codes and scales that are no numbers are refused when read, with the tensor's name.
+TEST(CompressedTensors, RefusesCodesAndScalesThatAreNoNumbers) {
+  const auto refuse = [](const char* spelling, const char* part, uint8_t byte) {
+    const QuantScheme scheme = parse_scheme(spelling);
+    auto tensors =
+        to_tensors("x.weight", quantize_rtn(random_matrix(4, 32, 2), scheme, {}, "x.weight"));
+    for (NamedTensor& t : tensors) {
+      if (t.name != std::string("x.") + part) continue;
+      t.tensor = t.tensor.clone();
+      std::memset(t.tensor.mutable_raw(), byte, t.tensor.bytes());
+    }
+    try {
+      from_tensors(source_of(tensors), "x.weight", scheme);
+      ADD_FAILURE() << spelling << " " << part;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::corrupt);
+      EXPECT_NE(std::string(e.what()).find("x.weight"), std::string::npos) << e.what();
+    }
+  };
+  refuse("fp8_e4m3", "weight", 0x7F);
+  refuse("fp8_e4m3", "weight", 0xFF);
+  refuse("fp8_e4m3", "weight_scale", 0x7C);
+  refuse("mxfp4", "weight_scale", 0xFF);
+  refuse("nvfp4", "weight_scale", 0x7F);
+  refuse("nvfp4", "weight_global_scale", 0);
+  refuse("nvfp4", "weight_global_scale", 0xFF);
+}
+
 TEST(CompressedTensors, RefusesSchemesTheLayoutCannotSay) {
-  EXPECT_THROW(require_expressible(parse_scheme("nf4:g64")), Error);
-  EXPECT_THROW(require_expressible(parse_scheme("ternary")), Error);
+  for (const char* no : {"nf4:g16", "nf4:g96", "fp4:g8192", "ternary", "fp8_e5m2", "fp8_e4m3:afp8",
+                         "int8:a8static"}) {
+    try {
+      require_expressible(parse_scheme(no));
+      ADD_FAILURE() << no;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::unsupported);
+      EXPECT_NE(std::string(e.what()).find("these can"), std::string::npos) << e.what();
+    }
+  }
+  for (const char* yes : {"nf4", "fp4:g128", "fp8_e4m3", "fp8_e4m3:tensor", "mxfp4", "nvfp4"})
+    EXPECT_NO_THROW(require_expressible(parse_scheme(yes))) << yes;
   EXPECT_NO_THROW(require_expressible(parse_scheme("int3:g16:asym")));
 }
 

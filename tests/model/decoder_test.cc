@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "nibble/core/error.h"
+#include "nibble/model/block_walk.h"
 #include "nibble/train/decoder_pass.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
@@ -100,6 +101,87 @@ TEST_P(BothSides, OneTokenAtATimeGivesTheSameAsAllAtOnce) {
     for (size_t j = 0; j < row.size(); ++j)
       ASSERT_EQ(row[j], expected[i * row.size() + j]) << i << " " << j;
   }
+}
+
+// What a sequence is given does not depend on who is computed beside it, nor on threads.
+TEST_P(BothSides, SequencesDecodedTogetherGetWhatTheyGetAlone) {
+  const DecoderConfig config = GetParam();
+  const TensorMap weights = random_weights(config, 13, 0.2);
+  const Decoder decoder(config,
+                        [&](const ParamSpec& p) -> Weight { return weights.find(p.name)->second; });
+  const auto token = [&](int64_t sequence, int64_t at) {
+    return static_cast<int32_t>((sequence * 5 + at * 3 + 1) % config.vocab_size);
+  };
+  constexpr int64_t kSequences = 6, kSteps = 4;
+  std::vector<std::vector<float>> alone;
+  for (int64_t s = 0; s < kSequences; ++s) {
+    KvCache cache = decoder.make_cache(config.context);
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < s + kSteps; ++i) ids.push_back(token(s, i));
+    alone.push_back(decoder.forward(ids, cache, Decoder::Logits::last, Exec{}));
+  }
+  for (const int threads : {1, 3}) {
+    Exec exec;
+    exec.threads = threads;
+    std::vector<KvCache> caches;
+    for (int64_t s = 0; s < kSequences; ++s) {
+      caches.push_back(decoder.make_cache(config.context));
+      for (int64_t i = 0; i < s; ++i) {
+        const int32_t id = token(s, i);
+        EXPECT_TRUE(decoder.forward({&id, 1}, caches.back(), Decoder::Logits::none, exec).empty());
+      }
+    }
+    std::vector<KvCache*> pointers;
+    for (KvCache& c : caches) pointers.push_back(&c);
+    std::vector<float> logits;
+    for (int64_t i = 0; i < kSteps; ++i) {
+      std::vector<int32_t> ids;
+      for (int64_t s = 0; s < kSequences; ++s) ids.push_back(token(s, s + i));
+      const auto got = decoder.decode(ids, pointers, exec);
+      logits.assign(got.begin(), got.end());
+    }
+    const auto width = static_cast<size_t>(config.vocab_size);
+    for (size_t s = 0; s < alone.size(); ++s) {
+      for (size_t j = 0; j < width; ++j)
+        ASSERT_EQ(logits[s * width + j], alone[s][j]) << threads << " " << s << " " << j;
+    }
+  }
+}
+
+// Block by block, as calibration runs them, gives what the whole pass gives; so does a pass that is
+// observed.
+TEST_P(BothSides, BlocksOneAtATimeGiveTheSame) {
+  const DecoderConfig config = GetParam();
+  const TensorMap weights = random_weights(config, 14, 0.2);
+  const WeightLoader load = [&](const ParamSpec& p) -> Weight {
+    return weights.find(p.name)->second;
+  };
+  const Decoder decoder(config, load);
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < config.context; ++i)
+    ids.push_back(static_cast<int32_t>(i * 7 % config.vocab_size));
+  struct HeadInput : ActivationObserver {
+    std::vector<float> last;
+    int64_t calls = 0;
+    void observe(std::string_view, std::span<const float> x, int64_t, int64_t) override {
+      last.assign(x.begin(), x.end());
+      ++calls;
+    }
+  } seen;
+  Exec exec;
+  exec.observer = &seen;
+  KvCache a = decoder.make_cache(config.context), b = decoder.make_cache(config.context);
+  const auto expected = decoder.forward(ids, a, Decoder::Logits::all, Exec{});
+  EXPECT_EQ(decoder.forward(ids, b, Decoder::Logits::all, exec), expected);
+  const BlockWalk walk(config, load);
+  std::vector<float> x = walk.embed(ids);
+  HeadInput blocks;
+  Exec observed;
+  observed.observer = &blocks;
+  for (int layer = 0; layer < config.layers; ++layer) walk.run(walk.block(layer), x, observed);
+  walk.final_norm(x);
+  EXPECT_EQ(x, seen.last);
+  EXPECT_EQ(blocks.calls + 1, seen.calls);
 }
 
 INSTANTIATE_TEST_SUITE_P(Configs, BothSides, testing::Values(micro(), char_like(), gpt2_like()));

@@ -151,7 +151,7 @@ TEST(Rtn, GroupThatDoesNotDivideBecomesInt8PerChannel) {
   EXPECT_EQ(one.scales.shape(), (Shape{1, 1}));
   EXPECT_THROW(quantize(Tensor(DType::f32, {3, 0}), "int8"), Error);
   EXPECT_THROW(quantize(Tensor(DType::f32, {3}), "int8"), Error);
-  EXPECT_THROW(quantize(matrix(1, 1, {1}), "nf4"), Error);
+  EXPECT_THROW(quantize(matrix(1, 1, {1}), "f16"), Error);
 }
 
 TEST(Rtn, GroupsAndTensorsHaveTheirOwnScales) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "nibble/report/compare_report.h"
 #include "nibble/report/demo_report.h"
@@ -110,7 +111,7 @@ TEST(Report, SurvivesNumbersThatAreNone) {
       m.bits_per_weight = m.loss = m.standard_error = m.perplexity = m.loss_difference = bad;
       m.loss_difference_standard_error = m.tokens_per_second = m.dequantized_tokens_per_second =
           bad;
-      m.divergence = {bad, bad, bad, bad, bad, bad, bad};
+      m.divergence = {bad, bad, bad, bad, bad, bad, bad, bad, bad, bad, bad, {}};
       m.latency = {3, bad, bad, bad};
     }
     for (auto& h : r.histograms) h.original.low = h.error.high = bad;
@@ -159,6 +160,77 @@ TEST(CompareReport, LeavesOutWhatItDoesNotHave) {
   EXPECT_TRUE(contains(page, "<section id=\"models\""));
   EXPECT_FALSE(contains(page, "<section id=\"training\""));
   EXPECT_FALSE(contains(page, "<section id=\"outliers\""));
+}
+
+CompareReport invented_comparison() {
+  CompareReport r;
+  r.title = "nibble compare: <gpt2>";
+  r.prompt = "Once <b>";
+  r.own_text = true;
+  r.models = testing::invented_models();
+  for (size_t i = 0; i < r.models.size(); ++i) {
+    Measurement& m = r.models[i];
+    m.throughput = {
+        256, 32, {5, 1, 0.1, 1, 1}, {5, 1, 0.1, 1, 1}, 1000.0, 100.0 + 10 * static_cast<double>(i)};
+    m.text = {"A text\nwith <i>", 12, -1, 8, {1, 0.9, 0.5}};
+    for (int64_t k = 0; k < 20; ++k)
+      m.divergence.by_position.push_back(
+          {8 * k + 1, 8 * k + 8, 100, 0.99 - 0.01 * static_cast<double>(i), 0.1});
+  }
+  r.models[4].text = {"A text\nof <u>", 12, 7, 8, {1, 0.5, 0}};
+  return r;
+}
+
+TEST(CompareReport, HasEverySection) {
+  const std::string page = render_html(invented_comparison());
+  EXPECT_EQ(markup_fault(page), "");
+  for (const std::string_view id : {"verdicts", "models", "size-quality", "throughput", "speed",
+                                    "length", "texts", "samples", "method", "words"}) {
+    EXPECT_TRUE(contains(page, "<section id=\"" + std::string(id) + "\"")) << id;
+  }
+  EXPECT_TRUE(contains(page, "differs from token 8 of 12 on"));
+  EXPECT_TRUE(contains(page, "A text\n<mark>of &lt;u&gt;</mark>"));
+  EXPECT_TRUE(contains(page, "1.10×"));
+  EXPECT_TRUE(contains(page, "wrote itself"));
+  EXPECT_FALSE(contains(page, "held-out text"));
+}
+
+TEST(CompareReport, TakesAnyNumbers) {
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(),
+                           std::numeric_limits<double>::infinity(), -1.0, 0.0, 1e308}) {
+    CompareReport r = invented_comparison();
+    for (Measurement& m : r.models) {
+      m.throughput.prefill_tokens_per_second = m.throughput.decode_tokens_per_second = bad;
+      m.text.prefix_agreement = {bad, bad};
+      for (PositionDivergence& p : m.divergence.by_position) p.top1_agreement = p.kl_mean = bad;
+    }
+    EXPECT_EQ(markup_fault(render_html(r)), "") << bad;
+    EXPECT_FALSE(render_terminal(r).empty());
+  }
+  EXPECT_EQ(markup_fault(render_html(CompareReport{})), "");
+}
+
+TEST(CompareReport, TerminalHasVerdictsAndTexts) {
+  const std::string out = render_terminal(invented_comparison());
+  EXPECT_TRUE(contains(out, "int8: no measurable loss\n")) << out;
+  EXPECT_TRUE(contains(out, "int4 g16: +4.2% perplexity, significant\n")) << out;
+  EXPECT_TRUE(contains(out, "int4 g16 (differs from token 8 on)\n    A text\n    of <u>\n")) << out;
+  EXPECT_TRUE(contains(out, "int8 (the same 12 tokens)\n")) << out;
+}
+
+TEST(CompareReport, JsonHasTheNumbersBehindThePlots) {
+  const auto json = nlohmann::json::parse(compare_json(invented_comparison()));
+  EXPECT_EQ(json.at("schema_version"), 1);
+  EXPECT_EQ(json.at("own_text"), true);
+  const auto& m = json.at("models")[4];
+  EXPECT_EQ(m.at("first_difference"), 7);
+  EXPECT_TRUE(json.at("models")[3].at("first_difference").is_null());
+  EXPECT_EQ(m.at("prefix_agreement"), nlohmann::json::parse("[1.0, 0.5, 0.0]"));
+  EXPECT_EQ(m.at("by_position").size(), 20u);
+  EXPECT_EQ(m.at("by_position")[1].at("first"), 9);
+  EXPECT_DOUBLE_EQ(m.at("decode_ratio").get<double>(), 1.4);
+  EXPECT_EQ(m.at("verdict"), "+4.2% perplexity, significant");
+  EXPECT_EQ(json.at("models")[0].at("verdict"), "baseline");
 }
 
 }  // namespace

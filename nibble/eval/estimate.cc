@@ -1,0 +1,161 @@
+#include "nibble/eval/estimate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "nibble/core/error.h"
+#include "nibble/model/architecture.h"
+#include "nibble/quant/bits.h"
+
+namespace nibble {
+namespace {
+
+bool covered(const DecoderConfig& config, const ParamSpec& p, const EstimateOptions& o) {
+  if (!p.is_matrix()) return false;
+  if (p.layer >= 0 || architecture(config.architecture).cover_every_matrix) return true;
+  return p.role == Role::lm_head ? o.head : o.embeddings;
+}
+
+DType float_dtype(const QuantScheme& scheme) {
+  return scheme.type == NumberType::f32   ? DType::f32
+         : scheme.type == NumberType::f16 ? DType::f16
+                                          : DType::bf16;
+}
+
+int64_t bytes_of(const DecoderConfig& config, const ParamSpec& p, const QuantScheme& scheme,
+                 const EstimateOptions& o) {
+  const int64_t n = p.shape.elements();
+  if (!p.is_matrix()) return n * size_of(DType::f32);  // as loaded
+  if (scheme.is_float()) return n * size_of(float_dtype(scheme));
+  if (!covered(config, p, o)) return n * size_of(o.plain);
+  return planned_bytes(scheme, p.shape[0], p.shape[1], DType::f16);
+}
+
+// The head's matrix is the token embedding where they are tied.
+bool read_for_each_token(const DecoderConfig& config, const ParamSpec& p) {
+  if (!p.is_matrix()) return false;
+  if (p.role == Role::token_embedding) return config.tied;
+  return p.role != Role::position_embedding;
+}
+
+int64_t rounded(double value, int64_t to) {
+  return std::max<int64_t>(static_cast<int64_t>(std::llround(value / static_cast<double>(to))), 1) *
+         to;
+}
+
+// Parameters of a Llama-like model of this width with a layer for each 128 of it.
+double parameters_of(double width, double vocab) {
+  return 12 * width * width * width / 128 + 2 * vocab * width;
+}
+
+int64_t width_for(double parameters, double vocab) {
+  double low = 16, high = 1e6;
+  for (int i = 0; i < 100; ++i) {
+    const double middle = (low + high) / 2;
+    (parameters_of(middle, vocab) < parameters ? low : high) = middle;
+  }
+  return rounded(low, low < 1024 ? 64 : 128);
+}
+
+int64_t layers_for(double parameters, double width, double vocab) {
+  if (parameters <= 0) return rounded(width / 128, 1);
+  return rounded((parameters - 2 * vocab * width) / (12 * width * width), 1);
+}
+
+}  // namespace
+
+double Estimate::tokens_per_second(double bandwidth) const {
+  return weight_bytes > 0 ? bandwidth / static_cast<double>(weight_bytes) : 0;
+}
+
+double Estimate::tokens_per_second_full(double bandwidth) const {
+  const int64_t read = weight_bytes + kv_bytes;
+  return read > 0 ? bandwidth / static_cast<double>(read) : 0;
+}
+
+int64_t kv_bytes_per_token(const DecoderConfig& c, DType kv) {
+  const int64_t scales = kv == DType::i8 ? 4 : 0;
+  return 2 * c.layers * c.kv_heads * (c.head_dim * size_of(kv) + scales);
+}
+
+int64_t scratch_bytes(const DecoderConfig& c, int64_t rows) {
+  const int64_t qkv = (c.heads + 2 * c.kv_heads) * c.head_dim;
+  const int64_t mixed = c.heads * c.head_dim;
+  const int64_t attention = qkv + mixed;
+  const int64_t mlp = c.intermediate_size * (c.mlp == MlpKind::silu_gated ? 2 : 1);
+  const int64_t row = 2 * c.hidden_size + std::max(attention, mlp);
+  return (rows * row + c.vocab_size) * static_cast<int64_t>(sizeof(float));
+}
+
+Estimate estimate(const DecoderConfig& config, const QuantScheme& scheme,
+                  const EstimateOptions& o) {
+  Estimate out;
+  out.scheme = scheme;
+  for (const ParamSpec& p : parameter_table(config)) {
+    const int64_t bytes = bytes_of(config, p, scheme, o);
+    out.memory_bytes += bytes;
+    if (read_for_each_token(config, p)) out.weight_bytes += bytes;
+  }
+  const int64_t context = o.context > 0 ? o.context : config.context;
+  out.kv_bytes = kv_bytes_per_token(config, o.kv) * context;
+  out.scratch_bytes = scratch_bytes(config, std::min(o.prefill_chunk, context));
+  return out;
+}
+
+double parse_parameters(const std::string& text) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [at, code] = std::from_chars(text.data(), end, value);
+  const std::string_view unit(at, static_cast<size_t>(end - at));
+  const double factor = unit.empty()                 ? 1
+                        : unit == "K" || unit == "k" ? 1e3
+                        : unit == "M" || unit == "m" ? 1e6
+                        : unit == "B" || unit == "b" ? 1e9
+                        : unit == "T" || unit == "t" ? 1e12
+                                                     : 0;
+  value *= factor;
+  if (code == std::errc() && value >= 1e3 && value <= 1e14) return value;
+  throw invalid_argument(fmt::format(
+      "--params {}: expected a number of parameters from 1K to 100T, such as 7B or 124M",
+      in_quotes(text)));
+}
+
+DecoderConfig llama_shape(const ShapeOptions& o) {
+  if (o.parameters <= 0 && (o.layers <= 0 || o.width <= 0))
+    throw invalid_argument("give --params, or --layers and --width");
+  DecoderConfig c;
+  c.architecture = "llama";
+  c.name_prefix = "model.";
+  c.vocab_size = o.vocab > 0 ? o.vocab : 32'000;
+  const auto vocab = static_cast<double>(c.vocab_size);
+  if (o.width > 0) {
+    c.hidden_size = o.width;
+  } else if (o.layers > 0) {
+    const double l = 12 * static_cast<double>(o.layers);
+    c.hidden_size = rounded((std::sqrt(vocab * vocab + l * o.parameters) - vocab) / l, 64);
+  } else {
+    c.hidden_size = width_for(o.parameters, vocab);
+  }
+  const auto width = static_cast<double>(c.hidden_size);
+  c.layers = o.layers > 0 ? o.layers : layers_for(o.parameters, width, vocab);
+  c.heads =
+      o.heads > 0 ? o.heads : std::max<int64_t>(c.hidden_size / (width >= 2560 ? 128 : 64), 1);
+  if (c.hidden_size % c.heads != 0)
+    throw invalid_argument(
+        fmt::format("{} heads do not divide a width of {}", c.heads, c.hidden_size));
+  c.head_dim = c.hidden_size / c.heads;
+  c.kv_heads = o.kv_heads > 0 ? o.kv_heads : c.heads;
+  c.intermediate_size =
+      o.intermediate > 0 ? o.intermediate : rounded(width * 8 / 3, width >= 1024 ? 256 : 64);
+  c.context = o.context > 0 ? o.context : 4096;
+  c.norm_gain = c.final_norm = true;
+  c.position = PositionKind::rotary;
+  c.mlp = MlpKind::silu_gated;
+  validate(c);
+  return c;
+}
+
+}  // namespace nibble

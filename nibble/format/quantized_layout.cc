@@ -1,0 +1,110 @@
+#include "nibble/format/quantized_layout.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nibble/format/bitsandbytes.h"
+#include "nibble/format/compressed_tensors.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::string_view kWeightEnd = ".weight";
+constexpr std::string_view kTop = "quantization_config";
+
+bool is_bitsandbytes(const QuantScheme& s) {
+  return s.type == NumberType::nf4 || s.type == NumberType::fp4;
+}
+
+// Schemes that no one layout can say together: by name, for nibble alone.
+void write_own_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
+                      JsonWriter& out) {
+  std::map<std::string, std::vector<std::string>> groups;
+  for (const auto& [module, scheme] : schemes) groups[to_string(scheme)].push_back(module);
+  out.begin_object().field("quant_method", "nibble").key("config_groups").begin_object();
+  int index = 0;
+  for (const auto& [spelling, modules] : groups) {
+    out.key(fmt::format("group_{}", index++)).begin_object();
+    out.field("scheme", spelling).array("targets", modules).end_object();
+  }
+  out.end_object().array("ignore", plain).end_object();
+}
+
+SchemeMap read_own_config(const JsonFields& f) {
+  SchemeMap out;
+  const std::string groups = std::string(kTop) + ".config_groups";
+  for (const std::string& name : f.keys(groups)) {
+    const std::string group = groups + "." + name;
+    try {
+      const QuantScheme scheme = parse_scheme(f.string(group + ".scheme"));
+      if (scheme.is_float()) throw corrupt("a plain float type is not a quantized one");
+      for (const std::string& target : f.strings(group + ".targets")) out[target] = scheme;
+    } catch (const Error& e) {
+      throw corrupt(e.reason()).at("key \"" + group + ".scheme\"");
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string module_of(std::string_view name) {
+  if (name.ends_with(kWeightEnd)) name.remove_suffix(kWeightEnd.size());
+  return std::string(name);
+}
+
+void require_expressible(const QuantScheme& s) {
+  if (s.is_float() || compressed_tensors::can_hold(s) || bitsandbytes::can_hold(s)) return;
+  throw unsupported(
+      fmt::format("{} cannot be stored in a Hugging Face folder; these can: int2 to int8 with "
+                  ":tensor, :channel or :gN, :asym and :a8; fp8_e4m3, also :tensor; mxfp4; nvfp4; "
+                  "nf4 and fp4 with groups of 32, 64, 128, ... 4096",
+                  to_string(s)));
+}
+
+std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q) {
+  const std::string module = module_of(tensor_name);
+  return is_bitsandbytes(q.scheme) ? bitsandbytes::to_tensors(module, q)
+                                   : compressed_tensors::to_tensors(module, q);
+}
+
+std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantScheme& scheme,
+                                      const Shape& shape, DType scale_dtype) {
+  const std::string module = module_of(tensor_name);
+  return is_bitsandbytes(scheme) ? bitsandbytes::layout(module, scheme, shape, scale_dtype)
+                                 : compressed_tensors::layout(module, scheme, shape, scale_dtype);
+}
+
+QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
+                             const QuantScheme& scheme) {
+  const std::string module = module_of(tensor_name);
+  return is_bitsandbytes(scheme) ? bitsandbytes::from_tensors(source, module, scheme)
+                                 : compressed_tensors::from_tensors(source, module, scheme);
+}
+
+void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
+                               JsonWriter& out) {
+  const bool compressed = std::all_of(schemes.begin(), schemes.end(), [](const auto& entry) {
+    return compressed_tensors::can_hold(entry.second);
+  });
+  if (compressed) return compressed_tensors::write_config(schemes, plain, out);
+  if (bitsandbytes::can_say(schemes)) return bitsandbytes::write_config(schemes, plain, out);
+  write_own_config(schemes, plain, out);
+}
+
+SchemeMap read_quantization_config(const JsonFields& f, const std::vector<std::string>& modules,
+                                   const TensorSource& tensors) {
+  const std::string top(kTop);
+  if (!f.has_section(top) || f.is_null(top)) return {};
+  const std::string method = f.string_or(top + ".quant_method", "");
+  if (method == "compressed-tensors") return compressed_tensors::read_config(f, modules);
+  if (method == "bitsandbytes") return bitsandbytes::read_config(f, modules, tensors);
+  if (method == "nibble") return read_own_config(f);
+  throw unsupported(
+      fmt::format("quant_method {} cannot be loaded; compressed-tensors and bitsandbytes can",
+                  in_quotes(method)))
+      .at("key \"quantization_config.quant_method\"");
+}
+
+}  // namespace nibble

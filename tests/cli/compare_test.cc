@@ -1,0 +1,76 @@
+// nibble compare: one model in several schemes, two models, the text it writes itself.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/cli_test.h"
+
+namespace nibble::test {
+namespace {
+
+using nlohmann::json;
+
+json compared(std::vector<std::string> words) {
+  words.insert(words.begin(), "compare");
+  words.insert(words.end(), {"--runs", "2", "--json"});
+  const CommandResult r = run_nibble(words, {.limit_s = 120});
+  expect_success(r);
+  return json::parse(r.out, nullptr, false);
+}
+
+TEST_F(WithModel, ComparesOneModelInSeveralSchemes) {
+  const std::string page = out() + ".html";
+  const json j =
+      compared({model(), "--schemes", "f32,f16,int8,int2:g16", "--prompt", "an", "--report", page});
+  ASSERT_EQ(j.at("models").size(), 4u);
+  EXPECT_EQ(j.at("own_text"), false);
+  const json &base = j.at("models")[0], &worst = j.at("models")[3];
+  EXPECT_EQ(base.at("name"), "f32");
+  EXPECT_EQ(base.at("kl_mean"), 0.0);
+  EXPECT_EQ(base.at("first_difference"), nullptr);
+  EXPECT_EQ(base.at("decode_ratio"), 1.0);
+  EXPECT_EQ(worst.at("name"), "int2:g16");
+  EXPECT_LT(worst.at("file_ratio").get<double>(), 0.2);
+  for (const json& m : j.at("models")) {
+    EXPECT_EQ(m.at("continuations"), 8);
+    EXPECT_FALSE(m.at("prefix_agreement").empty());
+    EXPECT_FALSE(m.at("by_position").empty());
+    EXPECT_GT(m.at("prefill_tokens_per_second").get<double>(), 0);
+    EXPECT_GT(m.at("decode_tokens_per_second").get<double>(), 0);
+    EXPECT_EQ(m.at("latency").at("runs"), 2);
+    EXPECT_FALSE(m.at("text").get<std::string>().empty());
+    EXPECT_FALSE(m.at("verdict").get<std::string>().empty());
+  }
+  EXPECT_NE(get_file(page).find("Do differences grow with length?"), std::string::npos);
+}
+
+TEST_F(WithModel, ComparesTwoModels) {
+  expect_success(run_nibble(quantize("int8")));
+  const json j = compared({model(), out()});
+  ASSERT_EQ(j.at("models").size(), 2u);
+  EXPECT_EQ(j.at("models")[0].at("name"), "model");
+  EXPECT_EQ(j.at("models")[1].at("name"), "out");
+  EXPECT_EQ(j.at("models")[1].at("scheme"), "int8");
+}
+
+TEST_F(WithModel, PrintsATableWithVerdicts) {
+  const CommandResult r = run_nibble(
+      {"compare", model(), "--schemes", "int8", "--runs", "2", "--continuations", "0", "--quiet"},
+      {.limit_s = 120});
+  expect_success(r);
+  EXPECT_NE(r.out.find("\nint8: "), std::string::npos) << r.out;
+}
+
+TEST(Compare, MeasuresOnItsOwnTextAndSaysSo) {
+  const std::string model = "../shared/data/models/stories260k";
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << "no " << model;
+  const CommandResult r = run_nibble(
+      {"compare", model, "--schemes", "int8", "--runs", "1", "--continuations", "2", "--json"},
+      {.limit_s = 120});
+  expect_success(r);
+  EXPECT_NE(r.err.find("wrote itself"), std::string::npos) << r.err;
+  EXPECT_EQ(json::parse(r.out).at("own_text"), true);
+}
+
+}  // namespace
+}  // namespace nibble::test

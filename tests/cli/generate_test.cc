@@ -1,0 +1,149 @@
+// nibble generate: several prompts, chats, texts beyond the context, fields of the JSON.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/cli_test.h"
+
+namespace nibble::test {
+namespace {
+
+using nlohmann::json;
+
+std::vector<std::string> generate(const std::string& model, std::vector<std::string> more) {
+  std::vector<std::string> words = {"generate", model, "--temperature", "0"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+json result(const std::string& model, std::vector<std::string> more) {
+  more.emplace_back("--json");
+  const CommandResult r = run_nibble(generate(model, std::move(more)), {.limit_s = 60});
+  expect_success(r);
+  return json::parse(r.out, nullptr, false);
+}
+
+TEST_F(WithModel, GeneratesForSeveralPromptsWhatItDoesForEach) {
+  const json both = result(model(), {"--prompt", "an", "--prompt", "k", "--samples", "2"});
+  ASSERT_EQ(both.at("results").size(), 4u);
+  for (const std::string prompt : {"an", "k"}) {
+    const json one = result(model(), {"--prompt", prompt, "--samples", "2"});
+    for (size_t i = 0; i < 2; ++i)
+      EXPECT_EQ(both.at("results")[i + (prompt == "k" ? 2 : 0)], one.at("results")[i]);
+    EXPECT_EQ(one.at("text"), one.at("results")[0].at("text"));
+    EXPECT_EQ(one.at("ids"), one.at("results")[0].at("ids"));
+    EXPECT_EQ(one.at("samples").size(), 2u);
+  }
+  put_file(folder_ / "prompts", "an\r\n\nk");
+  EXPECT_EQ(
+      result(model(), {"--prompts-file", folder_ / "prompts", "--samples", "2"}).at("results"),
+      both.at("results"));
+  // However they are put together.
+  EXPECT_EQ(result(model(), {"--prompt", "an", "--prompt", "k", "--samples", "2", "--batch", "1",
+                             "--prefill-chunk", "1"})
+                .at("results"),
+            both.at("results"));
+}
+
+TEST_F(WithModel, TellsWhatItMeasured) {
+  const json j = result(model(), {"--prompt", "an", "--max-new-tokens", "6", "--kv", "f16"});
+  EXPECT_EQ(j.at("schema_version"), 1);
+  EXPECT_EQ(j.at("prompt"), "an");
+  EXPECT_EQ(j.at("prompt_ids").size(), 3u);  // BOS as well
+  EXPECT_EQ(j.at("kv"), "f16");
+  EXPECT_GT(j.at("prefill_tokens_per_second").get<double>(), 0);
+  EXPECT_GE(j.at("decode_tokens_per_second").get<double>(), 0);
+  EXPECT_EQ(j.at("text").get<std::string>().substr(0, 2), "an");
+}
+
+TEST_F(WithModel, ShiftsWhereTheContextIsFull) {
+  const CommandResult r =
+      run_nibble(generate(model(), {"--prompt", "an", "--max-new-tokens", "60"}));
+  expect_rejected(r, 64, "--shift");
+  EXPECT_NE(r.err.find("context of 16"), std::string::npos);
+  const json j = result(model(), {"--prompt", "an", "--max-new-tokens", "60", "--shift"});
+  EXPECT_LE(j.at("ids").size(), 60u);
+}
+
+TEST_F(WithModel, RefusesPromptsThatContradictEachOther) {
+  put_file(folder_ / "prompts", "\n\n");
+  expect_rejected(run_nibble(generate(model(), {"--prompts-file", folder_ / "prompts"})), 65,
+                  folder_ / "prompts");
+  expect_rejected(
+      run_nibble(generate(model(), {"--prompt", "a", "--prompts-file", folder_ / "prompts"})), 64,
+      "not several");
+  expect_rejected(run_nibble(generate(model(), {"--system", "a"})), 64, "--chat");
+  expect_rejected(run_nibble(generate(model(), {"--kv", "int3"})), 64, "--kv");
+}
+
+TEST_F(WithModel, HasNoChatTemplate) {
+  expect_rejected(run_nibble(generate(model(), {"--chat", "--prompt", "a"})), 65,
+                  "no chat template");
+  expect_rejected(run_nibble(generate(model(), {"--chat", "--chat-format", "x"})), 64, "chatml");
+}
+
+// G21: a template is never executed.
+TEST_F(WithModel, RefusesAChatTemplateItDoesNotKnow) {
+  for (const std::string& bad : {std::string("{% for i in range(10**9) %}x{% endfor %}"),
+                                 std::string("{{ x.__class__ }}"), std::string(10 << 20, 'x')}) {
+    put_file(model() + "/chat_template.jinja", bad);
+    const CommandResult r = run_nibble(generate(model(), {"--chat", "--prompt", "a"}));
+    expect_rejected(r, 65, "never executed");
+    EXPECT_LT(r.err.size(), 1000u);
+    EXPECT_LT(r.seconds, 2);
+  }
+}
+
+TEST_F(WithModel, TrainsWithoutAFolderAndWritesNothing) {
+  const auto before = contents(folder_.path());
+  const std::string data = std::filesystem::absolute("data/names.txt").string();
+  const std::string here = folder_.path();
+  expect_success(run_nibble({"train", "micro", "--steps", "3", "--batch", "1", "--data", data},
+                            {.limit_s = 60, .in_child = [here] {
+                               if (chdir(here.c_str()) != 0) _exit(126);
+                             }}));
+  EXPECT_EQ(contents(folder_.path()), before);
+}
+
+class Chat : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string original = "../shared/data/models/gpt2-shakespeare";
+    if (!std::filesystem::exists(original)) GTEST_SKIP() << "no " << original;
+    std::filesystem::create_directory(model());
+    for (const auto& entry : std::filesystem::directory_iterator(original)) {
+      std::filesystem::create_symlink(std::filesystem::absolute(entry.path()),
+                                      model() + "/" + entry.path().filename().string());
+    }
+    put_file(model() + "/chat_template.jinja",
+             "{% for message in messages %}{{ \"<|im_start|>\" + message.role + \"\\n\" + "
+             "message.content + \"<|im_end|>\" + \"\\n\" }}{% endfor %}\n{%- if "
+             "add_generation_prompt %}{{ \"<|im_start|>assistant\\n\" }}{% endif %}");
+  }
+  std::string model() const { return folder_ / "model"; }
+  TempFolder folder_;
+};
+
+TEST_F(Chat, RendersTheTemplateAndPrintsTheAnswer) {
+  const json j = result(model(), {"--chat", "--system", "Be brief.", "--prompt", "Who's there?",
+                                  "--max-new-tokens", "5"});
+  EXPECT_EQ(j.at("prompt"),
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWho's there?<|im_end|>\n"
+            "<|im_start|>assistant\n");
+  EXPECT_EQ(j.at("text").get<std::string>().find("im_start"), std::string::npos);
+  // As text these are the same tokens, for this model has none of them as special ones.
+  EXPECT_EQ(
+      result(model(), {"--prompt", j.at("prompt").get<std::string>(), "--max-new-tokens", "5"})
+          .at("ids"),
+      j.at("ids"));
+}
+
+TEST_F(Chat, AFormatCanBeNamed) {
+  put_file(model() + "/chat_template.jinja", "unknown");
+  const json j = result(
+      model(), {"--chat", "--chat-format", "tulu", "--prompt", "Hi", "--max-new-tokens", "1"});
+  EXPECT_EQ(j.at("prompt"), "<|user|>\nHi\n<|assistant|>\n");
+}
+
+}  // namespace
+}  // namespace nibble::test
