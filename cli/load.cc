@@ -49,17 +49,12 @@ void add_load(CLI::App& verb, LoadOptions& o) {
 ModelFolder load_model(const LoadOptions& o, const Exec& exec) {
   ModelFolder model = open_model(resolve_model(o.model));
   if (o.scheme.empty()) return model;
-  std::vector<std::string> warnings = model.warnings;
   const LargeBlocksGoBack while_loading;
   QuantizeOptions q;
   q.scheme = parse_scheme(o.scheme);
   for (const std::string& k : o.keep) q.keep.push_back(parse_keep_rule(k));
   q.also = o.also;
-  ModelFolder made = quantize_in_memory(model, q, exec);
-  made.warnings = std::move(warnings);
-  // The pages of what was quantized are not needed again.
-  for (const ParamSpec& p : parameter_table(model.config)) release_weight(model, p);
-  return made;
+  return quantize_in_memory(model, q, exec);
 }
 
 void warn(const Common& common, const ModelFolder& model) {

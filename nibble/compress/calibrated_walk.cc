@@ -4,10 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
-#include <mutex>
 
 #include "nibble/compress/block_steps.h"
+#include "nibble/compress/parallel.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/model/block_walk.h"
@@ -65,18 +64,7 @@ class Walk {
     hat_.x.resize(text_.samples.size());
     hat_.input.resize(text_.samples.size());
     base_.input.resize(text_.samples.size());
-    std::exception_ptr failure;
-    std::mutex mutex;
-#pragma omp parallel for schedule(dynamic) num_threads(exec_.threads) if (exec_.threads > 1)
-    for (int64_t s = 0; s < count; ++s) {
-      try {
-        f(static_cast<size_t>(s));
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        failure = std::current_exception();
-      }
-    }
-    if (failure) std::rethrow_exception(failure);
+    parallel_for(count, exec_.threads, [&f](int64_t s) { f(static_cast<size_t>(s)); });
     exec_.check_stop();
   }
 
