@@ -1,6 +1,8 @@
 #include "cli/load.h"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -57,9 +59,21 @@ ModelFolder load_model(const LoadOptions& o, const Exec& exec) {
   return quantize_in_memory(model, q, exec);
 }
 
+void show_warnings(const Common& common, const std::vector<std::string>& warnings) {
+  constexpr size_t kShown = 3;
+  for (size_t i = 0; i < std::min(kShown, warnings.size()); ++i) {
+    say(common, "nibble: warning: " + warnings[i]);
+  }
+  if (warnings.size() > kShown) {
+    say(common, fmt::format("nibble: warning: and {} more like these", warnings.size() - kShown));
+  }
+}
+
 void warn(const Common& common, const ModelFolder& model) {
+  std::vector<std::string> lines;
   for (const std::string& w : model.warnings)
-    say(common, fmt::format("nibble: warning: {}: {}", printable(model.path), w));
+    lines.push_back(fmt::format("{}: {}", printable(model.path), w));
+  show_warnings(common, lines);
 }
 
 void add_kv(CLI::App& verb, std::string& kv) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "cli/command.h"
+#include "cli/load.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
@@ -92,16 +93,6 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
 }
 
 // The first few; all of them stand in nibble.json.
-void show_warnings(const Common& common, const std::vector<std::string>& warnings) {
-  constexpr size_t kShown = 3;
-  for (size_t i = 0; i < std::min(kShown, warnings.size()); ++i) {
-    say(common, "nibble: warning: " + warnings[i]);
-  }
-  if (warnings.size() > kShown) {
-    say(common, fmt::format("nibble: warning: and {} more like these, listed in nibble.json",
-                            warnings.size() - kShown));
-  }
-}
 
 // The options as given one by one, or those of a recipe; where they are about this run alone, the
 // command line's.
