@@ -4,10 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
-#include <mutex>
 
 #include "nibble/compress/block_steps.h"
+#include "nibble/compress/parallel.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/model/block_walk.h"
@@ -65,18 +64,7 @@ class Walk {
     hat_.x.resize(text_.samples.size());
     hat_.input.resize(text_.samples.size());
     base_.input.resize(text_.samples.size());
-    std::exception_ptr failure;
-    std::mutex mutex;
-#pragma omp parallel for schedule(dynamic) num_threads(exec_.threads) if (exec_.threads > 1)
-    for (int64_t s = 0; s < count; ++s) {
-      try {
-        f(static_cast<size_t>(s));
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        failure = std::current_exception();
-      }
-    }
-    if (failure) std::rethrow_exception(failure);
+    parallel_for(count, exec_.threads, [&f](int64_t s) { f(static_cast<size_t>(s)); });
     exec_.check_stop();
   }
 
@@ -169,12 +157,17 @@ class Walk {
     tuning.half_step_divisor = options_.half_step_divisor;
     WeightResult result =
         method_.quantize({w, *plan.scheme, tuning, plan.spec.name, &statistics, exec_.threads});
+    add_note(coverage_note(statistics), result.note);
     if (plan.spec.layer >= 0) done_[plan.spec.name] = dequantize(result.weight);
     exec_.report({"quantize", ++count_, total_, describe(plan.spec.name, result)});
     finished_.push_back({plan.spec.name,
                          std::move(result.weight),
                          {plan.spec.name, result.error, result.rtn_error, result.damping,
                           result.fell_back, result.note}});
+  }
+
+  static void add_note(const std::string& more, std::string& note) {
+    if (!more.empty()) note += (note.empty() ? "" : "; ") + more;
   }
 
   static std::string describe(const std::string& name, const WeightResult& r) {

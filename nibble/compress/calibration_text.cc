@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "nibble/compress/parallel.h"
+#include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/random.h"
@@ -56,8 +58,7 @@ void write_samples(const Decoder& decoder, int32_t first, int64_t length, uint64
   std::vector<KvCache*> all;
   for (KvCache& c : caches) all.push_back(&c);
   const SamplingOptions options;
-  for (int64_t t = 1; t < length; ++t) {
-    exec.check_stop();
+  for (int64_t t = 1; t < length && !exec.stopping(); ++t) {
     const auto logits = decoder.decode(next, all, exec);
     const size_t vocab = logits.size() / samples.size();
     for (size_t i = 0; i < samples.size(); ++i) {
@@ -74,13 +75,19 @@ CalibrationText written(const ModelFolder& model, const CalibrationOptions& o, i
   const Decoder decoder = load_decoder(model);
   const int32_t first = model.require_tokenizer().bos().value_or(0);
   out.samples.resize(static_cast<size_t>(o.samples));
-  for (int64_t begin = 0; begin < o.samples; begin += kTogether) {
-    const int64_t count = std::min(kTogether, o.samples - begin);
-    write_samples(
-        decoder, first, length, o.seed + static_cast<uint64_t>(begin),
-        std::span(out.samples).subspan(static_cast<size_t>(begin), static_cast<size_t>(count)),
-        exec);
-    exec.report({"write text", begin + count, o.samples, {}});
+  // A thread writes kTogether samples at a time on its own: nobody waits for another.
+  const Exec alone = exec.single();
+  const int64_t batch = kTogether * std::max(exec.threads, 1);
+  for (int64_t begin = 0; begin < o.samples; begin += batch) {
+    exec.check_stop();
+    const int64_t end = std::min(begin + batch, o.samples);
+    parallel_for(ceil_div(end - begin, kTogether), exec.threads, [&](int64_t i) {
+      const int64_t at = begin + i * kTogether;
+      const auto count = static_cast<size_t>(std::min(kTogether, end - at));
+      write_samples(decoder, first, length, o.seed + static_cast<uint64_t>(at),
+                    std::span(out.samples).subspan(static_cast<size_t>(at), count), alone);
+    });
+    exec.report({"write text", end, o.samples, {}});
   }
   return out;
 }

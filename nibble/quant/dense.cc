@@ -114,11 +114,48 @@ bool cholesky(std::vector<float>& a, int64_t k, int threads) {
   return true;
 }
 
+namespace {
+
+constexpr int64_t kRows = 64;  // right-hand sides that are solved together
+
+// b[:, at .. at + size) += b[:, from ..] times `panel` [count, size], then `solve` of each row.
+template <class Solve>
+void eliminate(float* b, int64_t m, int64_t k, int64_t at, int64_t size, int64_t from,
+               int64_t count, const std::vector<float>& panel, int threads, Solve solve) {
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+  for (int64_t r = 0; r < m; r += kRows) {
+    const int64_t rows = std::min(kRows, m - r);
+    float* const part = b + r * k;
+    if (count > 0)
+      product(rows, size, count, part + from, k, 1, panel.data(), size, part + at, k, true);
+    for (int64_t i = 0; i < rows; ++i) solve(part + i * k + at);
+  }
+}
+
+}  // namespace
+
 void cholesky_solve(const std::vector<float>& l, int64_t k, float* b, int64_t m, int threads) {
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-  for (int64_t r = 0; r < m; ++r) {
-    solve_row(l.data(), k, k, b + r * k);
-    solve_row_back(l.data(), k, k, b + r * k);
+  std::vector<float> panel;
+  // y L^T = b, from the first columns to the last.
+  for (int64_t at = 0; at < k; at += kPanel) {
+    const int64_t size = std::min(kPanel, k - at);
+    const float* diagonal = l.data() + at * k + at;
+    panel.resize(static_cast<size_t>(at * size));
+    transpose_into(l.data() + at * k, k, size, at, -1, panel.data(), size);
+    eliminate(b, m, k, at, size, 0, at, panel, threads,
+              [=](float* row) { solve_row(diagonal, k, size, row); });
+  }
+  // x L = y, from the last to the first.
+  for (int64_t at = (k - 1) / kPanel * kPanel; at >= 0; at -= kPanel) {
+    const int64_t size = std::min(kPanel, k - at), behind = at + size, count = k - behind;
+    const float* diagonal = l.data() + at * k + at;
+    panel.resize(static_cast<size_t>(count * size));
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t c = 0; c < size; ++c)
+        panel[static_cast<size_t>(r * size + c)] =
+            -l[static_cast<size_t>((behind + r) * k + at + c)];
+    eliminate(b, m, k, at, size, behind, count, panel, threads,
+              [=](float* row) { solve_row_back(diagonal, k, size, row); });
   }
 }
 

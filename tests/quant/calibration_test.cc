@@ -63,6 +63,12 @@ TEST(Calibration, RowsThatAreNotFiniteAreLeftOutAndCounted) {
   EXPECT_EQ(s.refused, 2);
   EXPECT_EQ(s.hessian, (std::vector<float>{5, -5, -5, 10}));
   EXPECT_EQ(s.absmax, (std::vector<float>{3, 4}));
+  EXPECT_NE(coverage_note(s).find("2 tokens gave inputs that are not finite"), std::string::npos);
+  InputStatistics few = s;
+  few.rows = 1;
+  few.absmax[1] = 0;
+  EXPECT_NE(coverage_note(few).find("fewer than its 2 inputs"), std::string::npos);
+  EXPECT_NE(coverage_note(few).find("1 of 2 inputs were never active"), std::string::npos);
 }
 
 TEST(Dense, CholeskyGivesTheMatrixBack) {
@@ -78,11 +84,13 @@ TEST(Dense, CholeskyGivesTheMatrixBack) {
       EXPECT_NEAR(sum, a[i * 300 + j], 2e-3 * (1 + std::fabs(a[i * 300 + j])));
     }
   }
-  std::vector<float> b(300, 1.0f), indefinite = {1, 2, 2, 1};
-  cholesky_solve(l, 300, b.data(), 1, 1);
-  double back = 0;
-  for (size_t j = 0; j < 300; ++j) back += double{a[j]} * b[j];
-  EXPECT_NEAR(back, 1, 1e-2);
+  std::vector<float> b(300 * 70, 1.0f), indefinite = {1, 2, 2, 1};
+  cholesky_solve(l, 300, b.data(), 70, 2);
+  for (size_t i = 0; i < 300; i += 13) {
+    double back = 0;
+    for (size_t j = 0; j < 300; ++j) back += double{a[i * 300 + j]} * b[300 * 69 + j];
+    EXPECT_NEAR(back, 1, 1e-2);
+  }
   EXPECT_FALSE(cholesky(indefinite, 2, 1));
 }
 
