@@ -180,7 +180,10 @@ void add_quantize(CLI::App& app, Common& common) {
                    "PATTERN[=f32|f16|bf16]: tensors that stay plain, * and ? allowed (repeatable)");
   verb->add_option("--quantize", o->quantize.also, "lm_head, embeddings: cover these too")
       ->delimiter(',');
-  verb->add_option("--scale-dtype", o->scale_dtype, "f16, bf16 or f32")->capture_default_str();
+  verb->add_option(
+          "--scale-dtype", o->scale_dtype,
+          "f16, bf16 or f32; of nf4 and fp4 f32 keeps plain scales, the others quantize them, too")
+      ->capture_default_str();
   verb->add_flag("--half-step", o->quantize.half_step_divisor,
                  "Divide absmax by 2^(b-1) - 0.5 instead of 2^(b-1) - 1");
   verb->add_option(
@@ -198,7 +201,8 @@ void add_quantize(CLI::App& app, Common& common) {
   add_common(
       *verb, common,
       "nibble quantize my-model -o my-model-int4 --scheme int4:g32 --method gptq --calib book.txt "
-      "--keep 'wte*'");
+      "--keep 'wte*'\n"
+      "  nibble quantize my-model -o my-model-nf4 --scheme nf4");
   verb->callback([&common, o] { run(common, *o); });
 }
 
