@@ -7,7 +7,11 @@
 #include <algorithm>
 
 #include "cli/command.h"
+<<<<<<< HEAD
 #include "cli/load.h"
+=======
+#include "nibble/compress/estimate.h"
+>>>>>>> m
 #include "nibble/compress/recipe.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
@@ -20,7 +24,8 @@ namespace {
 struct Options {
   std::string in, out, scheme = "int8", scale_dtype = "f16", inputs = "corrected", clip, recipe;
   std::vector<std::string> keep, set;
-  bool no_act_order = false;
+  bool no_act_order = false, dry_run = false;
+  int64_t max_memory_mib = 0;
   std::vector<CLI::Option*> held;  // by a recipe
   QuantizeOptions quantize;
 };
@@ -119,9 +124,39 @@ QuantizeOptions options_of(const Common& common, const Options& o) {
   return q;
 }
 
+// What would be done and what it would need, nothing written.
+void show_plan(const Common& common, const Options& o) {
+  const ModelFolder model = open_model(resolve_model(o.in));
+  std::vector<std::string> warnings;
+  const auto plans = plan_quantization(model, o.quantize, warnings);
+  const double bits = planned_bits_per_weight(plans, o.quantize.scale_dtype);
+  const QuantizeEstimate e =
+      estimate_quantization(model, plans, o.quantize, make_exec(common).threads);
+  if (common.json) {
+    JsonWriter out;
+    out.begin_object().field("schema_version", 1).field("bits_per_weight", bits);
+    out.field("matrix_bytes", e.file_bytes).field("calibration_tokens", e.tokens);
+    out.field("memory_bytes", e.memory_bytes).field("spilled_memory_bytes", e.spilled_bytes);
+    out.field("seconds", e.seconds).array("warnings", warnings).end_object();
+    return print_out(out.finish());
+  }
+  show_warnings(common, warnings);
+  print_out(fmt::format("{:.2f} bits a weight, matrices of {} bytes\n", bits, e.file_bytes));
+  print_out(
+      fmt::format("about {} MiB of memory ({} with --max-memory, activations in a file), about "
+                  "{:.0f} s{}\n",
+                  e.memory_bytes >> 20, e.spilled_bytes >> 20, e.seconds,
+                  e.tokens > 0 && o.quantize.calibration.text.empty()
+                      ? ", and the time to write the calibration text"
+                      : ""));
+}
+
 void run(const Common& common, Options o) {
   o.quantize = options_of(common, o);
   const bool calibrates = method(o.quantize.method).needs != Calibration::nothing;
+  o.quantize.max_memory = o.max_memory_mib << 20;
+  if (o.dry_run) return show_plan(common, o);
+  if (o.out.empty()) throw invalid_argument("-o is needed: the folder to make");
   if (calibrates && o.quantize.calibration.text.empty())
     say(common, fmt::format("nibble: calibrating on {} (--calib FILE for your own)", kDefaultText));
   QuantizeResult result;
@@ -169,7 +204,7 @@ void add_quantize(CLI::App& app, Common& common) {
   std::vector<std::string> names;
   for (const Method& m : methods()) names.push_back(fmt::format("{} ({})", m.name, m.summary));
   verb->add_option("model", o->in, "Model folder")->required();
-  verb->add_option("-o,--out", o->out, "Folder to make")->required();
+  verb->add_option("-o,--out", o->out, "Folder to make");
   verb->add_option("--scheme", o->scheme,
                    fmt::format("TYPE[:tensor|channel|gN][:asym][:a8], such as {}",
                                fmt::join(scheme_examples(), ", ")))
@@ -197,6 +232,11 @@ void add_quantize(CLI::App& app, Common& common) {
   });
   verb->add_option("--recipe", o->recipe,
                    "All of these from a JSON file, or from the nibble.json of a model made before");
+  verb->add_flag("--dry-run", o->dry_run,
+                 "Only say what would be made, and the memory and time it would need");
+  verb->add_option("--max-memory", o->max_memory_mib,
+                   "MiB: activations go to a file beside OUT where that keeps below it")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   verb->add_flag("--force", o->quantize.force, "Replace OUT where it exists");
   add_common(
       *verb, common,

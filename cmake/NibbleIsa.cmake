@@ -9,6 +9,13 @@ set(NIBBLE_ISA_FLAGS_avx512 ${NIBBLE_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx5
 set(NIBBLE_ISA_FLAGS_avx512vnni ${NIBBLE_ISA_FLAGS_avx512} -mavx512vnni)
 set(NIBBLE_ISA_FLAGS_amx ${NIBBLE_ISA_FLAGS_avx512vnni} -mamx-tile -mamx-int8 -mamx-bf16)
 
+# Instrumented for undefined behaviour and at -O3, GCC 12 needs minutes for each of the larger ones.
+if(NIBBLE_SANITIZE)
+  set(NIBBLE_ISA_OPTIMIZATION "-O1;-fno-sanitize=undefined")
+else()
+  set(NIBBLE_ISA_OPTIMIZATION "-O3")
+endif()
+
 function(nibble_isa_sources list_name)
   set(sources ${${list_name}})
   foreach(isa avx2 avxvnni avx512 avx512vnni amx)
@@ -16,7 +23,8 @@ function(nibble_isa_sources list_name)
     list(FILTER of_isa INCLUDE REGEX "/kernels/${isa}/")
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
       set_source_files_properties(${of_isa} PROPERTIES COMPILE_OPTIONS
-        "${NIBBLE_ISA_FLAGS_${isa}};-O3;-fno-exceptions;-fno-rtti;-fno-math-errno;-fno-trapping-math")
+        "${NIBBLE_ISA_FLAGS_${isa}};${NIBBLE_ISA_OPTIMIZATION};-fno-exceptions;-fno-rtti;-fno-math-errno;-fno-trapping-math"
+        SKIP_PRECOMPILE_HEADERS ON)
     else()
       list(REMOVE_ITEM sources ${of_isa})
     endif()

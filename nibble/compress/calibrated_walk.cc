@@ -7,6 +7,7 @@
 
 #include "nibble/compress/block_steps.h"
 #include "nibble/compress/parallel.h"
+#include "nibble/compress/sample_rows.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/model/block_walk.h"
@@ -21,8 +22,14 @@ using Rows = std::vector<float>;
 // One version of the model on its way through the blocks: the residual stream of every sample, and
 // what the last stage read.
 struct Stream {
-  std::vector<Rows> x, input;
+  SampleRows x, input;
 };
+
+int64_t longest(const CalibrationText& text) {
+  size_t most = 0;
+  for (const auto& s : text.samples) most = std::max(most, s.size());
+  return static_cast<int64_t>(most);
+}
 
 class Walk {
  public:
@@ -38,7 +45,10 @@ class Walk {
         exec_(exec),
         original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         original_walk_(config_, original_),
-        steps_(config_) {
+        steps_(config_),
+        dual_(options.inputs == CalibrationInputs::corrected),
+        hat_(stream(true)),
+        base_(stream(dual_)) {
     for (const ParameterPlan& p : plans) {
       by_name_[p.spec.name] = &p;
       total_ += p.scheme && (p.spec.layer >= 0 || p.spec.role == Role::lm_head) ? 1 : 0;
@@ -50,22 +60,42 @@ class Walk {
   }
 
   void run() {
-    dual_ = options_.inputs == CalibrationInputs::corrected;
-    for_each_sample([this](size_t s) { hat_.x[s] = original_walk_.embed(text_.samples[s]); });
-    if (dual_) base_.x = hat_.x;
+    for_each_sample([this](size_t s) {
+      Rows x = original_walk_.embed(text_.samples[s]);
+      if (dual_) base_.x.put(s, x);
+      hat_.x.put(s, std::move(x));
+    });
     for (int layer = 0; layer < config_.layers; ++layer) block(layer);
     head();
   }
 
  private:
-  // f(sample) for every sample, spread over threads; rethrows what one of them throws.
+  Stream stream(bool used) const {
+    const size_t samples = used ? text_.samples.size() : 0;
+    const int64_t length = longest(text_);
+    const int64_t inner = std::max(
+        {config_.hidden_size, config_.intermediate_size, config_.heads * config_.head_dim});
+    return {{samples, length * config_.hidden_size, options_.spill_folder},
+            {samples, length * inner, options_.spill_folder}};
+  }
+
+  // f(sample) for every sample, spread over threads.
   void for_each_sample(const std::function<void(size_t)>& f) {
-    const auto count = static_cast<int64_t>(text_.samples.size());
-    hat_.x.resize(text_.samples.size());
-    hat_.input.resize(text_.samples.size());
-    base_.input.resize(text_.samples.size());
-    parallel_for(count, exec_.threads, [&f](int64_t s) { f(static_cast<size_t>(s)); });
+    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_.threads,
+                 [&f](int64_t s) { f(static_cast<size_t>(s)); });
     exec_.check_stop();
+  }
+
+  void read_input(const Block& block, Stage stage, Stream& of, size_t s) const {
+    Rows x = of.x.take(s);
+    of.input.put(s, steps_.input(block, stage, x, of.input.take(s)));
+    of.x.put(s, std::move(x));
+  }
+
+  void add_output(const Block& block, Stage stage, Stream& of, size_t s) const {
+    Rows x = of.x.take(s);
+    steps_.add_output(block, stage, of.input.take(s), x);
+    of.x.put(s, std::move(x));
   }
 
   void block(int layer) {
@@ -74,8 +104,8 @@ class Walk {
     if (dual_) then = original_walk_.block(layer);
     for (const Stage stage : kStages) {
       for_each_sample([&](size_t s) {
-        hat_.input[s] = steps_.input(now, stage, hat_.x[s], hat_.input[s]);
-        if (dual_) base_.input[s] = steps_.input(then, stage, base_.x[s], base_.input[s]);
+        read_input(now, stage, hat_, s);
+        if (dual_) read_input(then, stage, base_, s);
       });
       std::vector<LinearMember> members;
       quantize_group(layer, stage);
@@ -83,8 +113,8 @@ class Walk {
       group_of(now, stage) = LinearGroup(std::move(members), {});
       if (stage == Stage::qkv || stage == Stage::up) continue;
       for_each_sample([&](size_t s) {
-        steps_.add_output(now, stage, hat_.input[s], hat_.x[s]);
-        if (dual_) steps_.add_output(then, stage, base_.input[s], base_.x[s]);
+        add_output(now, stage, hat_, s);
+        if (dual_) add_output(then, stage, base_, s);
       });
     }
     finish(layer);
@@ -119,24 +149,29 @@ class Walk {
       return;
     }
     const bool adds = stage == Stage::o || stage == Stage::down;
-    const InputStatistics statistics = collect(adds);
+    const InputStatistics statistics = collect(plans.front()->spec.shape[1], adds);
     for (const ParameterPlan* p : plans) quantize(*p, statistics);
   }
 
-  InputStatistics collect(bool adds) {
-    const auto m = static_cast<int64_t>(text_.samples[0].size());
-    const int64_t k = static_cast<int64_t>(hat_.input[0].size()) / m;
+  // `adds`: the outputs are added to the residual stream.
+  InputStatistics collect(int64_t k, bool adds) {
+    const bool lacks = dual_ && adds;
     StatisticsCollector collector(k, {dual_ || method_.needs == Calibration::hessian, dual_,
-                                      dual_ && adds ? config_.hidden_size : 0});
-    Rows residual;
+                                      lacks ? config_.hidden_size : 0});
     for (size_t s = 0; s < text_.samples.size(); ++s) {
-      residual.clear();
-      for (size_t i = 0; dual_ && adds && i < hat_.x[s].size(); ++i)
-        residual.push_back(base_.x[s][i] - hat_.x[s][i]);
-      collector.add(
-          {hat_.input[s], dual_ ? std::span<const float>(base_.input[s]) : std::span<const float>(),
-           residual},
-          static_cast<int64_t>(text_.samples[s].size()), exec_.threads);
+      Rows input = hat_.input.take(s), original, x, residual;
+      if (dual_) original = base_.input.take(s);
+      if (lacks) {
+        x = hat_.x.take(s);
+        residual = base_.x.take(s);
+        base_.x.put(s, residual);
+        for (size_t i = 0; i < x.size(); ++i) residual[i] -= x[i];
+        hat_.x.put(s, std::move(x));
+      }
+      collector.add({input, original, residual}, static_cast<int64_t>(text_.samples[s].size()),
+                    exec_.threads);
+      hat_.input.put(s, std::move(input));
+      if (dual_) base_.input.put(s, std::move(original));
     }
     return collector.finish(exec_.threads);
   }
@@ -179,14 +214,16 @@ class Walk {
   void head() {
     const ParameterPlan* p = planned(Role::lm_head, -1);
     if (p == nullptr || store_.has(-1)) return;
+    const auto read = [this](Stream& of, size_t s) {
+      Rows x = of.x.take(s);
+      original_walk_.final_norm(x);
+      of.input.put(s, std::move(x));
+    };
     for_each_sample([&](size_t s) {
-      original_walk_.final_norm(hat_.x[s]);
-      hat_.input[s] = hat_.x[s];
-      if (!dual_) return;
-      original_walk_.final_norm(base_.x[s]);
-      base_.input[s] = base_.x[s];
+      read(hat_, s);
+      if (dual_) read(base_, s);
     });
-    quantize(*p, collect(false));
+    quantize(*p, collect(config_.hidden_size, false));
     finish(-1);
   }
 
@@ -200,12 +237,12 @@ class Walk {
   const WeightLoader original_;
   const BlockWalk original_walk_;
   const BlockSteps steps_;
-  bool dual_ = false;
+  const bool dual_;
+  Stream hat_, base_;
   std::map<std::string, const ParameterPlan*, std::less<>> by_name_;
   std::map<std::string, Tensor, std::less<>> done_;  // of this block, as the rest of it sees them
   WeightLoader load_;
-  WeightRelease keep_;  // nothing
-  Stream hat_, base_;
+  WeightRelease keep_;                    // nothing
   std::vector<FinishedWeight> finished_;  // the same, for the store
   int64_t count_ = 0, total_ = 0;
 };

@@ -6,12 +6,14 @@
 #include <memory>
 
 #include "nibble/compress/calibrated_walk.h"
+#include "nibble/compress/estimate.h"
 #include "nibble/compress/joint_magnitude.h"
 #include "nibble/compress/provenance.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/hash.h"
+#include "nibble/core/posix.h"
 #include "nibble/core/version.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/method.h"
@@ -236,19 +238,44 @@ std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& model, const s
 
 }  // namespace
 
+namespace {
+
+// Under a memory limit, activations go beside the output where that is enough.
+QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
+                              const std::vector<ParameterPlan>& plans, QuantizeOptions options,
+                              int threads) {
+  if (options.max_memory <= 0) return options;
+  const QuantizeEstimate e = estimate_quantization(model, plans, options, threads);
+  if (e.memory_bytes <= options.max_memory) return options;
+  options.spill_folder = split_path(out).folder;
+  if (e.spilled_bytes <= options.max_memory) return options;
+  throw Error(ErrorKind::io,
+              fmt::format("quantizing this model needs about {} MiB, --max-memory allows {} MiB: "
+                          "fewer --threads, a shorter --length or --inputs quantized need less",
+                          e.spilled_bytes >> 20, options.max_memory >> 20))
+      .with_code(kExitMemory);
+}
+
+}  // namespace
+
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
-                              const QuantizeOptions& options, const Exec& exec) {
+                              const QuantizeOptions& given, const Exec& exec) {
   const std::string inputs[] = {in};
   refuse_same_file(out, inputs);
   const ModelFolder model = open_model(in);
-  check_options(model, options);
-  if (!options.scheme.is_float()) require_expressible(options.scheme);
-  for (const SetRule& r : options.set) {
+  check_options(model, given);
+  if (!given.scheme.is_float()) require_expressible(given.scheme);
+  for (const SetRule& r : given.set) {
     if (!r.scheme.is_float()) require_expressible(r.scheme);
   }
   QuantizeResult result;
+<<<<<<< HEAD
   result.warnings = model.warnings;
   const auto plans = plan_quantization(model, options, result.warnings);
+=======
+  const auto plans = plan_quantization(model, given, result.warnings);
+  const QuantizeOptions options = within_memory(model, out, plans, given, exec.threads);
+>>>>>>> m
   AtomicFolder folder(out, options.force);
   std::unique_ptr<FolderStore> finished;
   if (is_calibrated(options))

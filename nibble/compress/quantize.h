@@ -56,8 +56,10 @@ struct QuantizeOptions {
   double correction_damping = 0.1;  ///< of H where that is solved for
   MethodOptions tuning;             ///< what else the method is told
   bool force = false;               ///< replace an existing output
-  bool resume = false;              ///< go on from OUT.resume
-  std::string command;              ///< the command line, for nibble.json
+  int64_t max_memory = 0;    ///< bytes, 0: no limit; activations go to a file where memory is short
+  std::string spill_folder;  ///< for activations; empty: in memory
+  bool resume = false;       ///< go on from OUT.resume
+  std::string command;       ///< the command line, for nibble.json
 };
 
 /// What will happen to one parameter, decided before anything is computed.

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "nibble/compress/estimate.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/core/error.h"
@@ -147,6 +148,26 @@ TEST(Calibrated, DamagedOrForeignLayersAreNotUsed) {  // BAD_INPUTS O14
   r = quantize_model(in, folder / "out", other, Exec{});
   EXPECT_EQ(r.resumed_layers, 0);
   EXPECT_NE(r.warnings[0].find("another run"), std::string::npos) << r.warnings[0];
+}
+
+TEST(Calibrated, AMemoryLimitChangesNoByte) {
+  const test::TempFolder folder;
+  const std::string in = write_deep_model(folder / "in");
+  QuantizeOptions options = calibrated("int4:g16");
+  const ModelFolder model = open_model(in);
+  std::vector<std::string> warnings;
+  const auto plans = plan_quantization(model, options, warnings);
+  const QuantizeEstimate e = estimate_quantization(model, plans, options, 1);
+  ASSERT_LT(e.spilled_bytes, e.memory_bytes);
+  quantize_model(in, folder / "free", options, Exec{});
+  options.max_memory = e.memory_bytes - 1;
+  quantize_model(in, folder / "tight", options, Exec{});
+  EXPECT_EQ(read_file(folder / "free/model.safetensors"),
+            read_file(folder / "tight/model.safetensors"));
+  options.max_memory = e.spilled_bytes - 1;
+  EXPECT_EQ(exit_code_of([&] { quantize_model(in, folder / "none", options, Exec{}); }),
+            kExitMemory);  // O12: said before any work
+  EXPECT_FALSE(fs::exists(folder / "none"));
 }
 
 TEST(Calibrated, RefusesTooLittleText) {  // C1
