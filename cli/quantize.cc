@@ -7,11 +7,8 @@
 #include <algorithm>
 
 #include "cli/command.h"
-<<<<<<< HEAD
 #include "cli/load.h"
-=======
 #include "nibble/compress/estimate.h"
->>>>>>> m
 #include "nibble/compress/recipe.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"

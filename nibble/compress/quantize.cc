@@ -269,13 +269,9 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
     if (!r.scheme.is_float()) require_expressible(r.scheme);
   }
   QuantizeResult result;
-<<<<<<< HEAD
   result.warnings = model.warnings;
-  const auto plans = plan_quantization(model, options, result.warnings);
-=======
   const auto plans = plan_quantization(model, given, result.warnings);
   const QuantizeOptions options = within_memory(model, out, plans, given, exec.threads);
->>>>>>> m
   AtomicFolder folder(out, options.force);
   std::unique_ptr<FolderStore> finished;
   if (is_calibrated(options))
