@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "cli/command.h"
 #include "cli/load.h"
 #include "nibble/core/error.h"
@@ -131,6 +133,7 @@ void run(const Common& common, const Options& o) {
   const bool measured = o.bandwidth <= 0;
   BandwidthOptions b;
   b.threads = threads;
+  b.bytes = std::clamp<int64_t>(usable_memory_bytes() / 8, 1 << 20, b.bytes);
   const double bandwidth = measured ? measure_read_bandwidth(b) : o.bandwidth * 1e9;
   const auto show = common.json ? show_json : show_table;
   show(subject, eo, all, bandwidth, measured, usable_memory_bytes(), threads);

@@ -2,11 +2,38 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "nibble/compress/quantize.h"
 #include "nibble/core/error.h"
 #include "nibble/model/hf_cache.h"
 
 namespace nibble::cli {
+namespace {
+
+// While a model is quantized tensor by tensor, large blocks go back to the system as soon as they
+// are free: else those that stay keep holes of the others' size between them.
+class LargeBlocksGoBack {
+ public:
+#if defined(__GLIBC__)
+  LargeBlocksGoBack() { mallopt(M_MMAP_THRESHOLD, 1 << 20); }
+  // What glibc comes to by itself in a program that frees large blocks.
+  ~LargeBlocksGoBack() {
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+  }
+#else
+  LargeBlocksGoBack() {}
+  ~LargeBlocksGoBack() {}
+#endif
+  LargeBlocksGoBack(const LargeBlocksGoBack&) = delete;
+  LargeBlocksGoBack& operator=(const LargeBlocksGoBack&) = delete;
+};
+
+}  // namespace
 
 void add_load(CLI::App& verb, LoadOptions& o) {
   verb.add_option(
@@ -24,11 +51,29 @@ void add_load(CLI::App& verb, LoadOptions& o) {
 ModelFolder load_model(const LoadOptions& o, const Exec& exec) {
   ModelFolder model = open_model(resolve_model(o.model));
   if (o.scheme.empty()) return model;
+  const LargeBlocksGoBack while_loading;
   QuantizeOptions q;
   q.scheme = parse_scheme(o.scheme);
   for (const std::string& k : o.keep) q.keep.push_back(parse_keep_rule(k));
   q.also = o.also;
   return quantize_in_memory(model, q, exec);
+}
+
+void show_warnings(const Common& common, const std::vector<std::string>& warnings) {
+  constexpr size_t kShown = 3;
+  for (size_t i = 0; i < std::min(kShown, warnings.size()); ++i) {
+    say(common, "nibble: warning: " + warnings[i]);
+  }
+  if (warnings.size() > kShown) {
+    say(common, fmt::format("nibble: warning: and {} more like these", warnings.size() - kShown));
+  }
+}
+
+void warn(const Common& common, const ModelFolder& model) {
+  std::vector<std::string> lines;
+  for (const std::string& w : model.warnings)
+    lines.push_back(fmt::format("{}: {}", printable(model.path), w));
+  show_warnings(common, lines);
 }
 
 void add_kv(CLI::App& verb, std::string& kv) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "cli/command.h"
+#include "cli/load.h"
 #include "nibble/compress/estimate.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/core/json.h"
@@ -94,16 +95,6 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
 }
 
 // The first few; all of them stand in nibble.json.
-void show_warnings(const Common& common, const std::vector<std::string>& warnings) {
-  constexpr size_t kShown = 3;
-  for (size_t i = 0; i < std::min(kShown, warnings.size()); ++i) {
-    say(common, "nibble: warning: " + warnings[i]);
-  }
-  if (warnings.size() > kShown) {
-    say(common, fmt::format("nibble: warning: and {} more like these, listed in nibble.json",
-                            warnings.size() - kShown));
-  }
-}
 
 // The options as given one by one, or those of a recipe; where they are about this run alone, the
 // command line's.
@@ -221,7 +212,10 @@ void add_quantize(CLI::App& app, Common& common) {
                    "PATTERN[=f32|f16|bf16]: tensors that stay plain, * and ? allowed (repeatable)");
   verb->add_option("--quantize", o->quantize.also, "lm_head, embeddings: cover these too")
       ->delimiter(',');
-  verb->add_option("--scale-dtype", o->scale_dtype, "f16, bf16 or f32")->capture_default_str();
+  verb->add_option(
+          "--scale-dtype", o->scale_dtype,
+          "f16, bf16 or f32; of nf4 and fp4 f32 keeps plain scales, the others quantize them, too")
+      ->capture_default_str();
   verb->add_flag("--half-step", o->quantize.half_step_divisor,
                  "Divide absmax by 2^(b-1) - 0.5 instead of 2^(b-1) - 1");
   verb->add_option(
@@ -244,7 +238,8 @@ void add_quantize(CLI::App& app, Common& common) {
   add_common(
       *verb, common,
       "nibble quantize my-model -o my-model-int4 --scheme int4:g32 --method gptq --calib book.txt "
-      "--keep 'wte*'");
+      "--keep 'wte*'\n"
+      "  nibble quantize my-model -o my-model-nf4 --scheme nf4");
   verb->callback([&common, o] { run(common, *o); });
 }
 

@@ -269,6 +269,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
     if (!r.scheme.is_float()) require_expressible(r.scheme);
   }
   QuantizeResult result;
+  result.warnings = model.warnings;
   const auto plans = plan_quantization(model, given, result.warnings);
   const QuantizeOptions options = within_memory(model, out, plans, given, exec.threads);
   AtomicFolder folder(out, options.force);
@@ -318,6 +319,7 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
   for (const ParameterPlan& plan : plans) {
     exec.check_stop();
     const Weight w = finished_weight(model, plan, options, *store);
+    release_weight(model, plan.spec);
     if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
       schemes[module_of(plan.spec.name)] = q->scheme;
       for (NamedTensor& t : to_tensors(plan.spec.name, *q))
@@ -326,8 +328,9 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
       tensors.emplace(plan.spec.name, std::get<Tensor>(w));
     }
   }
-  return {model.path, model.config, std::make_unique<MemorySource>(std::move(tensors)),
-          std::move(schemes), model.tokenizer};
+  warnings.insert(warnings.begin(), model.warnings.begin(), model.warnings.end());
+  return {model.path,         model.config,    std::make_unique<MemorySource>(std::move(tensors)),
+          std::move(schemes), model.tokenizer, std::move(warnings)};
 }
 
 }  // namespace nibble

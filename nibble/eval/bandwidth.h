@@ -8,8 +8,8 @@ namespace nibble {
 
 struct BandwidthOptions {
   int threads = 1;
-  int64_t bytes = int64_t{256} << 20;  ///< of the buffer; far more than the caches hold
-  double seconds = 0.5;                ///< of repeated reading, at least
+  int64_t bytes = int64_t{1} << 30;  ///< of the buffer; so many that no cache holds a share of them
+  double seconds = 0.5;              ///< of repeated reading, at least
 };
 
 /// Bytes a second of `threads` threads that each sum a part of one buffer again and again; the best

@@ -100,6 +100,7 @@ class Sequence {
 
 // One token of each of `active` through the decoder, together: the weights are read once for all.
 void step(const Decoder& model, const std::vector<Sequence*>& active, const Exec& exec) {
+  if (active.empty()) return;
   std::vector<int32_t> ids;
   std::vector<KvCache*> caches;
   for (Sequence* s : active) {
