@@ -1,5 +1,5 @@
-// AlignedMemory: uninitialized memory for large arrays, aligned for any vector; large ones ask the system
-// for huge pages. It grows and never shrinks.
+// AlignedMemory: uninitialized memory for large arrays, aligned for any vector; large ones ask the
+// system for huge pages. It grows and never shrinks.
 #pragma once
 
 #include <cstddef>

@@ -36,8 +36,8 @@ class Team {
 template <class F>
 void run_team(int threads, const F& body) {
   Team::run(
-      threads,
-      [](const void* context, Team& team) { (*static_cast<const F*>(context))(team); }, &body);
+      threads, [](const void* context, Team& team) { (*static_cast<const F*>(context))(team); },
+      &body);
 }
 
 }  // namespace nibble

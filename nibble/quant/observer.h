@@ -37,7 +37,7 @@ enum class HistogramRule {
   percentile,  ///< cuts off the share 1 - `share` of values with the largest magnitude
   mse,  ///< the symmetric range with the least squared error of rounding to `bits` bits inside it
   kl,   ///< the range whose distribution, rounded to 2^(bits-1) levels of magnitude, has the least
-       ///< KL from the original's (Migacz 2017, TensorRT)
+        ///< KL from the original's (Migacz 2017, TensorRT)
 };
 struct HistogramOptions {
   HistogramRule rule = HistogramRule::percentile;
