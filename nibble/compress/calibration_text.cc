@@ -56,6 +56,7 @@ void write_samples(const Decoder& decoder, int32_t first, int64_t length, uint64
     next.push_back(first);
   }
   std::vector<KvCache*> all;
+  all.reserve(caches.size());
   for (KvCache& c : caches) all.push_back(&c);
   const SamplingOptions options;
   for (int64_t t = 1; t < length && !exec.stopping(); ++t) {
