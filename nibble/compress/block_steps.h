@@ -1,5 +1,5 @@
-// A block taken apart: what each group of projections reads, and what follows from it, for one
-// sequence at a time. Calibration stands between the steps.
+// The steps of a block (model/block_pass.h) for one sequence at a time: what each group of
+// projections reads, and what follows from it. Calibration stands between them.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,11 @@ class BlockSteps {
                   std::vector<float>& x) const;
 
  private:
-  std::vector<float> norm(std::span<const float> x, std::span<const float> gain,
-                          std::span<const float> bias) const;
-  std::vector<float> mixed(const Block& block, std::span<const float> h) const;
-  std::vector<float> activated(const Block& block, std::span<const float> h) const;
+  // f(pass, team) with the residual stream of one sequence in the pass, on the calling thread.
+  template <class F>
+  void pass(const Block& block, int64_t rows, F f) const;
 
   DecoderConfig config_;
-  AttentionShape shape_;
   Rotary rotary_;
 };
 

@@ -118,22 +118,45 @@ LinearEnd BlockPass::end_of_mlp() const {
   }
 }
 
-void BlockPass::run(const Block& b, int64_t layer, Team* team) const {
+void BlockPass::norm_attention(const Block& b, const Team& team) const {
+  norm_all(b.attn_gain, b.attn_bias, team);
+}
+
+void BlockPass::norm_mlp(const Block& b, const Team& team) const {
+  norm_all(b.mlp_gain, b.mlp_bias, team);
+}
+
+void BlockPass::project(const Block& b, Team& team) const {
   float* const qkv[] = {q_, k_, v_};
-  float* const x[] = {x_};
-  float* const mlp[] = {config_.mlp == MlpKind::silu_gated ? gate_ : up_, up_};
-  const auto product = [&](const LinearGroup& g, const float* from, const LinearOutput& out) {
-    observe(g, from, team);
-    step(team, true,
-         [&](Team& t) { g.forward(from == h_ ? own_h(t) : from, m_, out, products_, t); });
-  };
-  step(team, !own_, [&](Team& t) { norm_all(b.attn_gain, b.attn_bias, t); });
-  product(b.qkv, h_, {std::span(qkv).first(b.qkv.size())});
-  step(team, true, [&](Team& t) { attention(b, layer, t); });
-  product(b.o, mixed_, {x, x_});
-  step(team, !own_, [&](Team& t) { norm_all(b.mlp_gain, b.mlp_bias, t); });
-  product(b.up, h_, {std::span(mlp).first(b.up.size()), nullptr, end_of_mlp()});
-  product(b.down, up_, {x, x_});
+  b.qkv.forward(own_h(team), m_, {std::span(qkv).first(b.qkv.size())}, products_, team);
+}
+
+void BlockPass::add_attention(const Block& b, Team& team) const {
+  b.o.forward(mixed_, m_, {std::span(&x_, 1), x_}, products_, team);
+}
+
+void BlockPass::widen(const Block& b, Team& team) const {
+  float* const members[] = {config_.mlp == MlpKind::silu_gated ? gate_ : up_, up_};
+  b.up.forward(own_h(team), m_, {std::span(members).first(b.up.size()), nullptr, end_of_mlp()},
+               products_, team);
+}
+
+void BlockPass::add_mlp(const Block& b, Team& team) const {
+  b.down.forward(up_, m_, {std::span(&x_, 1), x_}, products_, team);
+}
+
+void BlockPass::run(const Block& b, int64_t layer, Team* team) const {
+  step(team, !own_, [&](Team& t) { norm_attention(b, t); });
+  observe(b.qkv, h_, team);
+  step(team, true, [&](Team& t) { project(b, t); });
+  step(team, true, [&](Team& t) { attend(b, layer, t); });
+  observe(b.o, mixed_, team);
+  step(team, true, [&](Team& t) { add_attention(b, t); });
+  step(team, !own_, [&](Team& t) { norm_mlp(b, t); });
+  observe(b.up, h_, team);
+  step(team, true, [&](Team& t) { widen(b, t); });
+  observe(b.down, up_, team);
+  step(team, true, [&](Team& t) { add_mlp(b, t); });
 }
 
 // Norms, turns and stores what one key head needs of one row: its queries, its key, its value.
@@ -157,8 +180,8 @@ void BlockPass::prepare_row(const Block& b, int64_t layer, const SequenceRows& s
 }
 
 // Tiles of one key head over all sequences: every step-th, beginning with this thread's.
-void BlockPass::attend(const Block& b, int64_t layer, int64_t kv_head, int64_t step,
-                       const Team& team) const {
+void BlockPass::attend_head(const Block& b, int64_t layer, int64_t kv_head, int64_t step,
+                            const Team& team) const {
   float* const scratch = scratch_ + team.rank() * scratch_each_;
   const int64_t width = shape_.heads * shape_.head_dim;
   int64_t row = 0, first = step == 1 ? 0 : team.rank();
@@ -173,7 +196,7 @@ void BlockPass::attend(const Block& b, int64_t layer, int64_t kv_head, int64_t s
   }
 }
 
-void BlockPass::attention(const Block& b, int64_t layer, Team& team) const {
+void BlockPass::attend(const Block& b, int64_t layer, Team& team) const {
   const int64_t heads = shape_.kv_heads;
   const auto prepare = [&](int64_t begin, int64_t end, int64_t kv_head) {
     int64_t row = 0;
@@ -187,14 +210,14 @@ void BlockPass::attention(const Block& b, int64_t layer, Team& team) const {
     // Few rows: a thread does all that belongs to a key head, and waits for nobody.
     for (int64_t head = team.rank(); head < heads; head += team.size()) {
       prepare(0, m_, head);
-      attend(b, layer, head, 1, team);
+      attend_head(b, layer, head, 1, team);
     }
     return;
   }
   const auto [begin, end] = team.share(m_);
   for (int64_t head = 0; head < heads; ++head) prepare(begin, end, head);
   team.sync();
-  for (int64_t head = 0; head < heads; ++head) attend(b, layer, head, team.size(), team);
+  for (int64_t head = 0; head < heads; ++head) attend_head(b, layer, head, team.size(), team);
 }
 
 }  // namespace nibble

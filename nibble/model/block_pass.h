@@ -59,17 +59,36 @@ class BlockPass {
   /// the observer hears what the products are about to read.
   void run(const Block& block, int64_t layer, Team* team) const;
 
+  // The steps that run() is made of, in their order, for who must stand between them: every thread
+  // of a team calls them with the same arguments and syncs behind each.
+
+  /// h = norm(x), before the attention or before the MLP.
+  void norm_attention(const Block& block, const Team& team) const;
+  void norm_mlp(const Block& block, const Team& team) const;
+  /// mixed = what the heads of this layer make of h; its keys and values go into the caches.
+  void project(const Block& block, Team& team) const;
+  void attend(const Block& block, int64_t layer, Team& team) const;
+  /// x += o(mixed).
+  void add_attention(const Block& block, Team& team) const;
+  /// up = the activated (or gated) inside of the MLP of h.
+  void widen(const Block& block, Team& team) const;
+  /// x += down(up).
+  void add_mlp(const Block& block, Team& team) const;
+
+  /// [rows, heads * head_dim] and [rows, intermediate_size], between the steps above.
+  float* mixed() const { return mixed_; }
+  float* up() const { return up_; }
+
  private:
   template <class F>
   void step(Team* team, bool sync, F body) const;
   void norm_all(std::span<const float> gain, std::span<const float> bias, const Team& team) const;
   float* own_h(const Team& team) const;
   void observe(const LinearGroup& group, const float* x, Team* team) const;
-  void attention(const Block& block, int64_t layer, Team& team) const;
   void prepare_row(const Block& block, int64_t layer, const SequenceRows& s, int64_t row,
                    int64_t position, int64_t kv_head) const;
-  void attend(const Block& block, int64_t layer, int64_t kv_head, int64_t step,
-              const Team& team) const;
+  void attend_head(const Block& block, int64_t layer, int64_t kv_head, int64_t step,
+                   const Team& team) const;
   LinearEnd end_of_mlp() const;
 
   const DecoderConfig& config_;
