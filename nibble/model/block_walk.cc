@@ -12,15 +12,8 @@ BlockWalk::BlockWalk(const DecoderConfig& config, WeightLoader load)
   validate(config_);
   const WeightRelease keep;
   const ParameterFinder find(config_, load_, keep);
-  tokens_ = Embedding(find.table(Role::token_embedding));
-  if (config_.position == PositionKind::learned)
-    positions_ = Embedding(find.table(Role::position_embedding));
-  else
-    rotary_ = Rotary(config_.rope, config_.head_dim);
-  embedding_gain_ = find.vector(Role::embedding_norm, -1, false);
-  embedding_bias_ = find.vector(Role::embedding_norm, -1, true);
-  final_gain_ = find.vector(Role::final_norm, -1, false);
-  final_bias_ = find.vector(Role::final_norm, -1, true);
+  ends_ = ModelEnds(config_, find, true);
+  if (config_.position == PositionKind::rotary) rotary_ = Rotary(config_.rope, config_.head_dim);
 }
 
 std::vector<float> BlockWalk::embed(std::span<const int32_t> ids) const {
@@ -28,11 +21,8 @@ std::vector<float> BlockWalk::embed(std::span<const int32_t> ids) const {
   std::vector<float> x(ids.size() * width);
   for (size_t r = 0; r < ids.size(); ++r) {
     const std::span<float> row = std::span(x).subspan(r * width, width);
-    tokens_.lookup(ids[r], row);
-    if (config_.position == PositionKind::learned)
-      positions_.add(config_.position_offset + static_cast<int64_t>(r), row);
-    if (config_.embedding_norm)
-      normalize(config_, row.data(), embedding_gain_, embedding_bias_, row.data());
+    ends_.token(ids[r], row);
+    ends_.place(config_, static_cast<int64_t>(r), row);
   }
   return x;
 }
@@ -66,12 +56,8 @@ void BlockWalk::run(const Block& block, std::span<float> x, const Exec& exec) co
 }
 
 void BlockWalk::final_norm(std::span<float> x) const {
-  if (!config_.final_norm) return;
-  const int64_t width = config_.hidden_size, m = static_cast<int64_t>(x.size()) / width;
-  for (int64_t r = 0; r < m; ++r) {
-    float* row = x.data() + r * width;
-    normalize(config_, row, final_gain_, final_bias_, row);
-  }
+  for (size_t at = 0; at < x.size(); at += static_cast<size_t>(config_.hidden_size))
+    ends_.final_norm(config_, x.data() + at, x.data() + at);
 }
 
 }  // namespace nibble

@@ -31,9 +31,8 @@ class BlockWalk {
  private:
   DecoderConfig config_;
   WeightLoader load_;
-  Embedding tokens_, positions_;
+  ModelEnds ends_;
   Rotary rotary_;
-  std::vector<float> embedding_gain_, embedding_bias_, final_gain_, final_bias_;
 };
 
 }  // namespace nibble

@@ -30,16 +30,9 @@ Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
   } else {
     head_ = LinearGroup({find.linear(Role::lm_head, -1)}, options);
     find.done(Role::lm_head, -1);
-    tokens_ = Embedding(find.table(Role::token_embedding));
   }
-  if (config_.position == PositionKind::learned)
-    positions_ = Embedding(find.table(Role::position_embedding));
-  else
-    rotary_ = Rotary(config_.rope, config_.head_dim);
-  embedding_gain_ = find.vector(Role::embedding_norm, -1, false);
-  embedding_bias_ = find.vector(Role::embedding_norm, -1, true);
-  final_gain_ = find.vector(Role::final_norm, -1, false);
-  final_bias_ = find.vector(Role::final_norm, -1, true);
+  ends_ = ModelEnds(config_, find, !config_.tied);
+  if (config_.position == PositionKind::rotary) rotary_ = Rotary(config_.rope, config_.head_dim);
   for (int layer = 0; layer < config_.layers; ++layer)
     blocks_.push_back(build_block(config_, layer, find, options));
   for (const Block& b : blocks_) {
@@ -76,11 +69,8 @@ void Decoder::embed(const Batch& batch, const BlockPass& pass, const Team& team)
       if (row < begin || row >= end) continue;
       const std::span<float> x(pass.x() + row * config_.hidden_size, width);
       const int32_t id = batch.ids[static_cast<size_t>(row)];
-      config_.tied ? head_.weight_row(0, id, x) : tokens_.lookup(id, x);
-      if (config_.position == PositionKind::learned)
-        positions_.add(config_.position_offset + s.start + r, x);
-      if (config_.embedding_norm)
-        normalize(config_, x.data(), embedding_gain_, embedding_bias_, x.data());
+      config_.tied ? head_.weight_row(0, id, x) : ends_.token(id, x);
+      ends_.place(config_, s.start + r, x);
     }
   }
 }
@@ -102,52 +92,59 @@ int64_t Decoder::products_bytes(int64_t m, int64_t logit_rows, int threads,
   return most;
 }
 
+// This thread's share of the final norm: rows whose logits are wanted, into h, which has room for
+// every row of the pass.
+void Decoder::final_norm(const Batch& batch, const BlockPass& pass, const Team& team) const {
+  const int64_t width = config_.hidden_size;
+  const auto [begin, end] = team.share(static_cast<int64_t>(batch.logit_rows.size()));
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t row = batch.logit_rows[static_cast<size_t>(i)];
+    ends_.final_norm(config_, pass.x() + row * width, pass.h() + i * width);
+  }
+}
+
+void Decoder::run_together(const Batch& batch, const BlockPass& pass, float* logits,
+                           Team& team) const {
+  embed(batch, pass, team);
+  pass.prepare(team);
+  team.sync();
+  for (size_t i = 0; i < blocks_.size(); ++i) pass.run(blocks_[i], static_cast<int64_t>(i), &team);
+  if (batch.logit_rows.empty()) return;
+  final_norm(batch, pass, team);
+  team.sync();
+  head_.forward(pass.h(), static_cast<int64_t>(batch.logit_rows.size()), {std::span(&logits, 1)},
+                pass.products(), team);
+}
+
+// The same in steps, between which the observer hears what the products are about to read.
+void Decoder::run_observed(const Batch& batch, const BlockPass& pass, float* logits, int threads,
+                           const Exec& exec) const {
+  const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
+  run_team(threads, [&](Team& team) {
+    embed(batch, pass, team);
+    pass.prepare(team);
+  });
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    pass.run(blocks_[i], static_cast<int64_t>(i), nullptr);
+  run_team(threads, [&](Team& team) { final_norm(batch, pass, team); });
+  head_.observe({pass.h(), static_cast<size_t>(wanted * config_.hidden_size)}, wanted, exec);
+  run_team(threads, [&](Team& team) {
+    head_.forward(pass.h(), wanted, {std::span(&logits, 1)}, pass.products(), team);
+  });
+}
+
 std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
                                     const Exec& exec) const {
   const auto m = static_cast<int64_t>(batch.ids.size());
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
   const int threads = threads_for(m, wanted, exec);
-  const int64_t width = config_.hidden_size;
   const BlockPass pass(config_, rotary_, batch.sequences, threads,
                        products_bytes(m, wanted, threads, workspace), workspace, exec);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
-  const auto first = [&](Team& team) {
-    embed(batch, pass, team);
-    pass.prepare(team);
-  };
-  // The final norm of the rows whose logits are wanted, into h, and the head. h has room: it has a
-  // row for each of the pass.
-  const auto final_norm = [&](Team& team) {
-    const auto [begin, end] = team.share(wanted);
-    for (int64_t i = begin; i < end; ++i) {
-      const float* row = pass.x() + batch.logit_rows[static_cast<size_t>(i)] * width;
-      float* to = pass.h() + i * width;
-      config_.final_norm ? normalize(config_, row, final_gain_, final_bias_, to)
-                         : static_cast<void>(std::copy(row, row + width, to));
-    }
-  };
-  const auto head = [&](Team& team) {
-    head_.forward(pass.h(), wanted, {std::span(&logits, 1)}, pass.products(), team);
-  };
-  if (exec.observer != nullptr) {
-    run_team(threads, first);
-    for (size_t i = 0; i < blocks_.size(); ++i)
-      pass.run(blocks_[i], static_cast<int64_t>(i), nullptr);
-    run_team(threads, final_norm);
-    head_.observe({pass.h(), static_cast<size_t>(wanted * width)}, wanted, exec);
-    run_team(threads, head);
-  } else {
-    run_team(threads, [&](Team& team) {
-      first(team);
-      team.sync();
-      for (size_t i = 0; i < blocks_.size(); ++i)
-        pass.run(blocks_[i], static_cast<int64_t>(i), &team);
-      if (wanted == 0) return;
-      final_norm(team);
-      team.sync();
-      head(team);
-    });
-  }
+  if (exec.observer != nullptr)
+    run_observed(batch, pass, logits, threads, exec);
+  else
+    run_team(threads, [&](Team& team) { run_together(batch, pass, logits, team); });
   return {logits, static_cast<size_t>(wanted * config_.vocab_size)};
 }
 
@@ -198,17 +195,14 @@ void Decoder::for_each_linear(const std::function<void(const LinearGroup&, size_
 }
 
 size_t Decoder::memory_bytes() const {
-  size_t sum = head_.memory_bytes() + (config_.tied ? 0 : tokens_.memory_bytes());
-  if (config_.position == PositionKind::learned) sum += positions_.memory_bytes();
+  size_t sum = head_.memory_bytes() + ends_.memory_bytes();
   for (const Block& b : blocks_) {
     sum += b.qkv.memory_bytes() + b.o.memory_bytes() + b.up.memory_bytes() + b.down.memory_bytes();
     sum += (b.attn_gain.size() + b.attn_bias.size() + b.mlp_gain.size() + b.mlp_bias.size() +
             b.q_gain.size() + b.k_gain.size()) *
            sizeof(float);
   }
-  return sum + (embedding_gain_.size() + embedding_bias_.size() + final_gain_.size() +
-                final_bias_.size()) *
-                   sizeof(float);
+  return sum;
 }
 
 size_t Decoder::weight_bytes() const {

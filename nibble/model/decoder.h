@@ -12,6 +12,7 @@
 
 #include "nibble/model/block_pass.h"
 #include "nibble/model/config.h"
+#include "nibble/model/model_ends.h"
 
 namespace nibble {
 
@@ -65,13 +66,16 @@ class Decoder {
   void check(std::span<const int32_t> ids, const KvCache& cache) const;
   std::span<const float> run(const Batch& batch, Workspace& workspace, const Exec& exec) const;
   int64_t products_bytes(int64_t m, int64_t logit_rows, int threads, Workspace& workspace) const;
+  void run_together(const Batch& batch, const BlockPass& pass, float* logits, Team& team) const;
+  void run_observed(const Batch& batch, const BlockPass& pass, float* logits, int threads,
+                    const Exec& exec) const;
   void embed(const Batch& batch, const BlockPass& pass, const Team& team) const;
+  void final_norm(const Batch& batch, const BlockPass& pass, const Team& team) const;
   int threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const;
 
   DecoderConfig config_;
-  Embedding tokens_, positions_;  // tokens_ is empty where the head is the table
+  ModelEnds ends_;  // without a token table where the head is the table
   Rotary rotary_;
-  std::vector<float> embedding_gain_, embedding_bias_, final_gain_, final_bias_;
   std::vector<Block> blocks_;
   LinearGroup head_;
   int64_t block_multiplications_ = 0;  // for one row through all blocks
