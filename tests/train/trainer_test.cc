@@ -1,13 +1,10 @@
 #include "nibble/train/trainer.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstring>
-#include <filesystem>
 #include <fstream>
 
 #include "nibble/core/cpu.h"
@@ -19,72 +16,12 @@
 #include "nibble/train/initial_weights.h"
 #include "nibble/train/presets.h"
 #include "nibble/train/sampler.h"
+#include "tests/train/tiny_runs.h"
 
 namespace nibble {
 namespace {
 
-using Sequences = std::vector<std::vector<int32_t>>;
-namespace fs = std::filesystem;
-
-// Words of a made-up language: something that can be learned.
-Sequences words(int64_t count, int64_t context) {
-  PyRandom random(11);
-  Sequences out;
-  for (int64_t i = 0; i < count; ++i) {
-    std::vector<int32_t> ids = {26};
-    const uint64_t syllables = 1 + random.below(4);
-    for (uint64_t s = 0; s < syllables; ++s) {
-      ids.push_back(static_cast<int32_t>(5 + random.below(8)));
-      ids.push_back(static_cast<int32_t>(random.below(4)));
-    }
-    ids.push_back(26);
-    ids.resize(std::min(ids.size(), static_cast<size_t>(context) + 1));
-    out.push_back(ids);
-  }
-  return out;
-}
-
-TrainOptions micro_options(int64_t steps) {
-  TrainOptions o = preset("micro");
-  o.config.vocab_size = 27;
-  o.steps = steps;
-  o.batch = 32;
-  return o;
-}
-
-TrainOptions gpt2_like_options(int64_t steps) {
-  TrainOptions o = micro_options(steps);
-  o.config.hidden_size = 24;
-  o.config.heads = o.config.kv_heads = 2;
-  o.config.head_dim = 12;
-  o.config.intermediate_size = 40;
-  o.config.layers = 2;
-  o.config.norm = NormKind::layer;
-  o.config.norm_gain = o.config.norm_bias = o.config.final_norm = true;
-  o.config.embedding_norm = false;
-  o.config.mlp = MlpKind::gelu_tanh;
-  o.config.qkv_bias = o.config.o_bias = o.config.mlp_bias = o.config.tied = true;
-  o.adam.clip_norm = 1;
-  o.adam.weight_decay = 0.1;
-  o.adam.warmup_steps = 3;
-  return o;
-}
-
-TrainResult train(const TrainOptions& options, const Sequences& data, int threads = 1) {
-  Trainer trainer(options, data);
-  Exec exec;
-  exec.threads = threads;
-  trainer.run(exec);
-  return trainer.result();
-}
-
-void expect_same_bytes(const TrainResult& a, const TrainResult& b) {
-  EXPECT_EQ(a.losses, b.losses);
-  ASSERT_EQ(a.weights.size(), b.weights.size());
-  for (const auto& [name, tensor] : a.weights) {
-    EXPECT_EQ(std::memcmp(tensor.raw(), b.weights.at(name).raw(), tensor.bytes()), 0) << name;
-  }
-}
+using namespace test;
 
 // The same run in double, with the reference kernels and Adam, one chunk a step.
 std::vector<double> losses_in_double(const TrainOptions& o, const Sequences& data) {
@@ -256,140 +193,6 @@ TEST(Trainer, SaysThatItDiverged) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::invalid_argument);
     EXPECT_NE(std::string(e.what()).find("smaller learning rate"), std::string::npos);
-  }
-}
-
-class TrainerCheckpoint : public testing::Test {
- protected:
-  void SetUp() override {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::temp_directory_path() /
-              (std::string("nibble-checkpoint-") + info->name() + std::to_string(getpid()));
-    fs::create_directories(folder_);
-    path_ = (folder_ / "run.ckpt").string();
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  // Runs to `until` steps and saves there.
-  void run_until(Trainer& trainer, int64_t until) {
-    std::atomic<int> signal = 0;
-    Exec exec;
-    exec.stop_signal = &signal;
-    EXPECT_THROW(trainer.run(exec, [&](const TrainStep& s) { signal = s.step == until ? 15 : 0; }),
-                 Error);
-    trainer.save_checkpoint(path_);
-  }
-  static std::string slurp(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-  static void spit(const std::string& path, const std::string& bytes) {
-    std::ofstream(path, std::ios::binary) << bytes;
-  }
-
-  const TrainOptions options_ = gpt2_like_options(12);
-  const Sequences data_ = words(60, 16);
-  fs::path folder_;
-  std::string path_;
-};
-
-TEST_F(TrainerCheckpoint, ResumedRunEndsBitEqual) {
-  const TrainResult whole = train(options_, data_);
-  Trainer interrupted(options_, data_);
-  run_until(interrupted, 5);
-  Trainer resumed(options_, data_);
-  EXPECT_EQ(resumed.load_checkpoint(path_), path_);
-  EXPECT_EQ(resumed.step(), 5);
-  resumed.run(Exec{});
-  expect_same_bytes(whole, resumed.result());
-  EXPECT_EQ(resumed.result().tokens, whole.tokens);
-}
-
-TEST_F(TrainerCheckpoint, FallsBackToThePreviousOne) {
-  Trainer trainer(options_, data_);
-  run_until(trainer, 3);
-  run_until(trainer, 6);
-  const std::string good = slurp(path_);
-  std::string damaged = good;
-  damaged[damaged.size() / 2] ^= 1;
-  for (const std::string& bad :
-       {good.substr(0, good.size() / 2), damaged, std::string("no"), std::string(), good + "x"}) {
-    spit(path_, bad);
-    Trainer resumed(options_, data_);
-    EXPECT_EQ(resumed.load_checkpoint(path_), path_ + ".previous");
-    EXPECT_EQ(resumed.step(), 3);
-  }
-  fs::remove(path_);  // killed between the two renames
-  Trainer resumed(options_, data_);
-  EXPECT_EQ(resumed.load_checkpoint(path_), path_ + ".previous");
-}
-
-TEST_F(TrainerCheckpoint, ADamagedOneDoesNotPushTheGoodOneAside) {
-  Trainer trainer(options_, data_);
-  run_until(trainer, 3);
-  run_until(trainer, 6);
-  spit(path_, "damaged");
-  Trainer resumed(options_, data_);
-  resumed.load_checkpoint(path_);
-  resumed.save_checkpoint(path_);
-  spit(path_, "damaged again");
-  Trainer third(options_, data_);
-  EXPECT_EQ(third.load_checkpoint(path_), path_ + ".previous");
-  EXPECT_EQ(third.step(), 3);
-}
-
-TEST_F(TrainerCheckpoint, EveryTruncationAndFlipIsRefused) {
-  TrainOptions tiny = options_;
-  tiny.config.hidden_size = tiny.config.head_dim = tiny.config.intermediate_size = 2;
-  tiny.config.heads = tiny.config.kv_heads = 1;
-  tiny.config.layers = 1;
-  Trainer trainer(tiny, data_);
-  run_until(trainer, 2);
-  const std::string good = slurp(path_);
-  const auto refused = [&](const std::string& bytes) {
-    spit(path_, bytes);
-    Trainer other(tiny, data_);
-    EXPECT_THROW(other.load_checkpoint(path_), Error);
-    EXPECT_EQ(other.step(), 0);
-  };
-  for (size_t i = 0; i < good.size(); i += 61) {
-    refused(good.substr(0, i));
-    std::string flipped = good;
-    flipped[i] ^= 0x10;
-    refused(flipped);
-  }
-}
-
-TEST_F(TrainerCheckpoint, BelongsToItsOptionsAndData) {
-  Trainer trainer(options_, data_);
-  run_until(trainer, 3);
-  TrainOptions other = options_;
-  other.seed = 43;
-  for (auto change : {+[](TrainOptions& o) { o.seed = 43; }, +[](TrainOptions& o) { o.steps = 13; },
-                      +[](TrainOptions& o) { o.config.final_norm = false; },
-                      +[](TrainOptions& o) { o.adam.learning_rate = 0.02; }}) {
-    TrainOptions changed = options_;
-    change(changed);
-    Trainer t(changed, data_);
-    try {
-      t.load_checkpoint(path_);
-      ADD_FAILURE() << "no Error";
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::corrupt);
-    }
-  }
-  const Sequences other_data = words(61, 16);
-  Trainer t(options_, other_data);
-  EXPECT_THROW(t.load_checkpoint(path_), Error);
-}
-
-TEST_F(TrainerCheckpoint, NothingToLoadIsNotFound) {
-  Trainer t(options_, data_);
-  try {
-    t.load_checkpoint(path_);
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::not_found);
   }
 }
 
