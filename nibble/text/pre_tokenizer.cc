@@ -83,7 +83,7 @@ void Splitter::apply(std::string_view text, std::vector<TextRange>& parts,
 std::string PreTokenizer::prepared(std::string text, bool first) const {
   const bool wanted = prefix == PrefixSpace::always || (prefix == PrefixSpace::first && first);
   if (wanted && !text.empty() && text[0] != ' ' && (space.empty() || !text.starts_with(space))) {
-    text.insert(0, " ");
+    text.insert(text.begin(), ' ');
   }
   if (space.empty()) return text;
   std::string out;

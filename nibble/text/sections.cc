@@ -222,7 +222,7 @@ void read_decoder(const JsonNode& node, PieceDecoder& decoder) {
     if (decoder.strip.empty()) throw node.at("replacement").wrong("a character");
     decoder.strip_first_piece = read_prefix_scheme(node) != PrefixSpace::never;
     decoder.replace.emplace_back(decoder.strip, " ");
-    if (decoder.strip_first_piece) decoder.strip = " ";
+    if (decoder.strip_first_piece) decoder.strip.assign(1, ' ');
   } else if (type == "Strip") {
     node.only({"type", "content", "start", "stop"});
     if (node.integer_at("stop") != 0) throw node.at("stop").not_supported("stripping the end");

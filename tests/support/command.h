@@ -182,13 +182,14 @@ inline CommandResult run_program(const std::vector<std::string>& command, Comman
 
 #ifdef NIBBLE_COMMAND
 /// `nibble` and these arguments, as words.
-inline std::vector<std::string> nibble_words(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), NIBBLE_COMMAND);
-  return arguments;
+inline std::vector<std::string> nibble_words(const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = {NIBBLE_COMMAND};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return words;
 }
 
-inline CommandResult run_nibble(std::vector<std::string> arguments, CommandOptions o = {}) {
-  return run_program(nibble_words(std::move(arguments)), std::move(o));
+inline CommandResult run_nibble(const std::vector<std::string>& arguments, CommandOptions o = {}) {
+  return run_program(nibble_words(arguments), std::move(o));
 }
 #endif
 

@@ -126,9 +126,10 @@ TEST(TokenizerJson, RefusesPatternsItCannotRun) {
 TEST(TokenizerJson, AHostilePatternIsStopped) {
   const BpeTokenizer t =
       File{.pre = R"({"type":"Split","behavior":"Isolated","pattern":{"Regex":"(a+)+$"}})"}.load();
+  std::string text(40'001, 'a');
+  text.back() = 'b';
   const auto start = std::chrono::steady_clock::now();
-  expect_error(kExitData, "too much time or memory",
-               [&] { t.encode(std::string(40'000, 'a') + "b", false); });
+  expect_error(kExitData, "too much time or memory", [&] { t.encode(text, false); });
   EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);
 }
 
