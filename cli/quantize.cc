@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "cli/command.h"
+#include "nibble/compress/recipe.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/quant/method.h"
@@ -14,10 +17,14 @@ namespace nibble::cli {
 namespace {
 
 struct Options {
-  std::string in, out, scheme = "int8", scale_dtype = "f16";
-  std::vector<std::string> keep;
+  std::string in, out, scheme = "int8", scale_dtype = "f16", inputs = "corrected", clip, recipe;
+  std::vector<std::string> keep, set;
+  bool no_act_order = false;
+  std::vector<CLI::Option*> held;  // by a recipe
   QuantizeOptions quantize;
 };
+
+constexpr std::string_view kDefaultText = "text that the model generates";
 
 void check_scale_dtype(QuantizeOptions& q, const std::string& text) {
   const auto dtype = parse_dtype(text);
@@ -25,6 +32,29 @@ void check_scale_dtype(QuantizeOptions& q, const std::string& text) {
     throw invalid_argument(fmt::format("--scale-dtype {}: use f16, bf16 or f32", in_quotes(text)));
   }
   q.scale_dtype = *dtype;
+}
+
+int64_t fallbacks(const QuantizeResult& r) {
+  return std::count_if(r.layers.begin(), r.layers.end(),
+                       [](const LayerReport& l) { return l.fell_back; });
+}
+
+// The calibration error of all matrices together, as a share of rtn's.
+double error_ratio(const QuantizeResult& r) {
+  double own = 0, rtn = 0;
+  for (const LayerReport& l : r.layers) {
+    if (l.error < 0) continue;
+    own += l.error;
+    rtn += l.rtn_error;
+  }
+  return rtn > 0 ? own / rtn : 1;
+}
+
+void show_calibration(const QuantizeResult& r) {
+  if (r.layers.empty()) return;
+  print_out(
+      fmt::format("calibrated on {}: error {:.2f} of rtn's there, {} of {} matrices fell back\n",
+                  r.calibration, error_ratio(r), fallbacks(r), r.layers.size()));
 }
 
 void show(const Common& common, const Options& o, const QuantizeResult& r) {
@@ -44,6 +74,12 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
     out.field("bits_per_weight", r.bits_per_weight)
         .field("matrices_quantized", r.quantized)
         .field("matrices_kept", r.kept);
+    if (!r.layers.empty()) {
+      out.field("calibration", r.calibration)
+          .field("error_ratio", error_ratio(r))
+          .field("fallbacks", fallbacks(r))
+          .field("resumed_layers", r.resumed_layers);
+    }
     out.array("warnings", r.warnings).end_object();
     print_out(out.finish());
     return;
@@ -52,6 +88,7 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
                         r.quantized + r.kept, to_string(o.quantize.scheme), r.bits_per_weight));
   print_out(fmt::format("{} bytes instead of {}: {:.2f}x smaller\n", r.file_bytes,
                         r.input_file_bytes, ratio));
+  show_calibration(r);
 }
 
 // The first few; all of them stand in nibble.json.
@@ -66,11 +103,36 @@ void show_warnings(const Common& common, const std::vector<std::string>& warning
   }
 }
 
+// The options as given one by one, or those of a recipe; where they are about this run alone, the
+// command line's.
+QuantizeOptions options_of(const Common& common, const Options& o) {
+  QuantizeOptions q = o.recipe.empty() ? o.quantize : read_recipe(o.recipe);
+  q.force = o.quantize.force;
+  q.resume = o.quantize.resume;
+  q.command = common.command_line;
+  if (!o.recipe.empty()) {
+    for (const CLI::Option* option : o.held) {
+      if (option->count() == 0) continue;
+      throw invalid_argument(
+          fmt::format("--recipe takes no {}: write it into the recipe", option->get_name()));
+    }
+    return q;
+  }
+  q.scheme = parse_scheme(o.scheme);
+  check_scale_dtype(q, o.scale_dtype);
+  q.inputs = parse_calibration_inputs(o.inputs);
+  q.tuning.clip = o.clip == "mse";
+  q.tuning.act_order = !o.no_act_order;
+  for (const std::string& k : o.keep) q.keep.push_back(parse_keep_rule(k));
+  for (const std::string& s : o.set) q.set.push_back(parse_set_rule(s));
+  return q;
+}
+
 void run(const Common& common, Options o) {
-  o.quantize.scheme = parse_scheme(o.scheme);
-  check_scale_dtype(o.quantize, o.scale_dtype);
-  for (const std::string& k : o.keep) o.quantize.keep.push_back(parse_keep_rule(k));
-  o.quantize.command = common.command_line;
+  o.quantize = options_of(common, o);
+  const bool calibrates = method(o.quantize.method).needs != Calibration::nothing;
+  if (calibrates && o.quantize.calibration.text.empty())
+    say(common, fmt::format("nibble: calibrating on {} (--calib FILE for your own)", kDefaultText));
   QuantizeResult result;
   {
     const Exec exec = make_exec(common);
@@ -78,6 +140,34 @@ void run(const Common& common, Options o) {
   }
   show_warnings(common, result.warnings);
   show(common, o, result);
+}
+
+void add_calibration(CLI::App& verb, Options& o) {
+  CalibrationOptions& c = o.quantize.calibration;
+  MethodOptions& t = o.quantize.tuning;
+  verb.add_option("--calib", c.text,
+                  fmt::format("Text to calibrate on (default: {})", kDefaultText));
+  verb.add_option("--samples", c.samples, "Calibration samples")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  verb.add_option("--length", c.length, "Tokens of a sample, at most the context")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
+      ->capture_default_str();
+  verb.add_option("--seed", c.seed, "Of the samples")->capture_default_str();
+  verb.add_option("--inputs", o.inputs,
+                  "What a layer is calibrated on: `quantized` (what the layers quantized before it "
+                  "make) or `corrected` (the same, and weights make up for the difference)")
+      ->capture_default_str();
+  verb.add_option("--damping", t.damping, "gptq: share of the mean diagonal added to the Hessian")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
+  verb.add_option("--sweeps", t.sweeps, "gptq: passes of block descent")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  verb.add_flag("--no-act-order", o.no_act_order, "gptq: columns in their own order");
+  verb.add_option("--clip", o.clip, "rtn: `mse` searches each scale for the least squared error")
+      ->check(CLI::IsMember({"mse"}));
+  verb.add_flag("--resume", o.quantize.resume, "Go on from OUT.resume of a run that was stopped");
 }
 
 }  // namespace
@@ -102,9 +192,22 @@ void add_quantize(CLI::App& app, Common& common) {
   verb->add_option("--scale-dtype", o->scale_dtype, "f16, bf16 or f32")->capture_default_str();
   verb->add_flag("--half-step", o->quantize.half_step_divisor,
                  "Divide absmax by 2^(b-1) - 0.5 instead of 2^(b-1) - 1");
+  verb->add_option(
+      "--set", o->set,
+      "PATTERN=SCHEME: another scheme for some tensors, 'layers.0.*=int8' (repeatable)");
+  add_calibration(*verb, *o);
+  // Everything so far but what is about this run alone is what a recipe holds.
+  o->held = verb->get_options([](const CLI::Option* option) {
+    const std::string name = option->get_name();
+    return name != "model" && name != "--out" && name != "--resume" && name != "--help";
+  });
+  verb->add_option("--recipe", o->recipe,
+                   "All of these from a JSON file, or from the nibble.json of a model made before");
   verb->add_flag("--force", o->quantize.force, "Replace OUT where it exists");
-  add_common(*verb, common,
-             "nibble quantize my-model -o my-model-int4 --scheme int4:g16:asym --keep 'wte*'");
+  add_common(
+      *verb, common,
+      "nibble quantize my-model -o my-model-int4 --scheme int4:g32 --method gptq --calib book.txt "
+      "--keep 'wte*'");
   verb->callback([&common, o] { run(common, *o); });
 }
 

@@ -1,5 +1,6 @@
 #include "nibble/compress/provenance.h"
 
+#include "nibble/compress/recipe.h"
 #include "nibble/core/files.h"
 #include "nibble/core/hash.h"
 #include "nibble/core/version.h"
@@ -7,18 +8,14 @@
 namespace nibble {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;  // 2: the recipe has every option; calibration
 
-void write_recipe(const QuantizeOptions& options, JsonWriter& out) {
-  out.key("recipe").begin_object();
-  out.field("scheme", to_string(options.scheme)).field("method", options.method);
-  out.field("scale_dtype", to_string(options.scale_dtype));
-  out.field("half_step_divisor", options.half_step_divisor);
-  std::vector<std::string> keep;
-  for (const KeepRule& r : options.keep) {
-    keep.push_back(r.dtype ? r.pattern + "=" + std::string(to_string(*r.dtype)) : r.pattern);
-  }
-  out.array("keep", keep).array("also", options.also).end_object();
+void write_calibration(const QuantizeResult& result, JsonWriter& out) {
+  if (result.calibration.empty()) return;
+  out.key("calibration").begin_object().field("text", result.calibration);
+  out.field("content_hash", result.calibration_hash).key("weights").begin_array();
+  for (const LayerReport& r : result.layers) write_report(r, out);
+  out.end_array().end_object();
 }
 
 }  // namespace
@@ -35,7 +32,9 @@ void write_provenance(const std::string& folder, const ModelFolder& input,
   out.key("output").begin_object().field("file_bytes", result.file_bytes);
   out.field("bits_per_weight", result.bits_per_weight);
   out.field("matrices_quantized", result.quantized).field("matrices_kept", result.kept);
-  out.array("warnings", result.warnings).end_object().end_object();
+  out.array("warnings", result.warnings).end_object();
+  write_calibration(result, out);
+  out.end_object();
   AtomicFile file(folder + "/nibble.json");
   file.write(out.finish());
   file.commit();

@@ -3,31 +3,39 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 
+#include "nibble/compress/calibrated_walk.h"
 #include "nibble/compress/provenance.h"
+#include "nibble/compress/recipe.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/hash.h"
+#include "nibble/core/version.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/method.h"
 
 namespace nibble {
 namespace {
 
-const KeepRule* rule_for(std::string_view name, const std::vector<KeepRule>& rules) {
-  for (const KeepRule& r : rules) {
+template <class Rule>
+const Rule* rule_for(std::string_view name, const std::vector<Rule>& rules) {
+  for (const Rule& r : rules) {
     if (glob_match(r.pattern, name) || glob_match(r.pattern, module_of(name))) return &r;
   }
   return nullptr;
 }
 
-void check_rules_match(const std::vector<KeepRule>& rules, const std::vector<ParamSpec>& table) {
-  for (const KeepRule& r : rules) {
+template <class Rule>
+void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
+                       const std::vector<ParamSpec>& table) {
+  for (const Rule& r : rules) {
     const bool used = std::any_of(table.begin(), table.end(), [&](const ParamSpec& p) {
       return glob_match(r.pattern, p.name) || glob_match(r.pattern, module_of(p.name));
     });
     if (!used) {
       throw invalid_argument(
-          fmt::format("--keep {}: no tensor has such a name (`nibble inspect` lists them)",
+          fmt::format("{} {}: no tensor has such a name (`nibble inspect` lists them)", option,
                       in_quotes(r.pattern)));
     }
   }
@@ -43,6 +51,9 @@ DType stored_dtype(const ModelFolder& model, const std::string& name) {
 void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   method(options.method);
   if (!options.scheme.is_float()) require_expressible(options.scheme);
+  for (const SetRule& r : options.set) {
+    if (!r.scheme.is_float()) require_expressible(r.scheme);
+  }
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
       throw invalid_argument(
@@ -99,27 +110,39 @@ KeepRule parse_keep_rule(std::string_view text) {
   return {std::string(text.substr(0, equals)), dtype};
 }
 
+SetRule parse_set_rule(std::string_view text) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string_view::npos || equals == 0)
+    throw invalid_argument(
+        fmt::format("--set {}: write PATTERN=SCHEME, such as 'layers.0.*=int8'", in_quotes(text)));
+  return {std::string(text.substr(0, equals)), parse_scheme(text.substr(equals + 1))};
+}
+
 std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
                                              const QuantizeOptions& options,
                                              std::vector<std::string>& warnings) {
   const std::vector<ParamSpec> table = parameter_table(model.config);
-  check_rules_match(options.keep, table);
+  check_rules_match("--keep", options.keep, table);
+  check_rules_match("--set", options.set, table);
   std::vector<ParameterPlan> out;
   for (const ParamSpec& spec : table) {
     ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,
                        stored_dtype(model, spec.name)};
     const KeepRule* keep = rule_for(spec.name, options.keep);
+    const SetRule* set = spec.is_matrix() ? rule_for(spec.name, options.set) : nullptr;
+    const QuantScheme& scheme = set != nullptr ? set->scheme : options.scheme;
+    plan.candidate = plan.candidate || set != nullptr;
     if (keep != nullptr) {
       plan.dtype = keep->dtype.value_or(plan.dtype);
-    } else if (plan.candidate && options.scheme.is_float()) {
-      plan.dtype = *parse_dtype(to_string(options.scheme));
+    } else if (plan.candidate && scheme.is_float()) {
+      plan.dtype = *parse_dtype(to_string(scheme));
     } else if (plan.candidate) {
-      plan.scheme = storable_scheme(options.scheme, spec.shape[1]);
+      plan.scheme = storable_scheme(scheme, spec.shape[1]);
       plan.dtype = options.scale_dtype;
-      if (*plan.scheme != options.scheme) {
+      if (*plan.scheme != scheme) {
         warnings.push_back(fmt::format(
             "tensor {}: a group of {} does not divide its {} inputs: stored as {}",
-            in_quotes(spec.name), options.scheme.group, spec.shape[1], to_string(*plan.scheme)));
+            in_quotes(spec.name), scheme.group, spec.shape[1], to_string(*plan.scheme)));
       }
     }
     out.push_back(std::move(plan));
@@ -134,8 +157,13 @@ Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
     refuse_nonfinite(w, plan.spec.name);
     return w.dtype() == plan.dtype ? w : convert(w, plan.dtype);
   }
-  const RtnOptions rtn{options.scale_dtype, options.half_step_divisor};
-  return method(options.method).quantize(w, options.scheme, rtn, plan.spec.name);
+  MethodOptions tuning = options.tuning;
+  tuning.scale_dtype = options.scale_dtype;
+  tuning.half_step_divisor = options.half_step_divisor;
+  const bool blind = method(options.method).needs == Calibration::nothing;
+  tuning.clip = tuning.clip || !blind;
+  const Method& chosen = method(blind ? options.method : "rtn");
+  return chosen.quantize({w, *plan.scheme, tuning, plan.spec.name}).weight;
 }
 
 double planned_bits_per_weight(const std::vector<ParameterPlan>& plans, DType scale_dtype) {
@@ -150,6 +178,65 @@ double planned_bits_per_weight(const std::vector<ParameterPlan>& plans, DType sc
   return weights > 0 ? 8 * bytes / weights : 0;
 }
 
+namespace {
+
+bool is_calibrated(const QuantizeOptions& options) {
+  return method(options.method).needs != Calibration::nothing;
+}
+
+// From the store where a calibrated method put it there.
+Weight finished_weight(const ModelFolder& model, const ParameterPlan& plan,
+                       const QuantizeOptions& options, const LayerStore& store) {
+  const bool walked = plan.spec.layer >= 0 || plan.spec.role == Role::lm_head;
+  if (is_calibrated(options) && plan.scheme && walked)
+    return store.get(plan.spec.layer, plan.spec.name, *plan.scheme);
+  return quantize_parameter(model, plan, options);
+}
+
+std::string hash_of(const CalibrationText& text) {
+  TensorMap tensors;
+  for (size_t i = 0; i < text.samples.size(); ++i) {
+    const auto& ids = text.samples[i];
+    tensors.emplace(fmt::format("{}", i),
+                    Tensor::from<int32_t>(Shape{static_cast<int64_t>(ids.size())}, ids));
+  }
+  return content_hash(MemorySource(std::move(tensors)));
+}
+
+// Everything that the bytes of a calibrated run depend on.
+std::string fingerprint(const ModelFolder& model, const QuantizeOptions& options,
+                        const std::string& calibration_hash) {
+  JsonWriter out;
+  out.begin_object().field("nibble_version", version());
+  write_recipe(options, out);
+  out.field("model", content_hash(*model.tensors)).field("calibration", calibration_hash);
+  return out.end_object().finish();
+}
+
+// Calibrates and quantizes into OUT.resume, which the caller removes when all is written.
+std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& model, const std::string& out,
+                                               const std::vector<ParameterPlan>& plans,
+                                               const QuantizeOptions& options,
+                                               QuantizeResult& result, const Exec& exec) {
+  const CalibrationText text = calibration_text(model, options.calibration, exec);
+  result.calibration =
+      fmt::format("{}, {} samples, {} tokens", text.source, text.samples.size(), text.tokens());
+  result.calibration_hash = hash_of(text);
+  auto store = std::make_unique<FolderStore>(out + ".resume",
+                                             fingerprint(model, options, result.calibration_hash),
+                                             options.resume, result.warnings);
+  result.resumed_layers = store->layers_found();
+  walk_blocks(model, plans, options, text, *store, exec);
+  result.layers = store->reports();
+  for (const LayerReport& r : result.layers) {
+    if (!r.note.empty())
+      result.warnings.push_back(fmt::format("tensor {}: {}", in_quotes(r.name), r.note));
+  }
+  return store;
+}
+
+}  // namespace
+
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options, const Exec& exec) {
   const std::string inputs[] = {in};
@@ -159,29 +246,35 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   QuantizeResult result;
   const auto plans = plan_quantization(model, options, result.warnings);
   AtomicFolder folder(out, options.force);
+  std::unique_ptr<FolderStore> finished;
+  if (is_calibrated(options))
+    finished = calibrated_layers(model, out, plans, options, result, exec);
+  const auto nothing = memory_store();
+  const LayerStore& store = finished ? static_cast<LayerStore&>(*finished) : *nothing;
   std::vector<WritableParameter> parameters;
   int64_t done = 0;
   for (const ParameterPlan& plan : plans) {
     (plan.scheme ? result.quantized : result.kept) += plan.candidate ? 1 : 0;
-    parameters.push_back(
-        {plan.spec, plan.scheme, plan.dtype, [&, plan]() -> Weight {
-           exec.check_stop();
-           exec.report({"quantize", ++done, static_cast<int64_t>(plans.size()), plan.spec.name});
-           try {
-             Weight w = quantize_parameter(model, plan, options);
-             release_weight(model, plan.spec);
-             return w;
-           } catch (Error& e) {
-             e.set_file(in);
-             throw;
-           }
-         }});
+    parameters.push_back({plan.spec, plan.scheme, plan.dtype, [&, plan]() -> Weight {
+                            exec.check_stop();
+                            exec.report({finished ? "write" : "quantize", ++done,
+                                         static_cast<int64_t>(plans.size()), plan.spec.name});
+                            try {
+                              Weight w = finished_weight(model, plan, options, store);
+                              release_weight(model, plan.spec);
+                              return w;
+                            } catch (Error& e) {
+                              e.set_file(in);
+                              throw;
+                            }
+                          }});
   }
   result.file_bytes = write_model_like(model, folder.path(), parameters);
   result.input_file_bytes = model.tensors->file_bytes();
   result.bits_per_weight = planned_bits_per_weight(plans, options.scale_dtype);
   write_provenance(folder.path(), model, options, result);
   folder.commit();
+  if (finished) finished->remove();
   return result;
 }
 
@@ -191,9 +284,14 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
   std::vector<std::string> warnings;
   TensorMap tensors;
   SchemeMap schemes;
-  for (const ParameterPlan& plan : plan_quantization(model, options, warnings)) {
+  const auto plans = plan_quantization(model, options, warnings);
+  const auto store = memory_store();
+  if (is_calibrated(options))
+    walk_blocks(model, plans, options, calibration_text(model, options.calibration, exec), *store,
+                exec);
+  for (const ParameterPlan& plan : plans) {
     exec.check_stop();
-    const Weight w = quantize_parameter(model, plan, options);
+    const Weight w = finished_weight(model, plan, options, *store);
     if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
       schemes[module_of(plan.spec.name)] = q->scheme;
       for (NamedTensor& t : to_tensors(plan.spec.name, *q))

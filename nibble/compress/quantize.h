@@ -5,8 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "nibble/compress/calibration_text.h"
+#include "nibble/compress/layer_store.h"
 #include "nibble/core/exec.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/quant/method.h"
 #include "nibble/quant/scheme.h"
 
 namespace nibble {
@@ -23,15 +26,38 @@ KeepRule parse_keep_rule(std::string_view text);
 /// True where `name` matches a glob; linear in the length of both for patterns with few stars.
 bool glob_match(std::string_view pattern, std::string_view name);
 
+/// Tensors that another scheme is chosen for: "layers.0.*=int8".
+struct SetRule {
+  std::string pattern;
+  QuantScheme scheme;
+};
+SetRule parse_set_rule(std::string_view text);
+
+/// Which inputs a calibrated method sees.
+enum class CalibrationInputs {
+  quantized,  ///< those that the parts quantized before make
+  corrected,  ///< the same, and weights are first changed to make up for the difference
+};
+
+std::string_view to_string(CalibrationInputs inputs);
+CalibrationInputs parse_calibration_inputs(std::string_view name);
+
 struct QuantizeOptions {
   QuantScheme scheme;
   std::string method = "rtn";
   DType scale_dtype = DType::f16;
   bool half_step_divisor = false;
   std::vector<KeepRule> keep;
+  std::vector<SetRule> set;       ///< the first that matches a tensor decides; keep goes before
   std::vector<std::string> also;  ///< "lm_head", "embeddings": covered besides the default
-  bool force = false;             ///< replace an existing output
-  std::string command;            ///< the command line, for nibble.json
+  CalibrationOptions calibration;
+  CalibrationInputs inputs = CalibrationInputs::corrected;
+  double correction = 1;            ///< share of the difference that is made up for
+  double correction_damping = 0.1;  ///< of H where that is solved for
+  MethodOptions tuning;             ///< what else the method is told
+  bool force = false;               ///< replace an existing output
+  bool resume = false;              ///< go on from OUT.resume
+  std::string command;              ///< the command line, for nibble.json
 };
 
 /// What will happen to one parameter, decided before anything is computed.
@@ -50,6 +76,10 @@ struct QuantizeResult {
   int64_t file_bytes = 0, input_file_bytes = 0;
   int64_t quantized = 0, kept = 0;  ///< matrices
   double bits_per_weight = 0;
+  std::vector<LayerReport> layers;  ///< of calibrated methods, in the order of the work
+  std::string calibration;          ///< "text that the model generated, 128 samples, 65536 tokens"
+  std::string calibration_hash;     ///< of its tokens
+  int64_t resumed_layers = 0;       ///< taken over from a run that was stopped
   std::vector<std::string>
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"
 };
@@ -71,7 +101,8 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
 ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
                                const Exec& exec);
 
-/// The weights of one parameter quantized as its plan says; for measuring a tensor alone.
+/// The weights of one parameter quantized as its plan says, by a method that needs no calibration
+/// (where the options' method does, rtn with a clipping search); for measuring a tensor alone.
 Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
                           const QuantizeOptions& options);
 

@@ -10,7 +10,6 @@
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/quant/method.h"
 #include "nibble/quant/rtn_codebook.h"
 #include "nibble/quant/scale.h"
 
@@ -189,10 +188,6 @@ QuantizedTensor quantize_rtn(const Tensor& w, const QuantScheme& scheme, const R
   const QuantScheme storable = storable_scheme(scheme, w.shape()[1]);
   if (storable.has_codebook()) return quantize_rtn_codebook(values, storable, options, name);
   return Rtn(values, storable, options, name).run();
-}
-
-Method rtn_method(std::string_view name, std::string_view summary) {
-  return {name, summary, Calibration::nothing, quantize_rtn};
 }
 
 }  // namespace nibble

@@ -1,0 +1,21 @@
+// Quantizing with calibration: block by block, and inside a block group by group, each seeing the
+// inputs that the parts quantized before it make.
+#pragma once
+
+#include <vector>
+
+#include "nibble/compress/calibration_text.h"
+#include "nibble/compress/layer_store.h"
+#include "nibble/compress/quantize.h"
+
+namespace nibble {
+
+/// Walks the blocks in order and puts every planned matrix of the blocks (and lm_head) into
+/// `store`; layers that are there already are only run through. One block's weights and one group's
+/// statistics are in memory at a time, besides the residual streams of the samples. Parameters that
+/// no statistics exist for (embeddings) are not part of the walk.
+void walk_blocks(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
+                 const QuantizeOptions& options, const CalibrationText& text, LayerStore& store,
+                 const Exec& exec);
+
+}  // namespace nibble

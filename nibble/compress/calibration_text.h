@@ -1,0 +1,33 @@
+// The token sequences that a model is calibrated on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nibble/core/exec.h"
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+
+struct CalibrationOptions {
+  std::string text;  ///< path of a text file; empty: text that the model itself generates
+  int64_t samples = 128;
+  int64_t length = 512;  ///< tokens a sample; at most the model's context
+  uint64_t seed = 42;    ///< of the choice of samples, or of generating
+};
+
+/// Error{corrupt} where the file holds fewer than two samples' worth or a handful of tokens.
+struct CalibrationText {
+  std::vector<std::vector<int32_t>> samples;
+  std::string source;  ///< for people: "book.txt", "text that the model generated"
+  int64_t tokens() const;
+};
+
+/// Samples of a file: windows of `length` tokens, `samples` of them chosen without replacement
+/// where there are more, in the order of the text. Line data gives whole lines. Without a file the
+/// model writes them (temperature 1, the seed).
+CalibrationText calibration_text(const ModelFolder& model, const CalibrationOptions& options,
+                                 const Exec& exec);
+
+}  // namespace nibble

@@ -1,0 +1,173 @@
+#include "nibble/compress/layer_store.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "nibble/core/error.h"
+#include "nibble/core/files.h"
+#include "nibble/core/json.h"
+#include "nibble/format/compressed_tensors.h"
+#include "nibble/format/safetensors.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kFingerprintFile = "fingerprint.txt";
+constexpr int64_t kReportLimit = 1 << 20;
+
+class MemoryStore : public LayerStore {
+ public:
+  bool has(int) const override { return false; }
+  void put(int, std::vector<FinishedWeight> weights) override {
+    for (FinishedWeight& w : weights) {
+      reports_.push_back(std::move(w.report));
+      weights_.insert_or_assign(w.name, std::move(w.weight));
+    }
+  }
+  QuantizedTensor get(int, const std::string& name, const QuantScheme&) const override {
+    const auto found = weights_.find(name);
+    NIBBLE_CHECK(found != weights_.end());
+    return found->second;
+  }
+  std::vector<LayerReport> reports() const override { return reports_; }
+
+ private:
+  std::map<std::string, QuantizedTensor, std::less<>> weights_;
+  std::vector<LayerReport> reports_;
+};
+
+void write_file(const std::string& path, std::string_view text) {
+  AtomicFile file(path, static_cast<int64_t>(text.size()));
+  file.write(text);
+  file.commit();
+}
+
+std::string to_json(const std::vector<FinishedWeight>& weights) {
+  JsonWriter out;
+  out.begin_object().key("weights").begin_array();
+  for (const FinishedWeight& w : weights) write_report(w.report, out);
+  return out.end_array().end_object().finish();
+}
+
+std::vector<LayerReport> reports_from(const std::string& text) {
+  const JsonFields fields = JsonFields::parse(text);
+  std::vector<LayerReport> out;
+  for (const std::string& index : fields.keys("weights")) {
+    const std::string at = "weights." + index + ".";
+    LayerReport r;
+    r.name = fields.string(at + "name");
+    r.error = fields.number_or(at + "error", -1);
+    r.rtn_error = fields.number_or(at + "rtn_error", -1);
+    r.damping = fields.number_or(at + "damping", 0);
+    r.fell_back = fields.boolean_or(at + "fell_back", false);
+    r.note = fields.string_or(at + "note", "");
+    out.push_back(std::move(r));
+  }
+  return out;
+}
+
+}  // namespace
+
+void write_report(const LayerReport& r, JsonWriter& out) {
+  out.begin_object().field("name", r.name);
+  if (r.error >= 0) out.field("error", r.error).field("rtn_error", r.rtn_error);
+  if (r.damping > 0) out.field("damping", r.damping);
+  if (r.fell_back) out.field("fell_back", true);
+  if (!r.note.empty()) out.field("note", r.note);
+  out.end_object();
+}
+
+std::unique_ptr<LayerStore> memory_store() { return std::make_unique<MemoryStore>(); }
+
+FolderStore::FolderStore(std::string folder, std::string fingerprint, bool resume,
+                         std::vector<std::string>& warnings)
+    : folder_(std::move(folder)), fingerprint_(std::move(fingerprint)) {
+  const std::string mark = folder_ + "/" + std::string(kFingerprintFile);
+  std::error_code none;
+  if (!resume) return;
+  if (!fs::is_regular_file(mark, none)) {
+    warnings.push_back(folder_ + ": nothing to resume from: starting anew");
+  } else if (read_file(mark, kReportLimit) != fingerprint_) {
+    warnings.push_back(folder_ +
+                       ": belongs to another run (other options, model or text): starting anew");
+  } else {
+    begun_ = true;
+    open_layers(warnings);
+  }
+}
+
+std::string FolderStore::file(int layer, std::string_view end) const {
+  return layer < 0 ? fmt::format("{}/head.{}", folder_, end)
+                   : fmt::format("{}/layer-{:05}.{}", folder_, layer, end);
+}
+
+void FolderStore::open_layers(std::vector<std::string>& warnings) {
+  std::error_code none;
+  for (int layer = 0; fs::exists(file(layer, "json"), none); ++layer) {
+    try {
+      auto reports = reports_from(read_file(file(layer, "json"), kReportLimit));
+      auto source = open_safetensors(file(layer, "safetensors"));
+      layers_[layer] = std::move(source);
+      reports_.emplace_back(layer, std::move(reports));
+      ++found_;
+    } catch (const Error& e) {
+      warnings.push_back(fmt::format("{}: going on from layer {}", e.what(), layer));
+      return;
+    }
+  }
+}
+
+bool FolderStore::has(int layer) const { return layers_.contains(layer); }
+
+void FolderStore::begin() {
+  if (begun_) return;
+  begun_ = true;
+  std::error_code none;
+  fs::remove_all(folder_, none);
+  fs::create_directory(folder_, none);
+  if (!fs::is_directory(folder_, none))
+    throw io_error("the folder of finished layers cannot be made")
+        .in_file(folder_)
+        .with_code(kExitCannotCreate);
+  write_file(folder_ + "/" + std::string(kFingerprintFile), fingerprint_);
+}
+
+void FolderStore::put(int layer, std::vector<FinishedWeight> weights) {
+  begin();
+  std::vector<NamedTensor> tensors;
+  std::vector<LayerReport> reports;
+  for (const FinishedWeight& w : weights) {
+    for (NamedTensor& t : to_tensors(w.name, w.weight)) tensors.push_back(std::move(t));
+    reports.push_back(w.report);
+  }
+  layers_.erase(layer);
+  write_safetensors(file(layer, "safetensors"), tensors);
+  write_file(file(layer, "json"), to_json(weights));
+  layers_[layer] = open_safetensors(file(layer, "safetensors"));
+  reports_.emplace_back(layer, std::move(reports));
+}
+
+QuantizedTensor FolderStore::get(int layer, const std::string& name,
+                                 const QuantScheme& scheme) const {
+  const auto found = layers_.find(layer);
+  NIBBLE_CHECK(found != layers_.end());
+  return from_tensors(*found->second, name, scheme);
+}
+
+std::vector<LayerReport> FolderStore::reports() const {
+  std::vector<LayerReport> out;
+  for (const auto& [layer, of_layer] : reports_)
+    out.insert(out.end(), of_layer.begin(), of_layer.end());
+  return out;
+}
+
+void FolderStore::remove() {
+  layers_.clear();
+  std::error_code none;
+  fs::remove_all(folder_, none);
+}
+
+}  // namespace nibble

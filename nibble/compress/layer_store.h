@@ -1,0 +1,77 @@
+// What a calibrated run has finished, layer by layer: in memory, or in a folder from which a run
+// that was killed goes on.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nibble/core/json.h"
+#include "nibble/core/tensor_source.h"
+#include "nibble/quant/method.h"
+
+namespace nibble {
+
+/// What became of one weight, for progress, tests and nibble.json.
+struct LayerReport {
+  std::string name;
+  double error = -1, rtn_error = -1, damping = 0;
+  bool fell_back = false;
+  std::string note;
+  bool operator==(const LayerReport&) const = default;
+};
+
+/// One object of a JSON array.
+void write_report(const LayerReport& report, JsonWriter& out);
+
+struct FinishedWeight {
+  std::string name;
+  QuantizedTensor weight;
+  LayerReport report;
+};
+
+class LayerStore {
+ public:
+  virtual ~LayerStore() = default;
+  /// True where all of a layer (-1: lm_head) is there.
+  virtual bool has(int layer) const = 0;
+  virtual void put(int layer, std::vector<FinishedWeight> weights) = 0;
+  virtual QuantizedTensor get(int layer, const std::string& name,
+                              const QuantScheme& scheme) const = 0;
+  /// In the order in which the layers were put.
+  virtual std::vector<LayerReport> reports() const = 0;
+};
+
+std::unique_ptr<LayerStore> memory_store();
+
+/// A folder OUT.resume: `fingerprint.txt` says which run it belongs to; each finished layer has a
+/// file of tensors and, written after it, one of reports. Nothing is created before the first put.
+class FolderStore : public LayerStore {
+ public:
+  /// With `resume` goes on from what is there where the fingerprint is the same; else, and for
+  /// layers whose files are damaged, it starts anew and says so in `warnings`. Without `resume`
+  /// what is there is removed at the first put.
+  FolderStore(std::string folder, std::string fingerprint, bool resume,
+              std::vector<std::string>& warnings);
+  bool has(int layer) const override;
+  void put(int layer, std::vector<FinishedWeight> weights) override;
+  QuantizedTensor get(int layer, const std::string& name, const QuantScheme& scheme) const override;
+  std::vector<LayerReport> reports() const override;
+  int64_t layers_found() const { return found_; }
+  /// Removes the folder: the run has succeeded.
+  void remove();
+
+ private:
+  void open_layers(std::vector<std::string>& warnings);
+  void begin();
+  std::string file(int layer, std::string_view end) const;
+
+  std::string folder_, fingerprint_;
+  bool begun_ = false;
+  int64_t found_ = 0;
+  std::map<int, std::unique_ptr<TensorSource>> layers_;
+  std::vector<std::pair<int, std::vector<LayerReport>>> reports_;
+};
+
+}  // namespace nibble

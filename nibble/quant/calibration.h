@@ -1,0 +1,59 @@
+// InputStatistics: what calibration keeps of the input of one LinearGroup. No row is kept: the mean
+// squared output error of a changed weight over all rows seen is tr(dW H dW^T), and H is here.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace nibble {
+
+struct InputStatistics {
+  int64_t k = 0;                    ///< channels: the inputs of the weight
+  int64_t rows = 0;                 ///< finite rows seen
+  int64_t refused = 0;              ///< rows left out because they held NaN or infinity
+  std::vector<float> absmax;        ///< [k], the largest magnitude of each channel
+  std::vector<double> mean_square;  ///< [k], the diagonal of H
+  std::vector<float> hessian;       ///< [k, k], H = mean of x x^T; empty where not asked for
+  /// How the rows that a quantized model makes differ from the original model's rows y: mean of
+  /// x (y - x)^T, [k, k]; empty where there is nothing to compare with.
+  std::vector<float> cross;
+  /// The same for what the weight's outputs are added to, the residual stream: mean of x r^T,
+  /// [k, p], r = original - quantized; empty where the outputs are added to nothing.
+  std::vector<float> residual;
+  int64_t residual_width = 0;  ///< p
+
+  /// Channels that were 0 in every row: calibration says nothing of their weights.
+  int64_t dead_channels() const;
+};
+
+/// Rows of calibration: what the weight will read, [m, k]; and, where the sums of the difference
+/// are wanted, what it read in the original model [m, k] and what the residual stream lacks [m, p].
+struct CalibrationRows {
+  std::span<const float> x, original, residual;
+};
+
+/// Adds rows up. The sums are taken over blocks of a fixed number of rows, whatever the sizes of
+/// the calls, so the result does not depend on threads.
+class StatisticsCollector {
+ public:
+  struct Wanted {
+    bool hessian = false, cross = false;
+    int64_t residual_width = 0;
+  };
+  StatisticsCollector(int64_t k, const Wanted& wanted);
+  /// Rows that hold NaN or infinity are left out and counted.
+  void add(const CalibrationRows& rows, int64_t m, int threads);
+  /// The means over all rows. Nothing may be added afterwards.
+  InputStatistics finish(int threads);
+
+ private:
+  void flush(int threads);
+  InputStatistics sums_;
+  Wanted wanted_;
+  std::vector<float> block_, difference_, residual_;
+  int64_t held_ = 0;
+};
+
+}  // namespace nibble

@@ -1,0 +1,41 @@
+#include "nibble/quant/correction.h"
+
+#include "nibble/quant/dense.h"
+
+namespace nibble {
+namespace {
+
+// to[c, r] = from[r, c].
+std::vector<float> transposed(const std::vector<float>& from, int64_t rows, int64_t columns) {
+  std::vector<float> to(from.size());
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c)
+      to[static_cast<size_t>(c * rows + r)] = from[static_cast<size_t>(r * columns + c)];
+  return to;
+}
+
+}  // namespace
+
+std::vector<float> corrected_weight(std::span<const float> w, int64_t n,
+                                    const InputStatistics& input, double damping, double strength,
+                                    int threads) {
+  const int64_t k = input.k;
+  std::vector<float> out(w.begin(), w.end());
+  if (input.cross.empty() || input.rows == 0 || strength == 0) return out;
+  std::vector<float> change(out.size(), 0.0f);
+  if (input.residual_width == n) change = transposed(input.residual, k, n);
+  const std::vector<float> cross = transposed(input.cross, k, k);
+  multiply(n, k, k, w.data(), k, cross.data(), k, change.data(), k, true);
+  std::vector<float> factor = input.hessian;
+  double mean = 0;
+  for (int64_t i = 0; i < k; ++i)
+    mean += double{factor[static_cast<size_t>(i * k + i)]} / static_cast<double>(k);
+  for (int64_t i = 0; i < k; ++i)
+    factor[static_cast<size_t>(i * k + i)] += static_cast<float>(damping * mean);
+  if (!cholesky(factor, k, threads)) return out;
+  cholesky_solve(factor, k, change.data(), n, threads);
+  for (size_t i = 0; i < out.size(); ++i) out[i] += static_cast<float>(strength) * change[i];
+  return out;
+}
+
+}  // namespace nibble

@@ -1,0 +1,125 @@
+#include "nibble/quant/dense.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/core/checked.h"
+#include "nibble/kernels/onednn/product.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kTile = 256;   // of the Gram matrix
+constexpr int64_t kPanel = 128;  // columns that are factored or solved at a time
+
+void product(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
+             const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    for (int64_t r = 0; !accumulate && r < m; ++r) std::fill_n(c + r * ldc, n, 0.0f);
+    return;
+  }
+  onednn_product({m, n, k, a, a_row, a_column, b, ldb, c, ldc, accumulate});
+}
+
+// The factor of one small diagonal block, in f64. False where a pivot is not positive.
+bool factor_block(float* a, int64_t lda, int64_t size) {
+  for (int64_t j = 0; j < size; ++j) {
+    for (int64_t i = j; i < size; ++i) {
+      double sum = a[i * lda + j];
+      for (int64_t p = 0; p < j; ++p) sum -= double{a[i * lda + p]} * a[j * lda + p];
+      if (i == j) {
+        if (!(sum > 0) || !std::isfinite(sum)) return false;
+        a[j * lda + j] = static_cast<float>(std::sqrt(sum));
+      } else {
+        a[i * lda + j] = static_cast<float>(sum / a[j * lda + j]);
+      }
+    }
+  }
+  return true;
+}
+
+// The rows below a factored block: x L^T = a for one row.
+void solve_row(const float* l, int64_t ldl, int64_t size, float* x) {
+  for (int64_t j = 0; j < size; ++j) {
+    float sum = x[j];
+    for (int64_t p = 0; p < j; ++p) sum -= x[p] * l[j * ldl + p];
+    x[j] = sum / l[j * ldl + j];
+  }
+}
+
+// x L = b for one row: the second half of a solution.
+void solve_row_back(const float* l, int64_t ldl, int64_t size, float* x) {
+  for (int64_t j = size; j-- > 0;) {
+    x[j] /= l[j * ldl + j];
+    for (int64_t p = 0; p < j; ++p) x[p] -= x[j] * l[j * ldl + p];
+  }
+}
+
+// out[c, r] = a[r, c], with or without a change of sign.
+void transpose_into(const float* a, int64_t lda, int64_t rows, int64_t columns, float sign,
+                    float* out, int64_t ldo) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c) out[c * ldo + r] = sign * a[r * lda + c];
+}
+
+}  // namespace
+
+void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
+              int64_t ldb, float* c, int64_t ldc, bool accumulate) {
+  product(m, n, k, a, lda, 1, b, ldb, c, ldc, accumulate);
+}
+
+void add_gram(int64_t rows, int64_t k, int64_t p, const float* x, const float* y, float* c,
+              int threads) {
+  const int64_t across = ceil_div(p, kTile), tiles = ceil_div(k, kTile) * across;
+  const bool symmetric = x == y;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t i = t / across * kTile, j = t % across * kTile;
+    if (symmetric && j < i) continue;
+    product(std::min(kTile, k - i), std::min(kTile, p - j), rows, x + i, 1, k, y + j, p,
+            c + i * p + j, p, true);
+  }
+}
+
+void mirror(int64_t k, float* c) {
+  for (int64_t i = 0; i < k; ++i)
+    for (int64_t j = 0; j < i; ++j) c[i * k + j] = c[j * k + i];
+}
+
+bool cholesky(std::vector<float>& a, int64_t k, int threads) {
+  float* const m = a.data();
+  std::vector<float> panel, negated;
+  for (int64_t at = 0; at < k; at += kPanel) {
+    const int64_t size = std::min(kPanel, k - at), below = at + size, rest = k - below;
+    if (!factor_block(m + at * k + at, k, size)) return false;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t r = below; r < k; ++r) solve_row(m + at * k + at, k, size, m + r * k + at);
+    if (rest == 0) break;
+    panel.resize(static_cast<size_t>(size * rest));
+    negated.resize(panel.size());
+    transpose_into(m + below * k + at, k, rest, size, 1, panel.data(), rest);
+    transpose_into(m + below * k + at, k, rest, size, -1, negated.data(), rest);
+    const int64_t tiles = ceil_div(rest, kTile);
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+    for (int64_t t = 0; t < tiles * tiles; ++t) {
+      const int64_t i = t / tiles * kTile, j = t % tiles * kTile;
+      if (j > i) continue;
+      product(std::min(kTile, rest - i), std::min(kTile, rest - j), size, panel.data() + i, 1, rest,
+              negated.data() + j, rest, m + (below + i) * k + below + j, k, true);
+    }
+  }
+  for (int64_t i = 0; i < k; ++i) std::fill(m + i * k + i + 1, m + (i + 1) * k, 0.0f);
+  return true;
+}
+
+void cholesky_solve(const std::vector<float>& l, int64_t k, float* b, int64_t m, int threads) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+  for (int64_t r = 0; r < m; ++r) {
+    solve_row(l.data(), k, k, b + r * k);
+    solve_row_back(l.data(), k, k, b + r * k);
+  }
+}
+
+}  // namespace nibble

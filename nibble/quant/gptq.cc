@@ -1,0 +1,88 @@
+// GPTQ (Frantar, Ashkboos, Hoefler, Alistarh 2022) with scales searched by importance, followed by
+// block coordinate descent on the same error; docs/methods/gptq.md.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/quant/grid_search.h"
+#include "nibble/quant/method.h"
+#include "nibble/quant/second_order.h"
+#include "nibble/quant/weight_error.h"
+
+namespace nibble {
+namespace {
+
+constexpr double kLargestDamping = 10;  // beyond that H says next to nothing
+
+bool all_finite(std::span<const float> h) {
+  double sum = 0;
+  for (const float v : h) sum += v * 0.0f;  // 0 unless one of them is not finite
+  return sum == 0;
+}
+
+DampedHessian damped(const InputStatistics& input, double damping) {
+  DampedHessian out{input.k, input.hessian, damping, 0};
+  double mean = 0;
+  for (int64_t i = 0; i < input.k; ++i)
+    mean +=
+        double{input.hessian[static_cast<size_t>(i * input.k + i)]} / static_cast<double>(input.k);
+  out.ridge = damping * mean;
+  for (int64_t i = 0; i < input.k; ++i)
+    out.h[static_cast<size_t>(i * input.k + i)] += static_cast<float>(out.ridge);
+  return out;
+}
+
+std::vector<float> diagonal(const DampedHessian& h) {
+  std::vector<float> out;
+  for (int64_t i = 0; i < h.k; ++i) out.push_back(h.h[static_cast<size_t>(i * h.k + i)]);
+  return out;
+}
+
+WeightResult fall_back(const WeightTask& task, std::span<const float> w, std::string why) {
+  WeightResult out;
+  out.weight = better_rtn(task);
+  out.fell_back = true;
+  out.note = std::move(why) + ": rounded to nearest instead";
+  if (all_finite(task.input->hessian)) measure(task, w, out);
+  return out;
+}
+
+// One try with one damping; false where H is still not positive definite.
+bool solve(const WeightTask& task, std::span<const float> w, const DampedHessian& h,
+           GridMatrix& m) {
+  search_grids(m, w, diagonal(h), task.threads);
+  return round_with_feedback(m, w, h, task.options.act_order, task.threads) &&
+         descend(m, w, h, {task.options.sweeps, true}, task.threads);
+}
+
+WeightResult quantize_gptq(const WeightTask& task) {
+  const std::vector<float> w = values_of(task);
+  const InputStatistics& input = *task.input;
+  const int64_t n = task.weight.shape()[0], k = task.weight.shape()[1];
+  if (input.rows == 0 || !all_finite(input.hessian))
+    return fall_back(task, w, "the inputs seen in calibration are not finite");
+  GridMatrix m(storable_scheme(task.scheme, k), n, k, task.options.scale_dtype, "gptq");
+  WeightResult out;
+  for (double damping = task.options.damping;; damping = std::max(damping * 10, 1e-4)) {
+    if (damping > kLargestDamping)
+      return fall_back(task, w, "the inputs' Hessian is not positive definite at any damping");
+    out.damping = damping;
+    if (solve(task, w, damped(input, damping), m)) break;
+  }
+  if (out.damping != task.options.damping)
+    out.note = fmt::format("the inputs' Hessian needed a damping of {:.4g}", out.damping);
+  out.weight = m.pack();
+  measure(task, w, out);
+  if (!(out.error <= out.rtn_error))
+    return fall_back(task, w, "gptq was not better on the calibration rows");
+  return out;
+}
+
+}  // namespace
+
+Method gptq_method(std::string_view name, std::string_view summary) {
+  return {name, summary, Calibration::hessian, quantize_gptq};
+}
+
+}  // namespace nibble

@@ -1,0 +1,186 @@
+// Quantizing with calibration, from folder to folder: the same bytes always, and after a kill.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+#include "nibble/compress/quantize.h"
+#include "nibble/compress/recipe.h"
+#include "nibble/core/error.h"
+#include "nibble/core/files.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/tiny_model.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+
+QuantizeOptions calibrated(const std::string& scheme, const std::string& method = "gptq") {
+  QuantizeOptions o;
+  o.scheme = parse_scheme(scheme);
+  o.method = method;
+  o.calibration.samples = 40;
+  o.calibration.length = 16;
+  o.force = true;
+  return o;
+}
+
+int exit_code_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.exit_code();
+  }
+  return 0;
+}
+
+// A tiny model of three blocks, so that there is something to go on from.
+std::string write_deep_model(const std::string& folder) {
+  fs::create_directories(folder);
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  DecoderConfig config = tiny_config(tokenizer);
+  config.layers = 3;
+  write_model(folder, config, random_weights(config, 5), &tokenizer);
+  return folder;
+}
+
+TEST(Calibrated, FolderHoldsWhatMemoryHolds) {
+  const test::TempFolder folder;
+  const std::string in = write_tiny_model(folder / "in");
+  for (const char* method : {"gptq", "imatrix"}) {
+    for (const char* scheme : {"int4:g16", "int3:g16:asym", "int8:a8"}) {
+      const QuantizeOptions options = calibrated(scheme, method);
+      const QuantizeResult r = quantize_model(in, folder / "out", options, Exec{});
+      EXPECT_EQ(r.layers.size(), 7u);  // six matrices of the block and lm_head
+      const ModelFolder disk = open_model(folder / "out");
+      const ModelFolder memory = quantize_in_memory(open_model(in), options, Exec{});
+      for (const ParamSpec& p : parameter_table(disk.config)) {
+        const Tensor a = dequantize(std::get<QuantizedTensor>(load_weight(disk, p)));
+        const Tensor b = dequantize(std::get<QuantizedTensor>(load_weight(memory, p)));
+        EXPECT_TRUE(std::ranges::equal(a.data<float>(), b.data<float>())) << p.name;
+      }
+      EXPECT_FALSE(fs::exists(folder / "out.resume"));
+    }
+  }
+}
+
+TEST(Calibrated, TheRecipeGivesTheSameBytesForAnyThreads) {
+  const test::TempFolder folder;
+  const std::string in = write_deep_model(folder / "in");
+  QuantizeOptions options = calibrated("int4:g16");
+  options.set = {parse_set_rule("layers.1.*=int8:a8"), parse_set_rule("layers.0.mlp.fc1=int3:g8")};
+  options.keep = {parse_keep_rule("wte*=f16")};
+  options.tuning.sweeps = 2;
+  quantize_model(in, folder / "a", options, Exec{});
+  QuantizeOptions again = read_recipe(folder / "a/nibble.json");
+  again.force = true;
+  Exec many;
+  many.threads = 4;
+  quantize_model(in, folder / "b", again, many);
+  for (const char* file : {"model.safetensors", "config.json", "nibble.json", "tokenizer.json"})
+    EXPECT_EQ(read_file(folder / std::string("a/") + file),
+              read_file(folder / std::string("b/") + file))
+        << file;
+  const ModelFolder out = open_model(folder / "a");
+  EXPECT_EQ(to_string(out.schemes.find("layers.1.attn.wq")->second), "int8:a8");
+  EXPECT_EQ(to_string(out.schemes.find("layers.0.mlp.fc1")->second), "int3:g8");
+  EXPECT_EQ(to_string(out.schemes.find("layers.2.mlp.fc1")->second), "int4:g16");
+}
+
+// Stops the run when so many matrices are done.
+Exec stopping_after(int64_t matrices, std::atomic<int>& signal) {
+  Exec exec;
+  exec.stop_signal = &signal;
+  exec.progress = [matrices, &signal](const Progress& p) {
+    if (p.task == "quantize" && p.done == matrices) signal = 15;
+  };
+  return exec;
+}
+
+TEST(Calibrated, ResumesAfterAStopAndGivesTheSameBytes) {
+  const test::TempFolder folder;
+  const std::string in = write_deep_model(folder / "in");
+  QuantizeOptions options = calibrated("int4:g16:asym");
+  quantize_model(in, folder / "whole", options, Exec{});
+  options.resume = true;
+  for (const int64_t stop : {3, 8, 14, 18}) {
+    std::atomic<int> signal = 0;
+    options.resume = stop != 3;
+    EXPECT_EQ(exit_code_of([&] {
+                quantize_model(in, folder / "out", options, stopping_after(stop, signal));
+              }),
+              143);
+    EXPECT_FALSE(fs::exists(folder / "out"));
+  }
+  options.resume = true;
+  const QuantizeResult r = quantize_model(in, folder / "out", options, Exec{});
+  EXPECT_EQ(r.resumed_layers, 2);
+  EXPECT_EQ(read_file(folder / "whole/model.safetensors"),
+            read_file(folder / "out/model.safetensors"));
+  EXPECT_FALSE(fs::exists(folder / "out.resume"));
+}
+
+TEST(Calibrated, DamagedOrForeignLayersAreNotUsed) {  // BAD_INPUTS O14
+  const test::TempFolder folder;
+  const std::string in = write_deep_model(folder / "in");
+  QuantizeOptions options = calibrated("int4:g16");
+  quantize_model(in, folder / "whole", options, Exec{});
+  const auto stop = [&] {
+    std::atomic<int> signal = 0;
+    options.resume = false;
+    exit_code_of([&] { quantize_model(in, folder / "out", options, stopping_after(14, signal)); });
+    options.resume = true;
+  };
+  stop();
+  fs::resize_file(folder / "out.resume/layer-00001.safetensors", 100);
+  QuantizeResult r = quantize_model(in, folder / "out", options, Exec{});
+  EXPECT_EQ(r.resumed_layers, 1);
+  ASSERT_FALSE(r.warnings.empty());
+  EXPECT_NE(r.warnings[0].find("from layer 1"), std::string::npos) << r.warnings[0];
+  EXPECT_EQ(read_file(folder / "whole/model.safetensors"),
+            read_file(folder / "out/model.safetensors"));
+  stop();
+  QuantizeOptions other = options;
+  other.tuning.damping = 0.02;
+  r = quantize_model(in, folder / "out", other, Exec{});
+  EXPECT_EQ(r.resumed_layers, 0);
+  EXPECT_NE(r.warnings[0].find("another run"), std::string::npos) << r.warnings[0];
+}
+
+TEST(Calibrated, RefusesTooLittleText) {  // C1
+  const test::TempFolder folder;
+  const std::string in = write_tiny_model(folder / "in");
+  QuantizeOptions options = calibrated("int4:g16");
+  for (const char* text : {"", "\n", "anna\nbela\n"}) {
+    std::ofstream(folder / "text") << text;
+    options.calibration.text = folder / "text";
+    EXPECT_EQ(exit_code_of([&] { quantize_model(in, folder / "out", options, Exec{}); }),
+              kExitData);
+    EXPECT_FALSE(fs::exists(folder / "out"));
+  }
+  options.calibration.text = folder / "missing";
+  EXPECT_EQ(exit_code_of([&] { quantize_model(in, folder / "out", options, Exec{}); }),
+            kExitNoInput);
+}
+
+TEST(Calibrated, ARecipeWithAnUnknownKeyIsRefusedByName) {
+  const test::TempFolder folder;
+  std::ofstream(folder / "recipe.json") << R"({"scheme": "int4:g32", "sweep": 4})";
+  try {
+    read_recipe(folder / "recipe.json");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.exit_code(), kExitData);
+    EXPECT_NE(e.where().find("sweep"), std::string::npos);
+  }
+  std::ofstream(folder / "recipe.json")
+      << R"({"scheme": "int4:g32", "method": "gptq", "sweeps": 7})";
+  const QuantizeOptions o = read_recipe(folder / "recipe.json");
+  EXPECT_EQ(o.tuning.sweeps, 7);
+  EXPECT_EQ(o.method, "gptq");
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,205 @@
+// gptq, its parts, and what they do where calibration saw too little.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "nibble/quant/grid_search.h"
+#include "nibble/quant/method.h"
+#include "nibble/quant/second_order.h"
+#include "tests/support/correlated.h"
+
+namespace nibble {
+namespace {
+
+using test::correlated_layer;
+using test::Layer;
+
+WeightResult run(const Layer& layer, std::string_view scheme, std::string_view name,
+                 const MethodOptions& options = {}, int threads = 1) {
+  const Tensor w = Tensor::from<float>(Shape{layer.n, layer.k}, layer.w);
+  WeightResult r =
+      method(name).quantize({w, parse_scheme(scheme), options, "w", &layer.input, threads});
+  validate(r.weight);
+  return r;
+}
+
+DampedHessian damped(const Layer& layer, double damping) {
+  DampedHessian out{layer.k, layer.input.hessian, damping, 0};
+  double mean = 0;
+  for (int64_t i = 0; i < layer.k; ++i)
+    mean += double{out.h[static_cast<size_t>(i * layer.k + i)]} / static_cast<double>(layer.k);
+  for (int64_t i = 0; i < layer.k; ++i)
+    out.h[static_cast<size_t>(i * layer.k + i)] += static_cast<float>(damping * mean);
+  return out;
+}
+
+// The textbook: the inverse of H by Gauss-Jordan, then column after column each weight rounded and
+// its error spread over those that are left, the inverse updated (Frantar and Alistarh 2022, OBQ).
+void textbook(GridMatrix& m, std::span<const float> w, const DampedHessian& h,
+              const std::vector<int64_t>& order) {
+  const auto k = static_cast<size_t>(h.k);
+  std::vector<double> a(h.h.begin(), h.h.end()), inverse(k * k, 0.0);
+  for (size_t i = 0; i < k; ++i) inverse[i * k + i] = 1;
+  for (size_t i = 0; i < k; ++i) {
+    const double pivot = a[i * k + i];
+    for (size_t j = 0; j < k; ++j) a[i * k + j] /= pivot, inverse[i * k + j] /= pivot;
+    for (size_t r = 0; r < k; ++r) {
+      if (r == i) continue;
+      const double factor = a[r * k + i];
+      for (size_t j = 0; j < k; ++j) {
+        a[r * k + j] -= factor * a[i * k + j];
+        inverse[r * k + j] -= factor * inverse[i * k + j];
+      }
+    }
+  }
+  std::vector<double> v(w.begin(), w.end());
+  for (const int64_t column : order) {
+    const auto c = static_cast<size_t>(column);
+    const double d = inverse[c * k + c];
+    for (int64_t r = 0; r < m.n(); ++r) {
+      double* row = v.data() + static_cast<size_t>(r) * k;
+      const Grid& g = m.grid(r, column / m.group());
+      const float u = nearest_level(static_cast<float>(row[c]), g.scale, g.low, g.high);
+      m.levels(r)[c] = static_cast<int16_t>(u);
+      const double miss = (row[c] - double{u} * g.scale) / d;
+      for (size_t j = 0; j < k; ++j) row[j] -= miss * inverse[c * k + j];
+    }
+    const std::vector<double> line(inverse.begin() + static_cast<std::ptrdiff_t>(c * k),
+                                   inverse.begin() + static_cast<std::ptrdiff_t>((c + 1) * k));
+    for (size_t i = 0; i < k; ++i)
+      for (size_t j = 0; j < k; ++j) inverse[i * k + j] -= line[i] * line[j] / d;
+  }
+}
+
+TEST(Gptq, ErrorFeedbackIsTheTextbooksGptq) {
+  for (const bool act_order : {false, true}) {
+    const Layer layer = correlated_layer(5, 20, 160, 160, 640);
+    const DampedHessian h = damped(layer, 0.05);
+    GridMatrix fast(parse_scheme("int4:g32"), layer.n, layer.k, DType::f32, "test");
+    search_grids(fast, layer.w, {}, 1);
+    GridMatrix slow = fast;
+    std::vector<int64_t> order(static_cast<size_t>(layer.k));
+    std::iota(order.begin(), order.end(), 0);
+    const auto diagonal = [&](int64_t i) { return h.h[static_cast<size_t>(i * layer.k + i)]; };
+    if (act_order)
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int64_t i, int64_t j) { return diagonal(i) > diagonal(j); });
+    textbook(slow, layer.w, h, order);
+    ASSERT_TRUE(round_with_feedback(fast, layer.w, h, act_order, 2));
+    int64_t differ = 0;
+    for (int64_t r = 0; r < layer.n; ++r)
+      for (size_t c = 0; c < static_cast<size_t>(layer.k); ++c)
+        differ += fast.levels(r)[c] != slow.levels(r)[c] ? 1 : 0;
+    // f32 against f64: a value at the border of two levels may fall on either side.
+    EXPECT_LE(differ, layer.n * layer.k / 200) << act_order;
+  }
+}
+
+TEST(Gptq, IsBetterThanRtnOnCorrelatedInputs) {
+  const std::string schemes[] = {"int4:g32",      "int3:g32", "int4:g32:asym", "int2:g16:asym",
+                                 "int3:g32:asym", "int8",     "int4:g128",     "int4"};
+  int fell_back = 0, cases = 0;
+  PyRandom random(1);
+  for (uint64_t seed = 0; seed < 160; ++seed) {
+    const int64_t k = 32 * static_cast<int64_t>(1 + random.below(6));
+    const int64_t rank = 1 + static_cast<int64_t>(random.below(static_cast<uint64_t>(k)));
+    const int64_t rows = 1 + static_cast<int64_t>(random.below(static_cast<uint64_t>(2 * k)));
+    const Layer layer =
+        correlated_layer(seed, 1 + static_cast<int64_t>(random.below(24)), k, rank, rows);
+    const WeightResult r = run(layer, schemes[seed % std::size(schemes)], "gptq");
+    // Raw: a result that is not better falls back to rtn and says so.
+    fell_back += r.fell_back ? 1 : 0;
+    EXPECT_LE(r.error, r.rtn_error) << seed;
+    ++cases;
+  }
+  EXPECT_LE(fell_back * 50, cases);
+}
+
+TEST(Gptq, DescentNeverRaisesTheError) {
+  for (const char* scheme : {"int4:g32", "int3:g32:asym", "int4:g128", "int4", "ternary:g32"}) {
+    const Layer layer = correlated_layer(9, 24, 384, 200, 500);
+    const DampedHessian h = damped(layer, 0.01);
+    GridMatrix m(parse_scheme(scheme), layer.n, layer.k, DType::f16, "test");
+    search_grids(m, layer.w, {}, 1);
+    double before = output_error(layer.w, m.values(), layer.n, layer.k, h.h, 1);
+    const double first = before;
+    for (int i = 0; i < 4; ++i) {
+      ASSERT_TRUE(descend(m, layer.w, h, {1, true}, 1));
+      const double after = output_error(layer.w, m.values(), layer.n, layer.k, h.h, 1);
+      EXPECT_LE(after, before * 1.0001) << scheme << " sweep " << i;
+      before = after;
+    }
+    EXPECT_LT(before, 0.6 * first) << scheme;
+  }
+}
+
+TEST(Gptq, SameBytesForAnyNumberOfThreads) {
+  const Layer layer = correlated_layer(3, 200, 256, 256, 600);
+  for (const char* scheme : {"int4:g32", "int3:asym"}) {
+    const QuantizedTensor one = run(layer, scheme, "gptq").weight;
+    for (const int threads : {2, 3, 7}) {
+      const QuantizedTensor many = run(layer, scheme, "gptq", {}, threads).weight;
+      EXPECT_TRUE(std::ranges::equal(one.codes.data<uint8_t>(), many.codes.data<uint8_t>()));
+      EXPECT_TRUE(std::ranges::equal(std::span(one.scales.raw(), one.scales.bytes()),
+                                     std::span(many.scales.raw(), many.scales.bytes())));
+    }
+  }
+}
+
+TEST(Gptq, ARepeatedTokenGivesNothingWorseThanRtn) {  // BAD_INPUTS C3: a Hessian of rank 1
+  const Layer layer = correlated_layer(2, 16, 64, 1, 300);
+  const WeightResult r = run(layer, "int4:g32", "gptq");
+  EXPECT_LE(r.error, r.rtn_error);
+}
+
+TEST(Gptq, DampingEscalatesAndSaysSo) {  // C4
+  const Layer layer = correlated_layer(2, 16, 64, 3, 300);
+  MethodOptions options;
+  options.damping = 0;
+  const WeightResult r = run(layer, "int4:g32", "gptq", options);
+  EXPECT_GT(r.damping, 0);
+  EXPECT_NE(r.note.find("damping"), std::string::npos) << r.note;
+  EXPECT_FALSE(r.fell_back);
+}
+
+TEST(Gptq, InputsThatAreNotFiniteFallBackToRtn) {  // C5
+  Layer layer = correlated_layer(2, 16, 64, 64, 300);
+  layer.input.hessian[7] = std::numeric_limits<float>::quiet_NaN();
+  const WeightResult r = run(layer, "int4:g32", "gptq");
+  EXPECT_TRUE(r.fell_back);
+  EXPECT_NE(r.note.find("not finite"), std::string::npos) << r.note;
+}
+
+TEST(Gptq, ChannelsThatWereNeverActiveKeepTheirWeights) {  // C6
+  Layer layer = correlated_layer(4, 8, 64, 64, 300);
+  for (int64_t r = 0; r < layer.rows; ++r)
+    for (const int64_t dead : {3, 40}) layer.x[static_cast<size_t>(r * 64 + dead)] = 0;
+  StatisticsCollector collector(64, {true, false, 0});
+  collector.add({layer.x, {}, {}}, layer.rows, 1);
+  layer.input = collector.finish(1);
+  EXPECT_EQ(layer.input.dead_channels(), 2);
+  const WeightResult r = run(layer, "int8:g32", "gptq");
+  const Tensor values = dequantize(r.weight);
+  for (int64_t row = 0; row < 8; ++row)
+    for (const int64_t dead : {3, 40}) {
+      const auto at = static_cast<size_t>(row * 64 + dead);
+      EXPECT_NEAR(values.data<float>()[at], layer.w[at], 0.03) << row;
+    }
+}
+
+TEST(Gptq, GroupsOfNothingButZerosStayZero) {  // Q2
+  Layer layer = correlated_layer(4, 4, 64, 64, 300);
+  std::fill(layer.w.begin(), layer.w.begin() + 96, 0.0f);
+  for (const char* name : {"gptq", "imatrix"}) {
+    const Tensor values = dequantize(run(layer, "int4:g32", name).weight);
+    const auto data = values.data<float>();
+    EXPECT_TRUE(std::all_of(data.begin(), data.end(), [](float v) { return std::isfinite(v); }));
+    EXPECT_TRUE(std::all_of(data.begin(), data.begin() + 32, [](float v) { return v == 0; }));
+  }
+}
+
+}  // namespace
+}  // namespace nibble
