@@ -20,6 +20,7 @@ struct Options {
   LoadOptions load;
   std::string shape;
   SpeedOptions speed;
+  std::string kv = "f32";
 };
 
 // Both sides of a comparison quantize the head: it is the table itself where they are tied.
@@ -65,7 +66,9 @@ void show(const Common& common, const Options& o, const std::string& scheme, con
         .field("cpu", cpu().model);
     out.field("prefill", o.speed.prefill)
         .field("decode", o.speed.decode)
-        .field("runs", o.speed.runs);
+        .field("runs", o.speed.runs)
+        .field("sequences", o.speed.sequences)
+        .field("kv", o.kv);
     out.field("prefill_tokens_per_second", r.prefill_tokens_per_second);
     out.field("decode_tokens_per_second", r.decode_tokens_per_second);
     out.field("weight_bytes", weights)
@@ -100,7 +103,9 @@ void run(const Common& common, const Options& o) {
       scheme = scheme_summary(folder);
       model.emplace(load_decoder(folder));
     }  // the weights as they were loaded are let go before the time is taken
-    result = measure_speed(*model, o.speed, exec);
+    SpeedOptions speed = o.speed;
+    speed.kv = parse_kv(o.kv);
+    result = measure_speed(*model, speed, exec);
   }
   show(common, o, scheme, *model, result, threads);
 }
@@ -120,6 +125,10 @@ void add_bench(CLI::App& app, Common& common) {
   verb->add_option("--decode", o->speed.decode, "Tokens generated behind it")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
+  verb->add_option("--sequences", o->speed.sequences, "Sequences decoded together")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+  add_kv(*verb, o->kv);
   verb->add_option("--runs", o->speed.runs, "Timed runs; the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 100'000));

@@ -169,10 +169,12 @@ void run(const Common& common, const Options& given) {
   Options o = given;
   o.measure.kv = parse_kv(o.kv);
   refuse_existing(o);
-  if (std::holds_alternative<MlpConfig>(open_model(resolve_model(o.models.front())).config))
+  const ModelFolder first = open_model(resolve_model(o.models.front()));
+  warn(common, first);
+  if (std::holds_alternative<MlpConfig>(first.config))
     return compare_mlp(common, o.models, o.schemes, o.data, o.measure.runs);
   Text text = load_text(o.text);
-  const bool own_text = writes_its_own(o, open_model(resolve_model(o.models.front())));
+  const bool own_text = writes_its_own(o, first);
   if (own_text) {
     text = {"text that the first model wrote itself", ""};
     say(common, "nibble: no --text was given: measuring on " + text.name);

@@ -137,6 +137,7 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
 
 void run(const Common& common, const Options& o) {
   const ModelFolder model = load_model(o.load, make_exec(common));
+  warn(common, model);
   if (std::holds_alternative<MlpConfig>(model.config))
     return eval_mlp(common, model, o.base, o.data);
   if (o.base.empty()) return eval_alone(common, o, model);

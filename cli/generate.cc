@@ -154,7 +154,8 @@ void run(const Common& common, const Options& given) {
   o.generate.kv = parse_kv(o.kv);
   const std::vector<std::string> texts = prompt_texts(o.prompts);
   const Exec exec = make_exec(common);
-  const ModelFolder folder = load_model(o.load, exec);
+  ModelFolder folder = load_model(o.load, exec);
+  warn(common, folder);
   const ChatFormat* format = chat_format_of(o.prompts, folder);
   const Tokenizer& tokenizer = folder.require_tokenizer();
   std::vector<Prompt> prompts;
@@ -165,6 +166,7 @@ void run(const Common& common, const Options& given) {
   else if (tokenizer.eos())
     o.generate.stop = {*tokenizer.eos()};
   const Decoder model = load_decoder(folder);
+  folder.tensors.reset();  // the decoder has packed what it needs of them
   Result r;
   const size_t all = prompts.size() * static_cast<size_t>(o.samples);
   const auto batch = static_cast<size_t>(o.batch);

@@ -4,20 +4,24 @@
 
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/load.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/json.h"
 #include "nibble/eval/activations.h"
 #include "nibble/eval/distribution.h"
+#include "nibble/eval/estimate.h"
 #include "nibble/eval/measure.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/report/numbers.h"
 #include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {
 
 constexpr int64_t kActivationRows = 4096;
+constexpr int64_t kPrefillChunk = 512;  // what generate takes
 
 struct Options {
   std::string model, tensor, activations;
@@ -55,8 +59,57 @@ std::vector<TensorRow> rows_of(const ModelFolder& model) {
   return out;
 }
 
+// What a context of text takes beside the weights.
+struct MemoryPlan {
+  int64_t weights = 0, weights_per_token = 0, context = 0, scratch = 0;
+  std::vector<std::pair<std::string, int64_t>> kv_per_token;  // by the cache's type
+};
+
+MemoryPlan plan_of(const ModelFolder& model) {
+  const DecoderConfig& c = model.decoder_config();
+  const Decoder decoder = load_decoder(model);
+  MemoryPlan out{static_cast<int64_t>(decoder.memory_bytes()),
+                 static_cast<int64_t>(decoder.weight_bytes()),
+                 c.context,
+                 scratch_bytes(c, std::min<int64_t>(kPrefillChunk, c.context)),
+                 {}};
+  for (const std::string kv : {"f32", "f16", "int8"})
+    out.kv_per_token.emplace_back(kv, kv_bytes_per_token(c, parse_kv(kv)));
+  return out;
+}
+
+void write_plan(const MemoryPlan& p, JsonWriter& out) {
+  out.key("memory").begin_object().field("weight_bytes", p.weights);
+  out.field("weight_bytes_per_token", p.weights_per_token).field("context", p.context);
+  out.field("prefill_scratch_bytes", p.scratch).key("kv_bytes_per_token").begin_object();
+  for (const auto& [kv, bytes] : p.kv_per_token) out.field(kv, bytes);
+  out.end_object().key("kv_bytes_full_context").begin_object();
+  for (const auto& [kv, bytes] : p.kv_per_token) out.field(kv, bytes * p.context);
+  out.end_object().end_object();
+}
+
+void print_plan(const MemoryPlan& p) {
+  print_out(
+      fmt::format("\nmemory: weights {}, {} of them read for each token; prefill of {} tokens "
+                  "{}\n",
+                  format_bytes(p.weights), format_bytes(p.weights_per_token),
+                  std::min<int64_t>(kPrefillChunk, p.context), format_bytes(p.scratch)));
+  for (const auto& [kv, bytes] : p.kv_per_token) {
+    print_out(fmt::format("KV cache in {:4}: {} a token, {} at the full context of {}\n", kv,
+                          format_bytes(bytes), format_bytes(bytes * p.context),
+                          format_count(p.context)));
+  }
+}
+
+std::map<std::string, int64_t> tensors_by_scheme(const std::vector<TensorRow>& rows) {
+  std::map<std::string, int64_t> out;
+  for (const TensorRow& r : rows) out[r.scheme] += r.spec.shape.elements();
+  return out;
+}
+
 void list_tensors(const Common& common, const ModelFolder& model) {
   const auto rows = rows_of(model);
+  const bool is_decoder = std::holds_alternative<DecoderConfig>(model.config);
   int64_t parameters = 0;
   for (const TensorRow& r : rows) parameters += r.spec.shape.elements();
   if (common.json) {
@@ -65,6 +118,11 @@ void list_tensors(const Common& common, const ModelFolder& model) {
         .field("schema_version", 1)
         .field("model_type", model_type(model.config))
         .field("parameters", parameters);
+    out.key("parameters_by_scheme").begin_object();
+    for (const auto& [scheme, count] : tensors_by_scheme(rows)) out.field(scheme, count);
+    out.end_object();
+    if (is_decoder) write_plan(plan_of(model), out);
+    out.array("warnings", model.warnings);
     out.field("file_bytes", model.tensors->file_bytes())
         .field("bits_per_weight", stored_bits_per_weight(model))
         .key("tensors")
@@ -89,6 +147,11 @@ void list_tensors(const Common& common, const ModelFolder& model) {
     print_out(fmt::format("{:32} {:>14} {:>16} {:>12}  {}\n", printable(r.spec.name),
                           r.spec.shape.to_string(), r.scheme, r.bytes, r.kernel));
   }
+  std::string sums;
+  for (const auto& [scheme, count] : tensors_by_scheme(rows))
+    sums += fmt::format("{}{} {}", sums.empty() ? "" : ", ", format_count(count), scheme);
+  print_out(fmt::format("\nparameters: {}\n", sums));
+  if (is_decoder) print_plan(plan_of(model));
 }
 
 void write_outliers(const OutlierStats& s, JsonWriter& out) {
@@ -157,6 +220,7 @@ std::vector<OutlierStats> activations(const Common& common, const ModelFolder& m
 
 void run(const Common& common, const Options& o) {
   const ModelFolder model = open_model(resolve_model(o.model));
+  warn(common, model);
   if (!o.activations.empty()) return show_outliers(common, activations(common, model, o));
   if (!o.tensor.empty()) return show_outliers(common, {weight_outliers(model, o)});
   list_tensors(common, model);

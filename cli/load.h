@@ -23,6 +23,9 @@ void add_load(CLI::App& verb, LoadOptions& options);
 /// f32 model is never held as a whole.
 ModelFolder load_model(const LoadOptions& options, const Exec& exec);
 
+/// Says on stderr what opening a model found odd; nothing with --quiet.
+void warn(const Common& common, const ModelFolder& model);
+
 /// The option --kv: the type of the KV cache, "f32", "f16" or "int8".
 void add_kv(CLI::App& verb, std::string& kv);
 /// Error{invalid_argument} for another name.

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "nibble/compress/calibrated_walk.h"
+#include "nibble/compress/joint_magnitude.h"
 #include "nibble/compress/provenance.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/core/files.h"
@@ -50,10 +51,6 @@ DType stored_dtype(const ModelFolder& model, const std::string& name) {
 
 void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   method(options.method);
-  if (!options.scheme.is_float()) require_expressible(options.scheme);
-  for (const SetRule& r : options.set) {
-    if (!r.scheme.is_float()) require_expressible(r.scheme);
-  }
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
       throw invalid_argument(
@@ -160,8 +157,10 @@ Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
   MethodOptions tuning = options.tuning;
   tuning.scale_dtype = options.scale_dtype;
   tuning.half_step_divisor = options.half_step_divisor;
+  if (plan.scheme->type == NumberType::nvfp4)
+    tuning.joint_magnitude = joint_magnitude(model, plan.spec);
   const bool blind = method(options.method).needs == Calibration::nothing;
-  tuning.clip = tuning.clip || !blind;
+  tuning.clip = tuning.clip || (!blind && !plan.scheme->has_codebook());
   const Method& chosen = method(blind ? options.method : "rtn");
   return chosen.quantize({w, *plan.scheme, tuning, plan.spec.name}).weight;
 }
@@ -243,6 +242,10 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   refuse_same_file(out, inputs);
   const ModelFolder model = open_model(in);
   check_options(model, options);
+  if (!options.scheme.is_float()) require_expressible(options.scheme);
+  for (const SetRule& r : options.set) {
+    if (!r.scheme.is_float()) require_expressible(r.scheme);
+  }
   QuantizeResult result;
   const auto plans = plan_quantization(model, options, result.warnings);
   AtomicFolder folder(out, options.force);

@@ -23,18 +23,22 @@ struct Run {
 };
 
 Run run_once(const Decoder& model, const std::vector<int32_t>& ids, const SpeedOptions& o,
-             KvCache& cache, const Exec& exec) {
-  cache.clear();
+             std::vector<KvCache>& caches, const Exec& exec) {
   const std::span<const int32_t> all(ids);
   Run out;
-  auto start = Clock::now();
-  model.step(all.first(static_cast<size_t>(o.prefill)), cache, Decoder::Logits::last, exec);
-  out.prefill = seconds_since(start);
-  start = Clock::now();
+  std::vector<KvCache*> pointers;
+  for (KvCache& cache : caches) {
+    cache.clear();
+    const auto start = Clock::now();
+    model.step(all.first(static_cast<size_t>(o.prefill)), cache, Decoder::Logits::last, exec);
+    if (pointers.empty()) out.prefill = seconds_since(start);
+    pointers.push_back(&cache);
+  }
+  const auto start = Clock::now();
   for (int64_t i = 0; i < o.decode; ++i) {
     exec.check_stop();
-    model.step(all.subspan(static_cast<size_t>(o.prefill + i), 1), cache, Decoder::Logits::last,
-                  exec);
+    const std::vector<int32_t> next(pointers.size(), all[static_cast<size_t>(o.prefill + i)]);
+    model.decode(next, pointers, exec);
   }
   out.decode = seconds_since(start);
   return out;
@@ -57,10 +61,11 @@ SpeedResult measure_speed(const Decoder& model, const SpeedOptions& o, const Exe
   for (size_t i = 0; i < ids.size(); ++i) {
     ids[i] = static_cast<int32_t>((i * 7919 + 13) % static_cast<size_t>(model.config().vocab_size));
   }
-  KvCache cache = model.make_cache(needed, o.kv);
+  std::vector<KvCache> caches;
+  for (int64_t i = 0; i < o.sequences; ++i) caches.push_back(model.make_cache(needed, o.kv));
   std::vector<double> prefill, decode;
   for (int r = -o.warmup; r < o.runs; ++r) {
-    const Run run = run_once(model, ids, o, cache, exec);
+    const Run run = run_once(model, ids, o, caches, exec);
     exec.report({"bench", r + o.warmup + 1, o.runs + o.warmup, {}});
     if (r < 0) continue;
     prefill.push_back(run.prefill);
@@ -68,7 +73,7 @@ SpeedResult measure_speed(const Decoder& model, const SpeedOptions& o, const Exe
   }
   SpeedResult out{summarize_latency(prefill), summarize_latency(decode), 0, 0};
   out.prefill_tokens_per_second = rate(o.prefill, out.prefill);
-  out.decode_tokens_per_second = rate(o.decode, out.decode);
+  out.decode_tokens_per_second = rate(o.decode * o.sequences, out.decode);
   return out;
 }
 

@@ -15,11 +15,13 @@ struct SpeedOptions {
   int runs = 5;
   int warmup = 1;
   DType kv = DType::f32;  ///< of the KV cache
+  int64_t sequences = 1;  ///< that are decoded together, each behind the same prompt
 };
 
 struct SpeedResult {
   Latency prefill, decode;  ///< seconds of the whole prompt; of all decoded tokens
-  double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;  ///< by the medians
+  /// By the medians. Prefill is of one prompt; decoding counts the tokens of all sequences.
+  double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;
 };
 
 /// The tokens are a fixed pattern: what they are does not matter for the time.

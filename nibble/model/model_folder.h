@@ -35,6 +35,9 @@ struct ModelFolder {
   SchemeMap schemes;  ///< modules that are stored quantized
   /// Set for models in memory; a folder's is loaded when it is first asked for.
   mutable std::shared_ptr<const Tokenizer> tokenizer;
+  /// What opening it found odd but not wrong, a line each, for people: tensors that no part of the
+  /// model uses.
+  std::vector<std::string> warnings = {};
 
   const DecoderConfig& decoder_config() const;  ///< Error{unsupported} for an MLP
   const MlpConfig& mlp_config() const;          ///< Error{unsupported} for a decoder

@@ -90,6 +90,39 @@ void check_parameters(const ModelConfig& config, const SchemeMap& schemes,
   }
 }
 
+// Tensors that files of these architectures carry along though everything in them follows from the
+// config: masks, tables of the rotation, a tied head.
+bool known_to_be_spare(std::string_view name, const ModelConfig& config) {
+  for (const std::string_view end :
+       {".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq", "position_ids"}) {
+    if (name.ends_with(end)) return true;
+  }
+  const auto* decoder = std::get_if<DecoderConfig>(&config);
+  return decoder != nullptr && decoder->tied && name == "lm_head.weight";
+}
+
+// "N tensors ... such as A, B, C" for those that no parameter asks for; nothing where there are
+// none.
+std::vector<std::string> unused_tensors(const ModelConfig& config, const SchemeMap& schemes,
+                                        const TensorSource& tensors) {
+  constexpr size_t kNamed = 3;
+  std::set<std::string, std::less<>> used;
+  for (const ParamSpec& p : parameter_table(config)) used.insert(p.name);
+  size_t count = 0;
+  std::string names;
+  for (const TensorInfo& t : tensors.list()) {
+    // A quantized module's parts are "module.weight_packed", "module.weight_scale", ...
+    const std::string_view module = std::string_view(t.name).substr(0, t.name.rfind(".weight"));
+    if (used.contains(t.name) || schemes.contains(module) || known_to_be_spare(t.name, config))
+      continue;
+    if (count++ < kNamed) names += (names.empty() ? "" : ", ") + in_quotes(t.name);
+  }
+  if (count == 0) return {};
+  return {fmt::format("{} in the file {} used by this architecture: {}{}",
+                      count == 1 ? std::string("1 tensor") : fmt::format("{} tensors", count),
+                      count == 1 ? "is not" : "are not", names, count > kNamed ? ", ..." : "")};
+}
+
 // A head of its own beside a config that says it has none: which one is meant cannot be known.
 void check_tied_head(const ModelConfig& config, const TensorSource& tensors) {
   constexpr std::string_view kHead = "lm_head.weight";
@@ -135,6 +168,7 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   naming_file(folder, [&] {
     check_parameters(m.config, m.schemes, *tensors);
     check_tied_head(m.config, *tensors);
+    m.warnings = unused_tensors(m.config, m.schemes, *tensors);
   });
   m.tensors = arrange(std::move(tensors), transposed_tensors(m.config, m.schemes));
   return m;

@@ -19,6 +19,7 @@ enum class Calibration { nothing, absmax, hessian };
 struct MethodOptions {
   DType scale_dtype = DType::f16;
   bool half_step_divisor = false;  ///< rtn: see RtnOptions
+  float joint_magnitude = 0;       ///< rtn: see RtnOptions
   bool clip = false;               ///< rtn: search each group's scale for the least squared error
   double damping = 0.01;           ///< gptq: of H, as a share of the mean of its diagonal
   bool act_order = true;           ///< gptq: columns with the largest inputs first

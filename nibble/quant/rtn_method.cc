@@ -10,8 +10,8 @@ WeightResult quantize(const WeightTask& task) {
   const MethodOptions& o = task.options;
   WeightResult out;
   if (!o.clip) {
-    out.weight =
-        quantize_rtn(task.weight, task.scheme, {o.scale_dtype, o.half_step_divisor}, task.name);
+    out.weight = quantize_rtn(task.weight, task.scheme,
+                              {o.scale_dtype, o.half_step_divisor, o.joint_magnitude}, task.name);
     return out;
   }
   const std::vector<float> w = values_of(task);

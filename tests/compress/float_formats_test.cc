@@ -2,7 +2,9 @@
 // bit for bit, and what runs.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <map>
 
 #include "nibble/compress/quantize.h"
 #include "nibble/core/error.h"
@@ -57,6 +59,42 @@ TEST(FloatFormats, ComeBackFromTheFolderBitForBit) {
       return decoder.forward(ids, cache, Decoder::Logits::all, Exec{});
     };
     EXPECT_EQ(logits(disk), logits(quantize_in_memory(original, options, Exec{})));
+  }
+}
+
+// What vLLM joins has one tensor scale; each other weight has its own.
+TEST(FloatFormats, JoinedWeightsShareTheirNvfp4Scale) {
+  const test::TempFolder folder;
+  const std::string in = write_tiny_model(folder / "in");
+  const ModelFolder original = open_model(in);
+  std::vector<std::string> warnings;
+  std::map<std::string, float> scales;
+  const QuantizeOptions options = with("nvfp4");
+  for (const ParameterPlan& plan : plan_quantization(original, options, warnings)) {
+    if (!plan.scheme || plan.spec.layer < 0) continue;
+    const auto q = std::get<QuantizedTensor>(quantize_parameter(original, plan, options));
+    scales[plan.spec.name] = q.super_scales.value().data<float>()[0];
+    float largest = 0;
+    const Tensor w = original.tensors->get(plan.spec.name);
+    for (const float v : w.data<float>()) largest = std::max(largest, std::fabs(v));
+    EXPECT_LE(scales[plan.spec.name], 2688 / largest) << plan.spec.name;
+  }
+  EXPECT_EQ(scales.at("layers.0.attn.wq.weight"), scales.at("layers.0.attn.wk.weight"));
+  EXPECT_EQ(scales.at("layers.0.attn.wq.weight"), scales.at("layers.0.attn.wv.weight"));
+  EXPECT_NE(scales.at("layers.0.attn.wq.weight"), scales.at("layers.0.attn.wo.weight"));
+  EXPECT_NE(scales.at("layers.0.mlp.fc1.weight"), scales.at("layers.0.mlp.fc2.weight"));
+}
+
+// A model is measured in any scheme, whether a folder could hold it or not.
+TEST(FloatFormats, SchemesWithoutALayoutRunInMemory) {
+  const test::TempFolder folder;
+  const ModelFolder original = open_model(write_tiny_model(folder / "in"));
+  for (const char* scheme : {"fp8_e5m2", "fp8_e5m2:tensor", "ternary", "nf4:g16", "fp4:g8"}) {
+    const Decoder decoder = load_decoder(quantize_in_memory(original, with(scheme), Exec{}));
+    KvCache cache = decoder.make_cache(8, DType::f32);
+    const std::vector<int32_t> ids{1, 2, 3};
+    for (const float v : decoder.forward(ids, cache, Decoder::Logits::all, Exec{}))
+      ASSERT_TRUE(std::isfinite(v)) << scheme;
   }
 }
 

@@ -38,7 +38,7 @@ std::vector<WritableParameter> parameters(const ModelFolder& model,
                    [&model, p, quantized, scheme]() -> Weight {
                      Weight w = load_weight(model, p);
                      if (!quantized) return w;
-                     return method("rtn").quantize(std::get<Tensor>(w), *scheme, {}, p.name);
+                     return quantize_rtn(std::get<Tensor>(w), *scheme, {}, p.name);
                    }});
   }
   return out;

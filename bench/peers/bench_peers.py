@@ -1,0 +1,127 @@
+"""Whole models, nibble against the fastest peers on this machine, alternating in one run.
+
+usage: bench_peers.py NIBBLE FOLDER [--runs 5] [--only SUBSTRING] [--json OUT]
+
+FOLDER keeps the peers' models between runs. Each row times one peer and nibble in turn, `runs` times;
+figures are medians in tokens/s.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PREFILL, DECODE, THREADS = 256, 64, 2
+
+# shape, nibble's scheme, peer, the peer's type, goals of the ratio (prefill, decode; 0: none)
+ROWS = [
+    ("gpt2-124m", "f32", "llama.cpp", "F32", 0, 1.0),
+    ("gpt2-124m", "bf16", "llama.cpp", "BF16", 0, 1.0),
+    ("gpt2-124m", "int8:a8", "llama.cpp", "Q8_0", 4.5, 1.15),
+    ("gpt2-124m", "int8:a8", "CTranslate2", "int8", 1.8, 0),
+    ("gpt2-124m", "int4:g128:a8", "llama.cpp", "Q4_0", 0, 1.25),
+    ("llama-1b", "int8:a8", "llama.cpp", "Q8_0", 5.0, 1.15),
+    ("llama-1b", "int4:g128:a8", "llama.cpp", "Q4_0", 2.3, 1.25),
+    ("llama-1b", "int4:g128:a8", "llama.cpp", "Q4_K_M", 0, 1.25),
+]
+
+
+class Peer:
+    """A process that answers each line with seconds of prefill and decode."""
+
+    def __init__(self, script, model):
+        self.model = model
+        self.process = subprocess.Popen([sys.executable, os.path.join(HERE, script)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def run(self):
+        self.process.stdin.write(f"{self.model} {THREADS} {PREFILL} {DECODE}\n")
+        self.process.stdin.flush()
+        prefill, decode = map(float, self.process.stdout.readline().split())
+        return PREFILL / prefill, DECODE / decode
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def nibble(command, shape, scheme):
+    done = subprocess.run([command, "bench", "--shape", shape, "--scheme", scheme, "--threads", str(THREADS), "--prefill",
+                           str(PREFILL), "--decode", str(DECODE), "--runs", "3", "--json"],
+                          check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    out = json.loads(done.stdout)
+    return out["prefill_tokens_per_second"], out["decode_tokens_per_second"]
+
+
+def llamacpp_model(folder, shape, kind):
+    base, path = os.path.join(folder, f"{shape}.f16.gguf"), os.path.join(folder, f"{shape}.{kind}.gguf")
+    if not os.path.exists(base):
+        sys.path.insert(0, HERE)
+        import gguf_models
+        gguf_models.write_gguf(shape, base)
+    if not os.path.exists(path):
+        subprocess.run([sys.executable, os.path.join(HERE, "llamacpp.py"), "quantize", base, path, kind], check=True,
+                       stderr=subprocess.DEVNULL)
+    return path
+
+
+def ct2_model(folder, _, kind):
+    path = os.path.join(folder, f"ct2-{kind}")
+    if not os.path.exists(path):
+        subprocess.run([sys.executable, os.path.join(HERE, "ct2.py"), "make", path, kind], check=True)
+    return path
+
+
+PEERS = {"llama.cpp": ("llamacpp.py", llamacpp_model), "CTranslate2": ("ct2.py", ct2_model)}
+
+
+def measure(command, folder, row, runs):
+    shape, scheme, name, kind, *_ = row
+    script, make = PEERS[name]
+    peer, ours, theirs = Peer(script, make(folder, shape, kind)), [], []
+    for _ in range(runs):
+        theirs.append(peer.run())
+        ours.append(nibble(command, shape, scheme))
+    peer.close()
+    return [[statistics.median(r[i] for r in side) for i in (0, 1)] for side in (ours, theirs)]
+
+
+def verdict(ratio, goal):
+    return f"{ratio:.2f}" + (f" (goal {goal})" if goal else "")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("nibble")
+    parser.add_argument("folder")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    os.makedirs(options.folder, exist_ok=True)
+    results = []
+    print("| model | nibble | peer | prefill | | ratio | decode | | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for row in ROWS:
+        shape, scheme, name, kind, prefill_goal, decode_goal = row
+        if options.only not in f"{shape} {scheme} {name} {kind}":
+            continue
+        try:
+            ours, theirs = measure(options.nibble, options.folder, row, options.runs)
+        except (OSError, ValueError, ImportError, subprocess.CalledProcessError) as error:
+            print(f"| {shape} | {scheme} | {name} {kind} | could not be measured: {error} |", flush=True)
+            continue
+        ratios = [a / b for a, b in zip(ours, theirs)]
+        results.append(dict(shape=shape, scheme=scheme, peer=name, type=kind, nibble=ours, theirs=theirs, ratios=ratios))
+        print(f"| {shape} | {scheme} | {name} {kind} | {ours[0]:,.0f} | {theirs[0]:,.0f} | "
+              f"{verdict(ratios[0], prefill_goal)} | {ours[1]:,.1f} | {theirs[1]:,.1f} | {verdict(ratios[1], decode_goal)} |",
+              flush=True)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+
+
+main()

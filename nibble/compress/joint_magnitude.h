@@ -1,0 +1,13 @@
+// What weights that a runtime joins into one have in common.
+#pragma once
+
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+
+/// The largest magnitude among a weight and those that vLLM and others join with it: q, k and v;
+/// gate and up. nvfp4 has one scale for all of these (FORMATS 1.5), chosen from it. Reads each of
+/// them.
+float joint_magnitude(const ModelFolder& model, const ParamSpec& spec);
+
+}  // namespace nibble
