@@ -169,12 +169,17 @@ class Walk {
     tuning.half_step_divisor = options_.half_step_divisor;
     WeightResult result =
         method_.quantize({w, *plan.scheme, tuning, plan.spec.name, &statistics, exec_.threads});
+    add_note(coverage_note(statistics), result.note);
     if (plan.spec.layer >= 0) done_[plan.spec.name] = dequantize(result.weight);
     exec_.report({"quantize", ++count_, total_, describe(plan.spec.name, result)});
     finished_.push_back({plan.spec.name,
                          std::move(result.weight),
                          {plan.spec.name, result.error, result.rtn_error, result.damping,
                           result.fell_back, result.note}});
+  }
+
+  static void add_note(const std::string& more, std::string& note) {
+    if (!more.empty()) note += (note.empty() ? "" : "; ") + more;
   }
 
   static std::string describe(const std::string& name, const WeightResult& r) {

@@ -1,5 +1,8 @@
 #include "nibble/quant/calibration.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -21,6 +24,19 @@ size_t square(int64_t k) { return static_cast<size_t>(k) * static_cast<size_t>(k
 
 int64_t InputStatistics::dead_channels() const {
   return std::count(absmax.begin(), absmax.end(), 0.0f);
+}
+
+std::string coverage_note(const InputStatistics& input) {
+  std::vector<std::string> words;
+  if (input.rows < input.k)
+    words.push_back(fmt::format("calibrated on {} tokens, fewer than its {} inputs: give more text",
+                                input.rows, input.k));
+  if (const int64_t dead = input.dead_channels(); dead > 0)
+    words.push_back(fmt::format("{} of {} inputs were never active in calibration", dead, input.k));
+  if (input.refused > 0)
+    words.push_back(
+        fmt::format("{} tokens gave inputs that are not finite and were left out", input.refused));
+  return fmt::format("{}", fmt::join(words, "; "));
 }
 
 StatisticsCollector::StatisticsCollector(int64_t k, const Wanted& wanted) : wanted_(wanted) {

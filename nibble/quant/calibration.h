@@ -28,6 +28,10 @@ struct InputStatistics {
   int64_t dead_channels() const;
 };
 
+/// What a user should know of rows that say too little: fewer rows than channels, channels never
+/// active, rows left out. Empty where all is well.
+std::string coverage_note(const InputStatistics& input);
+
 /// Rows of calibration: what the weight will read, [m, k]; and, where the sums of the difference
 /// are wanted, what it read in the original model [m, k] and what the residual stream lacks [m, p].
 struct CalibrationRows {

@@ -52,6 +52,7 @@ WeightResult fall_back(const WeightTask& task, std::span<const float> w, std::st
 bool solve(const WeightTask& task, std::span<const float> w, const DampedHessian& h,
            GridMatrix& m) {
   search_grids(m, w, diagonal(h), task.threads);
+  m.require_finite_scales(task.name);
   return round_with_feedback(m, w, h, task.options.act_order, task.threads) &&
          descend(m, w, h, {task.options.sweeps, true}, task.threads);
 }

@@ -60,6 +60,17 @@ std::vector<float> GridMatrix::values() const {
   return out;
 }
 
+void GridMatrix::require_finite_scales(std::string_view name) const {
+  for (size_t i = 0; i < grids_.size(); ++i) {
+    if (std::isfinite(grids_[i].scale)) continue;
+    throw corrupt(fmt::format("the scale of row {} group {} does not fit {}; store scales as bf16 "
+                              "or f32",
+                              static_cast<int64_t>(i) / groups_, static_cast<int64_t>(i) % groups_,
+                              to_string(scale_dtype_)))
+        .at("tensor " + in_quotes(name));
+  }
+}
+
 QuantizedTensor GridMatrix::pack() const {
   QuantizedTensor out;
   const Shape scale_shape = shared_ ? Shape{1, 1} : Shape{n_, groups_};

@@ -79,6 +79,8 @@ class GridMatrix {
   }
   /// The weights this stands for, [n, k].
   std::vector<float> values() const;
+  /// Error{corrupt} naming the tensor where a scale does not fit its type.
+  void require_finite_scales(std::string_view name) const;
   QuantizedTensor pack() const;
   /// The grids and codes of a finished tensor.
   static GridMatrix unpack(const QuantizedTensor& q, std::string_view method);

@@ -147,8 +147,7 @@ void search_grids(GridMatrix& m, std::span<const float> w, std::span<const float
     for (int64_t r = 0; r < m.n(); ++r) all.insert(all.end(), importance.begin(), importance.end());
     m.grid(0, 0) = search_grid(m.range(), w, all, m.scale_dtype());
   }
-  bool fits = true;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1) reduction(&& : fits)
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (int64_t r = 0; r < m.n(); ++r) {
     const auto row = w.subspan(static_cast<size_t>(r) * k, k);
     const auto levels = m.levels(r);
@@ -158,14 +157,9 @@ void search_grids(GridMatrix& m, std::span<const float> w, std::span<const float
       if (!m.shared())
         g = search_grid(m.range(), row.subspan(begin, size), importance.subspan(begin, size),
                         m.scale_dtype());
-      fits = fits && std::isfinite(g.scale);
       for (size_t i = begin; i < begin + size; ++i)
         levels[i] = static_cast<int16_t>(nearest_level(row[i], g.scale, g.low, g.high));
     }
-  }
-  if (!fits) {
-    throw corrupt(std::string("a scale does not fit ") + std::string(to_string(m.scale_dtype())) +
-                  "; store scales as bf16 or f32");
   }
 }
 

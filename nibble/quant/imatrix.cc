@@ -22,6 +22,7 @@ WeightResult quantize_imatrix(const WeightTask& task) {
   const int64_t n = task.weight.shape()[0], k = task.weight.shape()[1];
   GridMatrix m(storable_scheme(task.scheme, k), n, k, task.options.scale_dtype, "imatrix");
   search_grids(m, w, importance, task.threads);
+  m.require_finite_scales(task.name);
   out.weight = m.pack();
   measure(task, w, out);
   return out;

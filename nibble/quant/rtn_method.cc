@@ -18,6 +18,7 @@ WeightResult quantize(const WeightTask& task) {
   const int64_t n = task.weight.shape()[0], k = task.weight.shape()[1];
   GridMatrix m(storable_scheme(task.scheme, k), n, k, o.scale_dtype, "rtn with a clipping search");
   search_grids(m, w, {}, task.threads);
+  m.require_finite_scales(task.name);
   out.weight = m.pack();
   return out;
 }

@@ -63,6 +63,12 @@ TEST(Calibration, RowsThatAreNotFiniteAreLeftOutAndCounted) {
   EXPECT_EQ(s.refused, 2);
   EXPECT_EQ(s.hessian, (std::vector<float>{5, -5, -5, 10}));
   EXPECT_EQ(s.absmax, (std::vector<float>{3, 4}));
+  EXPECT_NE(coverage_note(s).find("2 tokens gave inputs that are not finite"), std::string::npos);
+  InputStatistics few = s;
+  few.rows = 1;
+  few.absmax[1] = 0;
+  EXPECT_NE(coverage_note(few).find("fewer than its 2 inputs"), std::string::npos);
+  EXPECT_NE(coverage_note(few).find("1 of 2 inputs were never active"), std::string::npos);
 }
 
 TEST(Dense, CholeskyGivesTheMatrixBack) {

@@ -118,6 +118,36 @@ TEST(Gptq, IsBetterThanRtnOnCorrelatedInputs) {
   EXPECT_LE(fell_back * 50, cases);
 }
 
+TEST(Autoround, IsBetterThanRtnOnCorrelatedInputs) {
+  MethodOptions options;
+  options.steps = 100;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    const char* schemes[] = {"int4:g32", "int3:g32:asym", "int4", "int2:g16"};
+    const Layer layer = correlated_layer(seed, 9, 96, 10 + 10 * static_cast<int64_t>(seed), 300);
+    const WeightResult r = run(layer, schemes[seed % 4], "autoround", options);
+    EXPECT_LT(r.error, 0.8 * r.rtn_error) << seed;
+    const QuantizedTensor many = run(layer, schemes[seed % 4], "autoround", options, 3).weight;
+    EXPECT_TRUE(std::ranges::equal(r.weight.codes.data<uint8_t>(), many.codes.data<uint8_t>()));
+  }
+}
+
+TEST(Hqq, HasASmallerNormOfTheErrorThanRtn) {
+  for (const char* scheme : {"int4:g32", "int3:g32:asym", "int2:g16:asym", "int4:tensor"}) {
+    PyRandom random(3);
+    Layer layer = correlated_layer(1, 8, 64, 64, 10);
+    for (float& v : layer.w) v = static_cast<float>(std::pow(random.gauss(0, 1), 3));  // outliers
+    const auto norm = [&](const QuantizedTensor& q) {
+      const Tensor values = dequantize(q);
+      double sum = 0;
+      for (size_t i = 0; i < layer.w.size(); ++i)
+        sum += std::pow(std::fabs(double{layer.w[i]} - values.data<float>()[i]), 0.7);
+      return sum;
+    };
+    EXPECT_LT(norm(run(layer, scheme, "hqq").weight), norm(run(layer, scheme, "rtn").weight))
+        << scheme;
+  }
+}
+
 TEST(Gptq, DescentNeverRaisesTheError) {
   for (const char* scheme : {"int4:g32", "int3:g32:asym", "int4:g128", "int4", "ternary:g32"}) {
     const Layer layer = correlated_layer(9, 24, 384, 200, 500);
