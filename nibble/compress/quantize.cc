@@ -7,8 +7,10 @@
 
 #include "nibble/compress/calibrated_walk.h"
 #include "nibble/compress/joint_magnitude.h"
+#include "nibble/compress/method_chain.h"
 #include "nibble/compress/provenance.h"
 #include "nibble/compress/recipe.h"
+#include "nibble/compress/rescale_model.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/hash.h"
@@ -50,7 +52,7 @@ DType stored_dtype(const ModelFolder& model, const std::string& name) {
 }
 
 void check_options(const ModelFolder& model, const QuantizeOptions& options) {
-  method(options.method);
+  parse_method_chain(options.method);
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
       throw invalid_argument(
@@ -73,6 +75,17 @@ bool covered(const ModelFolder& model, const ParamSpec& spec,
   if (!spec.is_matrix()) return false;
   if (spec.layer >= 0 || covers_every_matrix(model.config)) return true;
   return spec.role == Role::lm_head ? asked("lm_head") : asked("embeddings");
+}
+
+// Tables are read, not multiplied: there are no inputs.
+bool is_table(Role role) {
+  return role == Role::token_embedding || role == Role::position_embedding;
+}
+
+// Schemes whose inputs have a number of their own, QuantizedTensor::activation.
+bool needs_number(const QuantScheme& scheme) {
+  return scheme.activations == ActivationType::a8_static ||
+         scheme.activations == ActivationType::a8_outlier;
 }
 
 }  // namespace
@@ -135,8 +148,10 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
       plan.dtype = *parse_dtype(to_string(scheme));
     } else if (plan.candidate) {
       plan.scheme = storable_scheme(scheme, spec.shape[1]);
+      if (is_table(spec.role) && needs_number(*plan.scheme))
+        plan.scheme->activations = ActivationType::none;
       plan.dtype = options.scale_dtype;
-      if (*plan.scheme != scheme) {
+      if (plan.scheme->type != scheme.type || plan.scheme->group != scheme.group) {
         warnings.push_back(fmt::format(
             "tensor {}: a group of {} does not divide its {} inputs: stored as {}",
             in_quotes(spec.name), scheme.group, spec.shape[1], to_string(*plan.scheme)));
@@ -183,13 +198,76 @@ bool is_calibrated(const QuantizeOptions& options) {
   return method(options.method).needs != Calibration::nothing;
 }
 
+bool has_static(const std::vector<ParameterPlan>& plans) {
+  return std::any_of(plans.begin(), plans.end(), [](const ParameterPlan& p) {
+    return p.scheme && p.scheme->activations == ActivationType::a8_static;
+  });
+}
+
+// What is left to be quantized when the steps of a method are done.
+struct Prepared {
+  std::vector<std::unique_ptr<ModelFolder>> stages;  // each reads the one before
+  const ModelFolder* model = nullptr;                // the last of them, or the original
+  QuantizeOptions options;                           // the quantizer's
+  std::vector<ParameterPlan> plans;
+  std::optional<CalibrationText> text;
+  TensorMap static_scales;
+};
+
+Prepared prepare(const ModelFolder& original, const QuantizeOptions& options,
+                 QuantizeResult& result, const Exec& exec) {
+  const MethodChain chain = parse_method_chain(options.method);
+  Prepared out;
+  out.model = &original;
+  out.options = without_steps(options);
+  out.plans = plan_quantization(original, out.options, result.warnings);
+  const bool needs_text = has_static(out.plans) || is_calibrated(out.options) ||
+                          std::any_of(chain.steps.begin(), chain.steps.end(),
+                                      [](const std::string& s) { return s != "rotate"; });
+  if (needs_text) out.text = calibration_text(original, options.calibration, exec);
+  const CalibrationText none;
+  for (const std::string& step : chain.steps) {
+    out.stages.push_back(
+        std::make_unique<ModelFolder>(apply_step(step, *out.model, out.plans, out.options,
+                                                 out.text ? *out.text : none, result.sites, exec)));
+    out.model = out.stages.back().get();
+    std::vector<std::string> said;
+    out.plans = plan_quantization(*out.model, out.options, said);
+  }
+  if (has_static(out.plans))
+    out.static_scales = static_scales(*out.model, out.plans, *out.text, exec);
+  return out;
+}
+
+// The plan's scheme without what a walk does not look at: the numbers of the inputs.
+QuantScheme walked_scheme(const QuantScheme& scheme) {
+  QuantScheme out = scheme;
+  if (needs_number(out)) out.activations = ActivationType::none;
+  return out;
+}
+
+std::vector<ParameterPlan> walked_plans(std::vector<ParameterPlan> plans) {
+  for (ParameterPlan& p : plans) {
+    if (p.scheme) p.scheme = walked_scheme(*p.scheme);
+  }
+  return plans;
+}
+
 // From the store where a calibrated method put it there.
-Weight finished_weight(const ModelFolder& model, const ParameterPlan& plan,
-                       const QuantizeOptions& options, const LayerStore& store) {
+Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store) {
   const bool walked = plan.spec.layer >= 0 || plan.spec.role == Role::lm_head;
-  if (is_calibrated(options) && plan.scheme && walked)
-    return store.get(plan.spec.layer, plan.spec.name, *plan.scheme);
-  return quantize_parameter(model, plan, options);
+  if (!plan.scheme) return quantize_parameter(*ready.model, plan, ready.options);
+  Weight w = is_calibrated(ready.options) && walked
+                 ? Weight(store.get(plan.spec.layer, plan.spec.name, walked_scheme(*plan.scheme)))
+                 : quantize_parameter(*ready.model, plan, ready.options);
+  auto& q = std::get<QuantizedTensor>(w);
+  q.scheme = *plan.scheme;
+  const auto threshold = static_cast<float>(ready.options.outlier_threshold);
+  if (q.scheme.activations == ActivationType::a8_static)
+    q.activation = ready.static_scales.at(plan.spec.name);
+  else if (q.scheme.activations == ActivationType::a8_outlier)
+    q.activation = Tensor::from<float>(Shape{1}, std::span(&threshold, 1));
+  return w;
 }
 
 std::string hash_of(const CalibrationText& text) {
@@ -213,25 +291,34 @@ std::string fingerprint(const ModelFolder& model, const QuantizeOptions& options
 }
 
 // Calibrates and quantizes into OUT.resume, which the caller removes when all is written.
-std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& model, const std::string& out,
-                                               const std::vector<ParameterPlan>& plans,
+std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& original, const Prepared& ready,
+                                               const std::string& out,
                                                const QuantizeOptions& options,
                                                QuantizeResult& result, const Exec& exec) {
-  const CalibrationText text = calibration_text(model, options.calibration, exec);
-  result.calibration =
-      fmt::format("{}, {} samples, {} tokens", text.source, text.samples.size(), text.tokens());
-  result.calibration_hash = hash_of(text);
-  auto store = std::make_unique<FolderStore>(out + ".resume",
-                                             fingerprint(model, options, result.calibration_hash),
-                                             options.resume, result.warnings);
+  auto store = std::make_unique<FolderStore>(
+      out + ".resume", fingerprint(original, options, result.calibration_hash), options.resume,
+      result.warnings);
   result.resumed_layers = store->layers_found();
-  walk_blocks(model, plans, options, text, *store, exec);
+  walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, *store, exec);
   result.layers = store->reports();
   for (const LayerReport& r : result.layers) {
     if (!r.note.empty())
       result.warnings.push_back(fmt::format("tensor {}: {}", in_quotes(r.name), r.note));
   }
   return store;
+}
+
+void note_calibration(const CalibrationText& text, QuantizeResult& result) {
+  result.calibration =
+      fmt::format("{}, {} samples, {} tokens", text.source, text.samples.size(), text.tokens());
+  result.calibration_hash = hash_of(text);
+}
+
+void require_storable(const QuantizeOptions& options) {
+  if (!options.scheme.is_float()) require_expressible(options.scheme);
+  for (const SetRule& r : options.set) {
+    if (!r.scheme.is_float()) require_expressible(r.scheme);
+  }
 }
 
 }  // namespace
@@ -242,29 +329,27 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   refuse_same_file(out, inputs);
   const ModelFolder model = open_model(in);
   check_options(model, options);
-  if (!options.scheme.is_float()) require_expressible(options.scheme);
-  for (const SetRule& r : options.set) {
-    if (!r.scheme.is_float()) require_expressible(r.scheme);
-  }
+  require_storable(without_steps(options));
   QuantizeResult result;
-  const auto plans = plan_quantization(model, options, result.warnings);
   AtomicFolder folder(out, options.force);
+  const Prepared ready = prepare(model, options, result, exec);
+  if (ready.text) note_calibration(*ready.text, result);
   std::unique_ptr<FolderStore> finished;
-  if (is_calibrated(options))
-    finished = calibrated_layers(model, out, plans, options, result, exec);
+  if (is_calibrated(ready.options))
+    finished = calibrated_layers(model, ready, out, options, result, exec);
   const auto nothing = memory_store();
   const LayerStore& store = finished ? static_cast<LayerStore&>(*finished) : *nothing;
   std::vector<WritableParameter> parameters;
   int64_t done = 0;
-  for (const ParameterPlan& plan : plans) {
+  for (const ParameterPlan& plan : ready.plans) {
     (plan.scheme ? result.quantized : result.kept) += plan.candidate ? 1 : 0;
     parameters.push_back({plan.spec, plan.scheme, plan.dtype, [&, plan]() -> Weight {
                             exec.check_stop();
                             exec.report({finished ? "write" : "quantize", ++done,
-                                         static_cast<int64_t>(plans.size()), plan.spec.name});
+                                         static_cast<int64_t>(ready.plans.size()), plan.spec.name});
                             try {
-                              Weight w = finished_weight(model, plan, options, store);
-                              release_weight(model, plan.spec);
+                              Weight w = finished_weight(ready, plan, store);
+                              release_weight(*ready.model, plan.spec);
                               return w;
                             } catch (Error& e) {
                               e.set_file(in);
@@ -272,9 +357,9 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
                             }
                           }});
   }
-  result.file_bytes = write_model_like(model, folder.path(), parameters);
+  result.file_bytes = write_model_like(*ready.model, folder.path(), parameters);
   result.input_file_bytes = model.tensors->file_bytes();
-  result.bits_per_weight = planned_bits_per_weight(plans, options.scale_dtype);
+  result.bits_per_weight = planned_bits_per_weight(ready.plans, options.scale_dtype);
   write_provenance(folder.path(), model, options, result);
   folder.commit();
   if (finished) finished->remove();
@@ -284,17 +369,16 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
 ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
                                const Exec& exec) {
   check_options(model, options);
-  std::vector<std::string> warnings;
+  QuantizeResult result;
   TensorMap tensors;
   SchemeMap schemes;
-  const auto plans = plan_quantization(model, options, warnings);
+  const Prepared ready = prepare(model, options, result, exec);
   const auto store = memory_store();
-  if (is_calibrated(options))
-    walk_blocks(model, plans, options, calibration_text(model, options.calibration, exec), *store,
-                exec);
-  for (const ParameterPlan& plan : plans) {
+  if (is_calibrated(ready.options))
+    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, *store, exec);
+  for (const ParameterPlan& plan : ready.plans) {
     exec.check_stop();
-    const Weight w = finished_weight(model, plan, options, *store);
+    const Weight w = finished_weight(ready, plan, *store);
     if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
       schemes[module_of(plan.spec.name)] = q->scheme;
       for (NamedTensor& t : to_tensors(plan.spec.name, *q))
@@ -303,7 +387,7 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
       tensors.emplace(plan.spec.name, std::get<Tensor>(w));
     }
   }
-  return {model.path, model.config, std::make_unique<MemorySource>(std::move(tensors)),
+  return {model.path, ready.model->config, std::make_unique<MemorySource>(std::move(tensors)),
           std::move(schemes), model.tokenizer};
 }
 
