@@ -99,8 +99,8 @@ int run(int argc, char** argv) {
     app.footer("Example:\n  nibble demo -o my-demo\n\nnibble VERB --help explains a verb.\n");
     Common common;
     common.command_line = command_line(argc, argv);
-    for (const auto add : {add_demo, add_train, add_quantize, add_eval, add_compare, add_generate,
-                           add_inspect, add_tokenize, add_bench, add_estimate}) {
+    for (const auto add : {add_demo, add_train, add_quantize, add_auto, add_eval, add_compare,
+                           add_generate, add_inspect, add_tokenize, add_bench, add_estimate}) {
       add(app, common);
     }
     check_verb(app, argc, argv);

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/load.h"
 #include "nibble/compress/estimate.h"
+#include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
@@ -121,14 +122,22 @@ QuantizeOptions options_of(const Common& common, const Options& o) {
   return q;
 }
 
+bool needs_calibration(const QuantizeOptions& q) {
+  const MethodChain chain = parse_method_chain(q.method);
+  return method(chain.quantizer).needs != Calibration::nothing ||
+         q.scheme.activations == ActivationType::a8_static ||
+         std::any_of(chain.steps.begin(), chain.steps.end(),
+                     [](const std::string& s) { return s != "rotate"; });
+}
+
 // What would be done and what it would need, nothing written.
 void show_plan(const Common& common, const Options& o) {
   const ModelFolder model = open_model(resolve_model(o.in));
   std::vector<std::string> warnings;
-  const auto plans = plan_quantization(model, o.quantize, warnings);
-  const double bits = planned_bits_per_weight(plans, o.quantize.scale_dtype);
-  const QuantizeEstimate e =
-      estimate_quantization(model, plans, o.quantize, make_exec(common).threads);
+  const QuantizeOptions last = without_steps(o.quantize);
+  const auto plans = plan_quantization(model, last, warnings);
+  const double bits = planned_bits_per_weight(plans, last.scale_dtype);
+  const QuantizeEstimate e = estimate_quantization(model, plans, last, make_exec(common).threads);
   if (common.json) {
     JsonWriter out;
     out.begin_object().field("schema_version", 1).field("bits_per_weight", bits);
@@ -150,7 +159,7 @@ void show_plan(const Common& common, const Options& o) {
 
 void run(const Common& common, Options o) {
   o.quantize = options_of(common, o);
-  const bool calibrates = method(o.quantize.method).needs != Calibration::nothing;
+  const bool calibrates = needs_calibration(o.quantize);
   o.quantize.max_memory = o.max_memory_mib << 20;
   if (o.dry_run) return show_plan(common, o);
   if (o.out.empty()) throw invalid_argument("-o is needed: the folder to make");
@@ -190,6 +199,10 @@ void add_calibration(CLI::App& verb, Options& o) {
   verb.add_flag("--no-act-order", o.no_act_order, "gptq: columns in their own order");
   verb.add_option("--clip", o.clip, "rtn: `mse` searches each scale for the least squared error")
       ->check(CLI::IsMember({"mse"}));
+  verb.add_option("--threshold", o.quantize.outlier_threshold,
+                  "llm_int8: inputs beyond this stay f32 at run time")
+      ->check(CLI::Range(1e-3, 1e6))
+      ->capture_default_str();
   verb.add_flag("--resume", o.quantize.resume, "Go on from OUT.resume of a run that was stopped");
 }
 
@@ -199,14 +212,17 @@ void add_quantize(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("quantize", "Make a quantized copy of a model");
   const auto o = std::make_shared<Options>();
   std::vector<std::string> names;
-  for (const Method& m : methods()) names.push_back(fmt::format("{} ({})", m.name, m.summary));
+  for (const auto& [name, summary] : chain_parts())
+    names.push_back(fmt::format("{} ({})", name, summary));
   verb->add_option("model", o->in, "Model folder")->required();
   verb->add_option("-o,--out", o->out, "Folder to make");
   verb->add_option("--scheme", o->scheme,
                    fmt::format("TYPE[:tensor|channel|gN][:asym][:a8], such as {}",
                                fmt::join(scheme_examples(), ", ")))
       ->capture_default_str();
-  verb->add_option("--method", o->quantize.method, fmt::format("{}", fmt::join(names, "; ")))
+  verb->add_option("--method", o->quantize.method,
+                   fmt::format("{}. Joined by + they run from left to right: awq+gptq, rotate+gptq",
+                               fmt::join(names, "; ")))
       ->capture_default_str();
   verb->add_option("--keep", o->keep,
                    "PATTERN[=f32|f16|bf16]: tensors that stay plain, * and ? allowed (repeatable)");

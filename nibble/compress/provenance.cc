@@ -11,6 +11,11 @@ namespace {
 constexpr int kSchemaVersion = 2;  // 2: the recipe has every option; calibration
 
 void write_calibration(const QuantizeResult& result, JsonWriter& out) {
+  if (!result.sites.empty()) {
+    out.key("rescaled").begin_array();
+    for (const SiteReport& r : result.sites) write_report(r, out);
+    out.end_array();
+  }
   if (result.calibration.empty()) return;
   out.key("calibration").begin_object().field("text", result.calibration);
   out.field("content_hash", result.calibration_hash).key("weights").begin_array();

@@ -8,51 +8,23 @@
 #include "nibble/compress/calibrated_walk.h"
 #include "nibble/compress/estimate.h"
 #include "nibble/compress/joint_magnitude.h"
+#include "nibble/compress/method_chain.h"
 #include "nibble/compress/provenance.h"
 #include "nibble/compress/recipe.h"
+#include "nibble/compress/rescale_model.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/hash.h"
 #include "nibble/core/posix.h"
 #include "nibble/core/version.h"
-#include "nibble/quant/bits.h"
 #include "nibble/quant/method.h"
+#include "nibble/quant/static_activations.h"
 
 namespace nibble {
 namespace {
 
-template <class Rule>
-const Rule* rule_for(std::string_view name, const std::vector<Rule>& rules) {
-  for (const Rule& r : rules) {
-    if (glob_match(r.pattern, name) || glob_match(r.pattern, module_of(name))) return &r;
-  }
-  return nullptr;
-}
-
-template <class Rule>
-void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
-                       const std::vector<ParamSpec>& table) {
-  for (const Rule& r : rules) {
-    const bool used = std::any_of(table.begin(), table.end(), [&](const ParamSpec& p) {
-      return glob_match(r.pattern, p.name) || glob_match(r.pattern, module_of(p.name));
-    });
-    if (!used) {
-      throw invalid_argument(
-          fmt::format("{} {}: no tensor has such a name (`nibble inspect` lists them)", option,
-                      in_quotes(r.pattern)));
-    }
-  }
-}
-
-DType stored_dtype(const ModelFolder& model, const std::string& name) {
-  for (const TensorInfo& i : model.tensors->list()) {
-    if (i.name == name) return i.dtype;
-  }
-  return DType::f32;
-}
-
 void check_options(const ModelFolder& model, const QuantizeOptions& options) {
-  method(options.method);
+  parse_method_chain(options.method);
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
       throw invalid_argument(
@@ -65,89 +37,7 @@ void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   }
 }
 
-// DESIGN section 8 "Coverage": the Linear layers inside the blocks; small models of our own: every
-// matrix.
-bool covered(const ModelFolder& model, const ParamSpec& spec,
-             const std::vector<std::string>& also) {
-  const auto asked = [&](std::string_view what) {
-    return std::find(also.begin(), also.end(), what) != also.end();
-  };
-  if (!spec.is_matrix()) return false;
-  if (spec.layer >= 0 || covers_every_matrix(model.config)) return true;
-  return spec.role == Role::lm_head ? asked("lm_head") : asked("embeddings");
-}
-
 }  // namespace
-
-bool glob_match(std::string_view pattern, std::string_view name) {
-  size_t p = 0, n = 0, star = std::string_view::npos, mark = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && (pattern[p] == '?' || (pattern[p] != '*' && pattern[p] == name[n]))) {
-      ++p, ++n;
-    } else if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      mark = n;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      n = ++mark;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
-KeepRule parse_keep_rule(std::string_view text) {
-  const size_t equals = text.find('=');
-  if (equals == std::string_view::npos) return {std::string(text), std::nullopt};
-  const auto dtype = parse_dtype(text.substr(equals + 1));
-  const bool plain = dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
-  if (!plain)
-    throw invalid_argument(
-        fmt::format("--keep {}: behind '=' stands f32, f16 or bf16", in_quotes(text)));
-  return {std::string(text.substr(0, equals)), dtype};
-}
-
-SetRule parse_set_rule(std::string_view text) {
-  const size_t equals = text.rfind('=');
-  if (equals == std::string_view::npos || equals == 0)
-    throw invalid_argument(
-        fmt::format("--set {}: write PATTERN=SCHEME, such as 'layers.0.*=int8'", in_quotes(text)));
-  return {std::string(text.substr(0, equals)), parse_scheme(text.substr(equals + 1))};
-}
-
-std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
-                                             const QuantizeOptions& options,
-                                             std::vector<std::string>& warnings) {
-  const std::vector<ParamSpec> table = parameter_table(model.config);
-  check_rules_match("--keep", options.keep, table);
-  check_rules_match("--set", options.set, table);
-  std::vector<ParameterPlan> out;
-  for (const ParamSpec& spec : table) {
-    ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,
-                       stored_dtype(model, spec.name)};
-    const KeepRule* keep = rule_for(spec.name, options.keep);
-    const SetRule* set = spec.is_matrix() ? rule_for(spec.name, options.set) : nullptr;
-    const QuantScheme& scheme = set != nullptr ? set->scheme : options.scheme;
-    plan.candidate = plan.candidate || set != nullptr;
-    if (keep != nullptr) {
-      plan.dtype = keep->dtype.value_or(plan.dtype);
-    } else if (plan.candidate && scheme.is_float()) {
-      plan.dtype = *parse_dtype(to_string(scheme));
-    } else if (plan.candidate) {
-      plan.scheme = storable_scheme(scheme, spec.shape[1]);
-      plan.dtype = options.scale_dtype;
-      if (*plan.scheme != scheme) {
-        warnings.push_back(fmt::format(
-            "tensor {}: a group of {} does not divide its {} inputs: stored as {}",
-            in_quotes(spec.name), scheme.group, spec.shape[1], to_string(*plan.scheme)));
-      }
-    }
-    out.push_back(std::move(plan));
-  }
-  return out;
-}
 
 Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
                           const QuantizeOptions& options) {
@@ -167,31 +57,101 @@ Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
   return chosen.quantize({w, *plan.scheme, tuning, plan.spec.name}).weight;
 }
 
-double planned_bits_per_weight(const std::vector<ParameterPlan>& plans, DType scale_dtype) {
-  double bytes = 0, weights = 0;
-  for (const ParameterPlan& p : plans) {
-    if (!p.candidate) continue;
-    const int64_t n = p.spec.shape[0], k = p.spec.shape[1];
-    bytes += static_cast<double>(p.scheme ? planned_bytes(*p.scheme, n, k, scale_dtype)
-                                          : n * k * size_of(p.dtype));
-    weights += static_cast<double>(n * k);
-  }
-  return weights > 0 ? 8 * bytes / weights : 0;
-}
-
 namespace {
 
 bool is_calibrated(const QuantizeOptions& options) {
   return method(options.method).needs != Calibration::nothing;
 }
 
+bool has_static(const std::vector<ParameterPlan>& plans) {
+  return std::any_of(plans.begin(), plans.end(), [](const ParameterPlan& p) {
+    return p.scheme && p.scheme->activations == ActivationType::a8_static;
+  });
+}
+
+// Under a memory limit, activations go beside the output where that is enough.
+QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
+                              const std::vector<ParameterPlan>& plans, QuantizeOptions options,
+                              int threads) {
+  if (options.max_memory <= 0) return options;
+  const QuantizeEstimate e = estimate_quantization(model, plans, options, threads);
+  if (e.memory_bytes <= options.max_memory) return options;
+  options.spill_folder = split_path(out).folder;
+  if (e.spilled_bytes <= options.max_memory) return options;
+  throw Error(ErrorKind::io,
+              fmt::format("quantizing this model needs about {} MiB, --max-memory allows {} MiB: "
+                          "fewer --threads, a shorter --length or --inputs quantized need less",
+                          e.spilled_bytes >> 20, options.max_memory >> 20))
+      .with_code(kExitMemory);
+}
+
+// What is left to be quantized when the steps of a method are done.
+struct Prepared {
+  std::vector<std::unique_ptr<ModelFolder>> stages;  // each reads the one before
+  const ModelFolder* model = nullptr;                // the last of them, or the original
+  QuantizeOptions options;                           // the quantizer's
+  std::vector<ParameterPlan> plans;
+  std::optional<CalibrationText> text;
+  TensorMap static_scales;
+};
+
+// `beside`: the folder to be made, empty where none is; files for activations go there.
+Prepared prepare(const ModelFolder& original, const std::string& beside,
+                 const QuantizeOptions& options, QuantizeResult& result, const Exec& exec) {
+  const MethodChain chain = parse_method_chain(options.method);
+  Prepared out;
+  out.model = &original;
+  out.options = without_steps(options);
+  out.plans = plan_quantization(original, out.options, result.warnings);
+  out.options = within_memory(original, beside, out.plans, out.options, exec.threads);
+  const bool needs_text = has_static(out.plans) || is_calibrated(out.options) ||
+                          std::any_of(chain.steps.begin(), chain.steps.end(),
+                                      [](const std::string& s) { return s != "rotate"; });
+  if (needs_text) out.text = calibration_text(original, options.calibration, exec);
+  const CalibrationText none;
+  for (const std::string& step : chain.steps) {
+    out.stages.push_back(
+        std::make_unique<ModelFolder>(apply_step(step, *out.model, out.plans, out.options,
+                                                 out.text ? *out.text : none, result.sites, exec)));
+    out.model = out.stages.back().get();
+    std::vector<std::string> said;
+    out.plans = plan_quantization(*out.model, out.options, said);
+  }
+  if (has_static(out.plans))
+    out.static_scales =
+        static_scales(*out.model, out.plans, *out.text, out.options.spill_folder, exec);
+  return out;
+}
+
+// The plan's scheme without what a walk does not look at: the numbers of the inputs.
+QuantScheme walked_scheme(const QuantScheme& scheme) {
+  QuantScheme out = scheme;
+  if (needs_number(out)) out.activations = ActivationType::none;
+  return out;
+}
+
+std::vector<ParameterPlan> walked_plans(std::vector<ParameterPlan> plans) {
+  for (ParameterPlan& p : plans) {
+    if (p.scheme) p.scheme = walked_scheme(*p.scheme);
+  }
+  return plans;
+}
+
 // From the store where a calibrated method put it there.
-Weight finished_weight(const ModelFolder& model, const ParameterPlan& plan,
-                       const QuantizeOptions& options, const LayerStore& store) {
+Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store) {
   const bool walked = plan.spec.layer >= 0 || plan.spec.role == Role::lm_head;
-  if (is_calibrated(options) && plan.scheme && walked)
-    return store.get(plan.spec.layer, plan.spec.name, *plan.scheme);
-  return quantize_parameter(model, plan, options);
+  if (!plan.scheme) return quantize_parameter(*ready.model, plan, ready.options);
+  Weight w = is_calibrated(ready.options) && walked
+                 ? Weight(store.get(plan.spec.layer, plan.spec.name, walked_scheme(*plan.scheme)))
+                 : quantize_parameter(*ready.model, plan, ready.options);
+  auto& q = std::get<QuantizedTensor>(w);
+  q.scheme = *plan.scheme;
+  const auto threshold = static_cast<float>(ready.options.outlier_threshold);
+  if (q.scheme.activations == ActivationType::a8_static)
+    q.activation = ready.static_scales.at(plan.spec.name);
+  else if (q.scheme.activations == ActivationType::a8_outlier)
+    q.activation = Tensor::from<float>(Shape{1}, std::span(&threshold, 1));
+  return w;
 }
 
 std::string hash_of(const CalibrationText& text) {
@@ -215,19 +175,15 @@ std::string fingerprint(const ModelFolder& model, const QuantizeOptions& options
 }
 
 // Calibrates and quantizes into OUT.resume, which the caller removes when all is written.
-std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& model, const std::string& out,
-                                               const std::vector<ParameterPlan>& plans,
+std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& original, const Prepared& ready,
+                                               const std::string& out,
                                                const QuantizeOptions& options,
                                                QuantizeResult& result, const Exec& exec) {
-  const CalibrationText text = calibration_text(model, options.calibration, exec);
-  result.calibration =
-      fmt::format("{}, {} samples, {} tokens", text.source, text.samples.size(), text.tokens());
-  result.calibration_hash = hash_of(text);
-  auto store = std::make_unique<FolderStore>(out + ".resume",
-                                             fingerprint(model, options, result.calibration_hash),
-                                             options.resume, result.warnings);
+  auto store = std::make_unique<FolderStore>(
+      out + ".resume", fingerprint(original, options, result.calibration_hash), options.resume,
+      result.warnings);
   result.resumed_layers = store->layers_found();
-  walk_blocks(model, plans, options, text, *store, exec);
+  walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, *store, exec);
   result.layers = store->reports();
   for (const LayerReport& r : result.layers) {
     if (!r.note.empty())
@@ -236,59 +192,49 @@ std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& model, const s
   return store;
 }
 
-}  // namespace
+void note_calibration(const CalibrationText& text, QuantizeResult& result) {
+  result.calibration =
+      fmt::format("{}, {} samples, {} tokens", text.source, text.samples.size(), text.tokens());
+  result.calibration_hash = hash_of(text);
+}
 
-namespace {
-
-// Under a memory limit, activations go beside the output where that is enough.
-QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
-                              const std::vector<ParameterPlan>& plans, QuantizeOptions options,
-                              int threads) {
-  if (options.max_memory <= 0) return options;
-  const QuantizeEstimate e = estimate_quantization(model, plans, options, threads);
-  if (e.memory_bytes <= options.max_memory) return options;
-  options.spill_folder = split_path(out).folder;
-  if (e.spilled_bytes <= options.max_memory) return options;
-  throw Error(ErrorKind::io,
-              fmt::format("quantizing this model needs about {} MiB, --max-memory allows {} MiB: "
-                          "fewer --threads, a shorter --length or --inputs quantized need less",
-                          e.spilled_bytes >> 20, options.max_memory >> 20))
-      .with_code(kExitMemory);
+void require_storable(const QuantizeOptions& options) {
+  if (!options.scheme.is_float()) require_expressible(options.scheme);
+  for (const SetRule& r : options.set) {
+    if (!r.scheme.is_float()) require_expressible(r.scheme);
+  }
 }
 
 }  // namespace
 
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
-                              const QuantizeOptions& given, const Exec& exec) {
+                              const QuantizeOptions& options, const Exec& exec) {
   const std::string inputs[] = {in};
   refuse_same_file(out, inputs);
   const ModelFolder model = open_model(in);
-  check_options(model, given);
-  if (!given.scheme.is_float()) require_expressible(given.scheme);
-  for (const SetRule& r : given.set) {
-    if (!r.scheme.is_float()) require_expressible(r.scheme);
-  }
+  check_options(model, options);
+  require_storable(without_steps(options));
   QuantizeResult result;
   result.warnings = model.warnings;
-  const auto plans = plan_quantization(model, given, result.warnings);
-  const QuantizeOptions options = within_memory(model, out, plans, given, exec.threads);
   AtomicFolder folder(out, options.force);
+  const Prepared ready = prepare(model, out, options, result, exec);
+  if (ready.text) note_calibration(*ready.text, result);
   std::unique_ptr<FolderStore> finished;
-  if (is_calibrated(options))
-    finished = calibrated_layers(model, out, plans, options, result, exec);
+  if (is_calibrated(ready.options))
+    finished = calibrated_layers(model, ready, out, options, result, exec);
   const auto nothing = memory_store();
   const LayerStore& store = finished ? static_cast<LayerStore&>(*finished) : *nothing;
   std::vector<WritableParameter> parameters;
   int64_t done = 0;
-  for (const ParameterPlan& plan : plans) {
+  for (const ParameterPlan& plan : ready.plans) {
     (plan.scheme ? result.quantized : result.kept) += plan.candidate ? 1 : 0;
     parameters.push_back({plan.spec, plan.scheme, plan.dtype, [&, plan]() -> Weight {
                             exec.check_stop();
                             exec.report({finished ? "write" : "quantize", ++done,
-                                         static_cast<int64_t>(plans.size()), plan.spec.name});
+                                         static_cast<int64_t>(ready.plans.size()), plan.spec.name});
                             try {
-                              Weight w = finished_weight(model, plan, options, store);
-                              release_weight(model, plan.spec);
+                              Weight w = finished_weight(ready, plan, store);
+                              release_weight(*ready.model, plan.spec);
                               return w;
                             } catch (Error& e) {
                               e.set_file(in);
@@ -296,9 +242,9 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
                             }
                           }});
   }
-  result.file_bytes = write_model_like(model, folder.path(), parameters);
+  result.file_bytes = write_model_like(*ready.model, folder.path(), parameters);
   result.input_file_bytes = model.tensors->file_bytes();
-  result.bits_per_weight = planned_bits_per_weight(plans, options.scale_dtype);
+  result.bits_per_weight = planned_bits_per_weight(ready.plans, options.scale_dtype);
   write_provenance(folder.path(), model, options, result);
   folder.commit();
   if (finished) finished->remove();
@@ -308,18 +254,17 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
 ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
                                const Exec& exec) {
   check_options(model, options);
-  std::vector<std::string> warnings;
+  QuantizeResult result;
   TensorMap tensors;
   SchemeMap schemes;
-  const auto plans = plan_quantization(model, options, warnings);
+  const Prepared ready = prepare(model, "", options, result, exec);
   const auto store = memory_store();
-  if (is_calibrated(options))
-    walk_blocks(model, plans, options, calibration_text(model, options.calibration, exec), *store,
-                exec);
-  for (const ParameterPlan& plan : plans) {
+  if (is_calibrated(ready.options))
+    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, *store, exec);
+  for (const ParameterPlan& plan : ready.plans) {
     exec.check_stop();
-    const Weight w = finished_weight(model, plan, options, *store);
-    release_weight(model, plan.spec);
+    const Weight w = finished_weight(ready, plan, *store);
+    release_weight(*ready.model, plan.spec);
     if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
       schemes[module_of(plan.spec.name)] = q->scheme;
       for (NamedTensor& t : to_tensors(plan.spec.name, *q))
@@ -328,9 +273,10 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
       tensors.emplace(plan.spec.name, std::get<Tensor>(w));
     }
   }
-  warnings.insert(warnings.begin(), model.warnings.begin(), model.warnings.end());
-  return {model.path,         model.config,    std::make_unique<MemorySource>(std::move(tensors)),
-          std::move(schemes), model.tokenizer, std::move(warnings)};
+  result.warnings.insert(result.warnings.begin(), model.warnings.begin(), model.warnings.end());
+  return {
+      model.path,         ready.model->config, std::make_unique<MemorySource>(std::move(tensors)),
+      std::move(schemes), model.tokenizer,     std::move(result.warnings)};
 }
 
 }  // namespace nibble

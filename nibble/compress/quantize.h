@@ -8,6 +8,7 @@
 #include "nibble/compress/calibration_text.h"
 #include "nibble/compress/layer_store.h"
 #include "nibble/core/exec.h"
+#include "nibble/core/json.h"
 #include "nibble/model/model_folder.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/scheme.h"
@@ -44,7 +45,7 @@ CalibrationInputs parse_calibration_inputs(std::string_view name);
 
 struct QuantizeOptions {
   QuantScheme scheme;
-  std::string method = "rtn";
+  std::string method = "rtn";  ///< a chain: "gptq", "awq+gptq" (compress/method_chain.h)
   DType scale_dtype = DType::f16;
   bool half_step_divisor = false;
   std::vector<KeepRule> keep;
@@ -55,12 +56,24 @@ struct QuantizeOptions {
   double correction = 1;            ///< share of the difference that is made up for
   double correction_damping = 0.1;  ///< of H where that is solved for
   MethodOptions tuning;             ///< what else the method is told
+  double outlier_threshold = 6;     ///< of a8outlier: inputs beyond it stay f32
   bool force = false;               ///< replace an existing output
   int64_t max_memory = 0;    ///< bytes, 0: no limit; activations go to a file where memory is short
   std::string spill_folder;  ///< for activations; empty: in memory
   bool resume = false;       ///< go on from OUT.resume
   std::string command;       ///< the command line, for nibble.json
 };
+
+/// What became of one fold site in a rescaling step.
+struct SiteReport {
+  std::string step;    ///< "awq"
+  std::string tensor;  ///< the first weight that reads it
+  double exponent = 0;
+  double error = 0, plain_error = 0;  ///< as SiteScales (quant/rescale.h) has them
+  std::string note;                   ///< why it was left alone
+};
+/// One object of a JSON array.
+void write_report(const SiteReport& report, JsonWriter& out);
 
 /// What will happen to one parameter, decided before anything is computed.
 struct ParameterPlan {
@@ -81,6 +94,7 @@ struct QuantizeResult {
   std::vector<LayerReport> layers;  ///< of calibrated methods, in the order of the work
   std::string calibration;          ///< "text that the model generated, 128 samples, 65536 tokens"
   std::string calibration_hash;     ///< of its tokens
+  std::vector<SiteReport> sites;    ///< of rescaling steps, in the order of the work
   int64_t resumed_layers = 0;       ///< taken over from a run that was stopped
   std::vector<std::string>
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"

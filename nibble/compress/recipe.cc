@@ -31,6 +31,7 @@ void for_each_option(Options& o, Visit visit) {
   visit("act_order", o.tuning.act_order);
   visit("sweeps", o.tuning.sweeps);
   visit("steps", o.tuning.steps);
+  visit("outlier_threshold", o.outlier_threshold);
 }
 
 struct InputsRow {

@@ -21,8 +21,8 @@ Storing storing(const QuantScheme& s) {
     return Storing::plain_floats;
   if (s.has_codebook()) return Storing::packed_floats;
   // int8 weights with int8 activations lie as plain I8; other integers as packed words.
-  const bool bytes = s.type == NumberType::int8 && s.activations == ActivationType::a8 &&
-                     !s.asymmetric && s.granularity != Granularity::group;
+  const bool bytes = s.type == NumberType::int8 && s.has_int8_activations() && !s.asymmetric &&
+                     s.granularity != Granularity::group;
   return bytes ? Storing::signed_bytes : Storing::packed_words;
 }
 
@@ -174,8 +174,9 @@ QuantizedTensor from_packed_floats(const TensorSource& source, const std::string
 }  // namespace
 
 bool can_hold(const QuantScheme& s) {
-  const bool activations =
-      s.activations == ActivationType::none || s.activations == ActivationType::a8;
+  const bool activations = s.activations == ActivationType::none ||
+                           s.activations == ActivationType::a8 ||
+                           s.activations == ActivationType::a8_static;
   if (s.is_integer()) return activations;
   return s.activations == ActivationType::none &&
          (s.type == NumberType::fp8_e4m3 || s.type == NumberType::mxfp4 ||
@@ -196,7 +197,9 @@ std::string_view format_of(const QuantScheme& s) {
   return "pack-quantized";
 }
 
-std::vector<NamedTensor> to_tensors(const std::string& x, const QuantizedTensor& q) {
+namespace {
+
+std::vector<NamedTensor> weight_tensors(const std::string& x, const QuantizedTensor& q) {
   switch (storing(q.scheme)) {
     case Storing::signed_bytes:
       return {{x + ".weight", to_signed_bytes(q)}, {x + ".weight_scale", scales_as_stored(q)}};
@@ -211,8 +214,27 @@ std::vector<NamedTensor> to_tensors(const std::string& x, const QuantizedTensor&
   return packed_words(x, q);
 }
 
-std::vector<TensorInfo> layout(const std::string& x, const QuantScheme& scheme, const Shape& shape,
-                               DType scale_dtype) {
+// Where the one number of the inputs lies: nothing for schemes without.
+std::string activation_name(const std::string& x, const QuantScheme& s) {
+  if (s.activations == ActivationType::a8_static) return x + ".input_scale";
+  return s.activations == ActivationType::a8_outlier ? x + ".input_threshold" : "";
+}
+
+}  // namespace
+
+std::vector<NamedTensor> to_tensors(const std::string& x, const QuantizedTensor& q) {
+  std::vector<NamedTensor> out = weight_tensors(x, q);
+  if (const std::string name = activation_name(x, q.scheme); !name.empty()) {
+    NIBBLE_CHECK(q.activation.has_value());
+    out.push_back({name, *q.activation});
+  }
+  return out;
+}
+
+namespace {
+
+std::vector<TensorInfo> weight_layout(const std::string& x, const QuantScheme& scheme,
+                                      const Shape& shape, DType scale_dtype) {
   const int64_t n = shape[0], k = shape[1], words = packed_row_bytes(k, scheme.bits()) / 4;
   const Shape full = scales_shape(scheme, n, k);
   const TensorInfo scale{x + ".weight_scale", stored_scale_dtype(scheme, scale_dtype),
@@ -237,6 +259,16 @@ std::vector<TensorInfo> layout(const std::string& x, const QuantScheme& scheme, 
   return out;
 }
 
+}  // namespace
+
+std::vector<TensorInfo> layout(const std::string& x, const QuantScheme& scheme, const Shape& shape,
+                               DType scale_dtype) {
+  std::vector<TensorInfo> out = weight_layout(x, scheme, shape, scale_dtype);
+  if (const std::string name = activation_name(x, scheme); !name.empty())
+    out.push_back({name, DType::f32, Shape{1}});
+  return out;
+}
+
 QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
                              const QuantScheme& scheme) {
   QuantizedTensor q;
@@ -246,6 +278,8 @@ QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
       : how == Storing::plain_floats  ? from_bytes(source, x, float8(scheme), std::move(q))
       : how == Storing::packed_floats ? from_packed_floats(source, x, std::move(q))
                                       : from_packed_words(source, x, std::move(q));
+  if (const std::string name = activation_name(x, scheme); !name.empty())
+    q.activation = require_tensor(source, name, DType::f32, Shape{1});
   try {
     validate(q);
   } catch (Error& e) {

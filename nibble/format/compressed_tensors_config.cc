@@ -59,7 +59,9 @@ void write_activations(const QuantScheme& s, JsonWriter& out) {
     return;
   }
   out.begin_object().field("num_bits", 8).field("type", "int").field("symmetric", true);
-  out.field("strategy", "token").key("group_size").null().field("dynamic", true).end_object();
+  const bool fixed = s.activations == ActivationType::a8_static;
+  out.field("strategy", fixed ? "tensor" : "token").key("group_size").null();
+  out.field("dynamic", !fixed).end_object();
 }
 
 const WeightRow& find_row(const JsonFields& f, const std::string& w) {
@@ -77,7 +79,7 @@ const WeightRow& find_row(const JsonFields& f, const std::string& w) {
       .at("key \"" + w + "type\"");
 }
 
-// ":a8", ":afp8" or nothing.
+// ":a8", ":a8static", ":afp8" or nothing.
 std::string read_activations(const JsonFields& f, const std::string& group,
                              const WeightRow& weights) {
   const std::string a = group + ".input_activations";
@@ -85,10 +87,15 @@ std::string read_activations(const JsonFields& f, const std::string& group,
   const bool per_token =
       f.string_or(a + ".strategy", "") == "token" && f.integer_or(a + ".num_bits", 0) == 8;
   const std::string kind = f.string_or(a + ".type", "int");
+  const bool fixed = f.string_or(a + ".strategy", "") == "tensor" &&
+                     f.integer_or(a + ".num_bits", 0) == 8 && !f.boolean_or(a + ".dynamic", false);
+  if (fixed && kind == "int" && weights.kind == "int" && f.boolean_or(a + ".symmetric", true))
+    return ":a8static";
   if (per_token && kind == "int" && weights.kind == "int") return ":a8";
   if (per_token && kind == "float" && weights.type == NumberType::fp8_e4m3) return ":afp8";
   throw unsupported(
-      "only int8 activations per token (with int weights) or fp8 ones (with fp8 weights) can be "
+      "only int8 activations per token or per tensor (with int weights) or fp8 ones (with fp8 "
+      "weights) can be "
       "loaded")
       .at("key \"" + a + "\"");
 }

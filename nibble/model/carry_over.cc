@@ -31,7 +31,7 @@ constexpr std::array kFiles = {"tokenizer.json",
 // Writes what it hears, one key of the outermost object left out with all that is under it.
 class Copier : public JsonHandler {
  public:
-  explicit Copier(JsonWriter& out) : out_(out) {}
+  Copier(JsonWriter& out, std::string_view dropped) : out_(out), dropped_(dropped) {}
   void on_object_begin() override {
     if (depth_++ > 0) copy([&] { out_.begin_object(); });
   }
@@ -50,7 +50,7 @@ class Copier : public JsonHandler {
     end_value();
   }
   void on_key(std::string_view key) override {
-    if (depth_ == 1 && key == kDropped) dropping_ = true;
+    if (depth_ == 1 && (key == kDropped || key == dropped_)) dropping_ = true;
     copy([&] { out_.key(key); });
   }
   void on_string(std::string_view v) override {
@@ -88,16 +88,18 @@ class Copier : public JsonHandler {
   }
 
   JsonWriter& out_;
+  std::string_view dropped_;
   int depth_ = 0;
   bool dropping_ = false;
 };
 
 }  // namespace
 
-std::string carry_config(std::string_view original, const std::function<void(JsonWriter&)>& add) {
+std::string carry_config(std::string_view original, const std::function<void(JsonWriter&)>& add,
+                         std::string_view dropped) {
   JsonWriter out;
   out.begin_object();
-  Copier copier(out);
+  Copier copier(out, dropped);
   parse_json(original, copier);
   add(out);
   return out.end_object().finish();

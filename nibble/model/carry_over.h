@@ -10,9 +10,11 @@
 
 namespace nibble {
 
-/// A config.json with the keys of `original` in their order, but for quantization_config; `add`
-/// then writes more keys into the object. Error{corrupt} where `original` is not a JSON object.
-std::string carry_config(std::string_view original, const std::function<void(JsonWriter&)>& add);
+/// A config.json with the keys of `original` in their order, but for quantization_config and
+/// `dropped` (a key, or nothing); `add` then writes more keys into the object. Error{corrupt} where
+/// `original` is not a JSON object.
+std::string carry_config(std::string_view original, const std::function<void(JsonWriter&)>& add,
+                         std::string_view dropped = "");
 
 /// Copies tokenizer, generation, chat template and licence files that `from` has into `to`.
 /// Links are followed; anything but a regular file is left out.

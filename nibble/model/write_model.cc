@@ -12,6 +12,7 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kConfigLimit = 1 << 20;
+constexpr std::string_view kTied = "tie_word_embeddings";
 
 void write_quantization(const SchemeMap& schemes, const std::vector<std::string>& plain,
                         JsonWriter& out) {
@@ -88,6 +89,19 @@ Modules write_tensors(const std::string& folder, const std::vector<WritableParam
   return out;
 }
 
+// The folder's own config.json; where the head has been untied since, it says so.
+std::string carried_config(const ModelFolder& original, const Modules& modules) {
+  const std::string text = read_file(original.path + "/config.json", kConfigLimit);
+  const auto* now = std::get_if<DecoderConfig>(&original.config);
+  const bool untied = now != nullptr && !now->tied &&
+                      architecture(now->architecture).read_config(JsonFields::parse(text)).tied;
+  const auto add = [&](JsonWriter& out) {
+    if (untied) out.field(kTied, false);
+    write_quantization(modules.schemes, modules.plain, out);
+  };
+  return carry_config(text, add, untied ? kTied : "");
+}
+
 }  // namespace
 
 int64_t write_model(const std::string& folder, const ModelConfig& config,
@@ -102,14 +116,10 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
 int64_t write_model_like(const ModelFolder& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters) {
   const Modules modules = write_tensors(folder, parameters);
-  const auto quantization = [&](JsonWriter& out) {
-    write_quantization(modules.schemes, modules.plain, out);
-  };
   // A single file of another format says in itself what a config.json says.
   const bool has_config = original.folder() == original.path;
   write_text(folder + "/config.json",
-             has_config ? carry_config(read_file(original.path + "/config.json", kConfigLimit),
-                                       quantization)
+             has_config ? carried_config(original, modules)
                         : config_text(original.config, modules.schemes, modules.plain));
   carry_files(original.folder(), folder);
   return open_safetensors_folder(folder)->file_bytes();

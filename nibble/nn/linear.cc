@@ -26,10 +26,11 @@ int64_t lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 }  // namespace
 
 struct LinearGroup::Impl {
-  int64_t k = 0, outputs = 0, slices = 0, scratch = 0;
+  int64_t k = 0, outputs = 0, slices = 0, scratch = 0, outlier_scratch = 0;
   std::vector<PackedWeight> members;
   std::vector<int64_t> sum_groups;  // the group sizes whose code sums members need
   const Kernel* quantize = nullptr;
+  std::optional<InputCoding> coding;  // of every member that reads codes
   const LayerOps& ops = best_layer_ops();
 
   Impl(std::vector<LinearMember> given, const LinearOptions& options);
@@ -63,6 +64,15 @@ void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
   scratch = std::max(scratch, packed.scratch_bytes());
   const GemmTraits& traits = packed.traits();
   if (!traits.a8) return;
+  if (coding && coding != packed.coding()) {
+    throw unsupported(
+        "its inputs are rounded otherwise than those of the weights that read the same ones: give "
+        "them one scheme of activations")
+        .at("tensor " + in_quotes(packed.name()));
+  }
+  coding = packed.coding();
+  outlier_scratch = std::max({outlier_scratch, packed.outlier_bytes(),
+                              coding->scratch_floats(k) * int64_t{sizeof(float)}});
   quantize = &choose_quantize_rows();
   if (std::find(sum_groups.begin(), sum_groups.end(), traits.group) == sum_groups.end())
     sum_groups.push_back(traits.group);
@@ -75,19 +85,23 @@ struct LinearGroup::Layout {
       : own(m <= kOwnRows), code_stride(ceil_div(impl.k, kCodePadding) * kCodePadding) {
     if (impl.quantize != nullptr) {
       row_scales = lines(m * code_stride);
-      sums = row_scales + lines(m * int64_t{sizeof(float)});
+      counts = row_scales + lines(m * int64_t{sizeof(float)});
+      sums = counts;
+      if (impl.coding->spares_outliers()) sums += lines(m * int64_t{sizeof(int32_t)});
       coded = sums;
       for (const int64_t group : impl.sum_groups) coded += sums_bytes(impl, m, group);
     }
     scratch = coded * (own ? threads : 1);
-    scratch_each = lines(impl.scratch);
+    outliers = lines(impl.scratch);
+    scratch_each = outliers + lines(impl.outlier_scratch);
     bytes = scratch + scratch_each * threads;
   }
   static int64_t sums_bytes(const Impl& impl, int64_t m, int64_t group) {
     return lines(m * ceil_div(impl.k, group) * int64_t{sizeof(int32_t)});
   }
   bool own;
-  int64_t code_stride, row_scales = 0, sums = 0, coded = 0, scratch = 0, scratch_each = 0;
+  int64_t code_stride, row_scales = 0, counts = 0, sums = 0, outliers = 0, coded = 0, scratch = 0,
+                       scratch_each = 0;
   int64_t bytes = 0;
 };
 
@@ -109,9 +123,10 @@ class LinearGroup::Product {
     if (impl_.quantize == nullptr) return;
     const auto [begin, end] = layout_.own ? std::pair<int64_t, int64_t>{0, m_} : team.share(m_);
     const int64_t k = impl_.k;
-    impl_.quantize->quantize_rows(x_ + begin * k, end - begin, k, k,
-                                  codes() + begin * layout_.code_stride, layout_.code_stride,
-                                  row_scales() + begin);
+    impl_.coding->quantize(*impl_.quantize, x_ + begin * k, end - begin, k,
+                           codes() + begin * layout_.code_stride, layout_.code_stride,
+                           row_scales() + begin, counts() + begin,
+                           reinterpret_cast<float*>(scratch_ + layout_.outliers));
     std::byte* sums = coded_ + layout_.sums;
     for (const int64_t group : impl_.sum_groups) {
       const int64_t groups = ceil_div(k, group);
@@ -147,6 +162,21 @@ class LinearGroup::Product {
   int8_t* codes() const { return reinterpret_cast<int8_t*>(coded_); }
   float* row_scales() const { return reinterpret_cast<float*>(coded_ + layout_.row_scales); }
 
+  int32_t* counts() const { return reinterpret_cast<int32_t*>(coded_ + layout_.counts); }
+
+  // What the codes of x left out, in f32.
+  void add_outliers(const PackedWeight& w, int64_t n_begin, int64_t n_end, int64_t row,
+                    float* y) const {
+    std::byte* const rows = scratch_ + layout_.outliers;
+    bool ready = false;
+    for (int64_t r = row; r < std::min(row + kRowBlock, m_); ++r) {
+      if (counts()[r] == 0) continue;
+      if (!ready) w.outlier_rows(n_begin, n_end, rows);
+      ready = true;
+      w.add_outliers(x_ + r * impl_.k, n_begin, n_end, rows, y + (r - row) * w.n());
+    }
+  }
+
   void piece(size_t member, int64_t slice, int64_t row) const {
     const PackedWeight& w = impl_.members[member];
     const int64_t n_begin = slice * kOutputSlice;
@@ -154,6 +184,7 @@ class LinearGroup::Product {
     const float* residual = out_.residual == nullptr ? nullptr : out_.residual + row * w.n();
     const GemmOutput out{out_.y[member] + row * w.n(), w.n(), w.bias(), residual};
     w.kernel(m_).run(w.view(), input(w.traits(), row), n_begin, n_end, out, scratch_);
+    if (w.coding() && w.coding()->spares_outliers()) add_outliers(w, n_begin, n_end, row, out.y);
   }
 
   // The activation of one piece, while it is in the first cache.

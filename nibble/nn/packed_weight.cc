@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
 #include "nibble/kernels/kernels.h"
 #include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
@@ -46,9 +48,11 @@ Tensor first_element(const Tensor& t) {
 
 bool reads_a8(const QuantScheme& scheme) {
   if (scheme.activations == ActivationType::none) return false;
-  if (scheme.activations == ActivationType::a8) return true;
-  throw unsupported(fmt::format("scheme {} cannot be run yet: activations may be a8 or left out",
-                                to_string(scheme)));
+  if (scheme.has_int8_activations()) return true;
+  throw unsupported(
+      fmt::format("scheme {} cannot be run yet: activations may be a8, a8static, a8outlier or left "
+                  "out",
+                  to_string(scheme)));
 }
 
 // What a codebook adds to the description: its values, and scales that are bytes.
@@ -139,6 +143,8 @@ void PackedWeight::describe(const QuantizedTensor& q, bool dequantize_on_the_fly
   t.bits = q.scheme.bits();
   t.group = q.scheme.group_size(q.k());
   t.a8 = reads_a8(q.scheme) && !dequantize_on_the_fly;
+  if (t.a8) coding_.emplace(q);
+  scale_dtype_ = q.scales.dtype();
   view_.row_bytes = q.codes.shape()[1];
   view_.scales = q.scales.raw();
   if (q.scheme.has_codebook())
@@ -249,6 +255,88 @@ Weight PackedWeight::source() const {
 void PackedWeight::weight_row(int64_t row, std::span<float> out) const {
   if (packed_.bytes() == 0) return Embedding(member_.weight).lookup(row, out);
   Embedding(stored_rows(row, row + 1)).lookup(0, out);
+}
+
+namespace {
+
+// A slice's codes, then its scales, then its zero points.
+struct SliceParts {
+  SliceParts(const GemmWeight& view, int64_t scale_size)
+      : groups(ceil_div(view.traits.k, view.traits.group)),
+        scales(ceil_div(kOutputSlice * view.row_bytes, 64) * 64),
+        zeros(scales + ceil_div(kOutputSlice * groups * scale_size, 64) * 64),
+        bytes(zeros + ceil_div(kOutputSlice * groups, 64) * 64) {}
+  int64_t groups, scales, zeros, bytes;
+};
+
+// Code i of a row, an LSB-first bit stream. No code of up to 8 bits lies in more than two bytes.
+int code_at(const uint8_t* row, int64_t i, int bits) {
+  const int64_t bit = i * bits;
+  const int shift = static_cast<int>(bit % 8);
+  unsigned both = row[bit / 8];
+  if (shift + bits > 8) both |= static_cast<unsigned>(row[bit / 8 + 1]) << 8;
+  return static_cast<int>((both >> shift) & ((1U << bits) - 1));
+}
+
+float read_scale(const std::byte* at, DType dtype) {
+  if (dtype == DType::f32) {
+    float v = 0;
+    std::memcpy(&v, at, sizeof v);
+    return v;
+  }
+  uint16_t half = 0;
+  std::memcpy(&half, at, sizeof half);
+  return dtype == DType::f16 ? f16_to_f32(half) : bf16_to_f32(half);
+}
+
+}  // namespace
+
+int64_t PackedWeight::outlier_bytes() const {
+  const bool spares = coding_ && coding_->spares_outliers();
+  return spares ? SliceParts(view_, size_of(scale_dtype_)).bytes : 0;
+}
+
+void PackedWeight::outlier_rows(int64_t n_begin, int64_t n_end, std::byte* rows) const {
+  const SliceParts parts(view_, size_of(scale_dtype_));
+  const auto* q = std::get_if<QuantizedTensor>(&member_.weight);
+  std::byte* const scales = rows + parts.scales;
+  std::byte* const zeros = rows + parts.zeros;
+  if (packed_.bytes() != 0) {
+    const bool asymmetric = scheme_.asymmetric;
+    choices_.front().kernel->unpack(
+        view_, n_begin, n_end,
+        {rows, view_.row_bytes, scales, asymmetric ? reinterpret_cast<uint8_t*>(zeros) : nullptr,
+         parts.groups});
+    return;
+  }
+  const int64_t size = size_of(scale_dtype_);
+  std::memcpy(rows, q->codes.raw() + n_begin * view_.row_bytes,
+              static_cast<size_t>((n_end - n_begin) * view_.row_bytes));
+  for (int64_t i = 0; i < (n_end - n_begin) * parts.groups; ++i) {
+    const int64_t from = view_.scale_stride == 0 ? 0 : n_begin * parts.groups + i;
+    std::memcpy(scales + i * size, q->scales.raw() + from * size, static_cast<size_t>(size));
+    if (q->zeros) zeros[i] = q->zeros->raw()[from];
+  }
+}
+
+void PackedWeight::add_outliers(const float* x, int64_t n_begin, int64_t n_end,
+                                const std::byte* rows, float* y) const {
+  const SliceParts parts(view_, size_of(scale_dtype_));
+  const int bits = view_.traits.bits, middle = 1 << (bits - 1);
+  const int64_t size = size_of(scale_dtype_);
+  for (int64_t i = 0; i < view_.traits.k; ++i) {
+    if (!(std::fabs(x[i]) > coding_->threshold())) continue;
+    const int64_t group = i / view_.traits.group;
+    for (int64_t j = n_begin; j < n_end; ++j) {
+      const int64_t row = j - n_begin, at = row * parts.groups + group;
+      const int code =
+          code_at(reinterpret_cast<const uint8_t*>(rows) + row * view_.row_bytes, i, bits);
+      const int zero = scheme_.asymmetric ? static_cast<int>(rows[parts.zeros + at]) : middle;
+      const float w = static_cast<float>(code - zero) *
+                      read_scale(rows + parts.scales + at * size, scale_dtype_);
+      y[j] = std::fma(x[i], w, y[j]);
+    }
+  }
 }
 
 }  // namespace nibble

@@ -8,6 +8,7 @@
 
 #include "nibble/core/aligned_memory.h"
 #include "nibble/kernels/kernel.h"
+#include "nibble/nn/input_coding.h"
 #include "nibble/nn/linear.h"
 
 namespace nibble {
@@ -24,6 +25,8 @@ class PackedWeight {
   int64_t n() const { return view_.traits.n; }
   const GemmWeight& view() const { return view_; }
   const float* bias() const;
+  /// How its inputs become codes, where traits().a8.
+  const std::optional<InputCoding>& coding() const { return coding_; }
   /// The kernel for products with m rows.
   const Kernel& kernel(int64_t m) const;
   int64_t scratch_bytes() const;
@@ -32,6 +35,15 @@ class PackedWeight {
   Weight source() const;
   /// Row `row` of the weight as f32.
   void weight_row(int64_t row, std::span<float> out) const;
+  /// y[j] += x[i] * w[j, i] for the values of x [k] beyond the coding's threshold and outputs
+  /// [n_begin, n_end) (y is output 0's), in the order of i. `rows` holds those outputs of the
+  /// weight, as outlier_rows() left them there.
+  void add_outliers(const float* x, int64_t n_begin, int64_t n_end, const std::byte* rows,
+                    float* y) const;
+  /// Writes the codes, scales and zero points of outputs [n_begin, n_end) to `rows`, 64-byte
+  /// aligned, outlier_bytes(): one slice.
+  void outlier_rows(int64_t n_begin, int64_t n_end, std::byte* rows) const;
+  int64_t outlier_bytes() const;
 
  private:
   // The kernel for products of up to `rows` rows.
@@ -51,6 +63,7 @@ class PackedWeight {
   LinearMember member_;
   QuantScheme scheme_;
   GemmWeight view_;
+  std::optional<InputCoding> coding_;
   std::vector<Choice> choices_;
   // Where a kernel packs: its bytes, and the type and width of the tensors they were made of, which
   // are let go.

@@ -35,18 +35,25 @@ int64_t super_bytes(const QuantScheme& scheme, DType stored, int64_t scales) {
   return nested && scheme.type != NumberType::mxfp4 ? 4 * ceil_div(scales, kNestedBlock) + 4 : 0;
 }
 
+// The scale or threshold of the inputs.
+int64_t activation_bytes(const QuantScheme& scheme) {
+  const bool one = scheme.activations == ActivationType::a8_static ||
+                   scheme.activations == ActivationType::a8_outlier;
+  return one ? 4 : 0;
+}
+
 }  // namespace
 
 int64_t planned_bytes(const QuantScheme& scheme, int64_t n, int64_t k, DType scale_dtype) {
   if (scheme.is_float()) return n * k * scheme.bits() / 8;
   const int64_t group = scheme.group_size(k);
   if (storable_scheme(scheme, k) != scheme)
-    return n * (packed_row_bytes(k, 8) + size_of(scale_dtype));
+    return n * (packed_row_bytes(k, 8) + size_of(scale_dtype)) + activation_bytes(scheme);
   const int64_t scales = scheme.granularity == Granularity::tensor ? 1 : n * (k / group);
   const DType stored = stored_scale_dtype(scheme, scale_dtype);
   const int64_t each = size_of(stored) + (scheme.asymmetric ? 1 : 0);
   return n * packed_row_bytes(k, scheme.bits()) + scales * each +
-         super_bytes(scheme, stored, scales);
+         super_bytes(scheme, stored, scales) + activation_bytes(scheme);
 }
 
 }  // namespace nibble

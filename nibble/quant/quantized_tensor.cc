@@ -138,13 +138,28 @@ void validate_zeros(const QuantizedTensor& q) {
   }
 }
 
+void validate_activation(const QuantizedTensor& q) {
+  if (!q.activation) return;
+  const ActivationType type = q.scheme.activations;
+  if (type != ActivationType::a8_static && type != ActivationType::a8_outlier)
+    throw corrupt(fmt::format("{} has no number of the inputs", to_string(q.scheme)));
+  expect(q.activation->dtype() == DType::f32 && q.activation->shape() == Shape{1},
+         "the inputs' scale or threshold", "f32 [1]", *q.activation);
+  const float v = q.activation->data<float>()[0];
+  if (!(v > 0) || !std::isfinite(v)) {
+    throw corrupt(
+        fmt::format("the inputs' scale or threshold is {}, expected a number above 0", v));
+  }
+}
+
 size_t bytes_of(const std::optional<Tensor>& t) { return t ? t->bytes() : 0; }
 
 }  // namespace
 
 size_t QuantizedTensor::bytes() const {
   return codes.bytes() + scales.bytes() + bytes_of(zeros) + bytes_of(super_scales) +
-         bytes_of(super_offsets) + bytes_of(input_order) + bytes_of(outliers);
+         bytes_of(super_offsets) + bytes_of(input_order) + bytes_of(outliers) +
+         bytes_of(activation);
 }
 
 float QuantizedTensor::scale(int64_t i) const {
@@ -191,6 +206,7 @@ void validate(const QuantizedTensor& q) {
   validate_codes(q);
   validate_scales(q);
   validate_zeros(q);
+  validate_activation(q);
 }
 
 }  // namespace nibble

@@ -38,6 +38,9 @@ struct QuantizedTensor {
   /// u8, the shape of scales: unsigned zero points, where the scheme is asymmetric.
   std::optional<Tensor> zeros;
   std::optional<Tensor> super_scales, super_offsets, input_order, outliers;
+  /// f32 [1], of the inputs: a8static's scale (a product needs it), a8outlier's threshold (without
+  /// one, kOutlierThreshold).
+  std::optional<Tensor> activation;
 
   int64_t n() const { return shape[0]; }
   int64_t k() const { return shape[1]; }

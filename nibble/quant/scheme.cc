@@ -23,8 +23,9 @@ enum Part : unsigned {
   kA8 = 16,
   kA8Static = 32,
   kAfp8 = 64,
+  kA8Outlier = 128,
 };
-constexpr unsigned kActivations = kA8 | kA8Static | kAfp8;
+constexpr unsigned kActivations = kA8 | kA8Static | kA8Outlier | kAfp8;
 constexpr unsigned kGranularities = kTensor | kChannel | kGroup;
 
 // One row for each type, in the order of the enumeration: everything a scheme's spelling depends
@@ -71,6 +72,7 @@ struct ActivationRow {
 constexpr ActivationRow kActivationRows[] = {
     {ActivationType::a8, "a8", kA8},
     {ActivationType::a8_static, "a8static", kA8Static},
+    {ActivationType::a8_outlier, "a8outlier", kA8Outlier},
     {ActivationType::afp8, "afp8", kAfp8},
 };
 
@@ -134,7 +136,7 @@ struct Parser {
     }
     if (stage >= at) {
       throw bad(text, fmt::format("{} is repeated or out of order; write "
-                                  "TYPE[:tensor|channel|gN][:asym][:a8|a8static|afp8]",
+                                  "TYPE[:tensor|channel|gN][:asym][:a8|a8static|a8outlier|afp8]",
                                   in_quotes(word)));
     }
     stage = at;
@@ -186,6 +188,9 @@ bool QuantScheme::is_integer() const {
 }
 bool QuantScheme::is_float() const { return type <= NumberType::bf16; }
 bool QuantScheme::has_codebook() const { return type >= NumberType::nf4; }
+bool QuantScheme::has_int8_activations() const {
+  return activations != ActivationType::none && activations != ActivationType::afp8;
+}
 
 int64_t QuantScheme::group_size(int64_t k) const {
   return granularity == Granularity::group ? std::min(group, k) : k;
@@ -218,10 +223,11 @@ std::string to_string(const QuantScheme& scheme) {
 }
 
 std::vector<std::string_view> scheme_examples() {
-  return {"f32",      "f16",           "bf16",     "int8",          "int8:tensor",
-          "int8:a8",  "int4:g128",     "int4:g16", "int4:g32:asym", "int4:g128:a8",
-          "int3:g16", "int2:g16:asym", "ternary",  "nf4:g64",       "fp4:g64",
-          "fp8_e4m3", "fp8_e5m2",      "mxfp4",    "nvfp4"};
+  return {"f32",           "f16",           "bf16",           "int8",          "int8:tensor",
+          "int8:a8",       "int8:a8static", "int8:a8outlier", "int4:g128",     "int4:g16",
+          "int4:g32:asym", "int4:g128:a8",  "int3:g16",       "int2:g16:asym", "ternary",
+          "nf4:g64",       "fp4:g64",       "fp8_e4m3",       "fp8_e5m2",      "mxfp4",
+          "nvfp4"};
 }
 
 QuantScheme storable_scheme(const QuantScheme& scheme, int64_t k) {

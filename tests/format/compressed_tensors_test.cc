@@ -291,8 +291,8 @@ TEST(CompressedTensors, RefusesCodesAndScalesThatAreNoNumbers) {
 }
 
 TEST(CompressedTensors, RefusesSchemesTheLayoutCannotSay) {
-  for (const char* no : {"nf4:g16", "nf4:g96", "fp4:g8192", "ternary", "fp8_e5m2", "fp8_e4m3:afp8",
-                         "int8:a8static"}) {
+  for (const char* no :
+       {"nf4:g16", "nf4:g96", "fp4:g8192", "ternary", "fp8_e5m2", "fp8_e4m3:afp8"}) {
     try {
       require_expressible(parse_scheme(no));
       ADD_FAILURE() << no;
@@ -301,7 +301,8 @@ TEST(CompressedTensors, RefusesSchemesTheLayoutCannotSay) {
       EXPECT_NE(std::string(e.what()).find("these can"), std::string::npos) << e.what();
     }
   }
-  for (const char* yes : {"nf4", "fp4:g128", "fp8_e4m3", "fp8_e4m3:tensor", "mxfp4", "nvfp4"})
+  for (const char* yes : {"nf4", "fp4:g128", "fp8_e4m3", "fp8_e4m3:tensor", "mxfp4", "nvfp4",
+                          "int8:a8static", "int8:a8outlier"})
     EXPECT_NO_THROW(require_expressible(parse_scheme(yes))) << yes;
   EXPECT_NO_THROW(require_expressible(parse_scheme("int3:g16:asym")));
 }

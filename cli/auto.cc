@@ -1,0 +1,94 @@
+// nibble auto: the bits of every matrix chosen under a budget.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "nibble/compress/auto_bits.h"
+#include "nibble/core/error.h"
+#include "nibble/core/files.h"
+#include "nibble/core/json.h"
+#include "nibble/model/hf_cache.h"
+#include "nibble/report/auto_report.h"
+
+namespace nibble::cli {
+namespace {
+
+struct Options {
+  std::string in, out, size, report;
+  double bits = 0, max_kl = 0;
+  QuantizeOptions quantize;
+};
+
+// "300MB", "1.5GB", "4096": decimal units.
+int64_t parse_size(const std::string& text) {
+  size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  const std::string unit = text.substr(used);
+  const double factor = unit.empty() || unit == "B"    ? 1
+                        : unit == "kB" || unit == "KB" ? 1e3
+                        : unit == "MB"                 ? 1e6
+                        : unit == "GB"                 ? 1e9
+                                                       : 0;
+  if (used == 0 || factor == 0 || !(value > 0) || value * factor > 1e15)
+    throw invalid_argument(
+        fmt::format("--max-size {}: write 300MB, 1.5GB or bytes", in_quotes(text)));
+  return static_cast<int64_t>(value * factor);
+}
+
+void run(const Common& common, Options o) {
+  BitBudget budget;
+  if (o.bits > 0) budget.bits = o.bits;
+  if (o.max_kl > 0) budget.max_kl = o.max_kl;
+  if (!o.size.empty()) budget.max_size = parse_size(o.size);
+  if (budget.bits.has_value() + budget.max_kl.has_value() + budget.max_size.has_value() != 1)
+    throw invalid_argument("give one budget: --bits 4.5, --max-kl 0.01 or --max-size 300MB");
+  o.quantize.command = common.command_line;
+  o.quantize.scheme = parse_scheme("int4:g32");
+  AutoResult result;
+  {
+    const Exec exec = make_exec(common);
+    result = auto_quantize(resolve_model(o.in), o.out, budget, o.quantize, exec);
+  }
+  if (!o.report.empty()) {
+    AtomicFile file(o.report);
+    file.write(auto_html(result, o.in));
+    file.commit();
+  }
+  print_out(common.json ? auto_json(result) : auto_terminal(result));
+}
+
+}  // namespace
+
+void add_auto(CLI::App& app, Common& common) {
+  CLI::App* verb = app.add_subcommand("auto", "Choose the bits of each matrix under a budget");
+  const auto o = std::make_shared<Options>();
+  o->quantize.method = "gptq";
+  verb->add_option("model", o->in, "Model folder")->required();
+  verb->add_option("-o,--out", o->out, "Folder to make")->required();
+  verb->add_option("--bits", o->bits, "Bits a weight, over all quantized matrices")
+      ->check(CLI::Range(1.0, 16.0));
+  verb->add_option("--max-kl", o->max_kl, "KL divergence from the original, in nats")
+      ->check(CLI::Range(1e-7, 10.0));
+  verb->add_option("--max-size", o->size, "Of the tensor files: 300MB, 1.5GB or bytes");
+  verb->add_option("--method", o->quantize.method, "As in `nibble quantize`")
+      ->capture_default_str();
+  verb->add_option("--calib", o->quantize.calibration.text,
+                   "Text to calibrate on (default: text that the model generates)");
+  verb->add_option("--samples", o->quantize.calibration.samples, "Calibration samples")
+      ->check(CLI::Range(int64_t{4}, int64_t{1} << 20))
+      ->capture_default_str();
+  verb->add_option("--length", o->quantize.calibration.length, "Tokens of a sample")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
+      ->capture_default_str();
+  verb->add_option("--seed", o->quantize.calibration.seed, "Of the samples")->capture_default_str();
+  verb->add_option("--report", o->report, "HTML file with the frontier as a plot");
+  verb->add_flag("--force", o->quantize.force, "Replace OUT where it exists");
+  add_common(*verb, common, "nibble auto my-model -o my-model-4.5 --bits 4.5 --report bits.html");
+  verb->callback([&common, o] { run(common, *o); });
+}
+
+}  // namespace nibble::cli

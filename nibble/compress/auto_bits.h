@@ -1,0 +1,55 @@
+// Choosing the bits of every matrix under a budget: how much each matrix costs at each scheme is
+// measured, the best assignment is found, made and measured again.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nibble/compress/quantize.h"
+
+namespace nibble {
+
+/// Exactly one of the three is set.
+struct BitBudget {
+  std::optional<double> bits;       ///< a weight, over all candidate matrices (DESIGN section 8)
+  std::optional<double> max_kl;     ///< nats, on text that calibration did not see
+  std::optional<int64_t> max_size;  ///< bytes of all tensors
+};
+
+struct SchemeCost {
+  QuantScheme scheme;
+  int64_t bytes = 0;
+  /// KL when this matrix alone is in this scheme; measured, or from a measured one by the ratio of
+  /// the errors of the matrix's outputs, to which KL is proportional while it is small.
+  double kl = 0;
+  bool measured = false;
+};
+
+struct MatrixCosts {
+  std::string name;
+  int64_t weights = 0;
+  std::vector<SchemeCost> costs;
+};
+
+struct AutoChoice {
+  std::vector<size_t> chosen;  ///< of each matrix's costs
+  double bits_per_weight = 0, predicted_kl = 0, lower_bound = 0;
+};
+
+struct AutoResult {
+  std::vector<MatrixCosts> matrices;
+  std::vector<AutoChoice> frontier;  ///< bits ascending
+  AutoChoice choice;
+  double measured_kl = 0, measured_kl_standard_error = 0;
+  QuantizeResult written;
+  QuantizeOptions options;  ///< that the model was made with: --set for every matrix
+};
+
+/// Measures, chooses, quantizes the folder `in` into `out` by base.method and measures the result
+/// on calibration samples that nothing else used. Error{invalid_argument} where the budget is below
+/// the smallest or --max-kl cannot be met.
+AutoResult auto_quantize(const std::string& in, const std::string& out, const BitBudget& budget,
+                         const QuantizeOptions& base, const Exec& exec);
+
+}  // namespace nibble

@@ -1,0 +1,146 @@
+// What becomes of each parameter, decided before anything is computed.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nibble/compress/quantize.h"
+#include "nibble/quant/bits.h"
+#include "nibble/quant/static_activations.h"
+
+namespace nibble {
+namespace {
+
+template <class Rule>
+const Rule* rule_for(std::string_view name, const std::vector<Rule>& rules) {
+  for (const Rule& r : rules) {
+    if (glob_match(r.pattern, name) || glob_match(r.pattern, module_of(name))) return &r;
+  }
+  return nullptr;
+}
+
+template <class Rule>
+void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
+                       const std::vector<ParamSpec>& table) {
+  for (const Rule& r : rules) {
+    const bool used = std::any_of(table.begin(), table.end(), [&](const ParamSpec& p) {
+      return glob_match(r.pattern, p.name) || glob_match(r.pattern, module_of(p.name));
+    });
+    if (!used) {
+      throw invalid_argument(
+          fmt::format("{} {}: no tensor has such a name (`nibble inspect` lists them)", option,
+                      in_quotes(r.pattern)));
+    }
+  }
+}
+
+DType stored_dtype(const ModelFolder& model, const std::string& name) {
+  for (const TensorInfo& i : model.tensors->list()) {
+    if (i.name == name) return i.dtype;
+  }
+  return DType::f32;
+}
+
+// DESIGN section 8 "Coverage": the Linear layers inside the blocks; small models of our own: every
+// matrix.
+bool covered(const ModelFolder& model, const ParamSpec& spec,
+             const std::vector<std::string>& also) {
+  const auto asked = [&](std::string_view what) {
+    return std::find(also.begin(), also.end(), what) != also.end();
+  };
+  if (!spec.is_matrix()) return false;
+  if (spec.layer >= 0 || covers_every_matrix(model.config)) return true;
+  return spec.role == Role::lm_head ? asked("lm_head") : asked("embeddings");
+}
+
+// Tables are read, not multiplied: there are no inputs.
+bool is_table(Role role) {
+  return role == Role::token_embedding || role == Role::position_embedding;
+}
+
+}  // namespace
+
+bool glob_match(std::string_view pattern, std::string_view name) {
+  size_t p = 0, n = 0, star = std::string_view::npos, mark = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && (pattern[p] == '?' || (pattern[p] != '*' && pattern[p] == name[n]))) {
+      ++p, ++n;
+    } else if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      mark = n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++mark;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+KeepRule parse_keep_rule(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return {std::string(text), std::nullopt};
+  const auto dtype = parse_dtype(text.substr(equals + 1));
+  const bool plain = dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
+  if (!plain)
+    throw invalid_argument(
+        fmt::format("--keep {}: behind '=' stands f32, f16 or bf16", in_quotes(text)));
+  return {std::string(text.substr(0, equals)), dtype};
+}
+
+SetRule parse_set_rule(std::string_view text) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string_view::npos || equals == 0)
+    throw invalid_argument(
+        fmt::format("--set {}: write PATTERN=SCHEME, such as 'layers.0.*=int8'", in_quotes(text)));
+  return {std::string(text.substr(0, equals)), parse_scheme(text.substr(equals + 1))};
+}
+
+std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
+                                             const QuantizeOptions& options,
+                                             std::vector<std::string>& warnings) {
+  const std::vector<ParamSpec> table = parameter_table(model.config);
+  check_rules_match("--keep", options.keep, table);
+  check_rules_match("--set", options.set, table);
+  std::vector<ParameterPlan> out;
+  for (const ParamSpec& spec : table) {
+    ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,
+                       stored_dtype(model, spec.name)};
+    const KeepRule* keep = rule_for(spec.name, options.keep);
+    const SetRule* set = spec.is_matrix() ? rule_for(spec.name, options.set) : nullptr;
+    const QuantScheme& scheme = set != nullptr ? set->scheme : options.scheme;
+    plan.candidate = plan.candidate || set != nullptr;
+    if (keep != nullptr) {
+      plan.dtype = keep->dtype.value_or(plan.dtype);
+    } else if (plan.candidate && scheme.is_float()) {
+      plan.dtype = *parse_dtype(to_string(scheme));
+    } else if (plan.candidate) {
+      plan.scheme = storable_scheme(scheme, spec.shape[1]);
+      if (is_table(spec.role) && needs_number(*plan.scheme))
+        plan.scheme->activations = ActivationType::none;
+      plan.dtype = options.scale_dtype;
+      if (plan.scheme->type != scheme.type || plan.scheme->group != scheme.group) {
+        warnings.push_back(fmt::format(
+            "tensor {}: a group of {} does not divide its {} inputs: stored as {}",
+            in_quotes(spec.name), scheme.group, spec.shape[1], to_string(*plan.scheme)));
+      }
+    }
+    out.push_back(std::move(plan));
+  }
+  return out;
+}
+
+double planned_bits_per_weight(const std::vector<ParameterPlan>& plans, DType scale_dtype) {
+  double bytes = 0, weights = 0;
+  for (const ParameterPlan& p : plans) {
+    if (!p.candidate) continue;
+    const int64_t n = p.spec.shape[0], k = p.spec.shape[1];
+    bytes += static_cast<double>(p.scheme ? planned_bytes(*p.scheme, n, k, scale_dtype)
+                                          : n * k * size_of(p.dtype));
+    weights += static_cast<double>(n * k);
+  }
+  return weights > 0 ? 8 * bytes / weights : 0;
+}
+
+}  // namespace nibble

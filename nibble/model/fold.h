@@ -1,0 +1,26 @@
+// Folding scales into a model: the same function with other channels.
+#pragma once
+
+#include <vector>
+
+#include "nibble/model/changed_source.h"
+#include "nibble/model/fold_sites.h"
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+
+struct Fold {
+  FoldSite site;
+  /// [site.k], positive and finite, equal where one channel makes several inputs: what the inputs
+  /// are divided by and the consumers' columns multiplied by.
+  std::vector<float> scales;
+};
+
+/// Adds what folding does to each tensor. Error{invalid_argument} for scales that break the
+/// contract above or a site without a producer.
+void add_fold(const Fold& fold, TensorChanges& changes);
+
+/// The model with its tensors changed. `model` must outlive what is returned.
+ModelFolder with_changes(const ModelFolder& model, TensorChanges changes);
+
+}  // namespace nibble

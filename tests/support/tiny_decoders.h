@@ -1,0 +1,45 @@
+// A small random decoder of every architecture, for tests of what must hold for all of them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nibble/model/architecture.h"
+#include "tests/support/tiny_model.h"
+
+namespace nibble {
+
+inline DecoderConfig tiny_decoder_config(const std::string& type) {
+  const std::string common = R"({"model_type": ")" + type + R"(", "vocab_size": 50, )";
+  std::string keys;
+  if (type == "gpt2")
+    keys = R"("n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 64})";
+  else if (type == "opt")
+    keys = R"("hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+              "max_position_embeddings": 64})";
+  else
+    keys = R"("hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+              "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+              "rms_norm_eps": 1e-6, "sliding_window": null, "tie_word_embeddings": false})";
+  if (type != "micro_gpt") return architecture(type).read_config(JsonFields::parse(common + keys));
+  return tiny_config(CharTokenizer::from_text(kTinyText, true));
+}
+
+/// Random weights, gains around 1, so that no norm hides what is in front of it.
+inline ModelFolder tiny_decoder(const DecoderConfig& config, uint64_t seed) {
+  TensorMap weights = random_weights(config, seed, 0.3);
+  for (const ParamSpec& p : parameter_table(config)) {
+    if (p.is_matrix() || p.bias) continue;
+    for (float& v : weights.at(p.name).mutable_data<float>()) v += 1;
+  }
+  return in_memory(config, std::move(weights), CharTokenizer::from_text(kTinyText, true));
+}
+
+inline std::vector<float> logits_of_tokens(const ModelFolder& model,
+                                           const std::vector<int32_t>& ids) {
+  const Decoder decoder = load_decoder(model);
+  KvCache cache = decoder.make_cache(static_cast<int64_t>(ids.size()));
+  return decoder.forward(ids, cache, Decoder::Logits::all, Exec{});
+}
+
+}  // namespace nibble
