@@ -1,0 +1,41 @@
+// RoundingOps: the inner loops of rounding with error feedback, for kRoundingLanes rows of a weight
+// side by side: matrices here are [columns][kRoundingLanes]. A set for each instruction set; results
+// of two sets differ by rounding.
+#pragma once
+
+#include <cstdint>
+
+namespace nibble {
+
+constexpr int64_t kRoundingLanes = 16;
+
+/// Neighbouring columns of one group, rounded one after the other: what column j is rounded from is
+/// v_j = target_j + sum over i < j of feedback[i, j] (target_i - q_i).
+struct RoundTile {
+  int64_t size = 0;                   ///< columns
+  const float* feedback = nullptr;    ///< [size, size], its upper triangle is read
+  const float* weight = nullptr;      ///< [size]: what a miss (v_j - q_j)^2 costs
+  const float* target = nullptr;      ///< [size][lanes]
+  const float* scale = nullptr;       ///< [lanes]; q = level * scale
+  const float *low = nullptr, *high = nullptr;  ///< [lanes]: the least and the largest level
+  float* error = nullptr;             ///< [lanes] out: sum of weight_j (v_j - q_j)^2
+  float* level = nullptr;             ///< [size][lanes] out: whole numbers
+  float* left = nullptr;              ///< [size][lanes] out: target - q
+};
+
+struct RoundingOps {
+  const char* name;
+  void (*round)(const RoundTile& tile);
+  /// y[j] = sum over i of a[i * lda + j] x[i], for i < m and j < n; x [m][lanes], y [n][lanes].
+  void (*combine)(int64_t m, int64_t n, const float* a, int64_t lda, const float* x, float* y);
+  /// to[i] = from[i] in the lanes where take is not 0; from, to [n][lanes], take [lanes].
+  void (*select)(int64_t n, const float* take, const float* from, float* to);
+};
+
+const RoundingOps& ref_rounding_ops();
+const RoundingOps& avx2_rounding_ops();
+const RoundingOps& avx512_rounding_ops();
+/// The fastest set that the processor and NIBBLE_ISA allow.
+const RoundingOps& best_rounding_ops();
+
+}  // namespace nibble
