@@ -98,16 +98,9 @@ void attend(const AttendRows& a) {
   }
 }
 
-constexpr LayerOps kOps = {"ref",
-                           rms_norm,
-                           layer_norm,
-                           relu,
-                           gelu_tanh,
-                           silu_gate,
-                           rotate,
-                           to_f16,
-                           sum_codes,
-                           {attend<float>, attend<uint16_t>, attend<int8_t>}};
+constexpr LayerOps kOps = {
+    "ref",     rms_norm, layer_norm, relu,      gelu_tanh,
+    silu_gate, rotate,   to_f16,     sum_codes, {attend<float>, attend<uint16_t>, attend<int8_t>}};
 
 }  // namespace
 
