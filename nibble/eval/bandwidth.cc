@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
-#include <memory>
-#include <new>
-#include <string>
+#include <vector>
 
+#include "nibble/core/aligned_memory.h"
+#include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/core/team.h"
 
 namespace nibble {
 namespace {
@@ -33,21 +33,6 @@ uint64_t sum_of(const uint64_t* words, int64_t count) {
   return all;
 }
 
-struct Free {
-  void operator()(uint64_t* p) const { std::free(p); }
-};
-
-// Written once by the threads that will read it, so that its pages lie near them.
-std::unique_ptr<uint64_t[], Free> filled(int64_t bytes, int threads) {
-  std::unique_ptr<uint64_t[], Free> out(
-      static_cast<uint64_t*>(std::aligned_alloc(kLine, static_cast<size_t>(bytes))));
-  if (out == nullptr) throw std::bad_alloc();
-  const int64_t words = bytes / 8;
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t i = 0; i < words; ++i) out[static_cast<size_t>(i)] = static_cast<uint64_t>(i);
-  return out;
-}
-
 int64_t group_limit() {
   for (const char* path :
        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
@@ -62,22 +47,29 @@ int64_t group_limit() {
 
 double measure_read_bandwidth(const BandwidthOptions& o) {
   if (o.threads < 1 || o.bytes < 1) throw invalid_argument("threads and bytes must be 1 or more");
-  const int64_t part = (o.bytes / o.threads + kLine - 1) / kLine * kLine;
-  const int64_t bytes = part * o.threads;
-  const auto buffer = filled(bytes, o.threads);
+  const int64_t part = ceil_div(o.bytes, o.threads * kLine) * kLine, words = part / 8;
+  const AlignedMemory buffer(part * o.threads);
+  const auto part_of = [&](const Team& team) {
+    return buffer.as<uint64_t>() + words * team.rank();
+  };
+  // Written by the threads that will read it, so that its pages lie near them.
+  run_team(o.threads, [&](Team& team) {
+    for (int64_t i = 0; i < words; ++i) part_of(team)[i] = static_cast<uint64_t>(i);
+  });
   double best = 0;
-  uint64_t total = 0;
+  std::vector<uint64_t> sums(static_cast<size_t>(o.threads) * kLine / 8);
   const auto begin = Clock::now();
   for (int pass = 0; pass < 3 || Clock::now() - begin < std::chrono::duration<double>(o.seconds);
        ++pass) {
     const auto start = Clock::now();
-#pragma omp parallel for schedule(static) num_threads(o.threads) reduction(+ : total)
-    for (int t = 0; t < o.threads; ++t) total += sum_of(buffer.get() + part / 8 * t, part / 8);
+    run_team(o.threads, [&](Team& team) {
+      sums[static_cast<size_t>(team.rank() * kLine / 8)] += sum_of(part_of(team), words);
+    });
     const std::chrono::duration<double> took = Clock::now() - start;
-    best = std::max(best, static_cast<double>(bytes) / took.count());
+    best = std::max(best, static_cast<double>(part * o.threads) / took.count());
   }
-  // The sum is used, so that the reading cannot be left out.
-  NIBBLE_CHECK(total != 1);
+  // The sums are used, so that the reading cannot be left out.
+  NIBBLE_CHECK(sums[0] != 1);
   return best;
 }
 

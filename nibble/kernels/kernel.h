@@ -99,6 +99,9 @@ struct Kernel {
   void (*run)(const GemmWeight&, const GemmInput&, int64_t n_begin, int64_t n_end,
               const GemmOutput&, void* scratch) = nullptr;
   int64_t (*scratch_bytes)(const GemmTraits&) = nullptr;  ///< null: none
+  /// The innermost instructions of `run`, `rounds` times over on registers alone: what it could do
+  /// at most. Gives the multiplications done. Null: has none of its own.
+  int64_t (*spin)(int64_t rounds) = nullptr;
   /// Null: the weight is used as stored. Kernels with the same `pack` share a packed weight.
   int64_t (*packed_bytes)(const GemmWeight& stored) = nullptr;
   /// Packs the outputs [n_begin, n_end); n_begin is a multiple of kOutputSlice. Slices may be

@@ -1,8 +1,5 @@
 #include "nibble/kernels/kernels.h"
 
-#include <algorithm>
-
-#include "nibble/core/checked.h"
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 
@@ -51,18 +48,6 @@ const Kernel& choose_quantize_rows() {
     if (kernel->quantize_rows != nullptr && can_run(*kernel)) return *kernel;
   }
   throw unsupported("no kernel quantizes rows");
-}
-
-void sum_codes(const int8_t* codes, int64_t m, int64_t k, int64_t code_stride, int64_t group,
-               int32_t* sums) {
-  for (int64_t r = 0; r < m; ++r) {
-    for (int64_t begin = 0; begin < k; begin += group) {
-      int32_t sum = 0;
-      for (int64_t i = begin; i < std::min(begin + group, k); ++i)
-        sum += codes[r * code_stride + i];
-      *sums++ = sum;
-    }
-  }
 }
 
 }  // namespace nibble

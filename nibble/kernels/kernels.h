@@ -21,8 +21,4 @@ const Kernel& choose_gemm(const GemmTraits& traits);
 /// The kernel that quantizes rows of x.
 const Kernel& choose_quantize_rows();
 
-/// sums[r, g] = the sum of the codes of row r in group g: what a zero point is multiplied with.
-void sum_codes(const int8_t* codes, int64_t m, int64_t k, int64_t code_stride, int64_t group,
-               int32_t* sums);
-
 }  // namespace nibble

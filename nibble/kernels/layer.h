@@ -47,7 +47,6 @@ struct LayerOps {
   /// (x - mean) / sqrt(variance + eps) * gain + bias (Ba et al. 2016).
   void (*layer_norm)(const float* x, int64_t width, const float* gain, const float* bias, float eps,
                      float* y);
-  void (*add)(const float* x, int64_t n, float* y);  ///< y += x
   void (*relu)(int64_t n, float* x);
   void (*gelu_tanh)(int64_t n, float* x);                      ///< Hendrycks and Gimpel 2016
   void (*silu_gate)(const float* gate, int64_t n, float* up);  ///< up *= silu(gate), Shazeer 2020
@@ -60,9 +59,10 @@ struct LayerOps {
   void (*attend[3])(const AttendRows&);  ///< by CacheType
 };
 
-/// The best set that this processor runs, as NIBBLE_ISA caps it; and all of those it runs.
+/// The best set that this processor runs, as NIBBLE_ISA caps it.
 const LayerOps& best_layer_ops();
 
+/// Each set by itself: the caller knows that the processor can run it.
 const LayerOps& ref_layer_ops();
 const LayerOps& avx2_layer_ops();
 const LayerOps& avx512_layer_ops();

@@ -15,6 +15,7 @@
 #include "nibble/nn/linear.h"
 #include "nibble/quant/codebook.h"
 #include "nibble/quant/rtn.h"
+#include "tests/kernels/noise.h"
 
 namespace nibble {
 namespace {
@@ -23,19 +24,6 @@ constexpr int64_t kExtents[] = {1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 64, 65, 127,
 constexpr int64_t kRowCounts[] = {1, 2, 3, 4, 5, 16, 17};
 constexpr const char* kSchemes[] = {"nf4",      "nf4:g3",   "fp4:g16",  "mxfp4",          "nvfp4",
                                     "fp8_e4m3", "fp8_e5m2", "fp4:g128", "fp8_e4m3:tensor"};
-
-class Noise {
- public:
-  explicit Noise(uint64_t seed) : state_(seed * 2654435761u + 12345) {}
-  uint32_t next() {
-    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<uint32_t>(state_ >> 33);
-  }
-  float real() { return static_cast<float>(static_cast<int>(next() >> 7) - (1 << 23)) / (1 << 23); }
-
- private:
-  uint64_t state_;
-};
 
 std::vector<float> noise(int64_t count, uint64_t seed, float scale = 1) {
   Noise n(seed);

@@ -34,10 +34,6 @@ void layer_norm(const float* x, int64_t width, const float* gain, const float* b
   scale_and_shift(x, width, mean, 1.0 / std::sqrt(squares / count + eps), gain, bias, y);
 }
 
-void add(const float* x, int64_t n, float* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] += x[i];
-}
-
 void relu(int64_t n, float* x) {
   for (int64_t i = 0; i < n; ++i) x[i] = x[i] < 0 ? 0.0f : x[i];
 }
@@ -102,17 +98,9 @@ void attend(const AttendRows& a) {
   }
 }
 
-constexpr LayerOps kOps = {"ref",
-                           rms_norm,
-                           layer_norm,
-                           add,
-                           relu,
-                           gelu_tanh,
-                           silu_gate,
-                           rotate,
-                           to_f16,
-                           sum_codes,
-                           {attend<float>, attend<uint16_t>, attend<int8_t>}};
+constexpr LayerOps kOps = {
+    "ref",     rms_norm, layer_norm, relu,      gelu_tanh,
+    silu_gate, rotate,   to_f16,     sum_codes, {attend<float>, attend<uint16_t>, attend<int8_t>}};
 
 }  // namespace
 
