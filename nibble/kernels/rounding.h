@@ -1,6 +1,6 @@
 // RoundingOps: the inner loops of rounding with error feedback, for kRoundingLanes rows of a weight
-// side by side: matrices here are [columns][kRoundingLanes]. A set for each instruction set; results
-// of two sets differ by rounding.
+// side by side: matrices here are [columns][kRoundingLanes]. A set for each instruction set;
+// results of two sets differ by rounding.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@ constexpr int64_t kRoundingLanes = 16;
 /// Neighbouring columns of one group, rounded one after the other: what column j is rounded from is
 /// v_j = target_j + sum over i < j of feedback[i, j] (target_i - q_i).
 struct RoundTile {
-  int64_t size = 0;                   ///< columns
-  const float* feedback = nullptr;    ///< [size, size], its upper triangle is read
-  const float* weight = nullptr;      ///< [size]: what a miss (v_j - q_j)^2 costs
-  const float* target = nullptr;      ///< [size][lanes]
-  const float* scale = nullptr;       ///< [lanes]; q = level * scale
+  int64_t size = 0;                             ///< columns
+  const float* feedback = nullptr;              ///< [size, size], its upper triangle is read
+  const float* weight = nullptr;                ///< [size]: what a miss (v_j - q_j)^2 costs
+  const float* target = nullptr;                ///< [size][lanes]
+  const float* scale = nullptr;                 ///< [lanes]; q = level * scale
   const float *low = nullptr, *high = nullptr;  ///< [lanes]: the least and the largest level
-  float* error = nullptr;             ///< [lanes] out: sum of weight_j (v_j - q_j)^2
-  float* level = nullptr;             ///< [size][lanes] out: whole numbers
-  float* left = nullptr;              ///< [size][lanes] out: target - q
+  float* error = nullptr;                       ///< [lanes] out: sum of weight_j (v_j - q_j)^2
+  float* level = nullptr;                       ///< [size][lanes] out: whole numbers
+  float* left = nullptr;                        ///< [size][lanes] out: target - q
 };
 
 struct RoundingOps {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "nibble/core/checked.h"
+#include "nibble/kernels/rounding.h"
 #include "nibble/quant/dense.h"
 #include "nibble/quant/feedback.h"
 #include "nibble/quant/lanes.h"
@@ -63,10 +64,12 @@ bool make_tiles(const DampedHessian& h, int64_t group, Tiles& out) {
   return true;
 }
 
+using Columns = std::array<Lanes, kLargestTile>;
+
 // Grids of kLanes rows, and the levels they lead to.
 struct Attempt {
   Lanes scale, low, high, error;
-  std::array<Lanes, kLargestTile> level;
+  Columns level;
 };
 
 class Slab {
@@ -134,21 +137,18 @@ class Slab {
   // One tile for up to kLanes rows: what should the levels be, if all others stay?
   void work(const Tile& tile, int64_t block, int64_t r, int64_t lanes) {
     const int64_t size = tile.size;
-    std::array<Lanes, kLargestTile> gradient, target;
+    Columns gradient{}, target;
     Attempt now;
     load(tile, r, lanes, gradient, now);
     // The best real values are t = q - H^-1 gradient; today's error above them gradient H^-1
     // gradient.
     now.error = Lanes{};
+    ops_.combine(size, size, tile.inverse.data(), size, gradient[0].x, target[0].x);
     for (int64_t i = 0; i < size; ++i) {
-      Lanes step{};
-      for (int64_t j = 0; j < size; ++j)
-        step.add_scaled(gradient[static_cast<size_t>(j)],
-                        tile.inverse[static_cast<size_t>(j * size + i)]);
       Lanes& t = target[static_cast<size_t>(i)];
       for (int64_t l = 0; l < kLanes; ++l) {
-        now.error.x[l] += step.x[l] * gradient[static_cast<size_t>(i)].x[l];
-        t.x[l] = now.level[static_cast<size_t>(i)].x[l] * now.scale.x[l] - step.x[l];
+        now.error.x[l] += t.x[l] * gradient[static_cast<size_t>(i)].x[l];
+        t.x[l] = now.level[static_cast<size_t>(i)].x[l] * now.scale.x[l] - t.x[l];
       }
     }
     Attempt best = now;
@@ -156,8 +156,7 @@ class Slab {
     store(tile, block, r, lanes, now, best);
   }
 
-  void load(const Tile& tile, int64_t r, int64_t lanes, std::array<Lanes, kLargestTile>& gradient,
-            Attempt& now) {
+  void load(const Tile& tile, int64_t r, int64_t lanes, Columns& gradient, Attempt& now) {
     now.scale = now.low = now.high = Lanes{};
     for (int64_t l = 0; l < lanes; ++l) {
       const Grid& g = m_.grid(first_ + r + l, tile.group);
@@ -175,8 +174,7 @@ class Slab {
     }
   }
 
-  void try_grids(const Tile& tile, const std::array<Lanes, kLargestTile>& target,
-                 const Attempt& now, Attempt& best) {
+  void try_grids(const Tile& tile, const Columns& target, const Attempt& now, Attempt& best) {
     Attempt a;
     const bool shifts = search_ && m_.range().asymmetric;
     const size_t tries = search_ ? kScaleTries.size() : 1;
@@ -208,56 +206,49 @@ class Slab {
   }
 
   // Error feedback inside the tile.
-  static void round(const Tile& tile, const std::array<Lanes, kLargestTile>& target, Attempt& a) {
-    std::array<Lanes, kLargestTile> error;
-    Lanes inverse;
-    for (int64_t l = 0; l < kLanes; ++l) inverse.x[l] = a.scale.x[l] == 0 ? 0 : 1 / a.scale.x[l];
-    a.error = Lanes{};
-    for (int64_t j = 0; j < tile.size; ++j) {
-      Lanes v = target[static_cast<size_t>(j)];
-      for (int64_t i = 0; i < j; ++i)
-        v.add_scaled(error[static_cast<size_t>(i)],
-                     tile.feedback.a[static_cast<size_t>(i * tile.size + j)]);
-      const float d = tile.feedback.d[static_cast<size_t>(j)];
-      Lanes& level = a.level[static_cast<size_t>(j)];
-      Lanes& e = error[static_cast<size_t>(j)];
-      for (int64_t l = 0; l < kLanes; ++l) {
-        const float x = v.x[l] * inverse.x[l];
-        const float clamped = x < a.low.x[l] ? a.low.x[l] : (x > a.high.x[l] ? a.high.x[l] : x);
-        const float u = (clamped + 0x1.8p23f) - 0x1.8p23f;
-        const float q = u * a.scale.x[l], miss = v.x[l] - q;
-        level.x[l] = u;
-        e.x[l] = target[static_cast<size_t>(j)].x[l] - q;
-        a.error.x[l] += d * miss * miss;
-      }
-    }
+  void round(const Tile& tile, const Columns& target, Attempt& a) const {
+    Columns left;
+    RoundTile t;
+    t.size = tile.size;
+    t.feedback = tile.feedback.a.data();
+    t.weight = tile.feedback.d.data();
+    t.target = target[0].x;
+    t.scale = a.scale.x;
+    t.low = a.low.x;
+    t.high = a.high.x;
+    t.error = a.error.x;
+    t.level = a.level[0].x;
+    t.left = left[0].x;
+    ops_.round(t);
   }
 
-  static void keep_better(int64_t size, const Attempt& a, Attempt& best) {
+  void keep_better(int64_t size, const Attempt& a, Attempt& best) const {
+    Lanes better;
+    bool any = false;
     for (int64_t l = 0; l < kLanes; ++l) {
       // A little better is not better: it may be nothing but rounding of the sums.
-      if (!(a.error.x[l] < best.error.x[l] * 0.9999f)) continue;
+      const bool is = a.error.x[l] < best.error.x[l] * 0.9999f;
+      better.x[l] = is ? 1 : 0;
+      any |= is;
+      if (!is) continue;
       best.error.x[l] = a.error.x[l];
       best.scale.x[l] = a.scale.x[l];
       best.low.x[l] = a.low.x[l];
       best.high.x[l] = a.high.x[l];
-      for (int64_t i = 0; i < size; ++i)
-        best.level[static_cast<size_t>(i)].x[l] = a.level[static_cast<size_t>(i)].x[l];
     }
+    if (any) ops_.select(size, better.x, a.level[0].x, best.level[0].x);
   }
 
   // s = t H u / u H u.
-  void refit(const Tile& tile, const std::array<Lanes, kLargestTile>& target, const Attempt& best,
-             Attempt& a) const {
+  void refit(const Tile& tile, const Columns& target, const Attempt& best, Attempt& a) const {
     Lanes tu{}, uu{};
-    for (int64_t i = 0; i < tile.size; ++i) {
-      Lanes hu{};
-      const float* row = h_ + (tile.begin + i) * k_ + tile.begin;
-      for (int64_t j = 0; j < tile.size; ++j)
-        hu.add_scaled(best.level[static_cast<size_t>(j)], row[j]);
+    Columns hu;
+    ops_.combine(tile.size, tile.size, h_ + tile.begin * k_ + tile.begin, k_, best.level[0].x,
+                 hu[0].x);
+    for (size_t i = 0; i < static_cast<size_t>(tile.size); ++i) {
       for (int64_t l = 0; l < kLanes; ++l) {
-        tu.x[l] += target[static_cast<size_t>(i)].x[l] * hu.x[l];
-        uu.x[l] += best.level[static_cast<size_t>(i)].x[l] * hu.x[l];
+        tu.x[l] += target[i].x[l] * hu[i].x[l];
+        uu.x[l] += best.level[i].x[l] * hu[i].x[l];
       }
     }
     a.low = best.low;
@@ -323,6 +314,7 @@ class Slab {
     return better;
   }
 
+  const RoundingOps& ops_ = best_rounding_ops();
   GridMatrix& m_;
   const float* h_;
   const Tiles& tiles_;

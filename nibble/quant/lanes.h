@@ -3,9 +3,11 @@
 
 #include <cstdint>
 
+#include "nibble/kernels/rounding.h"
+
 namespace nibble {
 
-inline constexpr int64_t kLanes = 16;
+inline constexpr int64_t kLanes = kRoundingLanes;
 
 struct Lanes {
   alignas(64) float x[kLanes];

@@ -1,0 +1,100 @@
+// RoundingOps of every instruction set this processor has, each against the definition in f64 with
+// its own levels: a level that lies on an edge may fall either way.
+#include "nibble/kernels/rounding.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "nibble/core/cpu.h"
+#include "nibble/core/random.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kL = kRoundingLanes;
+
+std::vector<const RoundingOps*> all_ops() {
+  std::vector<const RoundingOps*> out{&ref_rounding_ops()};
+#if defined(__x86_64__)
+  if ((cpu().bits & kAvx2) != 0) out.push_back(&avx2_rounding_ops());
+  if ((cpu().bits & kAvx512) != 0) out.push_back(&avx512_rounding_ops());
+#endif
+  return out;
+}
+
+std::vector<float> normal(int64_t n, double deviation, PyRandom& random) {
+  std::vector<float> out(static_cast<size_t>(n));
+  for (float& v : out) v = static_cast<float>(random.gauss(0, deviation));
+  return out;
+}
+
+float at(const std::vector<float>& x, int64_t i) { return x[static_cast<size_t>(i)]; }
+
+TEST(Rounding, EveryLevelIsTheNearestToWhatIsLeft) {
+  for (const RoundingOps* ops : all_ops()) {
+    for (const int64_t size : {1, 7, 8, 16, 31, 64, 128}) {
+      PyRandom random(static_cast<uint64_t>(size));
+      const auto feedback = normal(size * size, 0.2, random), target = normal(size * kL, 1, random);
+      std::vector<float> weight = normal(size, 1, random), scale = normal(kL, 0.3, random);
+      for (float& w : weight) w = std::fabs(w);
+      scale[3] = 0;
+      const std::vector<float> low(static_cast<size_t>(kL), -8), high(low.size(), 7);
+      std::vector<float> error(low.size()), level(target.size()), left(target.size());
+      ops->round({size, feedback.data(), weight.data(), target.data(), scale.data(), low.data(),
+                  high.data(), error.data(), level.data(), left.data()});
+      for (int64_t l = 0; l < kL; ++l) {
+        double sum = 0;
+        for (int64_t j = 0; j < size; ++j) {
+          double v = at(target, j * kL + l);
+          for (int64_t i = 0; i < j; ++i)
+            v += double{at(left, i * kL + l)} * at(feedback, i * size + j);
+          const double u = at(level, j * kL + l), q = u * at(scale, l);
+          const double x = at(scale, l) == 0 ? 0 : v / at(scale, l);
+          EXPECT_EQ(u, std::nearbyint(u));
+          EXPECT_LE(std::fabs(u - std::clamp(x, -8.0, 7.0)), 0.5 + 1e-3 * (1 + std::fabs(x)))
+              << ops->name << " column " << j << " of " << size << ", lane " << l;
+          EXPECT_NEAR(at(left, j * kL + l), at(target, j * kL + l) - q, 1e-5);
+          sum += at(weight, j) * (v - q) * (v - q);
+        }
+        EXPECT_NEAR(at(error, l), sum, 1e-3 * (1 + sum)) << ops->name;
+      }
+    }
+  }
+}
+
+TEST(Rounding, CombinesColumns) {
+  const int64_t m = 37, n = 21, lda = 40;
+  PyRandom random(5);
+  const auto a = normal(m * lda, 1, random), x = normal(m * kL, 1, random);
+  for (const RoundingOps* ops : all_ops()) {
+    std::vector<float> y(static_cast<size_t>(n * kL + 1), 99);
+    ops->combine(m, n, a.data(), lda, x.data(), y.data());
+    for (int64_t j = 0; j < n; ++j) {
+      for (int64_t l = 0; l < kL; ++l) {
+        double sum = 0;
+        for (int64_t i = 0; i < m; ++i) sum += double{at(a, i * lda + j)} * at(x, i * kL + l);
+        EXPECT_NEAR(at(y, j * kL + l), sum, 1e-4) << ops->name;
+      }
+    }
+    EXPECT_EQ(y.back(), 99);
+  }
+}
+
+TEST(Rounding, SelectsLanes) {
+  PyRandom random(6);
+  const auto from = normal(9 * kL, 1, random), before = normal(9 * kL, 1, random);
+  std::vector<float> take(static_cast<size_t>(kL));
+  for (int64_t l = 0; l < kL; ++l) take[static_cast<size_t>(l)] = l % 3 == 0 ? 1 : 0;
+  for (const RoundingOps* ops : all_ops()) {
+    std::vector<float> to = before;
+    ops->select(9, take.data(), from.data(), to.data());
+    for (int64_t i = 0; i < 9 * kL; ++i)
+      EXPECT_EQ(at(to, i), i % kL % 3 == 0 ? at(from, i) : at(before, i)) << ops->name;
+  }
+}
+
+}  // namespace
+}  // namespace nibble
