@@ -4,12 +4,14 @@
 #include <cmath>
 
 #include "nibble/core/checked.h"
+#include "nibble/core/float_formats.h"
+#include "nibble/kernels/onednn/gram_bf16.h"
 #include "nibble/kernels/onednn/product.h"
 
 namespace nibble {
 namespace {
 
-constexpr int64_t kTile = 256;   // of the Gram matrix
+constexpr int64_t kTile = 256;   // of a product that is spread over threads
 constexpr int64_t kPanel = 128;  // columns that are factored or solved at a time
 
 void product(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
@@ -70,17 +72,49 @@ void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
   product(m, n, k, a, lda, 1, b, ldb, c, ldc, accumulate);
 }
 
-void add_gram(int64_t rows, int64_t k, int64_t p, const float* x, const float* y, float* c,
-              int threads) {
-  const int64_t across = ceil_div(p, kTile), tiles = ceil_div(k, kTile) * across;
-  const bool symmetric = x == y;
+namespace {
+
+constexpr int64_t kGramTile = 512;
+// Matrices of that width and more are summed in bf16 where the processor can: the rounding of one
+// input, 2^-9, averages out over rows, and is far below the damping (docs/methods/gptq.md).
+constexpr int64_t kWideGram = 1024;
+
+std::vector<uint16_t> to_bf16(const float* x, int64_t n, int threads) {
+  std::vector<uint16_t> out(static_cast<size_t>(n));
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+  for (int64_t i = 0; i < n; ++i) out[static_cast<size_t>(i)] = f32_to_bf16(x[i]);
+  return out;
+}
+
+// f(i, j, height, width) for each tile of a [k, p] matrix; of a symmetric one for those on and
+// above the diagonal.
+template <class F>
+void for_each_tile(int64_t k, int64_t p, bool symmetric, int threads, F f) {
+  const int64_t across = ceil_div(p, kGramTile), tiles = ceil_div(k, kGramTile) * across;
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
   for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t i = t / across * kTile, j = t % across * kTile;
-    if (symmetric && j < i) continue;
-    product(std::min(kTile, k - i), std::min(kTile, p - j), rows, x + i, 1, k, y + j, p,
-            c + i * p + j, p, true);
+    const int64_t i = t / across * kGramTile, j = t % across * kGramTile;
+    if (!symmetric || j >= i) f(i, j, std::min(kGramTile, k - i), std::min(kGramTile, p - j));
   }
+}
+
+}  // namespace
+
+void add_gram(int64_t rows, int64_t k, int64_t p, const float* x, const float* y, float* c,
+              int threads) {
+  if (k >= kWideGram && has_bf16_products()) {
+    const std::vector<uint16_t> x16 = to_bf16(x, rows * k, threads),
+                                y16 = x == y ? std::vector<uint16_t>()
+                                             : to_bf16(y, rows * p, threads);
+    const uint16_t *a = x16.data(), *b = x == y ? a : y16.data();
+    for_each_tile(k, p, x == y, threads, [=](int64_t i, int64_t j, int64_t height, int64_t width) {
+      onednn_gram_bf16(height, width, rows, a + i, k, b + j, p, c + i * p + j, p);
+    });
+    return;
+  }
+  for_each_tile(k, p, x == y, threads, [=](int64_t i, int64_t j, int64_t height, int64_t width) {
+    product(height, width, rows, x + i, 1, k, y + j, p, c + i * p + j, p, true);
+  });
 }
 
 void mirror(int64_t k, float* c) {

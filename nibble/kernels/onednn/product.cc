@@ -1,28 +1,16 @@
 #include "nibble/kernels/onednn/product.h"
 
 #include <dnnl.h>
-#include <omp.h>
 
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
+#include "nibble/kernels/onednn/one_thread.h"
 
 namespace nibble {
 namespace {
 
 constexpr int64_t kCachedElements = int64_t{1} << 18;  // 1 MiB of f32
 constexpr int64_t kWorthACall = int64_t{1} << 21;      // multiplications
-
-// oneDNN asks OpenMP how many threads it may use; this says one while it lives.
-class OneThread {
- public:
-  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
 
 }  // namespace
 
