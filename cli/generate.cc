@@ -159,6 +159,7 @@ void run(const Common& common, const Options& given) {
   const ChatFormat* format = chat_format_of(o.prompts, folder);
   const Tokenizer& tokenizer = folder.require_tokenizer();
   std::vector<Prompt> prompts;
+  prompts.reserve(texts.size());
   for (const std::string& text : texts)
     prompts.push_back(encode_prompt(text, o.prompts, format, tokenizer));
   if (format != nullptr)

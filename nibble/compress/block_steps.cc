@@ -32,15 +32,31 @@ BlockSteps::BlockSteps(const DecoderConfig& config) : config_(config) {
   if (config.position == PositionKind::rotary) rotary_ = Rotary(config.rope, config.head_dim);
 }
 
+std::unique_ptr<KvCache> BlockSteps::take_cache(int64_t rows) const {
+  {
+    const std::lock_guard lock(idle_mutex_);
+    if (!idle_.empty() && idle_.back()->capacity() >= rows) {
+      std::unique_ptr<KvCache> cache = std::move(idle_.back());
+      idle_.pop_back();
+      cache->clear();
+      return cache;
+    }
+  }
+  return std::make_unique<KvCache>(
+      1, rows, AttentionShape{config_.heads, config_.kv_heads, config_.head_dim});
+}
+
 template <class F>
 void BlockSteps::pass(const Block& block, int64_t rows, F f) const {
-  KvCache cache(1, rows, {config_.heads, config_.kv_heads, config_.head_dim});
-  const SequenceRows sequence{&cache, 0, rows};
-  cache.advance(rows);
+  std::unique_ptr<KvCache> cache = take_cache(rows);
+  const SequenceRows sequence{cache.get(), 0, rows};
+  cache->advance(rows);
   const Exec exec;
   const BlockPass pass(config_, rotary_, {&sequence, 1}, 1, block.workspace_bytes(rows, 1),
-                       cache.workspace(), exec);
+                       cache->workspace(), exec);
   run_team(1, [&](Team& team) { f(pass, team); });
+  const std::lock_guard lock(idle_mutex_);
+  idle_.push_back(std::move(cache));
 }
 
 std::vector<float> BlockSteps::input(const Block& block, Stage stage, std::span<const float> x,

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -36,8 +38,14 @@ class BlockSteps {
   template <class F>
   void pass(const Block& block, int64_t rows, F f) const;
 
+  std::unique_ptr<KvCache> take_cache(int64_t rows) const;
+
   DecoderConfig config_;
   Rotary rotary_;
+  // Between passes, with the memory that they work in: clearing new pages for each takes longer
+  // than some of the steps. As many as threads have been at it together.
+  mutable std::mutex idle_mutex_;
+  mutable std::vector<std::unique_ptr<KvCache>> idle_;
 };
 
 }  // namespace nibble

@@ -107,15 +107,13 @@ class Walk {
         read_input(now, stage, hat_, s);
         if (dual_) read_input(then, stage, base_, s);
       });
+      const bool adds = stage == Stage::o || stage == Stage::down;
+      if (adds && dual_) for_each_sample([&](size_t s) { add_output(then, stage, base_, s); });
       std::vector<LinearMember> members;
-      quantize_group(layer, stage);
+      quantize_group(layer, stage, find);
       for (const Role role : roles_of(config_, stage)) members.push_back(find.linear(role, layer));
       group_of(now, stage) = LinearGroup(std::move(members), {});
-      if (stage == Stage::qkv || stage == Stage::up) continue;
-      for_each_sample([&](size_t s) {
-        add_output(now, stage, hat_, s);
-        if (dual_) add_output(then, stage, base_, s);
-      });
+      if (adds) for_each_sample([&](size_t s) { add_output(now, stage, hat_, s); });
     }
     finish(layer);
   }
@@ -135,7 +133,7 @@ class Walk {
     return nullptr;
   }
 
-  void quantize_group(int layer, Stage stage) {
+  void quantize_group(int layer, Stage stage, const ParameterFinder& find) {
     std::vector<const ParameterPlan*> plans;
     for (const Role role : roles_of(config_, stage)) {
       if (const ParameterPlan* p = planned(role, layer)) plans.push_back(p);
@@ -148,30 +146,39 @@ class Walk {
       }
       return;
     }
-    const bool adds = stage == Stage::o || stage == Stage::down;
+    const bool adds = dual_ && (stage == Stage::o || stage == Stage::down);
+    if (adds) find_targets(find.vector(plans.front()->spec.role, layer, true));
     const InputStatistics statistics = collect(plans.front()->spec.shape[1], adds);
     for (const ParameterPlan* p : plans) quantize(*p, statistics);
   }
 
-  // `adds`: the outputs are added to the residual stream.
-  InputStatistics collect(int64_t k, bool adds) {
-    const bool lacks = dual_ && adds;
-    StatisticsCollector collector(k, {dual_ || method_.needs == Calibration::hessian, dual_,
-                                      lacks ? config_.hidden_size : 0});
+  // What the outputs (but for their bias) should be, so that adding them to this model's residual
+  // stream makes it the original's, which has got its own already. They take the place of the rows
+  // that the original weight read.
+  void find_targets(const std::vector<float>& bias) {
+    for_each_sample([&](size_t s) {
+      Rows x = hat_.x.take(s), target = base_.x.take(s);
+      base_.x.put(s, target);
+      base_.input.take(s);
+      for (size_t i = 0; i < x.size(); ++i)
+        target[i] -= x[i] + (bias.empty() ? 0 : bias[i % bias.size()]);
+      hat_.x.put(s, std::move(x));
+      base_.input.put(s, std::move(target));
+    });
+  }
+
+  // `targets`: what base_ holds as input are outputs to reach.
+  InputStatistics collect(int64_t k, bool targets) {
+    StatisticsCollector collector(k, {dual_ || method_.needs == Calibration::hessian,
+                                      dual_ && !targets, targets ? config_.hidden_size : 0});
     for (size_t s = 0; s < text_.samples.size(); ++s) {
-      Rows input = hat_.input.take(s), original, x, residual;
-      if (dual_) original = base_.input.take(s);
-      if (lacks) {
-        x = hat_.x.take(s);
-        residual = base_.x.take(s);
-        base_.x.put(s, residual);
-        for (size_t i = 0; i < x.size(); ++i) residual[i] -= x[i];
-        hat_.x.put(s, std::move(x));
-      }
-      collector.add({input, original, residual}, static_cast<int64_t>(text_.samples[s].size()),
-                    exec_.threads);
+      Rows input = hat_.input.take(s), other;
+      if (dual_) other = base_.input.take(s);
+      const std::span<const float> none, of_base = other;
+      collector.add({input, targets ? none : of_base, targets ? of_base : none},
+                    static_cast<int64_t>(text_.samples[s].size()), exec_.threads);
       hat_.input.put(s, std::move(input));
-      if (dual_) base_.input.put(s, std::move(original));
+      if (dual_) base_.input.put(s, std::move(other));
     }
     return collector.finish(exec_.threads);
   }

@@ -41,33 +41,33 @@ std::string coverage_note(const InputStatistics& input) {
 
 StatisticsCollector::StatisticsCollector(int64_t k, const Wanted& wanted) : wanted_(wanted) {
   sums_.k = k;
-  sums_.residual_width = wanted.residual_width;
+  sums_.target_width = wanted.target_width;
   sums_.absmax.assign(static_cast<size_t>(k), 0);
   sums_.mean_square.assign(static_cast<size_t>(k), 0);
   if (wanted.hessian) sums_.hessian.assign(square(k), 0);
   if (wanted.cross) sums_.cross.assign(square(k), 0);
-  sums_.residual.assign(static_cast<size_t>(k * wanted.residual_width), 0);
+  sums_.target.assign(static_cast<size_t>(k * wanted.target_width), 0);
   block_.resize(static_cast<size_t>(kBlock * k));
   if (wanted.cross) difference_.resize(block_.size());
-  residual_.resize(static_cast<size_t>(kBlock * wanted.residual_width));
+  target_.resize(static_cast<size_t>(kBlock * wanted.target_width));
 }
 
 void StatisticsCollector::add(const CalibrationRows& rows, int64_t m, int threads) {
-  const auto k = static_cast<size_t>(sums_.k), p = static_cast<size_t>(sums_.residual_width);
+  const auto k = static_cast<size_t>(sums_.k), p = static_cast<size_t>(sums_.target_width);
   const auto count = static_cast<size_t>(m);
   NIBBLE_CHECK(rows.x.size() == count * k);
   NIBBLE_CHECK(rows.original.size() == (wanted_.cross ? count * k : 0));
-  NIBBLE_CHECK(rows.residual.size() == count * p);
+  NIBBLE_CHECK(rows.target.size() == count * p);
   for (size_t r = 0; r < count; ++r) {
-    const auto x = rows.x.subspan(r * k, k), residual = rows.residual.subspan(r * p, p);
+    const auto x = rows.x.subspan(r * k, k), target = rows.target.subspan(r * p, p);
     const auto original = wanted_.cross ? rows.original.subspan(r * k, k) : x;
-    if (!all_finite(x) || !all_finite(original) || !all_finite(residual)) {
+    if (!all_finite(x) || !all_finite(original) || !all_finite(target)) {
       ++sums_.refused;
       continue;
     }
     const auto held = static_cast<size_t>(held_);
     std::copy(x.begin(), x.end(), block_.data() + held * k);
-    std::copy(residual.begin(), residual.end(), residual_.data() + held * p);
+    std::copy(target.begin(), target.end(), target_.data() + held * p);
     for (size_t i = 0; wanted_.cross && i < k; ++i) difference_[held * k + i] = original[i] - x[i];
     if (++held_ == kBlock) flush(threads);
   }
@@ -86,7 +86,7 @@ void StatisticsCollector::flush(int threads) {
   const float* x = block_.data();
   if (wanted_.hessian) add_gram(held_, k, k, x, x, sums_.hessian.data(), threads);
   if (wanted_.cross) add_gram(held_, k, k, x, difference_.data(), sums_.cross.data(), threads);
-  add_gram(held_, k, sums_.residual_width, x, residual_.data(), sums_.residual.data(), threads);
+  add_gram(held_, k, sums_.target_width, x, target_.data(), sums_.target.data(), threads);
   sums_.rows += held_;
   held_ = 0;
 }
@@ -94,13 +94,13 @@ void StatisticsCollector::flush(int threads) {
 InputStatistics StatisticsCollector::finish(int threads) {
   flush(threads);
   if (wanted_.hessian) mirror(sums_.k, sums_.hessian.data());
-  for (std::vector<float>* v : {&block_, &difference_, &residual_}) std::vector<float>().swap(*v);
+  for (std::vector<float>* v : {&block_, &difference_, &target_}) std::vector<float>().swap(*v);
   if (sums_.rows > 0) {
     const double share = 1.0 / static_cast<double>(sums_.rows);
     const auto scale = [share](auto& sums) {
       for (auto& v : sums) v = static_cast<std::decay_t<decltype(v)>>(double{v} * share);
     };
-    scale(sums_.mean_square), scale(sums_.hessian), scale(sums_.cross), scale(sums_.residual);
+    scale(sums_.mean_square), scale(sums_.hessian), scale(sums_.cross), scale(sums_.target);
   }
   return std::move(sums_);
 }

@@ -19,10 +19,11 @@ struct InputStatistics {
   /// How the rows that a quantized model makes differ from the original model's rows y: mean of
   /// x (y - x)^T, [k, k]; empty where there is nothing to compare with.
   std::vector<float> cross;
-  /// The same for what the weight's outputs are added to, the residual stream: mean of x r^T,
-  /// [k, p], r = original - quantized; empty where the outputs are added to nothing.
-  std::vector<float> residual;
-  int64_t residual_width = 0;  ///< p
+  /// For a weight whose outputs are added to a residual stream: mean of x t^T, [k, p], t the
+  /// outputs that would make that stream the original model's; empty otherwise. Stands for `cross`
+  /// there.
+  std::vector<float> target;
+  int64_t target_width = 0;  ///< p
 
   /// Channels that were 0 in every row: calibration says nothing of their weights.
   int64_t dead_channels() const;
@@ -32,10 +33,10 @@ struct InputStatistics {
 /// active, rows left out. Empty where all is well.
 std::string coverage_note(const InputStatistics& input);
 
-/// Rows of calibration: what the weight will read, [m, k]; and, where the sums of the difference
-/// are wanted, what it read in the original model [m, k] and what the residual stream lacks [m, p].
+/// Rows of calibration: what the weight will read, [m, k]; and, where those sums are wanted, what
+/// it read in the original model [m, k], and the outputs that it should have [m, p].
 struct CalibrationRows {
-  std::span<const float> x, original, residual;
+  std::span<const float> x, original, target;
 };
 
 /// Adds rows up. The sums are taken over blocks of a fixed number of rows, whatever the sizes of
@@ -44,7 +45,7 @@ class StatisticsCollector {
  public:
   struct Wanted {
     bool hessian = false, cross = false;
-    int64_t residual_width = 0;
+    int64_t target_width = 0;
   };
   StatisticsCollector(int64_t k, const Wanted& wanted);
   /// Rows that hold NaN or infinity are left out and counted.
@@ -56,7 +57,7 @@ class StatisticsCollector {
   void flush(int threads);
   InputStatistics sums_;
   Wanted wanted_;
-  std::vector<float> block_, difference_, residual_;
+  std::vector<float> block_, difference_, target_;
   int64_t held_ = 0;
 };
 

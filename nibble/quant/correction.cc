@@ -14,6 +14,11 @@ std::vector<float> transposed(const std::vector<float>& from, int64_t rows, int6
   return to;
 }
 
+std::vector<float> negated(std::vector<float> x) {
+  for (float& v : x) v = -v;
+  return x;
+}
+
 }  // namespace
 
 std::vector<float> corrected_weight(std::span<const float> w, int64_t n,
@@ -21,11 +26,17 @@ std::vector<float> corrected_weight(std::span<const float> w, int64_t n,
                                     int threads) {
   const int64_t k = input.k;
   std::vector<float> out(w.begin(), w.end());
-  if (input.cross.empty() || input.rows == 0 || strength == 0) return out;
+  const bool to_target = !input.target.empty() && input.target_width == n;
+  if ((input.cross.empty() && !to_target) || input.rows == 0 || strength == 0) return out;
   std::vector<float> change(out.size(), 0.0f);
-  if (input.residual_width == n) change = transposed(input.residual, k, n);
-  const std::vector<float> cross = transposed(input.cross, k, k);
-  multiply(n, k, k, w.data(), k, cross.data(), k, change.data(), k, true);
+  if (to_target) {
+    change = negated(transposed(input.target, k, n));
+    multiply(n, k, k, w.data(), k, input.hessian.data(), k, change.data(), k, true);
+    change = negated(std::move(change));
+  } else {
+    const std::vector<float> cross = transposed(input.cross, k, k);
+    multiply(n, k, k, w.data(), k, cross.data(), k, change.data(), k, false);
+  }
   std::vector<float> factor = input.hessian;
   double mean = 0;
   for (int64_t i = 0; i < k; ++i)

@@ -1,6 +1,7 @@
 #include "nibble/quant/dense.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "nibble/core/checked.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr int64_t kTile = 256;   // of a product that is spread over threads
 constexpr int64_t kPanel = 128;  // columns that are factored or solved at a time
+constexpr int64_t kRows = 64;    // rows that are solved together
 
 void product(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
              const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
@@ -41,21 +43,29 @@ bool factor_block(float* a, int64_t lda, int64_t size) {
   return true;
 }
 
-// The rows below a factored block: x L^T = a for one row.
-void solve_row(const float* l, int64_t ldl, int64_t size, float* x) {
-  for (int64_t j = 0; j < size; ++j) {
-    float sum = x[j];
-    for (int64_t p = 0; p < j; ++p) sum -= x[p] * l[j * ldl + p];
-    x[j] = sum / l[j * ldl + j];
+// The transposed inverse of a factored block, [size, size] and 0 below the diagonal, so that
+// x L^T = b is solved by one product, x = b L^-T.
+std::vector<float> inverse_transposed(const float* l, int64_t ldl, int64_t size) {
+  std::vector<float> out(static_cast<size_t>(size * size), 0.0f);
+  std::vector<double> column(static_cast<size_t>(size));
+  for (int64_t c = 0; c < size; ++c) {
+    for (int64_t i = c; i < size; ++i) {
+      double sum = i == c ? 1 : 0;
+      for (int64_t p = c; p < i; ++p)
+        sum -= double{l[i * ldl + p]} * column[static_cast<size_t>(p)];
+      column[static_cast<size_t>(i)] = sum / l[i * ldl + i];
+      out[static_cast<size_t>(c * size + i)] = static_cast<float>(column[static_cast<size_t>(i)]);
+    }
   }
+  return out;
 }
 
-// x L = b for one row: the second half of a solution.
-void solve_row_back(const float* l, int64_t ldl, int64_t size, float* x) {
-  for (int64_t j = size; j-- > 0;) {
-    x[j] /= l[j * ldl + j];
-    for (int64_t p = 0; p < j; ++p) x[p] -= x[j] * l[j * ldl + p];
-  }
+// b [rows, size] (ldb) = b times `inverse` [size, size], in place; at most kRows rows.
+void times_inverse(float* b, int64_t ldb, int64_t rows, const std::vector<float>& inverse,
+                   int64_t size) {
+  std::array<float, kRows * kPanel> copy;
+  for (int64_t r = 0; r < rows; ++r) std::copy_n(b + r * ldb, size, copy.data() + r * size);
+  product(rows, size, size, copy.data(), size, 1, inverse.data(), size, b, ldb, false);
 }
 
 // out[c, r] = a[r, c], with or without a change of sign.
@@ -128,8 +138,10 @@ bool cholesky(std::vector<float>& a, int64_t k, int threads) {
   for (int64_t at = 0; at < k; at += kPanel) {
     const int64_t size = std::min(kPanel, k - at), below = at + size, rest = k - below;
     if (!factor_block(m + at * k + at, k, size)) return false;
+    const std::vector<float> inverse = inverse_transposed(m + at * k + at, k, size);
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t r = below; r < k; ++r) solve_row(m + at * k + at, k, size, m + r * k + at);
+    for (int64_t r = below; r < k; r += kRows)
+      times_inverse(m + r * k + at, k, std::min(kRows, k - r), inverse, size);
     if (rest == 0) break;
     panel.resize(static_cast<size_t>(size * rest));
     negated.resize(panel.size());
@@ -150,19 +162,17 @@ bool cholesky(std::vector<float>& a, int64_t k, int threads) {
 
 namespace {
 
-constexpr int64_t kRows = 64;  // right-hand sides that are solved together
-
-// b[:, at .. at + size) += b[:, from ..] times `panel` [count, size], then `solve` of each row.
-template <class Solve>
+// b[:, at .. at + size) += b[:, from ..] times `panel` [count, size], then times `inverse`.
 void eliminate(float* b, int64_t m, int64_t k, int64_t at, int64_t size, int64_t from,
-               int64_t count, const std::vector<float>& panel, int threads, Solve solve) {
+               int64_t count, const std::vector<float>& panel, const std::vector<float>& inverse,
+               int threads) {
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (int64_t r = 0; r < m; r += kRows) {
     const int64_t rows = std::min(kRows, m - r);
     float* const part = b + r * k;
     if (count > 0)
       product(rows, size, count, part + from, k, 1, panel.data(), size, part + at, k, true);
-    for (int64_t i = 0; i < rows; ++i) solve(part + i * k + at);
+    times_inverse(part + at, k, rows, inverse, size);
   }
 }
 
@@ -173,23 +183,23 @@ void cholesky_solve(const std::vector<float>& l, int64_t k, float* b, int64_t m,
   // y L^T = b, from the first columns to the last.
   for (int64_t at = 0; at < k; at += kPanel) {
     const int64_t size = std::min(kPanel, k - at);
-    const float* diagonal = l.data() + at * k + at;
+    const auto inverse = inverse_transposed(l.data() + at * k + at, k, size);
     panel.resize(static_cast<size_t>(at * size));
     transpose_into(l.data() + at * k, k, size, at, -1, panel.data(), size);
-    eliminate(b, m, k, at, size, 0, at, panel, threads,
-              [=](float* row) { solve_row(diagonal, k, size, row); });
+    eliminate(b, m, k, at, size, 0, at, panel, inverse, threads);
   }
   // x L = y, from the last to the first.
   for (int64_t at = (k - 1) / kPanel * kPanel; at >= 0; at -= kPanel) {
     const int64_t size = std::min(kPanel, k - at), behind = at + size, count = k - behind;
-    const float* diagonal = l.data() + at * k + at;
+    const auto transposed = inverse_transposed(l.data() + at * k + at, k, size);
+    std::vector<float> inverse(transposed.size());
+    transpose_into(transposed.data(), size, size, size, 1, inverse.data(), size);
     panel.resize(static_cast<size_t>(count * size));
     for (int64_t r = 0; r < count; ++r)
       for (int64_t c = 0; c < size; ++c)
         panel[static_cast<size_t>(r * size + c)] =
             -l[static_cast<size_t>((behind + r) * k + at + c)];
-    eliminate(b, m, k, at, size, behind, count, panel, threads,
-              [=](float* row) { solve_row_back(diagonal, k, size, row); });
+    eliminate(b, m, k, at, size, behind, count, panel, inverse, threads);
   }
 }
 

@@ -50,20 +50,35 @@ std::vector<float> values_of(const WeightTask& task) {
   return out;
 }
 
-QuantizedTensor better_rtn(const WeightTask& task) {
-  const auto with = [&](bool half_step) {
-    return quantize_rtn(task.weight, task.scheme, {task.options.scale_dtype, half_step}, task.name);
-  };
-  QuantizedTensor plain = with(false);
-  if (task.scheme.asymmetric || !task.scheme.is_integer()) return plain;
-  QuantizedTensor half = with(true);
+namespace {
+
+struct Rounded {
+  QuantizedTensor weight;
+  double error = 0;
+};
+
+Rounded best_rounded(const WeightTask& task) {
   const std::vector<float> w = values_of(task);
-  return error_of(task, w, half) < error_of(task, w, plain) ? std::move(half) : std::move(plain);
+  const auto with = [&](bool half_step) {
+    Rounded r{
+        quantize_rtn(task.weight, task.scheme, {task.options.scale_dtype, half_step}, task.name),
+        0};
+    r.error = error_of(task, w, r.weight);
+    return r;
+  };
+  Rounded plain = with(false);
+  if (task.scheme.asymmetric || !task.scheme.is_integer()) return plain;
+  Rounded half = with(true);
+  return half.error < plain.error ? std::move(half) : std::move(plain);
 }
+
+}  // namespace
+
+QuantizedTensor better_rtn(const WeightTask& task) { return best_rounded(task).weight; }
 
 void measure(const WeightTask& task, std::span<const float> w, WeightResult& out) {
   out.error = error_of(task, w, out.weight);
-  out.rtn_error = error_of(task, w, better_rtn(task));
+  out.rtn_error = best_rounded(task).error;
 }
 
 std::vector<float> usable_importance(const InputStatistics& input, double floor,
