@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "nibble/core/random.h"
+#include "nibble/kernels/onednn/gram_bf16.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/dense.h"
 
@@ -64,6 +65,16 @@ Work work_of(int64_t n, int64_t k, int64_t tokens, const QuantizeOptions& o, boo
   return out;
 }
 
+// The Gram matrices belong to a group's input: four in a block, of which half is computed; and the
+// sums against the original model, for qkv and up with its input, for o and down with the stream.
+double gram_work(const DecoderConfig& config, int64_t tokens, int64_t width, int64_t inner,
+                 bool dual) {
+  const auto d = static_cast<double>(width), i = static_cast<double>(inner);
+  const double sums = (3 * d * d + i * i) / 2 + (dual ? 3 * d * d + d * i : 0);
+  const double share = width >= kWideGram && has_bf16_products() ? 0.5 : 1;
+  return share * sums * static_cast<double>(tokens) * static_cast<double>(config.layers);
+}
+
 }  // namespace
 
 QuantizeEstimate estimate_quantization(const ModelFolder& model,
@@ -97,13 +108,8 @@ QuantizeEstimate estimate_quantization(const ModelFolder& model,
     multiplications += w.multiplications;
     largest = std::max(largest, w.bytes);
   }
-  // The Gram matrices belong to a group's input: four in a block.
-  if (calibrated && (dual || method(options.method).needs == Calibration::hessian)) {
-    const double tokens = static_cast<double>(out.tokens), d = static_cast<double>(width),
-                 i = static_cast<double>(inner);
-    multiplications += static_cast<double>(model.decoder_config().layers) * tokens *
-                       (3 * d * d + i * i) * (dual ? 1.5 : 0.5);
-  }
+  if (calibrated && (dual || method(options.method).needs == Calibration::hessian))
+    multiplications += gram_work(model.decoder_config(), out.tokens, width, inner, dual);
   const int64_t streams = out.tokens * (width + inner) * 4 * (dual ? 2 : 1);
   const int64_t samples_at_work = threads * length * (width + 3 * inner) * 4 * (dual ? 2 : 1);
   const int64_t fixed = kFixedBytes + largest + (calibrated ? block * (dual ? 3 : 2) : 0);

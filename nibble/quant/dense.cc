@@ -85,9 +85,6 @@ void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
 namespace {
 
 constexpr int64_t kGramTile = 512;
-// Matrices of that width and more are summed in bf16 where the processor can: the rounding of one
-// input, 2^-9, averages out over rows, and is far below the damping (docs/methods/gptq.md).
-constexpr int64_t kWideGram = 1024;
 
 std::vector<uint16_t> to_bf16(const float* x, int64_t n, int threads) {
   std::vector<uint16_t> out(static_cast<size_t>(n));

@@ -10,6 +10,10 @@ namespace nibble {
 void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
               int64_t ldb, float* c, int64_t ldc, bool accumulate);
 
+/// Gram matrices of that width and more are summed in bf16 where the processor multiplies it: the
+/// rounding of one input, 2^-9, averages out over rows and is far below any damping.
+inline constexpr int64_t kWideGram = 1024;
+
 /// c[k, p] += x^T y over the rows of x [rows, k] and y [rows, p]. In tiles of a fixed size, so the
 /// bytes are the same for any number of threads. Where y is x, only tiles on and above the diagonal
 /// are computed: mirror() makes the rest of them when all is added.
