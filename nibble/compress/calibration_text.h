@@ -30,4 +30,10 @@ struct CalibrationText {
 CalibrationText calibration_text(const ModelFolder& model, const CalibrationOptions& options,
                                  const Exec& exec);
 
+/// `count` more samples, none of which calibration_text() gives for the same options: to measure
+/// on. Of a file with fewer windows than samples + count, options.samples becomes what is left for
+/// it; Error{invalid_argument} where that is nothing.
+CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& options, int64_t count,
+                              const Exec& exec);
+
 }  // namespace nibble
