@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "nibble/compress/parallel.h"
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/random.h"
+#include "nibble/eval/perplexity.h"
 #include "nibble/eval/protocol.h"
 #include "nibble/nn/sampling.h"
 
@@ -17,6 +19,9 @@ namespace {
 
 constexpr int64_t kFewestTokens = 128;
 constexpr int64_t kTogether = 16;  // samples that are written side by side
+// What a text's fit is measured on, and how far apart the losses may be, in nats.
+constexpr int64_t kFitSamples = 16, kFitLength = 128;
+constexpr double kFarApart = 1.0;
 constexpr int64_t kLargestText = int64_t{1} << 30;
 
 // `count` of n in ascending order, after `skip` of them in the order of the seed.
@@ -153,6 +158,36 @@ int64_t CalibrationText::tokens() const {
 CalibrationText calibration_text(const ModelFolder& model, const CalibrationOptions& options,
                                  const Exec& exec) {
   return samples_of(model, options, 0, options.samples, exec);
+}
+
+CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,
+                               const Exec& exec) {
+  const Decoder decoder = load_decoder(model);
+  const int64_t length = std::min(kFitLength, model.decoder_config().context);
+  Exec quiet = exec;
+  quiet.progress = nullptr;
+  std::vector<std::vector<int32_t>> given(kFitSamples), own(kFitSamples);
+  for (size_t i = 0; i < given.size(); ++i) {
+    const auto& s = text.samples[i * text.samples.size() / given.size()];
+    given[i].assign(s.begin(), s.begin() + std::min<int64_t>(length, std::ssize(s)));
+  }
+  write_samples(decoder, model.require_tokenizer().bos().value_or(0), length, seed, own, quiet);
+  exec.check_stop();
+  const auto loss = [&](const std::vector<std::vector<int32_t>>& samples) {
+    return measure_loss(logits_of(decoder), all_scored(samples), quiet, "calibrate").loss;
+  };
+  return {loss(given), loss(own)};
+}
+
+std::string fit_warning(const CalibrationFit& fit, const std::string& source) {
+  const double apart = fit.loss - fit.own_loss;
+  if (!(std::fabs(apart) > kFarApart)) return "";
+  return fmt::format(
+      "calibration text {}: the model's loss there is {:.2f}, on text of its own {:.2f}: it {}; "
+      "quantizing may come out worse than without calibration. Take text like the one it will be "
+      "used on, or none",
+      in_quotes(source), fit.loss, fit.own_loss,
+      apart < 0 ? "knows this text by heart" : "does not know such text");
 }
 
 CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& options, int64_t count,

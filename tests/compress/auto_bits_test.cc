@@ -86,17 +86,5 @@ TEST_F(AutoBits, SaysWhatCannotBe) {
   test::expect_error(64, "--max-kl 1e-09 cannot be met", [&] { run({{}, 1e-9, {}}); });
 }
 
-TEST(HeldOut, IsNotWhatCalibrationSees) {
-  const test::TempFolder folder;
-  const ModelFolder model = open_model(write_tiny_model(folder / "in"));
-  CalibrationOptions options = {"", 12, 16, 42};
-  const CalibrationText seen = calibration_text(model, options, Exec{});
-  const CalibrationText other = held_out_text(model, options, 10, Exec{});
-  EXPECT_EQ(options.samples, 12);
-  EXPECT_EQ(other.samples.size(), 10U);
-  for (const auto& s : other.samples)
-    EXPECT_EQ(std::count(seen.samples.begin(), seen.samples.end(), s), 0);
-}
-
 }  // namespace
 }  // namespace nibble
