@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/load.h"
 #include "nibble/compress/auto_bits.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
@@ -53,6 +54,8 @@ void run(const Common& common, Options o) {
     const Exec exec = make_exec(common);
     result = auto_quantize(resolve_model(o.in), o.out, budget, o.quantize, exec);
   }
+  show_warnings(common, result.written.warnings);
+  show_warnings(common, result.warnings);
   if (!o.report.empty()) {
     AtomicFile file(o.report);
     file.write(auto_html(result, o.in));

@@ -3,29 +3,27 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
-#include "cli/data.h"
+#include "cli/inspect_activations.h"
 #include "cli/load.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/json.h"
-#include "nibble/eval/activations.h"
 #include "nibble/eval/distribution.h"
 #include "nibble/eval/estimate.h"
 #include "nibble/eval/measure.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/model/model_folder.h"
 #include "nibble/report/numbers.h"
-#include "nibble/text/line_data.h"
 
 namespace nibble::cli {
 namespace {
 
-constexpr int64_t kActivationRows = 4096;
 constexpr int64_t kPrefillChunk = 512;  // what generate takes
 
 struct Options {
-  std::string model, tensor, activations;
-  double sigmas = 6;
+  std::string model, tensor;
+  bool activations = false;
+  ActivationOptions study;
 };
 
 struct TensorRow {
@@ -202,26 +200,18 @@ OutlierStats weight_outliers(const ModelFolder& model, const Options& o) {
     const auto* q = std::get_if<QuantizedTensor>(&w);
     const Tensor values = q != nullptr ? dequantize(*q) : convert(std::get<Tensor>(w), DType::f32);
     const int64_t n = p.is_matrix() ? p.shape[0] : 1;
-    return find_outliers(p.name, values.data<float>(), n, values.elements() / n, o.sigmas);
+    return find_outliers(p.name, values.data<float>(), n, values.elements() / n, o.study.sigmas);
   }
   throw not_found("the model has no tensor of this name (`nibble inspect MODEL` lists them)")
       .at("tensor " + in_quotes(o.tensor))
       .in_file(o.model);
 }
 
-std::vector<OutlierStats> activations(const Common& common, const ModelFolder& model,
-                                      const Options& o) {
-  const Text text = load_text(o.activations);
-  const auto data =
-      whole_sequences(text.text, model.require_tokenizer(), model.decoder_config().context);
-  const Exec exec = make_exec(common);
-  return activation_outliers(load_decoder(model), data, kActivationRows, o.sigmas, exec);
-}
-
 void run(const Common& common, const Options& o) {
   const ModelFolder model = open_model(resolve_model(o.model));
   warn(common, model);
-  if (!o.activations.empty()) return show_outliers(common, activations(common, model, o));
+  if (o.activations) return inspect_activations(common, model, o.study);
+  if (!o.study.report.empty()) throw invalid_argument("--report needs --activations");
   if (!o.tensor.empty()) return show_outliers(common, {weight_outliers(model, o)});
   list_tensors(common, model);
 }
@@ -234,15 +224,33 @@ void add_inspect(CLI::App& app, Common& common) {
   const auto o = std::make_shared<Options>();
   verb->add_option("model", o->model, "Model folder")->required();
   verb->add_option("tensor", o->tensor, "One tensor: its distribution and outliers");
-  verb->add_option("--activations", o->activations,
-                   "Text file to read: distribution and outliers of every layer's input");
-  verb->add_option("--sigmas", o->sigmas,
+  o->study.text.samples = 32;
+  verb->add_option(
+          "--activations",
+          [o](const std::vector<std::string>& values) {
+            o->activations = true;
+            if (!values.empty() && !values[0].empty()) o->study.text.text = values[0];
+            return true;
+          },
+          "[TEXT]: outliers of what every layer reads, and what each remedy does to its outputs "
+          "(default: text that the model generates)")
+      ->expected(0, 1);
+  verb->add_option("--text", o->study.text.text, "The same text, said apart");
+  verb->add_option("--samples", o->study.text.samples, "Samples of it")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  verb->add_option("--report", o->study.report, "HTML file with plots");
+  verb->add_option("--magnitude", o->study.magnitude,
+                   "Values beyond this are outliers, and what LLM.int8 spares")
+      ->capture_default_str()
+      ->check(CLI::Range(1e-3, 1e6));
+  verb->add_option("--sigmas", o->study.sigmas,
                    "Values beyond this many standard deviations are outliers")
       ->capture_default_str()
       ->check(CLI::Range(0.1, 1e6));
   add_common(*verb, common,
              "nibble inspect my-model\n  nibble inspect my-model layers.0.mlp.fc1.weight\n  nibble "
-             "inspect my-model --activations names.txt");
+             "inspect my-model --activations book.txt --report outliers.html");
   verb->callback([&common, o] { run(common, *o); });
 }
 

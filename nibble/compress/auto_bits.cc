@@ -3,128 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <optional>
 
-#include "nibble/compress/input_walk.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/core/error.h"
 #include "nibble/eval/perplexity.h"
+#include "nibble/model/file_size.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/knapsack.h"
-#include "nibble/quant/weight_error.h"
 
 namespace nibble {
 namespace {
 
-constexpr size_t kMeasureSamples = 8, kProofSamples = 16, kFrontier = 16;
+constexpr size_t kFrontier = 16;
+// Samples that calibration does not see: some to search on, and some to prove the result.
+constexpr int64_t kSearchSamples = 48, kProofSamples = 32;
 constexpr int kMostTries = 6;
-// How far below --max-kl the calibration text is aimed at: other text differs.
-constexpr double kMargin = 0.85;
-
-// Every scheme that a matrix with k inputs may get.
-std::vector<QuantScheme> candidates(int64_t k) {
-  std::vector<QuantScheme> out;
-  for (int bits = 2; bits <= 8; ++bits) {
-    for (const char* end : {":g32:asym", ":g32", ":g64", ":g128", ":channel"}) {
-      const QuantScheme s = parse_scheme(fmt::format("int{}{}", bits, end));
-      const bool fits = storable_scheme(s, k) == s && s.group <= k;
-      const bool coarse = s.granularity == Granularity::channel && k % 32 == 0 && bits < 8;
-      if (fits && !coarse) out.push_back(s);
-    }
-  }
-  return out;
-}
-
-// KL is measured at these widths, in the finest scheme of each; the rest follows by ratio.
-bool is_anchor(const QuantScheme& s, const std::vector<QuantScheme>& all) {
-  if (s.bits() > 4) return false;
-  const auto first = std::find_if(all.begin(), all.end(),
-                                  [&](const QuantScheme& o) { return o.bits() == s.bits(); });
-  return *first == s;
-}
-
-class Measuring {
- public:
-  Measuring(const ModelFolder& model, const QuantizeOptions& base,
-            const std::vector<ParameterPlan>& plans, const CalibrationText& text, const Exec& exec)
-      : model_(model),
-        base_(base),
-        plans_(plans),
-        text_(text),
-        exec_(exec),
-        original_(load_decoder(model)) {
-    const size_t count = std::min(kMeasureSamples, std::max<size_t>(1, text.samples.size() / 2));
-    sequences_ = all_scored(
-        {text.samples.begin(), text.samples.begin() + static_cast<std::ptrdiff_t>(count)});
-  }
-
-  std::vector<MatrixCosts> run() {
-    for (const ParameterPlan& p : plans_) total_ += p.scheme ? 1 : 0;
-    walk_inputs(model_, text_, {true, 0, true, {}}, exec_, [this](const GroupInput& input) {
-      for (const ParamSpec& p : input.reads) {
-        if (planned(p.name)) matrix(p, input.statistics);
-      }
-    });
-    return std::move(out_);
-  }
-
- private:
-  bool planned(const std::string& name) const {
-    return std::any_of(plans_.begin(), plans_.end(), [&](const ParameterPlan& p) {
-      return p.spec.name == name && p.scheme.has_value();
-    });
-  }
-
-  void matrix(const ParamSpec& p, const InputStatistics& input) {
-    MatrixCosts costs{p.name, p.shape.elements(), {}};
-    const Tensor w = std::get<Tensor>(load_weight(model_, p));
-    const auto schemes = candidates(p.shape[1]);
-    MethodOptions tuning = base_.tuning;
-    tuning.scale_dtype = base_.scale_dtype;
-    double anchor_kl = 0, anchor_error = 0;
-    std::vector<double> errors;
-    for (const QuantScheme& s : schemes) {
-      const WeightTask task{w, s, tuning, p.name, &input, exec_.threads};
-      const WeightResult made = method("imatrix").quantize(task);
-      SchemeCost cost{s, planned_bytes(s, p.shape[0], p.shape[1], base_.scale_dtype), 0, false};
-      if (is_anchor(s, schemes)) {
-        cost.kl = kl_of(p.name, made.weight);
-        cost.measured = true;
-        anchor_kl = cost.kl;
-        anchor_error = made.error;
-      } else {
-        cost.kl = anchor_error > 0 ? anchor_kl * made.error / anchor_error : anchor_kl;
-      }
-      costs.costs.push_back(std::move(cost));
-    }
-    out_.push_back(std::move(costs));
-    exec_.report({"measure", static_cast<int64_t>(out_.size()), total_, p.name});
-  }
-
-  // All else as it was.
-  double kl_of(const std::string& name, const QuantizedTensor& q) const {
-    const Decoder changed(model_.decoder_config(), [&](const ParamSpec& p) -> Weight {
-      if (p.name == name) return q;
-      return load_weight(model_, p);
-    });
-    Exec quiet = exec_;
-    quiet.progress = nullptr;
-    const double kl =
-        compare_models(logits_of(changed), logits_of(original_), sequences_, quiet, "measure")
-            .divergence.kl_mean;
-    return std::max(kl, 0.0);
-  }
-
-  const ModelFolder& model_;
-  const QuantizeOptions& base_;
-  const std::vector<ParameterPlan>& plans_;
-  const CalibrationText& text_;
-  const Exec& exec_;
-  const Decoder original_;
-  std::vector<ScoredSequence> sequences_;
-  std::vector<MatrixCosts> out_;
-  int64_t total_ = 0;
-};
+// Where below --max-kl the search aims: other text is not quite like the text it measures on.
+constexpr double kMargin = 0.85, kCloseEnough = 0.94;
+// KL of a calibrated model as a share of what is predicted for rounding alone: where to start.
+constexpr double kFirstGuess = 0.5;
 
 // Sizes of everything that is not chosen here, and how many weights bits_per_weight is over.
 struct Rest {
@@ -200,70 +98,141 @@ QuantizeOptions options_for(const QuantizeOptions& base, const std::vector<Matri
   return out;
 }
 
-Divergence proof(const ModelFolder& original, const ModelFolder& made, const CalibrationText& text,
-                 const Exec& exec) {
-  const size_t count = std::min(kProofSamples, std::max<size_t>(1, text.samples.size() / 4));
-  const auto sequences =
-      all_scored({text.samples.end() - static_cast<std::ptrdiff_t>(count), text.samples.end()});
-  const Decoder a = load_decoder(made), b = load_decoder(original);
-  return compare_models(logits_of(a), logits_of(b), sequences, exec, "verify").divergence;
-}
-
 Error too_small(const std::string& asked, const std::string& least) {
   return invalid_argument(
       fmt::format("{} cannot be reached: the least is {} (kept tensors count)", asked, least));
 }
 
+class Search {
+ public:
+  Search(const std::string& in, const BitBudget& budget, const QuantizeOptions& base,
+         const Exec& exec)
+      : model_(open_model(in)), in_(in), budget_(budget), base_(base), exec_(exec) {}
+
+  AutoResult run(const std::string& out) {
+    split_text();
+    const auto plans = plan_quantization(model_, base_, warnings_);
+    result_.matrices = matrix_costs(model_, base_, plans, seen_, exec_);
+    const Rest rest = rest_of(plans, result_.matrices, base_.scale_dtype);
+    const Chooser chooser(result_.matrices, rest);
+    const int64_t least = chooser.extreme(false), most = chooser.extreme(true);
+    for (size_t i = 0; i < kFrontier; ++i)
+      result_.frontier.push_back(chooser.within(least + (most - least) * static_cast<int64_t>(i) /
+                                                            static_cast<int64_t>(kFrontier - 1)));
+    if (budget_.bits) choose(chooser, chooser.bytes_for(*budget_.bits), *budget_.bits);
+    if (budget_.max_kl) search(chooser);
+    if (budget_.max_size) fit(chooser, rest);
+    result_.options = options_for(base_, result_.matrices, result_.choice);
+    result_.written = quantize_model(in_, out, result_.options, exec_);
+    prove(out);
+    return std::move(result_);
+  }
+
+ private:
+  void split_text() {
+    const int64_t more = kProofSamples + (budget_.max_kl ? kSearchSamples : 0);
+    CalibrationText rest = held_out_text(model_, base_.calibration, more, exec_);
+    seen_ = calibration_text(model_, base_.calibration, exec_);
+    proof_ = all_scored({rest.samples.begin(), rest.samples.begin() + kProofSamples});
+    search_ = all_scored({rest.samples.begin() + kProofSamples, rest.samples.end()});
+  }
+
+  void choose(const Chooser& chooser, int64_t bytes, double asked) {
+    const int64_t least = chooser.extreme(false);
+    if (bytes < least)
+      throw too_small(fmt::format("--bits {}", asked), fmt::format("{:.2f}", chooser.bits(least)));
+    result_.choice = chooser.within(std::min(bytes, chooser.extreme(true)));
+  }
+
+  // The smallest model that the search's samples find at most kMargin x max_kl from the original:
+  // predictions are nearly proportional to what is measured, so each try corrects the next.
+  void search(const Chooser& chooser) {
+    const double wanted = kMargin * *budget_.max_kl;
+    double aim = wanted / kFirstGuess, lowest = 0;
+    std::optional<AutoChoice> best;
+    while (result_.tries < kMostTries) {
+      const AutoChoice now = chooser.within(chooser.size_for(aim));
+      if (best && now.bits_per_weight >= best->bits_per_weight) break;
+      ++result_.tries;
+      const double kl = kl_of(now);
+      lowest = result_.tries == 1 ? kl : std::min(lowest, kl);
+      if (kl <= wanted) best = now;
+      if ((best && result_.tries >= kMostTries / 2) || (kl <= wanted && kl > kCloseEnough * wanted))
+        break;
+      aim *= (1 + kCloseEnough) / 2 * wanted / std::max(kl, 1e-12);
+    }
+    if (!best)
+      throw invalid_argument(
+          fmt::format("--max-kl {} cannot be met: {:.3g} is the least that was reached",
+                      *budget_.max_kl, lowest));
+    result_.choice = *best;
+  }
+
+  double kl_of(const AutoChoice& choice) {
+    exec_.report(
+        {"try", result_.tries, kMostTries, fmt::format("{:.2f} bits", choice.bits_per_weight)});
+    Exec quiet = exec_;
+    quiet.progress = nullptr;
+    return divergence(
+               quantize_in_memory(model_, options_for(base_, result_.matrices, choice), quiet),
+               search_)
+        .kl_mean;
+  }
+
+  Divergence divergence(const ModelFolder& made, const std::vector<ScoredSequence>& on) const {
+    const Decoder a = load_decoder(made), b = load_decoder(model_);
+    return compare_models(logits_of(a), logits_of(b), on, exec_, "verify").divergence;
+  }
+
+  // The largest choice whose files fit, headers and all.
+  void fit(const Chooser& chooser, const Rest& rest) {
+    const int64_t fixed = rest.candidate_bytes + rest.other_bytes, least = chooser.extreme(false);
+    int64_t bytes = std::min(*budget_.max_size - fixed, chooser.extreme(true));
+    while (bytes >= least) {
+      result_.choice = chooser.within(bytes);
+      const int64_t over = file_bytes(result_.choice) - *budget_.max_size;
+      if (over <= 0) return;
+      bytes -= over;
+    }
+    throw too_small(fmt::format("--max-size {}", *budget_.max_size),
+                    fmt::format("{} bytes", file_bytes(chooser.within(least))));
+  }
+
+  int64_t file_bytes(const AutoChoice& choice) const {
+    std::vector<std::string> said;
+    std::vector<WritableParameter> out;
+    for (const ParameterPlan& p :
+         plan_quantization(model_, options_for(base_, result_.matrices, choice), said))
+      out.push_back({p.spec, p.scheme, p.dtype, nullptr});
+    return planned_file_bytes(out);
+  }
+
+  void prove(const std::string& out) {
+    const Divergence d = divergence(open_model(out), proof_);
+    result_.measured_kl = d.kl_mean;
+    result_.measured_kl_standard_error = d.kl_standard_error;
+    if (budget_.max_kl && d.kl_mean > *budget_.max_kl)
+      result_.warnings.push_back(
+          fmt::format("KL {:.4g} on text that nothing was chosen by, above --max-kl {}", d.kl_mean,
+                      *budget_.max_kl));
+  }
+
+  const ModelFolder model_;
+  const std::string in_;
+  const BitBudget budget_;
+  QuantizeOptions base_;
+  const Exec& exec_;
+  CalibrationText seen_;
+  std::vector<ScoredSequence> search_, proof_;
+  std::vector<std::string> warnings_;
+  AutoResult result_;
+};
+
 }  // namespace
 
 AutoResult auto_quantize(const std::string& in, const std::string& out, const BitBudget& budget,
                          const QuantizeOptions& base, const Exec& exec) {
-  const ModelFolder model = open_model(in);
-  AutoResult result;
-  std::vector<std::string> warnings;
-  const auto plans = plan_quantization(model, base, warnings);
-  // The last samples prove; nothing is chosen by them.
-  const CalibrationText all = calibration_text(model, base.calibration, exec);
-  CalibrationText seen = all;
-  seen.samples.resize(all.samples.size() - std::min(kProofSamples, all.samples.size() / 4));
-  result.matrices = Measuring(model, base, plans, seen, exec).run();
-  const Rest rest = rest_of(plans, result.matrices, base.scale_dtype);
-  const Chooser chooser(result.matrices, rest);
-  const int64_t least = chooser.extreme(false), most = chooser.extreme(true);
-  for (size_t i = 0; i < kFrontier; ++i)
-    result.frontier.push_back(chooser.within(least + (most - least) * static_cast<int64_t>(i) /
-                                                         static_cast<int64_t>(kFrontier - 1)));
-  int64_t bytes = 0;
-  if (budget.bits) bytes = chooser.bytes_for(*budget.bits);
-  if (budget.max_size) bytes = *budget.max_size - rest.candidate_bytes - rest.other_bytes;
-  if (budget.max_kl) bytes = chooser.size_for(*budget.max_kl);
-  if (bytes < least)
-    throw too_small(budget.bits ? fmt::format("--bits {}", *budget.bits)
-                                : fmt::format("--max-size {}", *budget.max_size),
-                    budget.bits
-                        ? fmt::format("{:.2f}", chooser.bits(least))
-                        : fmt::format("{} bytes", least + rest.candidate_bytes + rest.other_bytes));
-  double aim = budget.max_kl.value_or(0);
-  for (int attempt = 0; budget.max_kl; ++attempt) {
-    result.choice = chooser.within(chooser.size_for(aim));
-    const ModelFolder made =
-        quantize_in_memory(model, options_for(base, result.matrices, result.choice), exec);
-    const double kl = proof(model, made, all, exec).kl_mean, wanted = kMargin * *budget.max_kl;
-    if ((kl <= wanted && kl > 0.9 * wanted) || (kl <= wanted && attempt >= kMostTries / 2)) break;
-    if (attempt == kMostTries)
-      throw invalid_argument(
-          fmt::format("--max-kl {} cannot be met: {:.3g} is the least that was "
-                      "reached",
-                      *budget.max_kl, kl));
-    aim *= 0.95 * wanted / std::max(kl, 1e-12);
-  }
-  if (!budget.max_kl) result.choice = chooser.within(std::min(bytes, most));
-  result.options = options_for(base, result.matrices, result.choice);
-  result.written = quantize_model(in, out, result.options, exec);
-  const Divergence d = proof(model, open_model(out), all, exec);
-  result.measured_kl = d.kl_mean;
-  result.measured_kl_standard_error = d.kl_standard_error;
-  return result;
+  return Search(in, budget, base, exec).run(out);
 }
 
 }  // namespace nibble

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nibble/compress/quantize.h"
+#include "nibble/compress/sensitivity.h"
 
 namespace nibble {
 
@@ -15,21 +16,6 @@ struct BitBudget {
   std::optional<double> bits;       ///< a weight, over all candidate matrices (DESIGN section 8)
   std::optional<double> max_kl;     ///< nats, on text that calibration did not see
   std::optional<int64_t> max_size;  ///< bytes of all tensors
-};
-
-struct SchemeCost {
-  QuantScheme scheme;
-  int64_t bytes = 0;
-  /// KL when this matrix alone is in this scheme; measured, or from a measured one by the ratio of
-  /// the errors of the matrix's outputs, to which KL is proportional while it is small.
-  double kl = 0;
-  bool measured = false;
-};
-
-struct MatrixCosts {
-  std::string name;
-  int64_t weights = 0;
-  std::vector<SchemeCost> costs;
 };
 
 struct AutoChoice {
@@ -42,13 +28,16 @@ struct AutoResult {
   std::vector<AutoChoice> frontier;  ///< bits ascending
   AutoChoice choice;
   double measured_kl = 0, measured_kl_standard_error = 0;
+  int tries = 0;  ///< models that were made on the way to max_kl
+  std::vector<std::string> warnings;
   QuantizeResult written;
   QuantizeOptions options;  ///< that the model was made with: --set for every matrix
 };
 
 /// Measures, chooses, quantizes the folder `in` into `out` by base.method and measures the result
-/// on calibration samples that nothing else used. Error{invalid_argument} where the budget is below
-/// the smallest or --max-kl cannot be met.
+/// on samples that nothing was chosen by: neither calibration nor the search for max_kl saw them.
+/// Warns where they lie above max_kl. Error{invalid_argument} where the budget is below the
+/// smallest or max_kl cannot be met.
 AutoResult auto_quantize(const std::string& in, const std::string& out, const BitBudget& budget,
                          const QuantizeOptions& base, const Exec& exec);
 

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "nibble/compress/parallel.h"
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/random.h"
+#include "nibble/eval/perplexity.h"
 #include "nibble/eval/protocol.h"
 #include "nibble/nn/sampling.h"
 
@@ -17,27 +19,40 @@ namespace {
 
 constexpr int64_t kFewestTokens = 128;
 constexpr int64_t kTogether = 16;  // samples that are written side by side
+// What a text's fit is measured on, and how far apart the losses may be, in nats.
+constexpr int64_t kFitSamples = 16, kFitLength = 128;
+constexpr double kFarApart = 1.0;
 constexpr int64_t kLargestText = int64_t{1} << 30;
 
-// `count` of n in ascending order.
-std::vector<size_t> choose(size_t n, size_t count, uint64_t seed) {
+// `count` of n in ascending order, after `skip` of them in the order of the seed.
+std::vector<size_t> choose(size_t n, size_t skip, size_t count, uint64_t seed) {
   std::vector<size_t> all(n);
   for (size_t i = 0; i < n; ++i) all[i] = i;
   PyRandom(seed).shuffle(all);
-  all.resize(std::min(n, count));
-  std::sort(all.begin(), all.end());
-  return all;
+  skip = std::min(n, skip);
+  count = std::min(n - skip, count);
+  const auto begin = all.begin() + static_cast<std::ptrdiff_t>(skip);
+  std::vector<size_t> out(begin, begin + static_cast<std::ptrdiff_t>(count));
+  std::sort(out.begin(), out.end());
+  return out;
 }
 
-CalibrationText from_file(const ModelFolder& model, const CalibrationOptions& o, int64_t length) {
-  const Tokenizer& tokenizer = model.require_tokenizer();
-  CalibrationText out;
-  out.source = o.text;
-  const std::string text = read_file(o.text, kLargestText);
+std::vector<ScoredSequence> windows_of(const ModelFolder& model, const CalibrationOptions& o,
+                                       int64_t length) {
   TextOptions cut;
   cut.window = length;
-  const auto windows = scored_text(text, tokenizer, model.decoder_config().context, cut);
-  for (const size_t i : choose(windows.size(), static_cast<size_t>(o.samples), o.seed))
+  return scored_text(read_file(o.text, kLargestText), model.require_tokenizer(),
+                     model.decoder_config().context, cut);
+}
+
+// Samples [skip, skip + count) in the order of the seed.
+CalibrationText from_file(const ModelFolder& model, const CalibrationOptions& o, int64_t length,
+                          int64_t skip, int64_t count) {
+  CalibrationText out;
+  out.source = o.text;
+  const auto windows = windows_of(model, o, length);
+  for (const size_t i :
+       choose(windows.size(), static_cast<size_t>(skip), static_cast<size_t>(count), o.seed))
     out.samples.push_back(windows[i].ids);
   return out;
 }
@@ -70,25 +85,25 @@ void write_samples(const Decoder& decoder, int32_t first, int64_t length, uint64
 }
 
 CalibrationText written(const ModelFolder& model, const CalibrationOptions& o, int64_t length,
-                        const Exec& exec) {
+                        int64_t skip, int64_t count, const Exec& exec) {
   CalibrationText out;
   out.source = "text that the model generated";
   const Decoder decoder = load_decoder(model);
   const int32_t first = model.require_tokenizer().bos().value_or(0);
-  out.samples.resize(static_cast<size_t>(o.samples));
+  out.samples.resize(static_cast<size_t>(count));
   // A thread writes kTogether samples at a time on its own: nobody waits for another.
   const Exec alone = exec.single();
   const int64_t batch = kTogether * std::max(exec.threads, 1);
-  for (int64_t begin = 0; begin < o.samples; begin += batch) {
+  for (int64_t begin = 0; begin < count; begin += batch) {
     exec.check_stop();
-    const int64_t end = std::min(begin + batch, o.samples);
+    const int64_t end = std::min(begin + batch, count);
     parallel_for(ceil_div(end - begin, kTogether), exec.threads, [&](int64_t i) {
       const int64_t at = begin + i * kTogether;
       const auto count = static_cast<size_t>(std::min(kTogether, end - at));
-      write_samples(decoder, first, length, o.seed + static_cast<uint64_t>(at),
+      write_samples(decoder, first, length, o.seed + static_cast<uint64_t>(skip + at),
                     std::span(out.samples).subspan(static_cast<size_t>(at), count), alone);
     });
-    exec.report({"write text", end, o.samples, {}});
+    exec.report({"write text", end, count, {}});
   }
   return out;
 }
@@ -112,6 +127,26 @@ void check(const CalibrationText& text, const DecoderConfig& config) {
   }
 }
 
+int64_t sample_length(const ModelFolder& model, const CalibrationOptions& o) {
+  if (o.samples < 1 || o.length < 2)
+    throw invalid_argument("calibration needs at least 1 sample of 2 tokens");
+  return std::min(o.length, model.decoder_config().context);
+}
+
+CalibrationText samples_of(const ModelFolder& model, const CalibrationOptions& o, int64_t skip,
+                           int64_t count, const Exec& exec) {
+  const int64_t length = sample_length(model, o);
+  CalibrationText out = o.text.empty() ? written(model, o, length, skip, count, exec)
+                                       : from_file(model, o, length, skip, count);
+  try {
+    check(out, model.decoder_config());
+  } catch (Error& e) {
+    e.set_file(o.text);
+    throw;
+  }
+  return out;
+}
+
 }  // namespace
 
 int64_t CalibrationText::tokens() const {
@@ -122,18 +157,53 @@ int64_t CalibrationText::tokens() const {
 
 CalibrationText calibration_text(const ModelFolder& model, const CalibrationOptions& options,
                                  const Exec& exec) {
-  if (options.samples < 1 || options.length < 2)
-    throw invalid_argument("calibration needs at least 1 sample of 2 tokens");
-  const int64_t length = std::min(options.length, model.decoder_config().context);
-  CalibrationText out = options.text.empty() ? written(model, options, length, exec)
-                                             : from_file(model, options, length);
-  try {
-    check(out, model.decoder_config());
-  } catch (Error& e) {
-    e.set_file(options.text);
-    throw;
+  return samples_of(model, options, 0, options.samples, exec);
+}
+
+CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,
+                               const Exec& exec) {
+  const Decoder decoder = load_decoder(model);
+  const int64_t length = std::min(kFitLength, model.decoder_config().context);
+  Exec quiet = exec;
+  quiet.progress = nullptr;
+  std::vector<std::vector<int32_t>> given(kFitSamples), own(kFitSamples);
+  for (size_t i = 0; i < given.size(); ++i) {
+    const auto& s = text.samples[i * text.samples.size() / given.size()];
+    given[i].assign(s.begin(), s.begin() + std::min<int64_t>(length, std::ssize(s)));
   }
-  return out;
+  write_samples(decoder, model.require_tokenizer().bos().value_or(0), length, seed, own, quiet);
+  exec.check_stop();
+  const auto loss = [&](const std::vector<std::vector<int32_t>>& samples) {
+    return measure_loss(logits_of(decoder), all_scored(samples), quiet, "calibrate").loss;
+  };
+  return {loss(given), loss(own)};
+}
+
+std::string fit_warning(const CalibrationFit& fit, const std::string& source) {
+  const double apart = fit.loss - fit.own_loss;
+  if (!(std::fabs(apart) > kFarApart)) return "";
+  return fmt::format(
+      "calibration text {}: the model's loss there is {:.2f}, on text of its own {:.2f}: it {}; "
+      "quantizing may come out worse than without calibration. Take text like the one it will be "
+      "used on, or none",
+      in_quotes(source), fit.loss, fit.own_loss,
+      apart < 0 ? "knows this text by heart" : "does not know such text");
+}
+
+CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& options, int64_t count,
+                              const Exec& exec) {
+  if (!options.text.empty()) {
+    const auto all =
+        static_cast<int64_t>(windows_of(model, options, sample_length(model, options)).size());
+    options.samples = std::min(options.samples, all - count);
+    if (options.samples < 1)
+      throw invalid_argument(
+          fmt::format("the calibration text gives {} samples, and {} are kept to measure on: give "
+                      "more text, a shorter --length, or none for text that the model generates",
+                      all, count))
+          .in_file(options.text);
+  }
+  return samples_of(model, options, options.samples, count, exec);
 }
 
 }  // namespace nibble

@@ -30,4 +30,22 @@ struct CalibrationText {
 CalibrationText calibration_text(const ModelFolder& model, const CalibrationOptions& options,
                                  const Exec& exec);
 
+/// How a text from a file suits the model.
+struct CalibrationFit {
+  double loss = 0;      ///< nats a token on the text
+  double own_loss = 0;  ///< the same on text that the model writes: what it expects
+};
+/// Measured on a few samples; loads the model.
+CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,
+                               const Exec& exec);
+/// What to tell the user of a text that the model knows by heart or does not know at all; empty
+/// where the two losses are alike.
+std::string fit_warning(const CalibrationFit& fit, const std::string& source);
+
+/// `count` more samples, none of which calibration_text() gives for the same options: to measure
+/// on. Of a file with fewer windows than samples + count, options.samples becomes what is left for
+/// it; Error{invalid_argument} where that is nothing.
+CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& options, int64_t count,
+                              const Exec& exec);
+
 }  // namespace nibble

@@ -95,6 +95,15 @@ struct Prepared {
   TensorMap static_scales;
 };
 
+// Not under a memory limit: the whole model is loaded for it.
+void check_fit(const ModelFolder& model, const QuantizeOptions& options,
+               const CalibrationText& text, QuantizeResult& result, const Exec& exec) {
+  if (options.calibration.text.empty() || options.max_memory > 0) return;
+  const CalibrationFit fit = calibration_fit(model, text, options.calibration.seed, exec);
+  const std::string warning = fit_warning(fit, text.source);
+  if (!warning.empty()) result.warnings.push_back(warning);
+}
+
 // `beside`: the folder to be made, empty where none is; files for activations go there.
 Prepared prepare(const ModelFolder& original, const std::string& beside,
                  const QuantizeOptions& options, QuantizeResult& result, const Exec& exec) {
@@ -107,7 +116,10 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
   const bool needs_text = has_static(out.plans) || is_calibrated(out.options) ||
                           std::any_of(chain.steps.begin(), chain.steps.end(),
                                       [](const std::string& s) { return s != "rotate"; });
-  if (needs_text) out.text = calibration_text(original, options.calibration, exec);
+  if (needs_text) {
+    out.text = calibration_text(original, options.calibration, exec);
+    check_fit(original, options, *out.text, result, exec);
+  }
   const CalibrationText none;
   for (const std::string& step : chain.steps) {
     out.stages.push_back(

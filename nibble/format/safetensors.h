@@ -47,5 +47,8 @@ struct LazyTensor {
 /// the given order up to shard_bytes; a tensor larger than that has a shard of its own.
 void write_safetensors_folder(const std::string& folder, const std::vector<LazyTensor>& tensors,
                               int64_t shard_bytes = int64_t{5} << 30);
+/// Bytes of the tensor files that it would write, headers and all; nothing is made.
+int64_t safetensors_folder_bytes(const std::vector<LazyTensor>& tensors,
+                                 int64_t shard_bytes = int64_t{5} << 30);
 
 }  // namespace nibble

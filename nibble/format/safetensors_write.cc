@@ -168,4 +168,11 @@ void write_safetensors_folder(const std::string& folder, const std::vector<LazyT
   index.commit();
 }
 
+int64_t safetensors_folder_bytes(const std::vector<LazyTensor>& tensors, int64_t shard_bytes) {
+  int64_t sum = 0;
+  for (const auto& shard : plan_shards(tensors, shard_bytes))
+    sum += static_cast<int64_t>(header_of(shard, {}).size()) + bytes_of(shard);
+  return sum;
+}
+
 }  // namespace nibble

@@ -77,10 +77,12 @@ std::string auto_html(const AutoResult& r, const std::string& model) {
     table.row({{escape_name(r.matrices[i].name), ""},
                {to_string(chosen(r, i).scheme), "left"},
                {fmt::format("{:.3g}", chosen(r, i).kl), ""}});
-  const std::string title = "nibble auto: " + model;
+  const std::string title = "Bits chosen for each matrix";
   return html_page(title,
-                   fmt::format("<h1>{}</h1><p>{}</p><figure>{}</figure>{}", escape_html(title),
-                               escape_html(summary(r)), scatter_plot(plot), table.finish()));
+                   fmt::format("<header><h1>{}</h1><p class=\"lede\">{}: {}</p></header>\n<main>"
+                               "<div class=\"grid\"><figure>{}</figure>{}</div></main>\n",
+                               escape_html(title), escape_html(model), escape_html(summary(r)),
+                               scatter_plot(plot), table.finish()));
 }
 
 }  // namespace nibble

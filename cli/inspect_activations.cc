@@ -1,0 +1,27 @@
+#include "cli/inspect_activations.h"
+
+#include "cli/load.h"
+#include "nibble/core/files.h"
+#include "nibble/report/activation_report.h"
+
+namespace nibble::cli {
+
+void inspect_activations(const Common& common, const ModelFolder& model,
+                         const ActivationOptions& o) {
+  ActivationStudy study;
+  {
+    const Exec exec = make_exec(common);
+    if (o.text.text.empty())
+      say(common, "nibble: reading text that the model generates (--text FILE for your own)");
+    const CalibrationText text = calibration_text(model, o.text, exec);
+    study = study_activations(model, text, o.magnitude, o.sigmas, exec);
+  }
+  if (!o.report.empty()) {
+    AtomicFile file(o.report);
+    file.write(activation_html(study, model.path));
+    file.commit();
+  }
+  print_out(common.json ? activation_json(study) : activation_terminal(study));
+}
+
+}  // namespace nibble::cli

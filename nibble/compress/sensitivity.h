@@ -1,0 +1,33 @@
+// How much each matrix costs at each scheme, the others left as they are.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nibble/compress/calibration_text.h"
+#include "nibble/compress/quantize.h"
+
+namespace nibble {
+
+struct SchemeCost {
+  QuantScheme scheme;
+  int64_t bytes = 0;
+  /// KL when this matrix alone is in this scheme; measured, or from a measured one by the ratio of
+  /// the errors of the matrix's outputs, to which KL is proportional while it is small.
+  double kl = 0;
+  bool measured = false;
+};
+
+struct MatrixCosts {
+  std::string name;
+  int64_t weights = 0;
+  std::vector<SchemeCost> costs;
+};
+
+/// For every matrix that the plans quantize, whatever their schemes, in the order in which they
+/// run. KL is measured on the first few samples.
+std::vector<MatrixCosts> matrix_costs(const ModelFolder& model, const QuantizeOptions& options,
+                                      const std::vector<ParameterPlan>& plans,
+                                      const CalibrationText& text, const Exec& exec);
+
+}  // namespace nibble

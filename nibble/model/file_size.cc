@@ -1,0 +1,21 @@
+#include "nibble/model/file_size.h"
+
+#include "nibble/format/safetensors.h"
+#include "nibble/model/arranged_source.h"
+
+namespace nibble {
+
+int64_t planned_file_bytes(const std::vector<WritableParameter>& parameters) {
+  std::vector<LazyTensor> tensors;
+  for (const WritableParameter& p : parameters) {
+    if (!p.scheme) {
+      tensors.push_back({{p.spec.name, p.dtype, stored_shape(p.spec)}, nullptr});
+      continue;
+    }
+    for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype))
+      tensors.push_back({std::move(info), nullptr});
+  }
+  return safetensors_folder_bytes(tensors);
+}
+
+}  // namespace nibble

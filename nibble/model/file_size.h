@@ -1,0 +1,15 @@
+// How large a model's tensor files will be, before anything is quantized.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+
+/// Bytes of the tensor files that write_model_like() makes of these, to the byte. make() is not
+/// called.
+int64_t planned_file_bytes(const std::vector<WritableParameter>& parameters);
+
+}  // namespace nibble

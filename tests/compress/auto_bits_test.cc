@@ -1,0 +1,90 @@
+// Choosing bits under a budget, on small random decoders.
+#include "nibble/compress/auto_bits.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <set>
+
+#include "tests/support/expect_error.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/tiny_model.h"
+
+namespace nibble {
+namespace {
+
+class AutoBits : public testing::Test {
+ protected:
+  AutoBits() { in_ = write_tiny_model(folder_ / "in"); }
+  AutoResult run(const BitBudget& budget, const std::string& method = "gptq") {
+    QuantizeOptions base;
+    base.scheme = parse_scheme("int4:g32");
+    base.method = method;
+    base.calibration = {"", 24, 16, 42};
+    base.force = true;
+    return auto_quantize(in_, folder_ / "out", budget, base, Exec{});
+  }
+  const test::TempFolder folder_;
+  std::string in_;
+};
+
+BitBudget bits(double value) { return {value, {}, {}}; }
+
+TEST_F(AutoBits, KeepsToTheBits) {
+  for (const double asked : {4.0, 5.3}) {
+    const AutoResult r = run(bits(asked));
+    EXPECT_LE(r.written.bits_per_weight, asked);
+    EXPECT_GT(r.written.bits_per_weight, asked - 0.3);
+    EXPECT_NEAR(r.choice.bits_per_weight, r.written.bits_per_weight, 1e-9);
+    EXPECT_LE(r.choice.lower_bound, r.choice.predicted_kl + 1e-12);
+    EXPECT_GT(r.measured_kl, 0);
+  }
+  EXPECT_GT(run(bits(4)).measured_kl, run(bits(6)).measured_kl);
+}
+
+TEST_F(AutoBits, TheFrontierFalls) {
+  const AutoResult r = run(bits(5));
+  for (size_t i = 1; i < r.frontier.size(); ++i) {
+    EXPECT_GE(r.frontier[i].bits_per_weight, r.frontier[i - 1].bits_per_weight);
+    EXPECT_LE(r.frontier[i].predicted_kl, r.frontier[i - 1].predicted_kl * (1 + 1e-9));
+  }
+}
+
+TEST_F(AutoBits, BitsDiffer) {
+  const AutoResult r = run(bits(4.5));
+  std::set<int> seen;
+  for (size_t i = 0; i < r.matrices.size(); ++i)
+    seen.insert(r.matrices[i].costs[r.choice.chosen[i]].scheme.bits());
+  EXPECT_GT(seen.size(), 1U);
+}
+
+TEST_F(AutoBits, KeepsToTheSize) {
+  const int64_t small = run(bits(4)).written.file_bytes, large = run(bits(6)).written.file_bytes;
+  for (const int64_t asked : {(small + large) / 2, large - 1}) {
+    const AutoResult r = run({{}, {}, asked});
+    EXPECT_LE(r.written.file_bytes, asked);
+    EXPECT_GT(r.written.file_bytes, asked - 200);
+    EXPECT_EQ(r.written.file_bytes,
+              static_cast<int64_t>(std::filesystem::file_size(folder_ / "out/model.safetensors")));
+  }
+}
+
+TEST_F(AutoBits, MeetsTheKlOnSamplesOfItsOwn) {
+  const double coarse = run(bits(4)).measured_kl;
+  for (const double asked : {coarse, coarse / 4}) {
+    const AutoResult r = run({{}, asked, {}});
+    EXPECT_LE(r.measured_kl, asked);
+    EXPECT_GT(r.measured_kl, asked / 4) << "bits are wasted";
+    EXPECT_GE(r.tries, 1);
+    EXPECT_TRUE(r.warnings.empty());
+  }
+}
+
+TEST_F(AutoBits, SaysWhatCannotBe) {
+  test::expect_error(64, "--bits 1.5 cannot be reached: the least is", [&] { run(bits(1.5)); });
+  test::expect_error(64, "--max-size 900 cannot be reached", [&] { run({{}, {}, 900}); });
+  test::expect_error(64, "--max-kl 1e-09 cannot be met", [&] { run({{}, 1e-9, {}}); });
+}
+
+}  // namespace
+}  // namespace nibble
