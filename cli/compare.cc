@@ -19,6 +19,7 @@
 #include "nibble/core/version.h"
 #include "nibble/eval/generation.h"
 #include "nibble/eval/measure.h"
+#include "nibble/eval/peak.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/report/compare_report.h"
 #include "nibble/text/line_data.h"
@@ -186,8 +187,11 @@ void run(const Common& common, const Options& given) {
     threads = exec.threads;
     models = measure_all(o, text, exec);
   }
-  const CompareReport report = report_of(common, o, text, own_text, models, threads);
-  if (!o.report.empty()) write_report(o.report, report);
+  CompareReport report = report_of(common, o, text, own_text, models, threads);
+  if (!o.report.empty()) {
+    report.roof = measure_roof(threads);
+    write_report(o.report, report);
+  }
   if (common.json) return print_out(compare_json(report));
   print_out(render_terminal(report));
   if (!o.report.empty()) print_out(fmt::format("\nThe report: {}\n", o.report));

@@ -54,7 +54,7 @@ class Measuring {
 
   std::vector<MatrixCosts> run() {
     for (const ParameterPlan& p : plans_) total_ += p.scheme ? 1 : 0;
-    walk_inputs(model_, text_, {true, 0, true}, exec_, [this](const GroupInput& input) {
+    walk_inputs(model_, text_, {true, 0, true, {}}, exec_, [this](const GroupInput& input) {
       for (const ParamSpec& p : input.reads) {
         if (planned(p.name)) matrix(p, &input.statistics);
       }

@@ -92,12 +92,20 @@ void fill_throughput(const Decoder& model, const MeasureOptions& options, const 
   const SpeedOptions o = speed_options(model, options);
   if (o.decode < 1 || o.prefill < 1) return;
   const SpeedResult r = measure_speed(model, o, exec);
+  int64_t head = 0;
   t = {o.prefill,
        o.decode,
        r.prefill,
        r.decode,
        r.prefill_tokens_per_second,
-       r.decode_tokens_per_second};
+       r.decode_tokens_per_second,
+       0,
+       0};
+  model.for_each_linear([&](const LinearGroup& g, size_t member) {
+    if (member == 0) t.decode_multiplications += g.multiplications();
+    head = g.multiplications();  // it is the last
+  });
+  t.prefill_multiplications = (t.decode_multiplications - head) * o.prefill + head;
 }
 
 void fill_texts(const Decoder& model, const Decoder& base, const Tokenizer& tokenizer,

@@ -40,6 +40,8 @@ struct Throughput {
   int64_t prefill_tokens = 0, decode_tokens = 0;  ///< a run; 0 where nothing was timed
   Latency prefill, decode;  ///< seconds of a run's whole prompt, of its new tokens
   double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;
+  /// In products with weights: of a prompt (the last position's logits), of a decoded token.
+  int64_t prefill_multiplications = 0, decode_multiplications = 0;
 };
 
 /// What a model writes greedily beside its baseline.

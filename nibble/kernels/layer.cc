@@ -10,7 +10,7 @@ const LayerOps& best_layer_ops() {
   if ((cpu().bits & kNeeds512) == kNeeds512) return avx512_layer_ops();
   if ((cpu().bits & kAvx2) != 0) return avx2_layer_ops();
 #endif
-  return ref_layer_ops();
+  return portable_layer_ops();
 }
 
 }  // namespace nibble

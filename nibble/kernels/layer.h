@@ -1,6 +1,7 @@
 // LayerOps: what a transformer layer does besides its matrix products. Raw pointers in, raw
-// pointers out; a set of them for each instruction set. Results of two sets differ by rounding;
-// those of one set do not depend on how many rows are computed together, nor on threads.
+// pointers out; a set of them for each instruction set. All but the reference give the same bytes,
+// whatever the width of their vectors, the rows computed together, and the threads; the reference,
+// which computes in f64 where it can and is there for tests, differs from them by rounding.
 #pragma once
 
 #include <cstddef>
@@ -64,6 +65,7 @@ const LayerOps& best_layer_ops();
 
 /// Each set by itself: the caller knows that the processor can run it.
 const LayerOps& ref_layer_ops();
+const LayerOps& portable_layer_ops();
 const LayerOps& avx2_layer_ops();
 const LayerOps& avx512_layer_ops();
 

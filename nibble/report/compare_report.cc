@@ -77,6 +77,7 @@ std::string render_html(const CompareReport& r) {
        {"models", "Size, quality, speed", "all numbers", model_table(r.models, text)},
        {"size-quality", "What each bit buys", "size against quality", size_and_quality(r.models)},
        {"throughput", "Reading and writing", "throughput", throughput_table(r.models)},
+       {"limits", "How close to the machine's limits", "limits", roofline(r.models, r.roof)},
        {"speed", "Is it faster?", "speed", speed_section(r.models)},
        {"length", "Do differences grow with length?", "length", growth(r.models)},
        {"texts", "What they write", "texts", texts(r.models, r.prompt)},

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nibble/eval/measurement.h"
+#include "nibble/eval/peak.h"
 
 namespace nibble {
 
@@ -17,6 +18,7 @@ struct CompareReport {
   bool own_text = false;  ///< measured on what the first model wrote itself
   std::string machine, date, version, command;
   std::vector<Measurement> models;
+  Roof roof = {};  ///< of the machine with as many threads; 0 where it was not measured
 };
 
 /// One self-contained page: verdicts, table, size against quality, speed, how differences grow with

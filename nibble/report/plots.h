@@ -30,6 +30,16 @@ struct Level {
   std::string label;
   int colour = 0;
 };
+struct RooflinePlot {
+  std::string description;
+  std::vector<Level> ceilings;       ///< most operations a second
+  double bytes_per_second = 0;       ///< the slope: read from memory
+  std::vector<ScatterPoint> points;  ///< operations a byte read, operations a second
+};
+/// What was reached under what the machine allows (Williams, Waterman and Patterson 2009), both
+/// axes logarithmic. The first ceiling ends the slope.
+std::string roofline_plot(const RooflinePlot& plot);
+
 struct CurvePlot {
   std::string description, x_title, y_title;
   std::vector<float> values;  ///< at steps 1, 2, ...

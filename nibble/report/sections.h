@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nibble/eval/measurement.h"
+#include "nibble/eval/peak.h"
 #include "nibble/report/demo_report.h"
 
 namespace nibble {
@@ -28,6 +29,8 @@ std::string speed_words(const Models& models);
 std::string speed_section(const Models& models);
 /// Prefill, decode and whole generations, with their ratio to the baseline's.
 std::string throughput_table(const Models& models);
+/// Prefill and decode of each model against what the machine can read and multiply.
+std::string roofline(const Models& models, const Roof& roof);
 std::string samples_table(const Models& models);
 /// One line a model: what it cost and what it gave.
 std::string verdicts(const Models& models);

@@ -130,6 +130,16 @@ TEST(Kernels, IntegerProductsAreTheReferencesBytesOnRaggedShapes) {
       }
     }
   }
+  for (const int bits : {3, 4, 8}) {
+    for (const int64_t group : {int64_t{128}, int64_t{384}, kManyInputs}) {
+      Wanted w;
+      w.traits = {.n = 65, .k = kManyInputs, .weight = WeightType::codes, .bits = bits};
+      w.traits.group = group;
+      w.traits.a8 = true;
+      w.asymmetric = bits == 3;
+      compare(w, kManyRows, ran);
+    }
+  }
   print_ran(ran);
   expect_all_ran(ran, is_integer);
 }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "nibble/core/cpu.h"
@@ -18,7 +20,7 @@ namespace {
 
 // The reference and, as far as NIBBLE_ISA and the processor allow, the others.
 std::vector<const LayerOps*> all_ops() {
-  std::vector<const LayerOps*> out{&ref_layer_ops()};
+  std::vector<const LayerOps*> out{&ref_layer_ops(), &portable_layer_ops()};
 #if defined(__x86_64__)
   if ((cpu().bits & kAvx2) != 0) out.push_back(&avx2_layer_ops());
   if ((cpu().bits & kAvx512) != 0) out.push_back(&avx512_layer_ops());
@@ -96,6 +98,50 @@ TEST(Kernels, NormsFollowTheirFormulas) {
             << ops->name << " " << width;
       }
     }
+  }
+}
+
+// Everything a set computes of one row, in one vector.
+std::vector<float> all_results(const LayerOps& ops, int64_t width) {
+  const auto n = static_cast<size_t>(width);
+  const auto x = normal_values(n, 1), gain = normal_values(n, 2), bias = normal_values(n, 3);
+  std::vector<float> out(4 * n), gate = x;
+  ops.rms_norm(x.data(), width, gain.data(), nullptr, 1e-5f, out.data());
+  ops.layer_norm(x.data(), width, gain.data(), bias.data(), 1e-5f, out.data() + n);
+  ops.gelu_tanh(width, gate.data());
+  std::copy(gain.begin(), gain.end(), out.begin() + static_cast<ptrdiff_t>(2 * n));
+  ops.silu_gate(gate.data(), width, out.data() + 2 * n);
+  // One query over `width` positions of a head of 16.
+  constexpr int64_t kHead = 16;
+  const auto size = static_cast<size_t>((width + 15) / 16 * 16 * kHead);
+  const auto keys = normal_values(size, 4), values = normal_values(size, 5);
+  std::vector<float> scratch(static_cast<size_t>(attend_scratch_floats(kHead)) + 16), mixed(kHead);
+  AttendRows a;
+  a.rows = 1;
+  a.q[0] = bias.data();
+  if (width < kHead) return out;
+  a.out[0] = mixed.data();
+  a.begin[0] = width / 3;
+  a.end[0] = width;
+  a.keys = keys.data();
+  a.values = values.data();
+  a.head_dim = a.value_stride = kHead;
+  a.scale = 0.3f;
+  void* place = scratch.data();
+  size_t room = scratch.size() * 4;
+  a.scratch = static_cast<float*>(std::align(64, room - 64, place, room));
+  ops.attend[0](a);
+  out.insert(out.end(), mixed.begin(), mixed.end());
+  return out;
+}
+
+// int8 activations: a sum that is rounded otherwise moves codes, and with them a whole text.
+TEST(Kernels, AllSetsButTheReferenceGiveTheSameBytes) {
+  const auto sets = all_ops();
+  for (const int64_t width : {1, 7, 8, 9, 16, 17, 31, 48, 63, 64, 65, 100, 129, 300, 768}) {
+    const auto expected = all_results(portable_layer_ops(), width);
+    for (const LayerOps* ops : std::span(sets).subspan(1))
+      EXPECT_EQ(all_results(*ops, width), expected) << ops->name << " " << width;
   }
 }
 

@@ -170,22 +170,29 @@ CompareReport invented_comparison() {
   r.models = testing::invented_models();
   for (size_t i = 0; i < r.models.size(); ++i) {
     Measurement& m = r.models[i];
-    m.throughput = {
-        256, 32, {5, 1, 0.1, 1, 1}, {5, 1, 0.1, 1, 1}, 1000.0, 100.0 + 10 * static_cast<double>(i)};
+    m.throughput = {256,
+                    32,
+                    {5, 1, 0.1, 1, 1},
+                    {5, 1, 0.1, 1, 1},
+                    1000.0,
+                    100.0 + 10 * static_cast<double>(i),
+                    256 * 29000,
+                    29000};
     m.text = {"A text\nwith <i>", 12, -1, 8, {1, 0.9, 0.5}};
     for (int64_t k = 0; k < 20; ++k)
       m.divergence.by_position.push_back(
           {8 * k + 1, 8 * k + 8, 100, 0.99 - 0.01 * static_cast<double>(i), 0.1});
   }
   r.models[4].text = {"A text\nof <u>", 12, 7, 8, {1, 0.5, 0}};
+  r.roof = {40e6, 1e9, 2e8};
   return r;
 }
 
 TEST(CompareReport, HasEverySection) {
   const std::string page = render_html(invented_comparison());
   EXPECT_EQ(markup_fault(page), "");
-  for (const std::string_view id : {"verdicts", "models", "size-quality", "throughput", "speed",
-                                    "length", "texts", "samples", "method", "words"}) {
+  for (const std::string_view id : {"verdicts", "models", "size-quality", "throughput", "limits",
+                                    "speed", "length", "texts", "samples", "method", "words"}) {
     EXPECT_TRUE(contains(page, "<section id=\"" + std::string(id) + "\"")) << id;
   }
   EXPECT_TRUE(contains(page, "differs from token 8 of 12 on"));
@@ -202,6 +209,7 @@ TEST(CompareReport, TakesAnyNumbers) {
     for (Measurement& m : r.models) {
       m.throughput.prefill_tokens_per_second = m.throughput.decode_tokens_per_second = bad;
       m.text.prefix_agreement = {bad, bad};
+      r.roof = {bad, 1e9, bad};
       for (PositionDivergence& p : m.divergence.by_position) p.top1_agreement = p.kl_mean = bad;
     }
     EXPECT_EQ(markup_fault(render_html(r)), "") << bad;

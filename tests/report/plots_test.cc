@@ -92,6 +92,21 @@ TEST(Plots, DrawAMarkForEveryPointThatHasAPlace) {
   EXPECT_EQ(svg.find("zero"), std::string::npos);
 }
 
+TEST(Plots, ARooflineHasItsLimitsAndItsPoints) {
+  RooflinePlot plot;
+  plot.ceilings = {{1000, "int8 1,000 G/s", 0}, {200, "f32 200 G/s", 0}};
+  plot.bytes_per_second = 40;
+  plot.points = {
+      {2, 70, 0, "decode", "", 1}, {500, 800, 0, "prefill", "", 1}, {3, 0, 0, "nothing", "", 1}};
+  const std::string svg = roofline_plot(plot);
+  EXPECT_EQ(testing::markup_fault(svg), "");
+  for (const char* text : {">decode<", ">prefill<", ">int8 1,000 G/s<", ">f32 200 G/s<"})
+    EXPECT_NE(svg.find(text), std::string::npos) << text;
+  EXPECT_EQ(svg.find("nothing"), std::string::npos);
+  plot.bytes_per_second = std::nan("");
+  EXPECT_EQ(roofline_plot(plot).find("<svg"), std::string::npos);
+}
+
 TEST(Plots, ALongCurveStaysSmall) {
   CurvePlot plot;
   plot.values.resize(1'000'000, 2.0f);
