@@ -106,7 +106,7 @@ class Measuring {
       } else {
         cost.kl = anchor_error > 0 ? anchor_kl * made.error / anchor_error : anchor_kl;
       }
-      costs.costs.push_back(std::move(cost));
+      costs.costs.push_back(cost);
     }
     out_.push_back(std::move(costs));
     exec_.report({"measure", static_cast<int64_t>(out_.size()), total_, p.name});
