@@ -103,6 +103,7 @@ QuantizeOptions options_of(const Common& common, const Options& o) {
   QuantizeOptions q = o.recipe.empty() ? o.quantize : read_recipe(o.recipe);
   q.force = o.quantize.force;
   q.resume = o.quantize.resume;
+  q.strict = o.quantize.strict;
   q.command = common.command_line;
   if (!o.recipe.empty()) {
     for (const CLI::Option* option : o.held) {
@@ -203,6 +204,9 @@ void add_calibration(CLI::App& verb, Options& o) {
                   "llm_int8: inputs beyond this stay f32 at run time")
       ->check(CLI::Range(1e-3, 1e6))
       ->capture_default_str();
+  verb.add_flag("--strict", o.quantize.strict,
+                "Stop where calibration would warn: too little text, the wrong text, a layer that "
+                "falls back");
   verb.add_flag("--resume", o.quantize.resume, "Go on from OUT.resume of a run that was stopped");
 }
 
@@ -241,7 +245,8 @@ void add_quantize(CLI::App& app, Common& common) {
   // Everything so far but what is about this run alone is what a recipe holds.
   o->held = verb->get_options([](const CLI::Option* option) {
     const std::string name = option->get_name();
-    return name != "model" && name != "--out" && name != "--resume" && name != "--help";
+    return name != "model" && name != "--out" && name != "--resume" && name != "--strict" &&
+           name != "--help";
   });
   verb->add_option("--recipe", o->recipe,
                    "All of these from a JSON file, or from the nibble.json of a model made before");

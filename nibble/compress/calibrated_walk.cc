@@ -200,6 +200,8 @@ class Walk {
     WeightResult result =
         method_.quantize({w, *plan.scheme, tuning, plan.spec.name, &statistics, exec_.threads});
     add_note(coverage_note(statistics), result.note);
+    if (options_.strict && !result.note.empty())
+      throw corrupt(result.note + " (--strict)").at("tensor " + in_quotes(plan.spec.name));
     if (plan.spec.layer >= 0) done_[plan.spec.name] = dequantize(result.weight);
     exec_.report({"quantize", ++count_, total_, describe(plan.spec.name, result)});
     finished_.push_back({plan.spec.name,

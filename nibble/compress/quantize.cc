@@ -101,7 +101,9 @@ void check_fit(const ModelFolder& model, const QuantizeOptions& options,
   if (options.calibration.text.empty() || options.max_memory > 0) return;
   const CalibrationFit fit = calibration_fit(model, text, options.calibration.seed, exec);
   const std::string warning = fit_warning(fit, text.source);
-  if (!warning.empty()) result.warnings.push_back(warning);
+  if (warning.empty()) return;
+  if (options.strict) throw corrupt(warning + " (--strict)");
+  result.warnings.push_back(warning);
 }
 
 // `beside`: the folder to be made, empty where none is; files for activations go there.

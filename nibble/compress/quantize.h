@@ -61,6 +61,7 @@ struct QuantizeOptions {
   int64_t max_memory = 0;    ///< bytes, 0: no limit; activations go to a file where memory is short
   std::string spill_folder;  ///< for activations; empty: in memory
   bool resume = false;       ///< go on from OUT.resume
+  bool strict = false;       ///< what calibration would warn of is Error{corrupt}
   std::string command;       ///< the command line, for nibble.json
 };
 

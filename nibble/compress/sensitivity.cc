@@ -15,15 +15,20 @@ namespace {
 
 constexpr size_t kMeasureSamples = 8;
 
+// What follows intB, the scheme that KL is measured in first. Wide codes need no fine groups.
+constexpr std::string_view kNarrow[] = {":g32:asym", ":g16",  ":g32",    ":g64:asym",
+                                        ":g64",      ":g128", ":channel"};
+constexpr std::string_view kWide[] = {":g32", ":g128", ":channel"};
+constexpr int kNarrowBits = 4;
+
 // Every scheme that a matrix with k inputs may get.
 std::vector<QuantScheme> candidates(int64_t k) {
   std::vector<QuantScheme> out;
   for (int bits = 2; bits <= 8; ++bits) {
-    for (const char* end : {":g32:asym", ":g32", ":g64", ":g128", ":channel"}) {
+    const auto ends = bits <= kNarrowBits ? std::span<const std::string_view>(kNarrow) : kWide;
+    for (const std::string_view end : ends) {
       const QuantScheme s = parse_scheme(fmt::format("int{}{}", bits, end));
-      const bool fits = storable_scheme(s, k) == s && s.group <= k;
-      const bool coarse = s.granularity == Granularity::channel && k % 32 == 0 && bits < 8;
-      if (fits && !coarse) out.push_back(s);
+      if (storable_scheme(s, k) == s && s.group <= k) out.push_back(s);
     }
   }
   return out;
@@ -31,7 +36,7 @@ std::vector<QuantScheme> candidates(int64_t k) {
 
 // KL is measured at these widths, in the finest scheme of each; the rest follows by ratio.
 bool is_anchor(const QuantScheme& s, const std::vector<QuantScheme>& all) {
-  if (s.bits() > 4) return false;
+  if (s.bits() > kNarrowBits) return false;
   const auto first = std::find_if(all.begin(), all.end(),
                                   [&](const QuantScheme& o) { return o.bits() == s.bits(); });
   return *first == s;
@@ -101,7 +106,7 @@ class Measuring {
       } else {
         cost.kl = anchor_error > 0 ? anchor_kl * made.error / anchor_error : anchor_kl;
       }
-      costs.costs.push_back(std::move(cost));
+      costs.costs.push_back(cost);
     }
     out_.push_back(std::move(costs));
     exec_.report({"measure", static_cast<int64_t>(out_.size()), total_, p.name});

@@ -1,10 +1,12 @@
 // Quantizing with calibration, from folder to folder: the same bytes always, and after a kill.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 
+#include "nibble/compress/calibration_text.h"
 #include "nibble/compress/estimate.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/recipe.h"
@@ -184,6 +186,47 @@ TEST(Calibrated, RefusesTooLittleText) {  // C1
   options.calibration.text = folder / "missing";
   EXPECT_EQ(exit_code_of([&] { quantize_model(in, folder / "out", options, Exec{}); }),
             kExitNoInput);
+}
+
+TEST(Calibrated, StrictMakesErrorsOfWarnings) {  // C7
+  const test::TempFolder folder;
+  fs::create_directories(folder / "in");
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  const DecoderConfig config = tiny_config(tokenizer);
+  TensorMap weights = random_weights(config, 5);
+  for (const ParamSpec& p : parameter_table(config)) {
+    if (p.role != Role::up || p.bias) continue;
+    auto w = weights.at(p.name).mutable_data<float>();
+    std::fill(w.begin(), w.begin() + p.shape[1], 0.0f);  // a channel that is never active
+  }
+  write_model(folder / "in", config, weights, &tokenizer);
+  QuantizeOptions options = calibrated("int4:g16");
+  const QuantizeResult r = quantize_model(folder / "in", folder / "out", options, Exec{});
+  EXPECT_TRUE(std::any_of(r.warnings.begin(), r.warnings.end(), [](const std::string& w) {
+    return w.find("never active") != std::string::npos;
+  }));
+  options.strict = true;
+  fs::remove_all(folder / "out");
+  EXPECT_EQ(exit_code_of([&] { quantize_model(folder / "in", folder / "out", options, Exec{}); }),
+            65);
+  EXPECT_FALSE(fs::exists(folder / "out"));
+}
+
+TEST(Calibrated, ATokenOutsideTheVocabularyIsRefused) {  // C2
+  const test::TempFolder folder;
+  std::ofstream(folder / "text.txt") << std::string(400, 'a') + std::string(400, 'z');
+  const CharTokenizer tokenizer = CharTokenizer::from_text("abcdefghijklmnopqrstuvwxyz\n", true);
+  DecoderConfig config = tiny_config(tokenizer);
+  config.vocab_size = 20;
+  const ModelFolder model = in_memory(config, random_weights(config, 5), tokenizer);
+  try {
+    calibration_text(model, {folder / "text.txt", 8, 16, 42}, Exec{});
+    ADD_FAILURE() << "taken";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.exit_code(), 65);
+    EXPECT_NE(std::string(e.what()).find("is outside the vocabulary of 20"), std::string::npos)
+        << e.what();
+  }
 }
 
 TEST(Calibrated, ARecipeWithAnUnknownKeyIsRefusedByName) {

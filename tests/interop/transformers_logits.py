@@ -22,7 +22,8 @@ import transformers
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-# The scheme, and how it is loaded:
+# The scheme, how it is made (gptq gives symmetric groups scales below 0, too; awq folds scales into
+# norms) and how it is loaded:
 #   f32     in f32, all of it
 #   bf16    in bf16, as compressed-tensors unpacks fp4 to bf16; so are the plain weights
 #   tensor  tensor by tensor: transformers 5.23 makes room for zero points that are not packed, and
@@ -30,9 +31,10 @@ from transformers import AutoModelForCausalLM
 #   a8      tensor by tensor, too, as the loader rounds activations, which plain weights do not; that it
 #           loads, and by how much its logits differ then, is told
 SCHEMES = [
-    ("int8", "f32"), ("int8:a8", "a8"), ("int4:g32", "f32"), ("int4:g32:asym", "tensor"),
-    ("fp8_e4m3", "f32"), ("fp8_e4m3:tensor", "f32"), ("nvfp4", "bf16"), ("mxfp4", "bf16"),
-    ("nf4", "f32"), ("fp4", "f32"),
+    ("int8", "rtn", "f32"), ("int8:a8", "rtn", "a8"), ("int8:a8static", "rtn", "a8"),
+    ("int4:g32", "rtn", "f32"), ("int4:g32", "gptq", "f32"), ("int4:g32", "awq", "f32"),
+    ("int4:g32:asym", "rtn", "tensor"), ("fp8_e4m3", "rtn", "f32"), ("fp8_e4m3:tensor", "rtn", "f32"),
+    ("nvfp4", "rtn", "bf16"), ("mxfp4", "rtn", "bf16"), ("nf4", "rtn", "f32"), ("fp4", "rtn", "f32"),
 ]
 LIMIT = 1e-3
 IDS = [1, 300, 17, 950, 4, 4, 1200, 88]
@@ -96,6 +98,8 @@ def plain_weights(folder):
     of_module = {m: g for g in groups.values() for m in g["targets"]}
     out = {}
     for name in t:
+        if name.endswith(".input_scale"):  # of the activations
+            continue
         module = name.split(".weight")[0]
         if module + ".weight" in out:
             continue
@@ -115,11 +119,11 @@ def plain_weights(folder):
     return out
 
 
-def quantize(command, model, out, scheme):
+def quantize(command, model, out, scheme, method):
     if out.exists():
         shutil.rmtree(out)
-    subprocess.run([command, "quantize", model, "-o", out, "--scheme", scheme, "--quiet"], check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run([command, "quantize", model, "-o", out, "--scheme", scheme, "--method", method,
+                    "--samples", "16", "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
 def logits_of(model, ids):
@@ -173,8 +177,8 @@ def same_tokens(command, folder, plain):
     return logits.argmax(-1)[len(prompt) - 1:-1].tolist() == ids
 
 
-def check(command, model, out, scheme, how):
-    quantize(command, model, out, scheme)
+def check(command, model, out, scheme, method, how):
+    quantize(command, model, out, scheme, method)
     ids = torch.tensor([IDS])
     dtype = torch.bfloat16 if how == "bf16" else torch.float32
     weights = plain_weights(out)
@@ -190,7 +194,11 @@ def check(command, model, out, scheme, how):
     if how == "a8":
         rounded = float((logits_of(packed_model(out, dtype), ids) - exact).abs().max())
         words = f"not compared (rounded activations: logits differ by {rounded:.1e})"
-    print(f"{scheme:16} {how:7} largest logit difference {difference:.1e}  "
+    if how != "a8":
+        negative = sum(int((v.float() < 0).sum()) for n, v in load_file(out / "model.safetensors").items()
+                       if n.endswith("weight_scale") and v.is_floating_point())
+        words += f", {negative} scales below 0" if negative else ""
+    print(f"{scheme:16} {method:5} {how:7} largest logit difference {difference:.1e}  "
           f"{'ok' if ok else 'DIFFERS':8} tokens: {words}", flush=True)
     return ok
 
@@ -202,11 +210,12 @@ def main():
     work = pathlib.Path(sys.argv[3] if len(sys.argv) > 3 else "build/interop")
     work.mkdir(parents=True, exist_ok=True)
     results = []
-    for scheme, how in SCHEMES:
+    for scheme, method, how in SCHEMES:
         try:
-            results.append(check(command, model, work / scheme.replace(":", "_"), scheme, how))
+            out = work / f"{scheme.replace(':', '_')}-{method}"
+            results.append(check(command, model, out, scheme, method, how))
         except Exception as error:  # the next scheme is still worth trying
-            print(f"{scheme:16} FAILED: {type(error).__name__}: {str(error)[:300]}", flush=True)
+            print(f"{scheme:16} {method:5} FAILED: {type(error).__name__}: {str(error)[:300]}", flush=True)
             results.append(False)
     return 0 if all(results) else 1
 
