@@ -66,8 +66,8 @@ TEST_P(KernelChoice, LeavesTheLossAsItIs) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, KernelChoice,
-                         ::testing::Values(Case{"stories260k", "tinystories-sample.txt", 48},
-                                           Case{"gpt2-shakespeare", "shakespeare-val.txt", 10}),
+                         ::testing::Values(Case{"stories260k", "tinystories-sample.txt", 32},
+                                           Case{"gpt2-shakespeare", "shakespeare-val.txt", 6}),
                          [](const auto& test) {
                            const std::string name = test.param.model;
                            return name.substr(0, name.find('-'));

@@ -131,9 +131,9 @@ TEST(Kernels, IntegerProductsAreTheReferencesBytesOnRaggedShapes) {
     }
   }
   for (const int bits : {3, 4, 8}) {
-    for (const int64_t group : {int64_t{128}, int64_t{384}, kManyInputs}) {
+    for (const int64_t group : {128, 384, 1152}) {
       Wanted w;
-      w.traits = {.n = 65, .k = kManyInputs, .weight = WeightType::codes, .bits = bits};
+      w.traits = {.n = 65, .k = 1152, .weight = WeightType::codes, .bits = bits};
       w.traits.group = group;
       w.traits.a8 = true;
       w.asymmetric = bits == 3;

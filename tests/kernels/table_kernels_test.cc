@@ -91,8 +91,8 @@ std::string check(const char* scheme, int64_t n, int64_t k, int64_t m, DType sca
   std::vector<float> y(static_cast<size_t>(m * n), -7);
   group.forward(x, m, y.data(), Exec{});
   const auto want = expected(q, x, m, bias);
-  const std::string where = std::string(scheme) + " n " + std::to_string(n) + " k " +
-                            std::to_string(k) + " m " + std::to_string(m);
+  std::string where = std::string(scheme) + " n " + std::to_string(n) + " k " + std::to_string(k) +
+                      " m " + std::to_string(m);
   if (std::memcmp(y.data(), want.data(), y.size() * sizeof(float)) != 0) return where;
   const auto back = std::get<QuantizedTensor>(group.source(0));
   if (std::memcmp(back.codes.raw(), q.codes.raw(), q.codes.bytes()) != 0)

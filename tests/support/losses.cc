@@ -61,7 +61,7 @@ void print_losses(const std::string& folder, const std::string& text, size_t tok
     options.scheme = parse_scheme(scheme);
     options.also = {"lm_head", "embeddings"};
     exec.threads = 1;
-    const Decoder model = load_decoder(quantize_in_memory(base, options, exec));
+    const Decoder model = load_decoder(quantize_in_memory(base, options, exec), {.threads = 1});
     KvCache cache = model.make_cache(static_cast<int64_t>(window), DType::f32);
     for (const int t : threads) {
       exec.threads = t;
