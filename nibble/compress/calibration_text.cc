@@ -99,9 +99,9 @@ CalibrationText written(const ModelFolder& model, const CalibrationOptions& o, i
     const int64_t end = std::min(begin + batch, count);
     parallel_for(ceil_div(end - begin, kTogether), exec.threads, [&](int64_t i) {
       const int64_t at = begin + i * kTogether;
-      const auto count = static_cast<size_t>(std::min(kTogether, end - at));
+      const auto few = static_cast<size_t>(std::min(kTogether, end - at));
       write_samples(decoder, first, length, o.seed + static_cast<uint64_t>(skip + at),
-                    std::span(out.samples).subspan(static_cast<size_t>(at), count), alone);
+                    std::span(out.samples).subspan(static_cast<size_t>(at), few), alone);
     });
     exec.report({"write text", end, count, {}});
   }
