@@ -36,7 +36,7 @@ class ChangedSource : public TensorSource {
   Tensor get(std::string_view name) const override {
     const auto copy = changes_.copies.find(name);
     const auto change = changes_.changes.find(name);
-    const Tensor stored = base_->get(copy == changes_.copies.end() ? name : copy->second);
+    Tensor stored = base_->get(copy == changes_.copies.end() ? name : copy->second);
     if (copy == changes_.copies.end() && change == changes_.changes.end()) return stored;
     Tensor out = stored.dtype() == DType::f32 ? stored.clone() : convert(stored, DType::f32);
     if (change == changes_.changes.end()) return out;

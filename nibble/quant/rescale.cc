@@ -169,6 +169,7 @@ std::vector<float> column_mean_share(const SiteTask& task) {
     }
   }
   std::vector<float> out;
+  out.reserve(sum.size());
   for (const double v : sum) out.push_back(static_cast<float>(v / std::max(rows, 1.0)));
   return out;
 }

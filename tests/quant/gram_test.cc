@@ -37,7 +37,9 @@ TEST(Gram, SumsProductsOfRows) {
   for (const int64_t k : {5, 300, 1024, 1100}) {
     const int64_t rows = 130, p = 77;
     const auto x = normal(rows * k, 1), y = normal(rows * p, 2);
-    const double tolerance = k >= kWideGram && has_bf16_products() ? 1e-2 : 1e-5;
+    // Rounding to bf16 moves a product of two standard normals by 0.003 at most on the average; six
+    // times that.
+    const double tolerance = k >= kWideGram && has_bf16_products() ? 2e-2 : 1e-5;
     for (const int threads : {1, 3}) {
       std::vector<float> cross(static_cast<size_t>(k * p), 2.0f),
           square(static_cast<size_t>(k * k), 0.0f);
