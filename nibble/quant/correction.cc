@@ -1,5 +1,7 @@
 #include "nibble/quant/correction.h"
 
+#include <algorithm>
+
 #include "nibble/quant/dense.h"
 
 namespace nibble {
@@ -19,6 +21,16 @@ std::vector<float> negated(std::vector<float> x) {
   return x;
 }
 
+// c[n, k] += w[n, k] b[k, k].
+void add_products(std::span<const float> w, int64_t n, int64_t k, const std::vector<float>& b,
+                  std::vector<float>& c, int threads) {
+  constexpr int64_t kRows = 64;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+  for (int64_t r = 0; r < n; r += kRows)
+    multiply(std::min(kRows, n - r), k, k, w.data() + r * k, k, b.data(), k, c.data() + r * k, k,
+             true);
+}
+
 }  // namespace
 
 std::vector<float> corrected_weight(std::span<const float> w, int64_t n,
@@ -31,11 +43,11 @@ std::vector<float> corrected_weight(std::span<const float> w, int64_t n,
   std::vector<float> change(out.size(), 0.0f);
   if (to_target) {
     change = negated(transposed(input.target, k, n));
-    multiply(n, k, k, w.data(), k, input.hessian.data(), k, change.data(), k, true);
+    add_products(w, n, k, input.hessian, change, threads);
     change = negated(std::move(change));
   } else {
     const std::vector<float> cross = transposed(input.cross, k, k);
-    multiply(n, k, k, w.data(), k, cross.data(), k, change.data(), k, false);
+    add_products(w, n, k, cross, change, threads);
   }
   std::vector<float> factor = input.hessian;
   double mean = 0;
