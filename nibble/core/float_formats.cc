@@ -63,19 +63,11 @@ uint16_t f32_to_f16(float x) {
   return static_cast<uint16_t>(sign | code);
 }
 
-float f16_to_f32(uint16_t bits) {
-  const uint32_t code = bits & 0x7FFFu;
-  return with_sign(code >= 0x7C00 ? nan_with((code & 0x3FF) << 13) : decode(code, kF16),
-                   bits >> 15 != 0);
-}
-
 uint16_t f32_to_bf16(float x) {
   const auto bits = std::bit_cast<uint32_t>(x);
   if ((bits & 0x7FFFFFFF) > kF32Infinity) return static_cast<uint16_t>(bits >> 16 | 0x40);
   return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
-
-float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
 uint8_t f32_to_e4m3(float x) {
   const auto bits = std::bit_cast<uint32_t>(x);

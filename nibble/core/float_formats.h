@@ -3,6 +3,7 @@
 // IEEE 754 says.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -11,9 +12,18 @@
 namespace nibble {
 
 uint16_t f32_to_f16(float x);
-float f16_to_f32(uint16_t bits);
+/// Without branches, so that loops of it become vector code.
+inline float f16_to_f32(uint16_t bits) {
+  const uint32_t magnitude = (bits & 0x7FFFu) << 13, sign = (bits & 0x8000u) << 16;
+  const uint32_t normal = magnitude + (112u << 23);
+  const auto small =
+      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude + (113u << 23)) - 0x1p-14f);
+  const uint32_t value = magnitude < (1u << 23) ? small : normal;
+  const uint32_t infinite = magnitude >= (31u << 23) ? 0x7F800000u : 0;
+  return std::bit_cast<float>(value | infinite | sign);
+}
 uint16_t f32_to_bf16(float x);
-float bf16_to_f32(uint16_t bits);
+inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 /// E4M3FN: no infinities, one NaN per sign (0x7F, 0xFF), largest 448. Infinities saturate, NaN
 /// stays NaN.
 uint8_t f32_to_e4m3(float x);

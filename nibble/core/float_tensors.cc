@@ -23,7 +23,17 @@ T load(const std::byte* from, size_t i) {
 
 template <class Code, class Convert>
 void widen(const std::byte* from, std::span<float> out, Convert&& to_float) {
-  for (size_t i = 0; i < out.size(); ++i) out[i] = to_float(load<Code>(from, i));
+  // Between arrays of their own and of a fixed size, which becomes vector code.
+  constexpr size_t kChunk = 16;
+  std::array<Code, kChunk> codes;
+  std::array<float, kChunk> floats;
+  size_t i = 0;
+  for (; i + kChunk <= out.size(); i += kChunk) {
+    std::memcpy(codes.data(), from + i * sizeof(Code), sizeof(codes));
+    for (size_t j = 0; j < kChunk; ++j) floats[j] = to_float(codes[j]);
+    std::memcpy(out.data() + i, floats.data(), sizeof(floats));
+  }
+  for (; i < out.size(); ++i) out[i] = to_float(load<Code>(from, i));
 }
 
 template <class Code, class Convert>
@@ -71,9 +81,9 @@ void decode_block(DType from, const std::byte* bytes, std::span<float> out) {
     case DType::f32:
       return widen<float>(bytes, out, [](float v) { return v; });
     case DType::f16:
-      return widen<uint16_t>(bytes, out, f16_to_f32);
+      return widen<uint16_t>(bytes, out, [](uint16_t v) { return f16_to_f32(v); });
     case DType::bf16:
-      return widen<uint16_t>(bytes, out, bf16_to_f32);
+      return widen<uint16_t>(bytes, out, [](uint16_t v) { return bf16_to_f32(v); });
     case DType::f8_e4m3:
       return widen<uint8_t>(bytes, out, e4m3_to_f32);
     case DType::f8_e5m2:
