@@ -14,12 +14,14 @@ namespace nibble {
 uint16_t f32_to_f16(float x);
 /// Without branches, so that loops of it become vector code.
 inline float f16_to_f32(uint16_t bits) {
-  const uint32_t magnitude = (bits & 0x7FFFu) << 13, sign = (bits & 0x8000u) << 16;
-  const uint32_t normal = magnitude + (112u << 23);
+  const auto magnitude = static_cast<int32_t>((bits & 0x7FFFu) << 13);
+  const uint32_t sign = (bits & 0x8000u) << 16;
+  const auto normal = static_cast<uint32_t>(magnitude + (112 << 23));
   const auto small =
-      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude + (113u << 23)) - 0x1p-14f);
-  const uint32_t value = magnitude < (1u << 23) ? small : normal;
-  const uint32_t infinite = magnitude >= (31u << 23) ? 0x7F800000u : 0;
+      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude + (113 << 23)) - 0x1p-14f);
+  const uint32_t is_small = 0u - static_cast<uint32_t>(magnitude < (1 << 23));
+  const uint32_t value = (small & is_small) | (normal & ~is_small);
+  const uint32_t infinite = 0x7F800000u & (0u - static_cast<uint32_t>(magnitude >= (31 << 23)));
   return std::bit_cast<float>(value | infinite | sign);
 }
 uint16_t f32_to_bf16(float x);

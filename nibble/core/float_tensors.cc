@@ -30,6 +30,7 @@ void widen(const std::byte* from, std::span<float> out, Convert&& to_float) {
   size_t i = 0;
   for (; i + kChunk <= out.size(); i += kChunk) {
     std::memcpy(codes.data(), from + i * sizeof(Code), sizeof(codes));
+#pragma omp simd
     for (size_t j = 0; j < kChunk; ++j) floats[j] = to_float(codes[j]);
     std::memcpy(out.data() + i, floats.data(), sizeof(floats));
   }
