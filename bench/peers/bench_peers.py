@@ -15,6 +15,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PREFILL, DECODE, THREADS = 256, 64, 2
+SMALL = {"stories260k"}  # on one thread, both sides
 
 # shape, nibble's scheme, peer, the peer's type, goals of the ratio (prefill, decode; 0: none)
 ROWS = [
@@ -26,19 +27,24 @@ ROWS = [
     ("llama-1b", "int8:a8", "llama.cpp", "Q8_0", 5.0, 1.15),
     ("llama-1b", "int4:g128:a8", "llama.cpp", "Q4_0", 2.3, 1.25),
     ("llama-1b", "int4:g128:a8", "llama.cpp", "Q4_K_M", 0, 1.25),
+    ("stories260k", "f32", "llama.cpp", "F32", 0, 3.0),
 ]
+
+
+def threads_for(shape):
+    return 1 if shape in SMALL else THREADS
 
 
 class Peer:
     """A process that answers each line with seconds of prefill and decode."""
 
-    def __init__(self, script, model):
-        self.model = model
+    def __init__(self, script, model, threads):
+        self.model, self.threads = model, threads
         self.process = subprocess.Popen([sys.executable, os.path.join(HERE, script)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def run(self):
-        self.process.stdin.write(f"{self.model} {THREADS} {PREFILL} {DECODE}\n")
+        self.process.stdin.write(f"{self.model} {self.threads} {PREFILL} {DECODE}\n")
         self.process.stdin.flush()
         prefill, decode = map(float, self.process.stdout.readline().split())
         return PREFILL / prefill, DECODE / decode
@@ -49,7 +55,7 @@ class Peer:
 
 
 def nibble(command, shape, scheme):
-    done = subprocess.run([command, "bench", "--shape", shape, "--scheme", scheme, "--threads", str(THREADS), "--prefill",
+    done = subprocess.run([command, "bench", "--shape", shape, "--scheme", scheme, "--threads", str(threads_for(shape)), "--prefill",
                            str(PREFILL), "--decode", str(DECODE), "--runs", "3", "--json"],
                           check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     out = json.loads(done.stdout)
@@ -81,7 +87,7 @@ PEERS = {"llama.cpp": ("llamacpp.py", llamacpp_model), "CTranslate2": ("ct2.py",
 def measure(command, folder, row, runs):
     shape, scheme, name, kind, *_ = row
     script, make = PEERS[name]
-    peer, ours, theirs = Peer(script, make(folder, shape, kind)), [], []
+    peer, ours, theirs = Peer(script, make(folder, shape, kind), threads_for(shape)), [], []
     for _ in range(runs):
         theirs.append(peer.run())
         ours.append(nibble(command, shape, scheme))

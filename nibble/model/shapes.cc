@@ -11,7 +11,8 @@
 namespace nibble {
 namespace {
 
-// Each as its config.json would say it; sizes as published (llama-1b: TinyLlama's).
+// Each as its config.json would say it; sizes as published (llama-1b: TinyLlama's;
+// stories260k: llama2.c's smallest).
 struct ShapeRow {
   std::string_view name, config;
 };
@@ -26,6 +27,10 @@ constexpr ShapeRow kShapes[] = {
       "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
       "num_key_value_heads": 2, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6,
       "rope_theta": 1000000.0, "tie_word_embeddings": true})"},
+    {"stories260k", R"({"model_type": "llama", "vocab_size": 512, "hidden_size": 64,
+      "intermediate_size": 172, "num_hidden_layers": 5, "num_attention_heads": 8,
+      "num_key_value_heads": 4, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
+      "tie_word_embeddings": true})"},
 };
 
 constexpr double kDeviation = 0.02;

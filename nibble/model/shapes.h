@@ -10,7 +10,7 @@
 
 namespace nibble {
 
-/// "gpt2-124m", "llama-1b", "qwen2-0.5b".
+/// "gpt2-124m", "llama-1b", "qwen2-0.5b", "stories260k".
 std::vector<std::string_view> shape_names();
 
 /// A model of that shape whose tensors are f32, uniform with deviation 0.02 (gains 1), the same for
