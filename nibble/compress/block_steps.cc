@@ -33,14 +33,18 @@ BlockSteps::BlockSteps(const DecoderConfig& config) : config_(config) {
 }
 
 std::unique_ptr<KvCache> BlockSteps::take_cache(int64_t rows) const {
+  std::unique_ptr<KvCache> cache;
   {
     const std::lock_guard lock(idle_mutex_);
-    if (!idle_.empty() && idle_.back()->capacity() >= rows) {
-      std::unique_ptr<KvCache> cache = std::move(idle_.back());
+    if (!idle_.empty()) {
+      cache = std::move(idle_.back());
       idle_.pop_back();
-      cache->clear();
-      return cache;
     }
+  }
+  // One that is too short gives way to a longer one, so that there are never more than threads.
+  if (cache != nullptr && cache->capacity() >= rows) {
+    cache->clear();
+    return cache;
   }
   return std::make_unique<KvCache>(
       1, rows, AttentionShape{config_.heads, config_.kv_heads, config_.head_dim});
