@@ -36,6 +36,7 @@ inline I byte_of(I v) {
   return _mm512_and_si512(v, _mm512_set1_epi32(0xFF));
 }
 inline I multiply(I a, I b) { return _mm512_mullo_epi32(a, b); }
+inline I subtract(I a, I b) { return _mm512_sub_epi32(a, b); }
 inline I load_zeros(const uint8_t* p) {
   return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
