@@ -10,7 +10,9 @@
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
+#include "nibble/eval/load_speed.h"
 #include "nibble/eval/speed.h"
+#include "nibble/model/hf_cache.h"
 #include "nibble/model/shapes.h"
 
 namespace nibble::cli {
@@ -20,8 +22,12 @@ struct Options {
   LoadOptions load;
   std::string shape;
   SpeedOptions speed;
+  int load_runs = 1;
   std::string kv = "f32";
 };
+
+// Only a model as it is stored: quantizing it would be what takes the time.
+bool times_loading(const Options& o) { return !o.load.model.empty() && o.load.scheme.empty(); }
 
 // Both sides of a comparison quantize the head: it is the table itself where they are tied.
 QuantizeOptions quantize_options(const LoadOptions& load, const DecoderConfig& config) {
@@ -52,7 +58,7 @@ std::string kernel_of(const Decoder& model, int64_t m) {
 }
 
 void show(const Common& common, const Options& o, const std::string& scheme, const Decoder& model,
-          const SpeedResult& r, int threads) {
+          const LoadSpeed& load, const SpeedResult& r, int threads) {
   const auto weights = static_cast<int64_t>(model.weight_bytes());
   const double bandwidth = r.decode_tokens_per_second * static_cast<double>(weights);
   if (common.json) {
@@ -71,6 +77,11 @@ void show(const Common& common, const Options& o, const std::string& scheme, con
         .field("kv", o.kv);
     out.field("prefill_tokens_per_second", r.prefill_tokens_per_second);
     out.field("decode_tokens_per_second", r.decode_tokens_per_second);
+    if (load.file_bytes > 0) {
+      out.field("load_seconds", load.load_seconds)
+          .field("read_seconds", load.read_seconds)
+          .field("file_bytes", load.file_bytes);
+    }
     out.field("weight_bytes", weights)
         .field("memory_bytes", static_cast<int64_t>(model.memory_bytes()));
     out.field("weight_bytes_per_second", bandwidth).field("peak_rss_bytes", peak_memory_bytes());
@@ -81,6 +92,11 @@ void show(const Common& common, const Options& o, const std::string& scheme, con
   }
   print_out(fmt::format("{} in {}, {} threads, {} ({})\n", o.shape.empty() ? o.load.model : o.shape,
                         scheme, threads, cpu().isa, kernel_of(model, 1)));
+  if (load.file_bytes > 0) {
+    print_out(fmt::format("load of {:.1f} MB: {:.3f} s, {:.2f} times a plain read of them\n",
+                          static_cast<double>(load.file_bytes) * 1e-6, load.load_seconds,
+                          load.ratio()));
+  }
   print_out(fmt::format("prefill of {:4}: {:10.1f} tokens/s\n", o.speed.prefill,
                         r.prefill_tokens_per_second));
   print_out(fmt::format("decode of {:5}: {:10.1f} tokens/s, {:.1f} GB/s of weights\n",
@@ -92,12 +108,14 @@ void show(const Common& common, const Options& o, const std::string& scheme, con
 
 void run(const Common& common, const Options& o) {
   std::optional<Decoder> model;
+  LoadSpeed load;
   SpeedResult result;
   std::string scheme;
   int threads = 1;
   {
     const Exec exec = make_exec(common);
     threads = exec.threads;
+    if (times_loading(o)) load = measure_load(resolve_model(o.load.model), {threads, o.load_runs});
     {
       const ModelFolder folder = open(o, exec);
       scheme = scheme_summary(folder);
@@ -107,7 +125,7 @@ void run(const Common& common, const Options& o) {
     speed.kv = parse_kv(o.kv);
     result = measure_speed(*model, speed, exec);
   }
-  show(common, o, scheme, *model, result, threads);
+  show(common, o, scheme, *model, load, result, threads);
 }
 
 }  // namespace
@@ -129,6 +147,10 @@ void add_bench(CLI::App& app, Common& common) {
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{4096}));
   add_kv(*verb, o->kv);
+  verb->add_option("--load-runs", o->load_runs,
+                   "Times a MODEL is loaded, and its files read, in turn; the medians count")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
   verb->add_option("--runs", o->speed.runs, "Timed runs; the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 100'000));
