@@ -2,7 +2,10 @@
 the seconds of one prefill (last position's logits) and of a decode behind it."""
 
 import ctypes
+import os
+import subprocess
 import sys
+import tempfile
 import time
 
 import llama_cpp
@@ -19,8 +22,28 @@ def quantize(source, target, kind):
         sys.exit(f"llama.cpp cannot quantize {source} to {kind}")
 
 
+def compiled_loop():
+    """decode_loop() of llama_loop.c."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "llama_loop.c")
+    with tempfile.TemporaryDirectory() as folder:
+        library = os.path.join(folder, "llama_loop.so")
+        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+        loop = ctypes.CDLL(library).decode_loop
+    loop.restype = ctypes.c_double
+    loop.argtypes = [ctypes.c_void_p, llama_cpp.llama_batch, ctypes.POINTER(ctypes.c_int32), ctypes.c_int32,
+                     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p]
+    return loop
+
+
+def address(name):
+    """Of a function of llama.cpp's library itself, not of the Python around it."""
+    library = llama_cpp.llama_cpp._lib
+    return ctypes.cast(getattr(library, name), ctypes.c_void_p)
+
+
 class Runner:
     def __init__(self, path, threads, context):
+        self.loop = compiled_loop()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = 0
         self.model = llama_cpp.llama_model_load_from_file(path.encode(), params)
@@ -46,9 +69,12 @@ class Runner:
         start = time.perf_counter()
         self.feed(ids[:prefill], 0)
         middle = time.perf_counter()
-        for i in range(prefill, prefill + decode):
-            self.feed(ids[i:i + 1], i)
-        return middle - start, time.perf_counter() - middle
+        rest = (ctypes.c_int32 * decode)(*ids[prefill:])
+        seconds = self.loop(self.context, self.batch, rest, prefill, decode, address("llama_decode"),
+                            address("llama_get_logits_ith"))
+        if seconds < 0:
+            sys.exit("llama_decode failed")
+        return middle - start, seconds
 
 
 def main():
