@@ -15,9 +15,10 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PREFILL, DECODE, THREADS = 256, 64, 2
+SHORT = 16  # tokens of a short prompt, behind which llama.cpp decodes the smallest model several times as fast
 SMALL = {"stories260k"}  # on one thread, both sides
 
-# shape, nibble's scheme, peer, the peer's type, goals of the ratio (prefill, decode; 0: none)
+# shape, nibble's scheme, peer, the peer's type, goals of the ratio (prefill, decode; 0: none), prompt if not PREFILL
 ROWS = [
     ("gpt2-124m", "f32", "llama.cpp", "F32", 0, 1.0),
     ("gpt2-124m", "bf16", "llama.cpp", "BF16", 0, 1.0),
@@ -28,7 +29,12 @@ ROWS = [
     ("llama-1b", "int4:g128:a8", "llama.cpp", "Q4_0", 2.3, 1.25),
     ("llama-1b", "int4:g128:a8", "llama.cpp", "Q4_K_M", 0, 1.25),
     ("stories260k", "f32", "llama.cpp", "F32", 0, 3.0),
+    ("stories260k", "f32", "llama.cpp", "F32", 0, 3.0, SHORT),
 ]
+
+
+def prompt_of(row):
+    return row[6] if len(row) > 6 else PREFILL
 
 
 def threads_for(shape):
@@ -38,25 +44,25 @@ def threads_for(shape):
 class Peer:
     """A process that answers each line with seconds of prefill and decode."""
 
-    def __init__(self, script, model, threads):
-        self.model, self.threads = model, threads
+    def __init__(self, script, model, threads, prompt):
+        self.model, self.threads, self.prompt = model, threads, prompt
         self.process = subprocess.Popen([sys.executable, os.path.join(HERE, script)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def run(self):
-        self.process.stdin.write(f"{self.model} {self.threads} {PREFILL} {DECODE}\n")
+        self.process.stdin.write(f"{self.model} {self.threads} {self.prompt} {DECODE}\n")
         self.process.stdin.flush()
         prefill, decode = map(float, self.process.stdout.readline().split())
-        return PREFILL / prefill, DECODE / decode
+        return self.prompt / prefill, DECODE / decode
 
     def close(self):
         self.process.stdin.close()
         self.process.wait()
 
 
-def nibble(command, shape, scheme):
+def nibble(command, shape, scheme, prompt):
     done = subprocess.run([command, "bench", "--shape", shape, "--scheme", scheme, "--threads", str(threads_for(shape)), "--prefill",
-                           str(PREFILL), "--decode", str(DECODE), "--runs", "3", "--json"],
+                           str(prompt), "--decode", str(DECODE), "--runs", "3", "--json"],
                           check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     out = json.loads(done.stdout)
     return out["prefill_tokens_per_second"], out["decode_tokens_per_second"]
@@ -87,10 +93,10 @@ PEERS = {"llama.cpp": ("llamacpp.py", llamacpp_model), "CTranslate2": ("ct2.py",
 def measure(command, folder, row, runs):
     shape, scheme, name, kind, *_ = row
     script, make = PEERS[name]
-    peer, ours, theirs = Peer(script, make(folder, shape, kind), threads_for(shape)), [], []
+    peer, ours, theirs = Peer(script, make(folder, shape, kind), threads_for(shape), prompt_of(row)), [], []
     for _ in range(runs):
         theirs.append(peer.run())
-        ours.append(nibble(command, shape, scheme))
+        ours.append(nibble(command, shape, scheme, prompt_of(row)))
     peer.close()
     return [[statistics.median(r[i] for r in side) for i in (0, 1)] for side in (ours, theirs)]
 
@@ -112,7 +118,7 @@ def main():
     print("| model | nibble | peer | prefill | | ratio | decode | | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
     for row in ROWS:
-        shape, scheme, name, kind, prefill_goal, decode_goal = row
+        shape, scheme, name, kind, prefill_goal, decode_goal = row[:6]
         if options.only not in f"{shape} {scheme} {name} {kind}":
             continue
         try:
@@ -121,8 +127,9 @@ def main():
             print(f"| {shape} | {scheme} | {name} {kind} | could not be measured: {error} |", flush=True)
             continue
         ratios = [a / b for a, b in zip(ours, theirs)]
-        results.append(dict(shape=shape, scheme=scheme, peer=name, type=kind, nibble=ours, theirs=theirs, ratios=ratios))
-        print(f"| {shape} | {scheme} | {name} {kind} | {ours[0]:,.0f} | {theirs[0]:,.0f} | "
+        behind = "" if prompt_of(row) == PREFILL else f", prompt of {prompt_of(row)}"
+        results.append(dict(shape=shape, prompt=prompt_of(row), scheme=scheme, peer=name, type=kind, nibble=ours, theirs=theirs, ratios=ratios))
+        print(f"| {shape}{behind} | {scheme} | {name} {kind} | {ours[0]:,.0f} | {theirs[0]:,.0f} | "
               f"{verdict(ratios[0], prefill_goal)} | {ours[1]:,.1f} | {theirs[1]:,.1f} | {verdict(ratios[1], decode_goal)} |",
               flush=True)
     if options.json:
