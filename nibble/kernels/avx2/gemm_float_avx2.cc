@@ -8,8 +8,6 @@ namespace {
 
 constexpr int kRowTile = 6, kVectorTile = 2, kOneRowVectors = 4;
 
-#include "nibble/kernels/gemm_float.inc"
-
 // 16 values in two registers; of the four bits of a code that begin at kBit the highest chooses
 // between them.
 struct Lookup {
@@ -18,12 +16,16 @@ struct Lookup {
       : low(_mm256_loadu_ps(table)), high(_mm256_loadu_ps(table + 8)) {}
   template <int kBit>
   F at(I codes) const {
-    const I index = shifted<kBit>(codes);
+    const I index = shift_right<kBit>(codes);
     return _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, index),
                             _mm256_permutevar8x32_ps(high, index),
-                            _mm256_castsi256_ps(shifted<kBit - 28>(codes)));
+                            _mm256_castsi256_ps(shift_left<28 - kBit>(codes)));
   }
 };
+constexpr bool kLooksUp = false;  // four instructions: no less than masking and converting
+
+#include "nibble/kernels/gemm_float.inc"
+
 inline F div(F a, F b) { return _mm256_div_ps(a, b); }
 inline __m128i load_words(const uint8_t* p) {
   return _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));

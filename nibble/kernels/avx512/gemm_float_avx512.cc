@@ -8,17 +8,19 @@ namespace {
 
 constexpr int kRowTile = 6, kVectorTile = 4, kOneRowVectors = 4;
 
-#include "nibble/kernels/gemm_float.inc"
-
 // 16 values in one register; the four bits of a code that begin at kBit choose one.
 struct Lookup {
   F values;
   explicit Lookup(const float* table) : values(_mm512_loadu_ps(table)) {}
   template <int kBit>
   F at(I codes) const {
-    return _mm512_permutexvar_ps(shifted<kBit>(codes), values);
+    return _mm512_permutexvar_ps(shift_right<kBit>(codes), values);
   }
 };
+constexpr bool kLooksUp = true;  // one instruction, less than masking and converting
+
+#include "nibble/kernels/gemm_float.inc"
+
 inline F div(F a, F b) { return _mm512_div_ps(a, b); }
 inline __m256i load_words(const uint8_t* p) {
   return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
