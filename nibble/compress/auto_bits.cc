@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 
 #include "nibble/compress/method_chain.h"
+#include "nibble/compress/rescale_model.h"
 #include "nibble/core/error.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/model/file_size.h"
@@ -21,8 +23,6 @@ constexpr int64_t kSearchSamples = 48, kProofSamples = 32;
 constexpr int kMostTries = 6;
 // Where below --max-kl the search aims: other text is not quite like the text it measures on.
 constexpr double kMargin = 0.85, kCloseEnough = 0.94;
-// KL of a calibrated model as a share of what is predicted for rounding alone: where to start.
-constexpr double kFirstGuess = 0.5;
 
 // Sizes of everything that is not chosen here, and how many weights bits_per_weight is over.
 struct Rest {
@@ -112,7 +112,7 @@ class Search {
   AutoResult run(const std::string& out) {
     split_text();
     const auto plans = plan_quantization(model_, base_, warnings_);
-    result_.matrices = matrix_costs(model_, base_, plans, seen_, exec_);
+    result_.matrices = costs(plans);
     const Rest rest = rest_of(plans, result_.matrices, base_.scale_dtype);
     const Chooser chooser(result_.matrices, rest);
     const int64_t least = chooser.extreme(false), most = chooser.extreme(true);
@@ -129,6 +129,20 @@ class Search {
   }
 
  private:
+  // Of the model as the steps before the quantizer leave it.
+  std::vector<MatrixCosts> costs(const std::vector<ParameterPlan>& plans) const {
+    std::vector<std::unique_ptr<ModelFolder>> stages;
+    std::vector<SiteReport> sites;
+    const ModelFolder* now = &model_;
+    const QuantizeOptions options = without_steps(base_);
+    for (const std::string& step : parse_method_chain(base_.method).steps) {
+      stages.push_back(std::make_unique<ModelFolder>(
+          apply_step(step, *now, plans, options, seen_, sites, exec_)));
+      now = stages.back().get();
+    }
+    return matrix_costs(*now, options, plans, seen_, exec_);
+  }
+
   void split_text() {
     const int64_t more = kProofSamples + (budget_.max_kl ? kSearchSamples : 0);
     CalibrationText rest = held_out_text(model_, base_.calibration, more, exec_);
@@ -148,7 +162,7 @@ class Search {
   // predictions are nearly proportional to what is measured, so each try corrects the next.
   void search(const Chooser& chooser) {
     const double wanted = kMargin * *budget_.max_kl;
-    double aim = wanted / kFirstGuess, lowest = 0;
+    double aim = (1 + kCloseEnough) / 2 * wanted, lowest = 0;
     std::optional<AutoChoice> best;
     while (result_.tries < kMostTries) {
       const AutoChoice now = chooser.within(chooser.size_for(aim));
