@@ -36,6 +36,7 @@ class EffectWalk {
         text_(text),
         options_(options),
         exec_(exec),
+        linear_{false, exec.threads},
         f_(f),
         original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         walk_(config_, original_),
@@ -54,7 +55,7 @@ class EffectWalk {
     base_.input.resize(text_.samples.size());
     for_each_sample([this](size_t s) { base_.x[s] = walk_.embed(text_.samples[s]); });
     for (int layer = 0; layer < config_.layers; ++layer) {
-      const Block block = walk_.block(layer);
+      const Block block = walk_.block(layer, linear_);
       for (const Stage stage : kStages) {
         read_input(block, stage, base_);
         hand_over(layer, roles_of(config_, stage),
@@ -86,7 +87,7 @@ class EffectWalk {
       members.push_back({"lm_head (tied)", find.table(Role::token_embedding), std::nullopt});
     else
       members.push_back(find.linear(Role::lm_head, -1));
-    return {std::move(members), {}};
+    return {std::move(members), linear_};
   }
 
   // f(sample) for every sample, spread over threads.
@@ -134,8 +135,8 @@ class EffectWalk {
     const ParameterFinder find(config_, load, keep);
     bool first = true;
     for (int at = layer; at < config_.layers; ++at) {
-      const Block then = walk_.block(at);
-      Block now = build_block(config_, at, find, {});
+      const Block then = walk_.block(at, linear_);
+      Block now = build_block(config_, at, find, linear_);
       for (const Stage next : kStages) {
         if (at == layer && next < stage) continue;
         if (!first) {
@@ -146,7 +147,7 @@ class EffectWalk {
           correct(at, next, hat, base, then, find, changed);
           std::vector<LinearMember> members;
           for (const Role role : roles_of(config_, next)) members.push_back(find.linear(role, at));
-          group_of(now, next) = LinearGroup(std::move(members), {});
+          group_of(now, next) = LinearGroup(std::move(members), linear_);
         }
         first = false;
         if (!adds(next)) continue;
@@ -252,6 +253,7 @@ class EffectWalk {
   const CalibrationText& text_;
   const EffectOptions options_;
   const Exec& exec_;
+  const LinearOptions linear_;
   const std::function<void(const GroupInput&, const Effect&)>& f_;
   const WeightLoader original_;
   const BlockWalk walk_;
