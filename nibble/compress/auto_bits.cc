@@ -32,6 +32,10 @@ constexpr double kCloseEnough = 0.96;
 // gptq's; how much is right depends on how many rows calibration has for how many channels.
 constexpr double kDampings[] = {0.01, 0.03, 0.1};
 
+// What kBestMethod chooses from; a later one has to be better by more than chance.
+constexpr std::string_view kMethods[] = {"gptq", "awq+gptq"};
+constexpr double kClearlyBetter = 0.97;
+
 // Sizes of everything that is not chosen here, and how many weights bits_per_weight is over.
 struct Rest {
   int64_t candidate_bytes = 0, other_bytes = 0, weights = 0;
@@ -119,6 +123,7 @@ class Search {
 
   AutoResult run(const std::string& out) {
     split_text();
+    if (base_.method == kBestMethod) choose_method();
     const auto plans = plan_quantization(model_, base_, warnings_);
     result_.matrices = costs(plans);
     const Rest rest = rest_of(plans, result_.matrices, base_.scale_dtype);
@@ -193,6 +198,20 @@ class Search {
     result_.choice = *best;
   }
 
+  // By the KL of the whole model in the base's scheme.
+  void choose_method() {
+    double best = 0;
+    base_.method.clear();
+    for (const std::string_view name : kMethods) {
+      QuantizeOptions options = base_;
+      options.method = name;
+      const double kl = upper_kl(options, fmt::format("method {}", name));
+      if (!base_.method.empty() && kl > kClearlyBetter * best) continue;
+      best = kl;
+      base_.method = name;
+    }
+  }
+
   // Makes the choice with each damping and keeps the best in base_. Returns its KL as upper_kl().
   double tune(const AutoChoice& choice) {
     if (parse_method_chain(base_.method).quantizer != "gptq") return upper_kl(choice, 0);
@@ -206,14 +225,20 @@ class Search {
     return best;
   }
 
-  // What KL is at most on more text like the search's.
   double upper_kl(const AutoChoice& choice, double damping) {
-    exec_.report({"try", ++made_, budget_.max_kl ? kMostTries + 2 : std::ssize(kDampings),
-                  fmt::format("{:.2f} bits", choice.bits_per_weight)});
-    Exec quiet = exec_;
-    quiet.progress = nullptr;
     QuantizeOptions options = options_for(base_, result_.matrices, choice);
     if (damping > 0) options.tuning.damping = damping;
+    return upper_kl(options, fmt::format("{:.2f} bits", choice.bits_per_weight));
+  }
+
+  // What KL is at most on more text like the search's.
+  double upper_kl(const QuantizeOptions& options, const std::string& what) {
+    exec_.check_stop();
+    const int64_t most = (budget_.max_kl ? kMostTries + 2 : std::ssize(kDampings)) +
+                         static_cast<int64_t>(std::size(kMethods));
+    exec_.report({"try", ++made_, most, what});
+    Exec quiet = exec_;
+    quiet.progress = nullptr;
     const Divergence d =
         divergence(quantize_in_memory(model_, options, quiet, &seen_), search_, quiet);
     return d.kl_mean + kConfidence * d.kl_standard_error;

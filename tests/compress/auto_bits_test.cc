@@ -106,6 +106,12 @@ TEST_F(AutoBits, OtherMethodsWork) {
     EXPECT_LE(run(bits(4.5), name).written.bits_per_weight, 4.5) << name;
 }
 
+TEST_F(AutoBits, TheBestMethodIsNamed) {
+  const AutoResult best = run(bits(4.5), std::string(kBestMethod));
+  EXPECT_TRUE(best.options.method == "gptq" || best.options.method == "awq+gptq");
+  EXPECT_EQ(best.choice.chosen, run(bits(4.5), best.options.method).choice.chosen);
+}
+
 TEST_F(AutoBits, SaysWhatCannotBe) {
   test::expect_error(64, "--bits 1.5 cannot be reached: the least is", [&] { run(bits(1.5)); });
   test::expect_error(64, "--max-size 900 cannot be reached", [&] { run({{}, {}, 900}); });
