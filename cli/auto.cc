@@ -69,7 +69,7 @@ void run(const Common& common, Options o) {
 void add_auto(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("auto", "Choose the bits of each matrix under a budget");
   const auto o = std::make_shared<Options>();
-  o->quantize.method = "gptq";
+  o->quantize.method = kBestMethod;
   verb->add_option("model", o->in, "Model folder")->required();
   verb->add_option("-o,--out", o->out, "Folder to make")->required();
   verb->add_option("--bits", o->bits, "Bits a weight, over all quantized matrices")
@@ -77,7 +77,8 @@ void add_auto(CLI::App& app, Common& common) {
   verb->add_option("--max-kl", o->max_kl, "KL divergence from the original, in nats")
       ->check(CLI::Range(1e-7, 10.0));
   verb->add_option("--max-size", o->size, "Of the tensor files: 300MB, 1.5GB or bytes");
-  verb->add_option("--method", o->quantize.method, "As in `nibble quantize`")
+  verb->add_option("--method", o->quantize.method,
+                   "As in `nibble quantize`, or `best`: gptq or awq+gptq, by measuring")
       ->capture_default_str();
   verb->add_option("--calib", o->quantize.calibration.text,
                    "Text to calibrate on (default: text that the model generates)");

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nibble/compress/quantize.h"
@@ -31,8 +32,12 @@ struct AutoResult {
   int tries = 0;  ///< models that were made on the way to max_kl
   std::vector<std::string> warnings;
   QuantizeResult written;
-  QuantizeOptions options;  ///< that the model was made with: --set for every matrix
+  QuantizeOptions options;  ///< that the model was made with: method, --set for every matrix
 };
+
+/// In place of base.method: gptq or awq+gptq, whichever is better in base.scheme on samples that
+/// calibration did not see.
+inline constexpr std::string_view kBestMethod = "best";
 
 /// Measures, chooses, quantizes the folder `in` into `out` by base.method and measures the result
 /// on samples that nothing was chosen by: neither calibration nor the search for max_kl saw them.

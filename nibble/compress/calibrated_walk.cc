@@ -43,6 +43,7 @@ class Walk {
         text_(text),
         store_(store),
         exec_(exec),
+        linear_{false, exec.threads},
         original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         original_walk_(config_, original_),
         steps_(config_),
@@ -100,8 +101,8 @@ class Walk {
 
   void block(int layer) {
     const ParameterFinder find(config_, load_, keep_);
-    Block now = build_block(config_, layer, find, {}), then;
-    if (dual_) then = original_walk_.block(layer);
+    Block now = build_block(config_, layer, find, linear_), then;
+    if (dual_) then = original_walk_.block(layer, linear_);
     for (const Stage stage : kStages) {
       for_each_sample([&](size_t s) {
         read_input(now, stage, hat_, s);
@@ -112,7 +113,7 @@ class Walk {
       std::vector<LinearMember> members;
       quantize_group(layer, stage, find);
       for (const Role role : roles_of(config_, stage)) members.push_back(find.linear(role, layer));
-      group_of(now, stage) = LinearGroup(std::move(members), {});
+      group_of(now, stage) = LinearGroup(std::move(members), linear_);
       if (adds) for_each_sample([&](size_t s) { add_output(now, stage, hat_, s); });
     }
     finish(layer);
@@ -243,6 +244,7 @@ class Walk {
   const CalibrationText& text_;
   LayerStore& store_;
   const Exec& exec_;
+  const LinearOptions linear_;
   const WeightLoader original_;
   const BlockWalk original_walk_;
   const BlockSteps steps_;

@@ -107,8 +107,10 @@ void check_fit(const ModelFolder& model, const QuantizeOptions& options,
 }
 
 // `beside`: the folder to be made, empty where none is; files for activations go there.
+// `text`: null where it is still to be made.
 Prepared prepare(const ModelFolder& original, const std::string& beside,
-                 const QuantizeOptions& options, QuantizeResult& result, const Exec& exec) {
+                 const QuantizeOptions& options, const CalibrationText* text,
+                 QuantizeResult& result, const Exec& exec) {
   const MethodChain chain = parse_method_chain(options.method);
   Prepared out;
   out.model = &original;
@@ -119,7 +121,7 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
                           std::any_of(chain.steps.begin(), chain.steps.end(),
                                       [](const std::string& s) { return s != "rotate"; });
   if (needs_text) {
-    out.text = calibration_text(original, options.calibration, exec);
+    out.text = text != nullptr ? *text : calibration_text(original, options.calibration, exec);
     check_fit(original, options, *out.text, result, exec);
   }
   const CalibrationText none;
@@ -222,7 +224,8 @@ void require_storable(const QuantizeOptions& options) {
 }  // namespace
 
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
-                              const QuantizeOptions& options, const Exec& exec) {
+                              const QuantizeOptions& options, const Exec& exec,
+                              const CalibrationText* text) {
   const std::string inputs[] = {in};
   refuse_same_file(out, inputs);
   const ModelFolder model = open_model(in);
@@ -231,7 +234,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   QuantizeResult result;
   result.warnings = model.warnings;
   AtomicFolder folder(out, options.force);
-  const Prepared ready = prepare(model, out, options, result, exec);
+  const Prepared ready = prepare(model, out, options, text, result, exec);
   if (ready.text) note_calibration(*ready.text, result);
   std::unique_ptr<FolderStore> finished;
   if (is_calibrated(ready.options))
@@ -266,12 +269,12 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
 }
 
 ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
-                               const Exec& exec) {
+                               const Exec& exec, const CalibrationText* text) {
   check_options(model, options);
   QuantizeResult result;
   TensorMap tensors;
   SchemeMap schemes;
-  const Prepared ready = prepare(model, "", options, result, exec);
+  const Prepared ready = prepare(model, "", options, text, result, exec);
   const auto store = memory_store();
   if (is_calibrated(ready.options))
     walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, *store, exec);

@@ -109,14 +109,16 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
 
 /// Quantizes the folder `in` into the folder `out`, which appears complete or not at all. Tensors
 /// are read and written one at a time. Errors before any work: output equal to input, output exists
-/// without force, a scheme no layout can hold, a model that is quantized already.
+/// without force, a scheme no layout can hold, a model that is quantized already. `text`: what
+/// options.calibration gives, where it has been made before.
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
-                              const QuantizeOptions& options, const Exec& exec);
+                              const QuantizeOptions& options, const Exec& exec,
+                              const CalibrationText* text = nullptr);
 
 /// The same in memory, nothing written: a model to measure, as if it had been loaded from the
 /// folder that quantize_model() makes. The path of the result is the input's.
 ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
-                               const Exec& exec);
+                               const Exec& exec, const CalibrationText* text = nullptr);
 
 /// The weights of one parameter quantized as its plan says, by a method that needs no calibration
 /// (where the options' method does, rtn with a clipping search); for measuring a tensor alone.

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "nibble/compress/input_walk.h"
+#include "nibble/compress/effect_walk.h"
+#include "nibble/compress/method_chain.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/method.h"
@@ -13,20 +14,26 @@
 namespace nibble {
 namespace {
 
-constexpr size_t kMeasureSamples = 8;
+// Tokens that effects are measured on, and those that the matrices behind are corrected with.
+constexpr int64_t kMeasured = 4096, kCorrecting = 8192;
 
-// What follows intB, the scheme that KL is measured in first. Wide codes need no fine groups.
-constexpr std::string_view kNarrow[] = {":g32:asym", ":g16",  ":g32",    ":g64:asym",
-                                        ":g64",      ":g128", ":channel"};
-constexpr std::string_view kWide[] = {":g32", ":g128", ":channel"};
-constexpr int kNarrowBits = 4;
+// What follows intB. Asymmetric codes gain where there are few of them; wide codes need no fine
+// groups.
+constexpr std::string_view kTwo[] = {":g32:asym", ":g64:asym", ":channel:asym", ":g16",
+                                     ":g32",      ":g64",      ":g128",         ":channel"};
+constexpr std::string_view kNarrow[] = {":channel", ":g128", ":g64", ":g32", ":g32:asym"};
+constexpr std::string_view kWide[] = {":channel", ":g128", ":g64", ":g32"};
+
+std::span<const std::string_view> endings(int bits) {
+  if (bits == 2) return kTwo;
+  return bits <= 4 ? std::span<const std::string_view>(kNarrow) : kWide;
+}
 
 // Every scheme that a matrix with k inputs may get.
 std::vector<QuantScheme> candidates(int64_t k) {
   std::vector<QuantScheme> out;
   for (int bits = 2; bits <= 8; ++bits) {
-    const auto ends = bits <= kNarrowBits ? std::span<const std::string_view>(kNarrow) : kWide;
-    for (const std::string_view end : ends) {
+    for (const std::string_view end : endings(bits)) {
       const QuantScheme s = parse_scheme(fmt::format("int{}{}", bits, end));
       if (storable_scheme(s, k) == s && s.group <= k) out.push_back(s);
     }
@@ -34,38 +41,42 @@ std::vector<QuantScheme> candidates(int64_t k) {
   return out;
 }
 
-// KL is measured at these widths, in the finest scheme of each; the rest follows by ratio.
-bool is_anchor(const QuantScheme& s, const std::vector<QuantScheme>& all) {
-  if (s.bits() > kNarrowBits) return false;
-  const auto first = std::find_if(all.begin(), all.end(),
-                                  [&](const QuantScheme& o) { return o.bits() == s.bits(); });
-  return *first == s;
+// The effect is measured in the first scheme of this width; the rest follows from the errors.
+constexpr int kAnchor = 3;
+
+// Samples with about so many tokens, at least one, at most a share of all.
+size_t samples_with(const CalibrationText& text, int64_t tokens, size_t most) {
+  const int64_t each = std::max<int64_t>(1, text.tokens() / std::ssize(text.samples));
+  return std::clamp<size_t>(static_cast<size_t>(tokens / each), 1, std::max<size_t>(1, most));
 }
 
 class Measuring {
  public:
   Measuring(const ModelFolder& model, const QuantizeOptions& base,
             const std::vector<ParameterPlan>& plans, const CalibrationText& text, const Exec& exec)
-      : model_(model),
-        base_(base),
-        plans_(plans),
-        text_(text),
-        exec_(exec),
-        original_(load_decoder(model)) {
-    const size_t count = std::min(kMeasureSamples, std::max<size_t>(1, text.samples.size() / 2));
-    sequences_ = all_scored(
-        {text.samples.begin(), text.samples.begin() + static_cast<std::ptrdiff_t>(count)});
+      : model_(model), base_(base), plans_(plans), exec_(exec), text_(text) {
+    const size_t all = text.samples.size();
+    measured_ = samples_with(text, kMeasured, all / 4);
+    text_.samples.resize(
+        std::min(all, measured_ + samples_with(text, kCorrecting, all - measured_)));
+    const std::string name = parse_method_chain(base.method).quantizer;
+    const bool blind = method(name).needs == Calibration::nothing;
+    rounding_ = &method(blind || name == "gptq" ? name : "imatrix");  // the others take too long
+    corrects_ = !blind && base.inputs == CalibrationInputs::corrected;
   }
 
   std::vector<MatrixCosts> run() {
     for (const ParameterPlan& p : plans_) total_ += p.scheme ? 1 : 0;
-    walk_inputs(model_, text_, {true, 0, true, {}}, exec_, [this](const GroupInput& input) {
-      for (const ParamSpec& p : input.reads) {
-        if (planned(p.name)) matrix(p, &input.statistics);
-      }
-    });
+    const EffectOptions options{measured_, corrects_, base_.correction_damping, base_.correction};
+    walk_effects(model_, plans_, text_, options, exec_,
+                 [this](const GroupInput& input, const Effect& effect) {
+                   for (const ParamSpec& p : input.reads) {
+                     if (planned(p.name)) matrix(p, &input.statistics, effect);
+                   }
+                 });
     for (const ParameterPlan& p : plans_) {  // tables are read, not multiplied
-      if (p.scheme && !done(p.spec.name)) matrix(p.spec, nullptr);
+      if (p.scheme && !done(p.spec.name))
+        matrix(p.spec, nullptr, [this](const auto& name, const auto& w) { return alone(name, w); });
     }
     return std::move(out_);
   }
@@ -83,45 +94,53 @@ class Measuring {
   }
 
   // `input`: null for a table.
-  void matrix(const ParamSpec& p, const InputStatistics* input) {
+  void matrix(const ParamSpec& p, const InputStatistics* input, const Effect& effect) {
     exec_.check_stop();
     MatrixCosts costs{p.name, p.shape.elements(), {}};
     const Tensor w = std::get<Tensor>(load_weight(model_, p));
-    const auto schemes = candidates(p.shape[1]);
     MethodOptions tuning = base_.tuning;
     tuning.scale_dtype = base_.scale_dtype;
-    tuning.clip = input == nullptr;
-    const Method& rounding = method(input == nullptr ? "rtn" : "imatrix");
-    double anchor_kl = 0, anchor_error = 0;
-    for (const QuantScheme& s : schemes) {
+    tuning.sweeps = std::min(tuning.sweeps, 1);
+    tuning.clip = tuning.clip || input == nullptr;
+    const Method& rounding = input == nullptr ? method("rtn") : *rounding_;
+    bool anchored = false;
+    for (const QuantScheme& s : candidates(p.shape[1])) {
       const WeightTask task{w, s, tuning, p.name, input, exec_.threads};
       WeightResult made = rounding.quantize(task);
       if (made.error < 0) made.error = error_of(task, values_of(task), made.weight);
-      SchemeCost cost{s, planned_bytes(s, p.shape[0], p.shape[1], base_.scale_dtype), 0, false};
-      if (is_anchor(s, schemes)) {
-        cost.kl = kl_of(p.name, made.weight);
-        cost.measured = true;
-        anchor_kl = cost.kl;
-        anchor_error = made.error;
-      } else {
-        cost.kl = anchor_error > 0 ? anchor_kl * made.error / anchor_error : anchor_kl;
-      }
-      costs.costs.push_back(cost);
+      costs.costs.push_back(
+          {s, planned_bytes(s, p.shape[0], p.shape[1], base_.scale_dtype), 0, made.error, false});
+      if (s.bits() != kAnchor || anchored) continue;
+      anchored = true;
+      costs.costs.back().kl = effect(p.name, dequantize(made.weight));
+      costs.costs.back().measured = true;
     }
+    fill(costs.costs);
     out_.push_back(std::move(costs));
     exec_.report({"measure", static_cast<int64_t>(out_.size()), total_, p.name});
   }
 
+  // KL is proportional to the error.
+  static void fill(std::vector<SchemeCost>& costs) {
+    const SchemeCost anchor =
+        *std::find_if(costs.begin(), costs.end(), [](const SchemeCost& c) { return c.measured; });
+    for (SchemeCost& c : costs)
+      c.kl = anchor.error > 0 ? anchor.kl * c.error / anchor.error : anchor.kl;
+  }
+
   // All else as it was.
-  double kl_of(const std::string& name, const QuantizedTensor& q) const {
+  double alone(const std::string& name, const Tensor& w) const {
+    const Decoder original = load_decoder(model_);
     const Decoder changed(model_.decoder_config(), [&](const ParamSpec& p) -> Weight {
-      if (p.name == name) return q;
+      if (p.name == name) return w;
       return load_weight(model_, p);
     });
     Exec quiet = exec_;
     quiet.progress = nullptr;
+    const auto sequences = all_scored(
+        {text_.samples.end() - static_cast<std::ptrdiff_t>(measured_), text_.samples.end()});
     const double kl =
-        compare_models(logits_of(changed), logits_of(original_), sequences_, quiet, "measure")
+        compare_models(logits_of(changed), logits_of(original), sequences, quiet, "measure")
             .divergence.kl_mean;
     return std::max(kl, 0.0);
   }
@@ -129,10 +148,11 @@ class Measuring {
   const ModelFolder& model_;
   const QuantizeOptions& base_;
   const std::vector<ParameterPlan>& plans_;
-  const CalibrationText& text_;
   const Exec& exec_;
-  const Decoder original_;
-  std::vector<ScoredSequence> sequences_;
+  CalibrationText text_;
+  size_t measured_ = 0;
+  const Method* rounding_ = nullptr;
+  bool corrects_ = false;
   std::vector<MatrixCosts> out_;
   int64_t total_ = 0;
 };

@@ -1,4 +1,5 @@
-// How much each matrix costs at each scheme, the others left as they are.
+// How much each matrix costs at each scheme: what is left of its error once the matrices behind it
+// have made up for it.
 #pragma once
 
 #include <string>
@@ -12,9 +13,11 @@ namespace nibble {
 struct SchemeCost {
   QuantScheme scheme;
   int64_t bytes = 0;
-  /// KL when this matrix alone is in this scheme; measured, or from a measured one by the ratio of
-  /// the errors of the matrix's outputs, to which KL is proportional while it is small.
+  /// KL when this matrix alone is in this scheme and those behind it are corrected for it, as the
+  /// method does; measured, or from the measured one by the ratio of the errors of the matrix's
+  /// outputs, to which KL is proportional while it is small.
   double kl = 0;
+  double error = 0;  ///< mean squared error of an output
   bool measured = false;
 };
 
@@ -25,7 +28,7 @@ struct MatrixCosts {
 };
 
 /// For every matrix that the plans quantize, whatever their schemes, in the order in which they
-/// run. KL is measured on the first few samples.
+/// run. A part of the samples corrects, another part is measured on.
 std::vector<MatrixCosts> matrix_costs(const ModelFolder& model, const QuantizeOptions& options,
                                       const std::vector<ParameterPlan>& plans,
                                       const CalibrationText& text, const Exec& exec);

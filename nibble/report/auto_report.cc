@@ -17,10 +17,10 @@ const SchemeCost& chosen(const AutoResult& r, size_t matrix) {
 
 std::string summary(const AutoResult& r) {
   return fmt::format(
-      "{:.3f} bits a weight, {} bytes; KL {:.4g} ± {:.2g} on text that nothing was chosen by "
-      "(predicted {:.4g} for rounding alone; no choice of these bits is predicted below {:.4g})",
-      r.written.bits_per_weight, r.written.file_bytes, r.measured_kl, r.measured_kl_standard_error,
-      r.choice.predicted_kl, r.choice.lower_bound);
+      "{}: {:.3f} bits a weight, {} bytes; KL {:.4g} ± {:.2g} on text that nothing was chosen by "
+      "(predicted {:.4g}; no choice of these bits is predicted below {:.4g})",
+      r.options.method, r.written.bits_per_weight, r.written.file_bytes, r.measured_kl,
+      r.measured_kl_standard_error, r.choice.predicted_kl, r.choice.lower_bound);
 }
 
 }  // namespace
@@ -40,6 +40,7 @@ std::string auto_json(const AutoResult& r) {
   JsonWriter out;
   out.begin_object().field("schema_version", 1);
   out.field("bits_per_weight", r.written.bits_per_weight).field("file_bytes", r.written.file_bytes);
+  out.field("method", r.options.method).field("damping", r.options.tuning.damping);
   out.field("predicted_kl", r.choice.predicted_kl).field("lower_bound", r.choice.lower_bound);
   out.field("measured_kl", r.measured_kl);
   out.field("measured_kl_standard_error", r.measured_kl_standard_error);
@@ -54,7 +55,7 @@ std::string auto_json(const AutoResult& r) {
     out.field("scheme", to_string(chosen(r, i).scheme)).key("costs").begin_array();
     for (const SchemeCost& c : r.matrices[i].costs) {
       out.begin_object().field("scheme", to_string(c.scheme)).field("bytes", c.bytes);
-      out.field("kl", c.kl).field("measured", c.measured).end_object();
+      out.field("kl", c.kl).field("error", c.error).field("measured", c.measured).end_object();
     }
     out.end_array().end_object();
   }

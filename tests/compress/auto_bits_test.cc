@@ -16,13 +16,15 @@ namespace {
 class AutoBits : public testing::Test {
  protected:
   AutoBits() { in_ = write_tiny_model(folder_ / "in"); }
-  AutoResult run(const BitBudget& budget, const std::string& method = "gptq") {
+  AutoResult run(const BitBudget& budget, const std::string& method = "gptq", int threads = 1) {
     QuantizeOptions base;
     base.scheme = parse_scheme("int4:g32");
     base.method = method;
     base.calibration = {"", 24, 16, 42};
     base.force = true;
-    return auto_quantize(in_, folder_ / "out", budget, base, Exec{});
+    Exec exec;
+    exec.threads = threads;
+    return auto_quantize(in_, folder_ / "out", budget, base, exec);
   }
   const test::TempFolder folder_;
   std::string in_;
@@ -78,6 +80,36 @@ TEST_F(AutoBits, MeetsTheKlOnSamplesOfItsOwn) {
     EXPECT_GE(r.tries, 1);
     EXPECT_TRUE(r.warnings.empty());
   }
+}
+
+// Costs are of the calibrated model: measured alone they would add up to several times too much.
+TEST_F(AutoBits, WhatIsPredictedIsMeasured) {
+  for (const double asked : {4.0, 5.0}) {
+    const AutoResult r = run(bits(asked));
+    EXPECT_NEAR(r.choice.predicted_kl / r.measured_kl, 1, 0.5) << asked;
+  }
+}
+
+TEST_F(AutoBits, ThreadsChangeNothing) {
+  const AutoResult one = run(bits(4.5)), three = run(bits(4.5), "gptq", 3);
+  EXPECT_EQ(one.choice.chosen, three.choice.chosen);
+  EXPECT_EQ(one.measured_kl, three.measured_kl);
+  EXPECT_EQ(one.options.tuning.damping, three.options.tuning.damping);
+  for (size_t i = 0; i < one.matrices.size(); ++i) {
+    for (size_t c = 0; c < one.matrices[i].costs.size(); ++c)
+      EXPECT_EQ(one.matrices[i].costs[c].kl, three.matrices[i].costs[c].kl);
+  }
+}
+
+TEST_F(AutoBits, OtherMethodsWork) {
+  for (const char* name : {"rtn", "imatrix", "awq+gptq"})
+    EXPECT_LE(run(bits(4.5), name).written.bits_per_weight, 4.5) << name;
+}
+
+TEST_F(AutoBits, TheBestMethodIsNamed) {
+  const AutoResult best = run(bits(4.5), std::string(kBestMethod));
+  EXPECT_TRUE(best.options.method == "gptq" || best.options.method == "awq+gptq");
+  EXPECT_EQ(best.choice.chosen, run(bits(4.5), best.options.method).choice.chosen);
 }
 
 TEST_F(AutoBits, SaysWhatCannotBe) {
