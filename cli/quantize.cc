@@ -164,12 +164,13 @@ void run(const Common& common, Options o) {
   o.quantize.max_memory = o.max_memory_mib << 20;
   if (o.dry_run) return show_plan(common, o);
   if (o.out.empty()) throw invalid_argument("-o is needed: the folder to make");
+  const std::string model = resolve_model(o.in);  // an error of which comes before any notice
   if (calibrates && o.quantize.calibration.text.empty())
     say(common, fmt::format("nibble: calibrating on {} (--calib FILE for your own)", kDefaultText));
   QuantizeResult result;
   {
     const Exec exec = make_exec(common);
-    result = quantize_model(resolve_model(o.in), o.out, o.quantize, exec);
+    result = quantize_model(model, o.out, o.quantize, exec);
   }
   show_warnings(common, result.warnings);
   show(common, o, result);

@@ -6,10 +6,10 @@
 #include <cmath>
 
 #include "nibble/compress/block_steps.h"
-#include "nibble/compress/parallel.h"
 #include "nibble/compress/sample_rows.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/parallel.h"
 #include "nibble/model/block_walk.h"
 #include "nibble/model/decoder_build.h"
 #include "nibble/quant/correction.h"
@@ -43,10 +43,11 @@ class Walk {
         text_(text),
         store_(store),
         exec_(exec),
-        linear_{false, exec.threads},
         original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         original_walk_(config_, original_),
         steps_(config_),
+        products_{.bf16_products = config_.hidden_size >= options.bf16_width,
+                  .threads = exec.threads},
         dual_(options.inputs == CalibrationInputs::corrected),
         hat_(stream(true)),
         base_(stream(dual_)) {
@@ -101,8 +102,8 @@ class Walk {
 
   void block(int layer) {
     const ParameterFinder find(config_, load_, keep_);
-    Block now = build_block(config_, layer, find, linear_), then;
-    if (dual_) then = original_walk_.block(layer, linear_);
+    Block now = build_block(config_, layer, find, products_), then;
+    if (dual_) then = original_walk_.block(layer, products_);
     for (const Stage stage : kStages) {
       for_each_sample([&](size_t s) {
         read_input(now, stage, hat_, s);
@@ -113,7 +114,7 @@ class Walk {
       std::vector<LinearMember> members;
       quantize_group(layer, stage, find);
       for (const Role role : roles_of(config_, stage)) members.push_back(find.linear(role, layer));
-      group_of(now, stage) = LinearGroup(std::move(members), linear_);
+      group_of(now, stage) = LinearGroup(std::move(members), products_);
       if (adds) for_each_sample([&](size_t s) { add_output(now, stage, hat_, s); });
     }
     finish(layer);
@@ -142,7 +143,8 @@ class Walk {
     if (plans.empty()) return;
     if (store_.has(layer)) {
       for (const ParameterPlan* p : plans) {
-        done_[p->spec.name] = dequantize(store_.get(layer, p->spec.name, *p->scheme));
+        done_[p->spec.name] =
+            dequantize(store_.get(layer, p->spec.name, *p->scheme), exec_.threads);
         ++count_;
       }
       return;
@@ -150,7 +152,7 @@ class Walk {
     const bool adds = dual_ && (stage == Stage::o || stage == Stage::down);
     if (adds) find_targets(find.vector(plans.front()->spec.role, layer, true));
     const InputStatistics statistics = collect(plans.front()->spec.shape[1], adds);
-    for (const ParameterPlan* p : plans) quantize(*p, statistics);
+    quantize_all(plans, statistics);
   }
 
   // What the outputs (but for their bias) should be, so that adding them to this model's residual
@@ -184,15 +186,23 @@ class Walk {
     return collector.finish(exec_.threads);
   }
 
-  void quantize(const ParameterPlan& plan, const InputStatistics& statistics) {
+  void quantize_all(std::span<const ParameterPlan* const> plans,
+                    const InputStatistics& statistics) {
+    std::optional<Correction> correction;
+    if (dual_)
+      correction.emplace(statistics, options_.correction_damping, options_.correction,
+                         exec_.threads);
+    for (const ParameterPlan* p : plans) quantize(*p, statistics, correction);
+  }
+
+  void quantize(const ParameterPlan& plan, const InputStatistics& statistics,
+                const std::optional<Correction>& correction) {
     exec_.check_stop();
     Tensor w = std::get<Tensor>(load_weight(model_, plan.spec));
     refuse_nonfinite(w, plan.spec.name);
-    if (dual_) {
+    if (correction) {
       if (w.dtype() != DType::f32) w = convert(w, DType::f32);
-      const auto changed =
-          corrected_weight(w.data<float>(), plan.spec.shape[0], statistics,
-                           options_.correction_damping, options_.correction, exec_.threads);
+      const auto changed = correction->apply(w.data<float>(), plan.spec.shape[0]);
       w = Tensor::from<float>(plan.spec.shape, changed);
     }
     MethodOptions tuning = options_.tuning;
@@ -203,7 +213,7 @@ class Walk {
     add_note(coverage_note(statistics), result.note);
     if (options_.strict && !result.note.empty())
       throw corrupt(result.note + " (--strict)").at("tensor " + in_quotes(plan.spec.name));
-    if (plan.spec.layer >= 0) done_[plan.spec.name] = dequantize(result.weight);
+    if (plan.spec.layer >= 0) done_[plan.spec.name] = dequantize(result.weight, exec_.threads);
     exec_.report({"quantize", ++count_, total_, describe(plan.spec.name, result)});
     finished_.push_back({plan.spec.name,
                          std::move(result.weight),
@@ -233,7 +243,8 @@ class Walk {
       read(hat_, s);
       if (dual_) read(base_, s);
     });
-    quantize(*p, collect(config_.hidden_size, false));
+    const ParameterPlan* const all[] = {p};
+    quantize_all(all, collect(config_.hidden_size, false));
     finish(-1);
   }
 
@@ -244,10 +255,10 @@ class Walk {
   const CalibrationText& text_;
   LayerStore& store_;
   const Exec& exec_;
-  const LinearOptions linear_;
   const WeightLoader original_;
   const BlockWalk original_walk_;
   const BlockSteps steps_;
+  const LinearOptions products_;
   const bool dual_;
   Stream hat_, base_;
   std::map<std::string, const ParameterPlan*, std::less<>> by_name_;

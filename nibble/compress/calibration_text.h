@@ -35,7 +35,7 @@ struct CalibrationFit {
   double loss = 0;      ///< nats a token on the text
   double own_loss = 0;  ///< the same on text that the model writes: what it expects
 };
-/// Measured on a few samples; loads the model.
+/// Measured on a few samples, fewer for models of more than 2^28 weights; loads the model.
 CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,
                                const Exec& exec);
 /// What to tell the user of a text that the model knows by heart or does not know at all; empty

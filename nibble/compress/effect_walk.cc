@@ -4,9 +4,9 @@
 #include <map>
 
 #include "nibble/compress/block_steps.h"
-#include "nibble/compress/parallel.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/parallel.h"
 #include "nibble/model/block_walk.h"
 #include "nibble/model/decoder_build.h"
 #include "nibble/nn/losses.h"
@@ -36,7 +36,7 @@ class EffectWalk {
         text_(text),
         options_(options),
         exec_(exec),
-        linear_{false, exec.threads},
+        linear_{.threads = exec.threads},
         f_(f),
         original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         walk_(config_, original_),
@@ -176,12 +176,11 @@ class EffectWalk {
                                            ? towards_target(group[0], stage, hat, base, then,
                                                             find.vector(group[0].role, layer, true))
                                            : towards_inputs(group[0].shape[1], hat, base);
+    const Correction correction(statistics, options_.damping, options_.correction, exec_.threads);
     for (const ParamSpec& p : group) {
       Tensor w = std::get<Tensor>(load_weight(model_, p));
       if (w.dtype() != DType::f32) w = convert(w, DType::f32);
-      changed[p.name] = Tensor::from<float>(
-          p.shape, corrected_weight(w.data<float>(), p.shape[0], statistics, options_.damping,
-                                    options_.correction, exec_.threads));
+      changed[p.name] = Tensor::from<float>(p.shape, correction.apply(w.data<float>(), p.shape[0]));
     }
   }
 

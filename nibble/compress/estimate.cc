@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "nibble/core/random.h"
-#include "nibble/kernels/onednn/gram_bf16.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/dense.h"
 

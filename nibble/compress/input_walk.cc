@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "nibble/compress/block_steps.h"
-#include "nibble/compress/parallel.h"
 #include "nibble/compress/sample_rows.h"
+#include "nibble/core/parallel.h"
 #include "nibble/model/block_walk.h"
 
 namespace nibble {

@@ -55,9 +55,12 @@ struct QuantizeOptions {
   CalibrationInputs inputs = CalibrationInputs::corrected;
   double correction = 1;            ///< share of the difference that is made up for
   double correction_damping = 0.1;  ///< of H where that is solved for
-  MethodOptions tuning;             ///< what else the method is told
-  double outlier_threshold = 6;     ///< of a8outlier: inputs beyond it stay f32
-  bool force = false;               ///< replace an existing output
+  /// Models at least that wide are run through calibration with products in bf16, where the
+  /// processor has them (LinearOptions::bf16_products).
+  int64_t bf16_width = 1024;
+  MethodOptions tuning;          ///< what else the method is told
+  double outlier_threshold = 6;  ///< of a8outlier: inputs beyond it stay f32
+  bool force = false;            ///< replace an existing output
   int64_t max_memory = 0;    ///< bytes, 0: no limit; activations go to a file where memory is short
   std::string spill_folder;  ///< for activations; empty: in memory
   bool resume = false;       ///< go on from OUT.resume

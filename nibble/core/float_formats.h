@@ -40,6 +40,10 @@ Tensor convert(const Tensor& x, DType to);
 /// The elements of a float tensor as f32, into memory of the caller's; out.size() == x.elements().
 void to_f32(const Tensor& x, std::span<float> out);
 
+/// True for an f16, bf16 or f32 tensor without NaN and infinity, by the exponents alone (converting
+/// each element would take longer). Of other types it says nothing: false.
+bool plainly_finite(const Tensor& x);
+
 /// Throws Error{corrupt} "row r col c is NaN (n such values)" where a float tensor holds NaN or an
 /// infinity.
 void refuse_nonfinite(const Tensor& x, std::string_view name);

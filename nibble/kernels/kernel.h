@@ -69,7 +69,8 @@ struct GemmInput {
   int64_t m = 0;
   const float* x = nullptr;  ///< [m, k], where traits.a8 is false
   int64_t x_stride = 0;
-  const int8_t* codes = nullptr;  ///< [m, code_stride], in [-127, 127]
+  const uint16_t* narrow = nullptr;  ///< [m, k] as bf16, for kernels that multiply those
+  const int8_t* codes = nullptr;     ///< [m, code_stride], in [-127, 127]
   int64_t code_stride = 0;
   const float* row_scales = nullptr;  ///< [m]
   const int32_t* sums = nullptr;      ///< [m, groups]: sums of the codes of each group

@@ -54,7 +54,8 @@ struct LayerOps {
   /// Turns pairs (x[i], x[i + half]) by the angles whose cosines and sines are given (Su et al.
   /// 2021).
   void (*rotate)(const float* cos, const float* sin, int64_t half, float* x);
-  void (*to_f16)(const float* x, int64_t n, uint16_t* out);  ///< beyond its range: the largest f16
+  void (*to_f16)(const float* x, int64_t n, uint16_t* out);   ///< beyond its range: the largest f16
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* out);  ///< as f32_to_bf16()
   /// sums[g] = the sum of the codes of group g.
   void (*sum_codes)(const int8_t* codes, int64_t k, int64_t group, int32_t* sums);
   void (*attend[3])(const AttendRows&);  ///< by CacheType

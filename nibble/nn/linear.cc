@@ -30,6 +30,7 @@ struct LinearGroup::Impl {
   std::vector<PackedWeight> members;
   std::vector<int64_t> sum_groups;  // the group sizes whose code sums members need
   const Kernel* quantize = nullptr;
+  bool reads_bf16 = false;            // some member
   std::optional<InputCoding> coding;  // of every member that reads codes
   const LayerOps& ops = best_layer_ops();
 
@@ -63,6 +64,7 @@ void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
   slices += ceil_div(packed.n(), kOutputSlice);
   scratch = std::max(scratch, packed.scratch_bytes());
   const GemmTraits& traits = packed.traits();
+  reads_bf16 = reads_bf16 || packed.reads_bf16();
   if (!traits.a8) return;
   if (coding && coding != packed.coding()) {
     throw unsupported(
@@ -78,8 +80,8 @@ void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
     sum_groups.push_back(traits.group);
 }
 
-// Where the parts of a workspace lie: the coded rows (one set, or one for each thread where rows
-// are few), then scratch for each thread.
+// Where the parts of a workspace lie: the rows as codes and as bf16 (one set, or one for each
+// thread where rows are few), then scratch for each thread.
 struct LinearGroup::Layout {
   Layout(const Impl& impl, int64_t m, int64_t threads)
       : own(m <= kOwnRows), code_stride(ceil_div(impl.k, kCodePadding) * kCodePadding) {
@@ -91,6 +93,8 @@ struct LinearGroup::Layout {
       coded = sums;
       for (const int64_t group : impl.sum_groups) coded += sums_bytes(impl, m, group);
     }
+    narrow = coded;
+    if (impl.reads_bf16) coded += lines(m * impl.k * int64_t{sizeof(uint16_t)});
     scratch = coded * (own ? threads : 1);
     outliers = lines(impl.scratch);
     scratch_each = outliers + lines(impl.outlier_scratch);
@@ -100,8 +104,8 @@ struct LinearGroup::Layout {
     return lines(m * ceil_div(impl.k, group) * int64_t{sizeof(int32_t)});
   }
   bool own;
-  int64_t code_stride, row_scales = 0, counts = 0, sums = 0, outliers = 0, coded = 0, scratch = 0,
-                       scratch_each = 0;
+  int64_t code_stride, row_scales = 0, counts = 0, sums = 0, narrow = 0, outliers = 0, coded = 0,
+                       scratch = 0, scratch_each = 0;
   int64_t bytes = 0;
 };
 
@@ -118,24 +122,14 @@ class LinearGroup::Product {
         coded_(workspace + (layout_.own ? team.rank() * layout_.coded : 0)),
         scratch_(workspace + layout_.scratch + team.rank() * layout_.scratch_each) {}
 
-  // Quantizes x: all of it, or this thread's share of the rows.
+  // Quantizes or rounds x: all of it, or this thread's share of the rows.
   void prepare(Team& team) const {
-    if (impl_.quantize == nullptr) return;
+    if (impl_.quantize == nullptr && !impl_.reads_bf16) return;
     const auto [begin, end] = layout_.own ? std::pair<int64_t, int64_t>{0, m_} : team.share(m_);
     const int64_t k = impl_.k;
-    impl_.coding->quantize(*impl_.quantize, x_ + begin * k, end - begin, k,
-                           codes() + begin * layout_.code_stride, layout_.code_stride,
-                           row_scales() + begin, counts() + begin,
-                           reinterpret_cast<float*>(scratch_ + layout_.outliers));
-    std::byte* sums = coded_ + layout_.sums;
-    for (const int64_t group : impl_.sum_groups) {
-      const int64_t groups = ceil_div(k, group);
-      for (int64_t r = begin; r < end; ++r) {
-        impl_.ops.sum_codes(codes() + r * layout_.code_stride, k, group,
-                            reinterpret_cast<int32_t*>(sums) + r * groups);
-      }
-      sums += Layout::sums_bytes(impl_, m_, group);
-    }
+    if (impl_.quantize != nullptr) quantize(begin, end);
+    if (impl_.reads_bf16)
+      impl_.ops.to_bf16(x_ + begin * k, (end - begin) * k, narrow() + begin * k);
     if (!layout_.own) team.sync();
   }
 
@@ -159,7 +153,25 @@ class LinearGroup::Product {
   }
 
  private:
+  void quantize(int64_t begin, int64_t end) const {
+    const int64_t k = impl_.k;
+    impl_.coding->quantize(*impl_.quantize, x_ + begin * k, end - begin, k,
+                           codes() + begin * layout_.code_stride, layout_.code_stride,
+                           row_scales() + begin, counts() + begin,
+                           reinterpret_cast<float*>(scratch_ + layout_.outliers));
+    std::byte* sums = coded_ + layout_.sums;
+    for (const int64_t group : impl_.sum_groups) {
+      const int64_t groups = ceil_div(k, group);
+      for (int64_t r = begin; r < end; ++r) {
+        impl_.ops.sum_codes(codes() + r * layout_.code_stride, k, group,
+                            reinterpret_cast<int32_t*>(sums) + r * groups);
+      }
+      sums += Layout::sums_bytes(impl_, m_, group);
+    }
+  }
+
   int8_t* codes() const { return reinterpret_cast<int8_t*>(coded_); }
+  uint16_t* narrow() const { return reinterpret_cast<uint16_t*>(coded_ + layout_.narrow); }
   float* row_scales() const { return reinterpret_cast<float*>(coded_ + layout_.row_scales); }
 
   int32_t* counts() const { return reinterpret_cast<int32_t*>(coded_ + layout_.counts); }
@@ -218,6 +230,7 @@ class LinearGroup::Product {
     in.m = std::min(kRowBlock, m_ - row);
     in.x = x_ + row * impl_.k;
     in.x_stride = impl_.k;
+    if (impl_.reads_bf16) in.narrow = narrow() + row * impl_.k;
     if (!traits.a8) return in;
     in.codes = codes() + row * layout_.code_stride;
     in.code_stride = layout_.code_stride;

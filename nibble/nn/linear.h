@@ -36,6 +36,10 @@ struct LinearOptions {
   /// Multiply by dequantizing each weight row to f32 when it is used, whatever integer kernel there
   /// is (the tutorials' way; a timed alternative).
   bool dequantize_on_the_fly = false;
+  /// Round plain weights and the rows that they read to bf16 where the processor multiplies that
+  /// (twice as fast), for calibration's many rows: a product's relative error is then about 2e-3 of
+  /// its size. Sums stay f32. Ignored elsewhere.
+  bool bf16_products = false;
   int threads = default_threads();  ///< that pack the weights
 };
 

@@ -12,6 +12,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/kernels/kernels.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
 #include "nibble/quant/scale.h"
@@ -99,12 +100,14 @@ PackedWeight::PackedWeight(LinearMember member, const LinearOptions& options)
     : member_(std::move(member)) {
   try {
     if (const auto* plain = std::get_if<Tensor>(&member_.weight)) {
+      reads_bf16_ = options.bf16_products && has_bf16_products();
+      if (reads_bf16_) round_to_bf16();
       describe(*plain);
     } else {
       describe(std::get<QuantizedTensor>(member_.weight), options.dequantize_on_the_fly);
     }
     check_bias();
-    const Kernel& kernel = choose_gemm(view_.traits);
+    const Kernel& kernel = reads_bf16_ ? gemm_bf16_onednn() : choose_gemm(view_.traits);
     choices_ = {{std::numeric_limits<int64_t>::max(), &kernel}};
     pack(options.threads);
   } catch (Error& e) {
@@ -118,6 +121,11 @@ void PackedWeight::check_bias() const {
   if (bias.dtype() == DType::f32 && bias.shape() == Shape{n()}) return;
   throw corrupt(fmt::format("expected a bias of f32 [{}], found {} {}", n(),
                             to_string(bias.dtype()), bias.shape().to_string()));
+}
+
+void PackedWeight::round_to_bf16() {
+  Tensor& w = std::get<Tensor>(member_.weight);
+  if (w.dtype() != DType::bf16) w = convert(w, DType::bf16);
 }
 
 void PackedWeight::describe(const Tensor& w) {

@@ -27,6 +27,8 @@ class PackedWeight {
   const float* bias() const;
   /// How its inputs become codes, where traits().a8.
   const std::optional<InputCoding>& coding() const { return coding_; }
+  /// True where its kernel reads rows as bf16 (GemmInput::narrow).
+  bool reads_bf16() const { return reads_bf16_; }
   /// The kernel for products with m rows.
   const Kernel& kernel(int64_t m) const;
   int64_t scratch_bytes() const;
@@ -52,6 +54,7 @@ class PackedWeight {
     const Kernel* kernel;
   };
   void check_bias() const;
+  void round_to_bf16();
   void describe(const Tensor& w);
   void describe(const QuantizedTensor& q, bool dequantize_on_the_fly);
   void pack(int threads);
@@ -64,6 +67,7 @@ class PackedWeight {
   QuantScheme scheme_;
   GemmWeight view_;
   std::optional<InputCoding> coding_;
+  bool reads_bf16_ = false;
   std::vector<Choice> choices_;
   // Where a kernel packs: its bytes, and the type and width of the tensors they were made of, which
   // are let go.

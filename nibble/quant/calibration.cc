@@ -4,18 +4,26 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
+#include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/core/parallel.h"
 #include "nibble/quant/dense.h"
 
 namespace nibble {
 namespace {
 
-constexpr int64_t kBlock = 512;  // rows that are added to the sums at a time
+constexpr int64_t kBlock = 512;    // rows that are added to the sums at a time
+constexpr int64_t kColumns = 256;  // that a thread looks at together
 
+// Without a branch for each, so that the loop becomes vector code.
 bool all_finite(std::span<const float> row) {
-  return std::all_of(row.begin(), row.end(), [](float v) { return std::isfinite(v); });
+  uint32_t strange = 0;
+  for (const float v : row)
+    strange |= static_cast<uint32_t>((std::bit_cast<uint32_t>(v) & 0x7F800000u) == 0x7F800000u);
+  return strange == 0;
 }
 
 size_t square(int64_t k) { return static_cast<size_t>(k) * static_cast<size_t>(k); }
@@ -58,31 +66,57 @@ void StatisticsCollector::add(const CalibrationRows& rows, int64_t m, int thread
   NIBBLE_CHECK(rows.x.size() == count * k);
   NIBBLE_CHECK(rows.original.size() == (wanted_.cross ? count * k : 0));
   NIBBLE_CHECK(rows.target.size() == count * p);
+  std::vector<char> finite(count);
+  parallel_for(m, threads, [&](int64_t row) {
+    const auto r = static_cast<size_t>(row);
+    finite[r] = all_finite(rows.x.subspan(r * k, k)) && all_finite(rows.target.subspan(r * p, p)) &&
+                (!wanted_.cross || all_finite(rows.original.subspan(r * k, k)));
+  });
+  std::vector<size_t> next;  // rows that go into the block together
   for (size_t r = 0; r < count; ++r) {
-    const auto x = rows.x.subspan(r * k, k), target = rows.target.subspan(r * p, p);
-    const auto original = wanted_.cross ? rows.original.subspan(r * k, k) : x;
-    if (!all_finite(x) || !all_finite(original) || !all_finite(target)) {
+    if (finite[r] != 0)
+      next.push_back(r);
+    else
       ++sums_.refused;
-      continue;
+    if (held_ + std::ssize(next) < kBlock && r + 1 < count) continue;
+    hold(rows, next, threads);
+    next.clear();
+    if (held_ == kBlock) flush(threads);
+  }
+}
+
+void StatisticsCollector::hold(const CalibrationRows& rows, std::span<const size_t> which,
+                               int threads) {
+  const auto k = static_cast<size_t>(sums_.k), p = static_cast<size_t>(sums_.target_width);
+  parallel_for(std::ssize(which), threads, [&](int64_t row) {
+    const auto i = static_cast<size_t>(row), at = static_cast<size_t>(held_) + i;
+    const float* x = rows.x.data() + which[i] * k;
+    std::copy_n(x, k, block_.data() + at * k);
+    std::copy_n(rows.target.data() + which[i] * p, p, target_.data() + at * p);
+    if (!wanted_.cross) return;
+    const float* original = rows.original.data() + which[i] * k;
+    for (size_t c = 0; c < k; ++c) difference_[at * k + c] = original[c] - x[c];
+  });
+  held_ += std::ssize(which);
+}
+
+// The largest magnitude and the sum of squares of some columns, rows in their order.
+void StatisticsCollector::add_columns(int64_t begin, int64_t end) {
+  for (int64_t r = 0; r < held_; ++r) {
+    const float* row = block_.data() + r * sums_.k;
+    float* const absmax = sums_.absmax.data();
+    double* const squares = sums_.mean_square.data();
+    for (int64_t c = begin; c < end; ++c) {
+      absmax[c] = std::max(absmax[c], std::fabs(row[c]));
+      squares[c] += double{row[c]} * row[c];
     }
-    const auto held = static_cast<size_t>(held_);
-    std::copy(x.begin(), x.end(), block_.data() + held * k);
-    std::copy(target.begin(), target.end(), target_.data() + held * p);
-    for (size_t i = 0; wanted_.cross && i < k; ++i) difference_[held * k + i] = original[i] - x[i];
-    if (++held_ == kBlock) flush(threads);
   }
 }
 
 void StatisticsCollector::flush(int threads) {
   const int64_t k = sums_.k;
-  for (int64_t r = 0; r < held_; ++r) {
-    for (int64_t c = 0; c < k; ++c) {
-      const float v = block_[static_cast<size_t>(r * k + c)];
-      const auto at = static_cast<size_t>(c);
-      sums_.absmax[at] = std::max(sums_.absmax[at], std::fabs(v));
-      sums_.mean_square[at] += double{v} * v;
-    }
-  }
+  parallel_for(ceil_div(k, kColumns), threads,
+               [&](int64_t i) { add_columns(i * kColumns, std::min((i + 1) * kColumns, k)); });
   const float* x = block_.data();
   if (wanted_.hessian) add_gram(held_, k, k, x, x, sums_.hessian.data(), threads);
   if (wanted_.cross) add_gram(held_, k, k, x, difference_.data(), sums_.cross.data(), threads);
@@ -93,12 +127,17 @@ void StatisticsCollector::flush(int threads) {
 
 InputStatistics StatisticsCollector::finish(int threads) {
   flush(threads);
-  if (wanted_.hessian) mirror(sums_.k, sums_.hessian.data());
+  if (wanted_.hessian) mirror(sums_.k, sums_.hessian.data(), threads);
   for (std::vector<float>* v : {&block_, &difference_, &target_}) std::vector<float>().swap(*v);
   if (sums_.rows > 0) {
     const double share = 1.0 / static_cast<double>(sums_.rows);
-    const auto scale = [share](auto& sums) {
-      for (auto& v : sums) v = static_cast<std::decay_t<decltype(v)>>(double{v} * share);
+    const auto scale = [share, threads](auto& sums) {
+      constexpr int64_t kPiece = 1 << 18;
+      parallel_for(ceil_div(std::ssize(sums), kPiece), threads, [&](int64_t piece) {
+        const int64_t begin = piece * kPiece, end = std::min(begin + kPiece, std::ssize(sums));
+        for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+          sums[i] = static_cast<std::decay_t<decltype(sums[i])>>(double{sums[i]} * share);
+      });
     };
     scale(sums_.mean_square), scale(sums_.hessian), scale(sums_.cross), scale(sums_.target);
   }

@@ -54,6 +54,9 @@ class StatisticsCollector {
   InputStatistics finish(int threads);
 
  private:
+  // Copies rows behind those that are held.
+  void hold(const CalibrationRows& rows, std::span<const size_t> which, int threads);
+  void add_columns(int64_t begin, int64_t end);
   void flush(int threads);
   InputStatistics sums_;
   Wanted wanted_;

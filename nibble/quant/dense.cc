@@ -5,9 +5,10 @@
 #include <cmath>
 
 #include "nibble/core/checked.h"
-#include "nibble/core/float_formats.h"
-#include "nibble/kernels/onednn/gram_bf16.h"
+#include "nibble/core/parallel.h"
+#include "nibble/kernels/layer.h"
 #include "nibble/kernels/onednn/product.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 
 namespace nibble {
 namespace {
@@ -87,9 +88,13 @@ namespace {
 constexpr int64_t kGramTile = 512;
 
 std::vector<uint16_t> to_bf16(const float* x, int64_t n, int threads) {
+  constexpr int64_t kPiece = 1 << 16;
   std::vector<uint16_t> out(static_cast<size_t>(n));
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (int64_t i = 0; i < n; ++i) out[static_cast<size_t>(i)] = f32_to_bf16(x[i]);
+  const LayerOps& ops = best_layer_ops();
+  parallel_for(ceil_div(n, kPiece), threads, [&](int64_t piece) {
+    const int64_t i = piece * kPiece;
+    ops.to_bf16(x + i, std::min(kPiece, n - i), out.data() + i);
+  });
   return out;
 }
 
@@ -98,11 +103,10 @@ std::vector<uint16_t> to_bf16(const float* x, int64_t n, int threads) {
 template <class F>
 void for_each_tile(int64_t k, int64_t p, bool symmetric, int threads, F f) {
   const int64_t across = ceil_div(p, kGramTile), tiles = ceil_div(k, kGramTile) * across;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-  for (int64_t t = 0; t < tiles; ++t) {
+  parallel_for(tiles, threads, [&](int64_t t) {
     const int64_t i = t / across * kGramTile, j = t % across * kGramTile;
     if (!symmetric || j >= i) f(i, j, std::min(kGramTile, k - i), std::min(kGramTile, p - j));
-  }
+  });
 }
 
 }  // namespace
@@ -115,7 +119,8 @@ void add_gram(int64_t rows, int64_t k, int64_t p, const float* x, const float* y
                                              : to_bf16(y, rows * p, threads);
     const uint16_t *a = x16.data(), *b = x == y ? a : y16.data();
     for_each_tile(k, p, x == y, threads, [=](int64_t i, int64_t j, int64_t height, int64_t width) {
-      onednn_gram_bf16(height, width, rows, a + i, k, b + j, p, c + i * p + j, p);
+      onednn_product(
+          Bf16Product{height, width, rows, a + i, 1, k, b + j, p, 1, c + i * p + j, p, true});
     });
     return;
   }
@@ -124,9 +129,14 @@ void add_gram(int64_t rows, int64_t k, int64_t p, const float* x, const float* y
   });
 }
 
-void mirror(int64_t k, float* c) {
-  for (int64_t i = 0; i < k; ++i)
-    for (int64_t j = 0; j < i; ++j) c[i * k + j] = c[j * k + i];
+void mirror(int64_t k, float* c, int threads) {
+  constexpr int64_t kSquare = 64;  // both sides of which fit the first cache
+  parallel_for(ceil_div(k, kSquare), threads, [&](int64_t stripe) {
+    const int64_t first = stripe * kSquare, end = std::min(first + kSquare, k);
+    for (int64_t from = 0; from < end; from += kSquare)
+      for (int64_t i = first; i < end; ++i)
+        for (int64_t j = from; j < std::min(from + kSquare, i); ++j) c[i * k + j] = c[j * k + i];
+  });
 }
 
 bool cholesky(std::vector<float>& a, int64_t k, int threads) {
@@ -136,22 +146,22 @@ bool cholesky(std::vector<float>& a, int64_t k, int threads) {
     const int64_t size = std::min(kPanel, k - at), below = at + size, rest = k - below;
     if (!factor_block(m + at * k + at, k, size)) return false;
     const std::vector<float> inverse = inverse_transposed(m + at * k + at, k, size);
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t r = below; r < k; r += kRows)
+    parallel_for(ceil_div(rest, kRows), threads, [&](int64_t piece) {
+      const int64_t r = below + piece * kRows;
       times_inverse(m + r * k + at, k, std::min(kRows, k - r), inverse, size);
+    });
     if (rest == 0) break;
     panel.resize(static_cast<size_t>(size * rest));
     negated.resize(panel.size());
     transpose_into(m + below * k + at, k, rest, size, 1, panel.data(), rest);
     transpose_into(m + below * k + at, k, rest, size, -1, negated.data(), rest);
     const int64_t tiles = ceil_div(rest, kTile);
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-    for (int64_t t = 0; t < tiles * tiles; ++t) {
+    parallel_for(tiles * tiles, threads, [&](int64_t t) {
       const int64_t i = t / tiles * kTile, j = t % tiles * kTile;
-      if (j > i) continue;
+      if (j > i) return;
       product(std::min(kTile, rest - i), std::min(kTile, rest - j), size, panel.data() + i, 1, rest,
               negated.data() + j, rest, m + (below + i) * k + below + j, k, true);
-    }
+    });
   }
   for (int64_t i = 0; i < k; ++i) std::fill(m + i * k + i + 1, m + (i + 1) * k, 0.0f);
   return true;
@@ -163,14 +173,13 @@ namespace {
 void eliminate(float* b, int64_t m, int64_t k, int64_t at, int64_t size, int64_t from,
                int64_t count, const std::vector<float>& panel, const std::vector<float>& inverse,
                int threads) {
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (int64_t r = 0; r < m; r += kRows) {
-    const int64_t rows = std::min(kRows, m - r);
+  parallel_for(ceil_div(m, kRows), threads, [&](int64_t piece) {
+    const int64_t r = piece * kRows, rows = std::min(kRows, m - r);
     float* const part = b + r * k;
     if (count > 0)
       product(rows, size, count, part + from, k, 1, panel.data(), size, part + at, k, true);
     times_inverse(part + at, k, rows, inverse, size);
-  }
+  });
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ inline constexpr int64_t kWideGram = 1024;
 void add_gram(int64_t rows, int64_t k, int64_t p, const float* x, const float* y, float* c,
               int threads);
 /// c[j, i] = c[i, j] for i < j.
-void mirror(int64_t k, float* c);
+void mirror(int64_t k, float* c, int threads = 1);
 
 /// The lower Cholesky factor of a symmetric a[k, k], in place (the part above the diagonal becomes
 /// 0). False where a is not positive definite or not finite: a is then spoiled.

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "nibble/core/checked.h"
+#include "nibble/core/parallel.h"
 #include "nibble/kernels/rounding.h"
 #include "nibble/quant/dense.h"
 #include "nibble/quant/feedback.h"
@@ -92,9 +93,12 @@ class Slab {
         error[static_cast<size_t>(r * k_ + c)] =
             m_.value(first + r, c) - w[static_cast<size_t>((first + r) * k_ + c)];
     multiply(rows_, k_, k_, error.data(), k_, h_, k_, gradient_.data(), k_, false);
+    for (size_t i = 0; i < error.size(); ++i) error_ += double{error[i]} * gradient_[i];
   }
 
-  void sweep() {
+  // Gives the share of the error that this took away.
+  double sweep() {
+    const double before = error_;
     size_t t = 0;
     while (t < tiles_.all.size()) {
       const int64_t begin = tiles_.all[t].begin;
@@ -113,6 +117,7 @@ class Slab {
       spread(begin, end);
     }
     if (fit_) fit_scales();
+    return before > 0 ? 1 - error_ / before : 0;
   }
 
  private:
@@ -263,6 +268,7 @@ class Slab {
              const Attempt& best) {
     for (int64_t l = 0; l < lanes; ++l) {
       if (best.error.x[l] == now.error.x[l]) continue;
+      error_ -= now.error.x[l] - best.error.x[l];
       if (search_)
         m_.grid(first_ + r + l, tile.group) = {best.scale.x[l], best.low.x[l], best.high.x[l]};
       for (int64_t i = 0; i < tile.size; ++i) {
@@ -310,6 +316,7 @@ class Slab {
     const double x = g.scale == 0 ? 0 : double{s} / g.scale - 1;
     const bool better = s != 0 && std::isfinite(s) && 2 * x * qg + x * x * qhq < 0;
     for (int64_t c = 0; c < size; ++c) q[c] = better ? static_cast<float>(q[c] * x) : 0;
+    if (better) error_ += 2 * x * qg + x * x * qhq;
     if (better) g.scale = s;
     return better;
   }
@@ -320,6 +327,7 @@ class Slab {
   const Tiles& tiles_;
   bool search_, fit_;
   int64_t first_, rows_, k_;
+  double error_ = 0;             // of all its rows, as the tiles' changes add up
   std::vector<float> gradient_;  // [rows, k]: (q - w) H
   std::vector<float> change_;    // [rows, kBlock]
 };
@@ -330,30 +338,55 @@ bool descend(GridMatrix& m, std::span<const float> w, const DampedHessian& hessi
              const DescentOptions& options, int threads) {
   Tiles tiles;
   if (!make_tiles(hessian, m.group(), tiles)) return false;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-  for (int64_t s = 0; s < ceil_div(m.n(), kSlab); ++s) {
+  parallel_for(ceil_div(m.n(), kSlab), threads, [&](int64_t s) {
     Slab slab(m, w, hessian, tiles, options, s * kSlab, std::min(kSlab, m.n() - s * kSlab));
-    for (int i = 0; i < options.sweeps; ++i) slab.sweep();
-  }
+    for (int i = 0; i < options.sweeps; ++i) {
+      if (slab.sweep() < options.least_gain) break;
+    }
+  });
   return true;
 }
+
+namespace {
+
+// e H e^T summed over the rows of e [rows, k]: columns before a block count twice, since H is
+// symmetric.
+double slab_error(const std::vector<float>& e, int64_t rows, int64_t k, const float* h) {
+  constexpr int64_t kColumns = 512;
+  std::vector<float> g(static_cast<size_t>(rows * kColumns));
+  const auto times = [&](int64_t begin, int64_t size, int64_t from, int64_t count) {
+    multiply(rows, size, count, e.data() + from, k, h + from * k + begin, k, g.data(), kColumns,
+             false);
+    double sum = 0;
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < size; ++c)
+        sum += double{e[static_cast<size_t>(r * k + begin + c)]} *
+               g[static_cast<size_t>(r * kColumns + c)];
+    return sum;
+  };
+  double sum = 0;
+  for (int64_t begin = 0; begin < k; begin += kColumns) {
+    const int64_t size = std::min(kColumns, k - begin);
+    sum += times(begin, size, begin, size);
+    if (begin > 0) sum += 2 * times(begin, size, 0, begin);
+  }
+  return sum;
+}
+
+}  // namespace
 
 double output_error(std::span<const float> w, std::span<const float> q, int64_t n, int64_t k,
                     std::span<const float> hessian, int threads) {
   std::vector<double> of_slab(static_cast<size_t>(ceil_div(n, kSlab)));
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-  for (int64_t s = 0; s < ceil_div(n, kSlab); ++s) {
+  parallel_for(std::ssize(of_slab), threads, [&](int64_t s) {
     const int64_t rows = std::min(kSlab, n - s * kSlab), count = rows * k;
-    std::vector<float> e(static_cast<size_t>(count)), g(e.size());
+    std::vector<float> e(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) {
       const auto at = static_cast<size_t>(s * kSlab * k + i);
       e[static_cast<size_t>(i)] = w[at] - q[at];
     }
-    multiply(rows, k, k, e.data(), k, hessian.data(), k, g.data(), k, false);
-    double sum = 0;
-    for (size_t i = 0; i < e.size(); ++i) sum += double{e[i]} * g[i];
-    of_slab[static_cast<size_t>(s)] = sum;
-  }
+    of_slab[static_cast<size_t>(s)] = slab_error(e, rows, k, hessian.data());
+  });
   return std::accumulate(of_slab.begin(), of_slab.end(), 0.0) / static_cast<double>(n);
 }
 

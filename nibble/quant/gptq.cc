@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nibble/quant/dense.h"
 #include "nibble/quant/grid_search.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/second_order.h"
@@ -14,6 +15,9 @@ namespace nibble {
 namespace {
 
 constexpr double kLargestDamping = 10;  // beyond that H says next to nothing
+
+// Where sweeps take long, those that gain next to nothing are left out.
+double least_gain(int64_t k) { return k >= kWideGram ? 0.01 : 0; }
 
 bool all_finite(std::span<const float> h) {
   double sum = 0;
@@ -54,7 +58,7 @@ bool solve(const WeightTask& task, std::span<const float> w, const DampedHessian
   search_grids(m, w, diagonal(h), task.threads);
   m.require_finite_scales(task.name);
   return round_with_feedback(m, w, h, task.options.act_order, task.threads) &&
-         descend(m, w, h, {task.options.sweeps, true}, task.threads);
+         descend(m, w, h, {task.options.sweeps, least_gain(h.k), true}, task.threads);
 }
 
 WeightResult quantize_gptq(const WeightTask& task) {

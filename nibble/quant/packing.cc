@@ -4,6 +4,7 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/kernels/encode.h"
 #include "nibble/quant/quantized_tensor.h"
 
 namespace nibble {
@@ -15,13 +16,35 @@ int64_t packed_row_bytes(int64_t k, int bits) {
   return ceil_div(*total, 32) * 4;
 }
 
+namespace {
+
+void pack_halves(std::span<const uint8_t> codes, std::span<uint8_t> row) {
+  best_encode_ops().pack4(codes.data(), std::ssize(codes), row.data());
+  const auto used = static_cast<std::ptrdiff_t>((codes.size() + 1) / 2);
+  std::fill(row.begin() + used, row.end(), uint8_t{0});
+}
+
+}  // namespace
+
 void pack_codes(std::span<const uint8_t> codes, int bits, std::span<uint8_t> row) {
   NIBBLE_CHECK(static_cast<int64_t>(row.size()) ==
                packed_row_bytes(static_cast<int64_t>(codes.size()), bits));
-  size_t out = 0;
+  if (bits == 4) return pack_halves(codes, row);
+  if (bits == 8) {
+    std::fill(std::copy(codes.begin(), codes.end(), row.begin()), row.end(), uint8_t{0});
+    return;
+  }
+  size_t i = 0, out = 0;
+  for (; i + 8 <= codes.size(); i += 8) {  // eight codes are `bits` bytes
+    uint64_t together = 0;
+    for (size_t j = 0; j < 8; ++j)
+      together |= uint64_t{codes[i + j]} << (j * static_cast<size_t>(bits));
+    for (int b = 0; b < bits; ++b, together >>= 8) row[out++] = static_cast<uint8_t>(together);
+  }
   uint32_t window = 0;
   int filled = 0;
-  for (const uint8_t code : codes) {
+  for (; i < codes.size(); ++i) {
+    const uint8_t code = codes[i];
     window |= static_cast<uint32_t>(code) << filled;
     for (filled += bits; filled >= 8; filled -= 8, window >>= 8)
       row[out++] = static_cast<uint8_t>(window);

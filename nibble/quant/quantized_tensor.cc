@@ -8,6 +8,8 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
+#include "nibble/core/parallel.h"
 #include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
 #include "nibble/quant/scale.h"
@@ -109,28 +111,6 @@ void validate_super_scales(const QuantizedTensor& q) {
   }
 }
 
-template <class Bits>
-bool all_below(const Tensor& t, Bits exponent) {
-  const auto bits = reinterpret_cast<const Bits*>(t.raw());
-  bool all = true;
-  for (int64_t i = 0; i < t.elements(); ++i) all &= (bits[i] & exponent) != exponent;
-  return all;
-}
-
-// By the exponents alone: converting each scale would take longer than the rest of loading it.
-bool plainly_finite(const Tensor& scales) {
-  switch (scales.dtype()) {
-    case DType::f16:
-      return all_below<uint16_t>(scales, 0x7c00);
-    case DType::bf16:
-      return all_below<uint16_t>(scales, 0x7f80);
-    case DType::f32:
-      return all_below<uint32_t>(scales, 0x7f800000);
-    default:
-      return false;
-  }
-}
-
 void validate_scales(const QuantizedTensor& q) {
   const Shape wanted = scale_shape(q);
   expect(may_hold_scales(q.scheme, q.scales.dtype()) && q.scales.shape() == wanted, "scales",
@@ -215,12 +195,15 @@ void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out)
   }
 }
 
-Tensor dequantize(const QuantizedTensor& q) {
+Tensor dequantize(const QuantizedTensor& q, int threads) {
+  constexpr int64_t kRows = 64;  // of one piece of work
   Tensor out(DType::f32, q.shape);
   const auto values = out.mutable_data<float>();
   const auto k = static_cast<size_t>(q.k());
-  for (int64_t r = 0; r < q.n(); ++r)
-    dequantize_row(q, r, values.subspan(static_cast<size_t>(r) * k, k));
+  parallel_for(ceil_div(q.n(), kRows), threads, [&](int64_t piece) {
+    for (int64_t r = piece * kRows; r < std::min((piece + 1) * kRows, q.n()); ++r)
+      dequantize_row(q, r, values.subspan(static_cast<size_t>(r) * k, k));
+  });
   return out;
 }
 

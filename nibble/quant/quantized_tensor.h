@@ -57,7 +57,7 @@ void pack_codes(std::span<const uint8_t> codes, int bits, std::span<uint8_t> row
 void unpack_codes(std::span<const uint8_t> row, int bits, std::span<uint8_t> codes);
 
 /// The definition of what a QuantizedTensor means, f32 [n, k]. Every kernel is tested against it.
-Tensor dequantize(const QuantizedTensor& q);
+Tensor dequantize(const QuantizedTensor& q, int threads = 1);
 /// One row of it, into out[k].
 void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out);
 

@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "nibble/core/checked.h"
+#include "nibble/core/parallel.h"
 #include "nibble/quant/dense.h"
 #include "nibble/quant/feedback.h"
 #include "nibble/quant/lanes.h"
@@ -93,9 +94,9 @@ bool round_with_feedback(GridMatrix& m, std::span<const float> w, const DampedHe
   const std::vector<int64_t> order = rounding_order(hessian, act_order);
   Feedback feedback;
   if (!make_feedback(hessian.h.data(), hessian.k, order, threads, feedback)) return false;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-  for (int64_t s = 0; s < ceil_div(m.n(), kSlab); ++s)
+  parallel_for(ceil_div(m.n(), kSlab), threads, [&](int64_t s) {
     Slab(m, w, feedback, order, s * kSlab, std::min(kSlab, m.n() - s * kSlab)).run();
+  });
   return true;
 }
 

@@ -14,6 +14,7 @@ struct RtnOptions {
   /// nvfp4: the largest magnitude among all weights that share this one's tensor scale (runtimes
   /// that join q, k, v or gate, up want one for all); 0 where it stands alone.
   float joint_magnitude = 0;
+  int threads = 1;
 };
 
 /// Quantizes w (f32, f16 or bf16, [n, k]) as DESIGN section 8 defines: full code range, range

@@ -25,6 +25,9 @@ bool round_with_feedback(GridMatrix& m, std::span<const float> w, const DampedHe
 
 struct DescentOptions {
   int sweeps = 4;
+  /// 64 rows are done with after a sweep that took away less than this share of their error: each
+  /// sweep takes away about half of what the one before it did.
+  double least_gain = 0;
   bool search_scales = true;  ///< choose grids again as well; shared grids never change
 };
 
@@ -36,7 +39,8 @@ struct DescentOptions {
 bool descend(GridMatrix& m, std::span<const float> w, const DampedHessian& hessian,
              const DescentOptions& options, int threads);
 
-/// tr((W - Q) H (W - Q)^T) / n: the mean squared error of one output over the calibration rows.
+/// tr((W - Q) H (W - Q)^T) / n, H symmetric: the mean squared error of one output over the
+/// calibration rows.
 double output_error(std::span<const float> w, std::span<const float> q, int64_t n, int64_t k,
                     std::span<const float> hessian, int threads);
 

@@ -30,7 +30,7 @@ double diagonal_error(const WeightTask& task, std::span<const float> w, std::spa
 }  // namespace
 
 double error_of(const WeightTask& task, std::span<const float> w, const QuantizedTensor& q) {
-  const Tensor values = dequantize(q);
+  const Tensor values = dequantize(q, task.threads);
   const auto h = hessian_of(task);
   if (h.empty()) return diagonal_error(task, w, values.data<float>());
   return output_error(w, values.data<float>(), q.n(), q.k(), h, task.threads);
@@ -60,9 +60,9 @@ struct Rounded {
 Rounded best_rounded(const WeightTask& task) {
   const std::vector<float> w = values_of(task);
   const auto with = [&](bool half_step) {
-    Rounded r{
-        quantize_rtn(task.weight, task.scheme, {task.options.scale_dtype, half_step}, task.name),
-        0};
+    Rounded r{quantize_rtn(task.weight, task.scheme,
+                           {task.options.scale_dtype, half_step, 0, task.threads}, task.name),
+              0};
     r.error = error_of(task, w, r.weight);
     return r;
   };

@@ -73,6 +73,14 @@ TEST(Command, HelpAndVersion) {
   EXPECT_EQ(version.out.substr(0, 7), "nibble ");
 }
 
+// The notice of what it will calibrate on is for a model that is there.
+TEST(Command, AMissingModelIsSaidBeforeAnyNotice) {
+  const test::TempFolder folder;
+  expect_rejected(
+      run_nibble({"quantize", folder / "none", "-o", folder / "out", "--method", "gptq"}), 66,
+      "none");
+}
+
 // Each with everything else in order, so that the missing file is what is wrong.
 std::vector<std::vector<std::string>> commands_with_input(const std::string& path,
                                                           const std::string& out) {

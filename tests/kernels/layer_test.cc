@@ -169,6 +169,12 @@ TEST(Kernels, SumsTurnsAndHalvesAreTheReferences) {
       ops->to_f16(x.data(), n, halves.data());
       ref.to_f16(x.data(), n, expected_halves.data());
       EXPECT_EQ(halves, expected_halves) << ops->name << " " << n;
+      constexpr float kInfinity = std::numeric_limits<float>::infinity();
+      const float special[] = {kInfinity, -kInfinity, NAN, -0.0f, 1e-45f, 3.4028235e38f, 0x1.01p0f};
+      for (size_t i = 0; i < std::min(size, std::size(special)); ++i) x[i] = special[i];
+      ops->to_bf16(x.data(), n, halves.data());
+      for (size_t i = 0; i < size; ++i)
+        EXPECT_EQ(halves[i], f32_to_bf16(x[i])) << ops->name << " " << x[i];
     }
   }
 }

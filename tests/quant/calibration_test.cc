@@ -152,7 +152,7 @@ TEST(Correction, MakesUpForInputsThatWereChangedLinearly) {
   StatisticsCollector collector(24, {true, true, 0});
   collector.add({changed, layer.x, {}}, 400, 1);
   const InputStatistics input = collector.finish(1);
-  const auto w = corrected_weight(layer.w, 5, input, 1e-6, 1, 1);
+  const auto w = Correction(input, 1e-6, 1, 1).apply(layer.w, 5);
   double before = 0, after = 0, size = 0;
   for (int64_t r = 0; r < 400; ++r) {
     for (int64_t i = 0; i < 5; ++i) {

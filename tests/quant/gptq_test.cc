@@ -157,13 +157,49 @@ TEST(Gptq, DescentNeverRaisesTheError) {
     double before = output_error(layer.w, m.values(), layer.n, layer.k, h.h, 1);
     const double first = before;
     for (int i = 0; i < 4; ++i) {
-      ASSERT_TRUE(descend(m, layer.w, h, {1, true}, 1));
+      ASSERT_TRUE(descend(m, layer.w, h, {1, 0, true}, 1));
       const double after = output_error(layer.w, m.values(), layer.n, layer.k, h.h, 1);
       EXPECT_LE(after, before * 1.0001) << scheme << " sweep " << i;
       before = after;
     }
     EXPECT_LT(before, 0.6 * first) << scheme;
   }
+}
+
+TEST(Gptq, SweepsEndWhereTheyGainTooLittle) {
+  const Layer layer = correlated_layer(9, 24, 384, 200, 500);
+  const DampedHessian h = damped(layer, 0.01);
+  const auto error_of = [&](const DescentOptions& options) {
+    GridMatrix m(parse_scheme("int4:g32"), layer.n, layer.k, DType::f16, "test");
+    search_grids(m, layer.w, {}, 1);
+    EXPECT_TRUE(descend(m, layer.w, h, options, 1));
+    return output_error(layer.w, m.values(), layer.n, layer.k, h.h, 1);
+  };
+  EXPECT_EQ(error_of({8, 1, true}), error_of({1, 0, true}));  // no sweep gains everything
+  // Gains fall from sweep to sweep, so that what is left out is about what the last one gained.
+  const double all = error_of({8, 0, true}), most = error_of({8, 0.1, true});
+  EXPECT_GT(most, all);  // it did end earlier
+  EXPECT_LT(most, 1.1 * all);
+}
+
+TEST(Gptq, OutputErrorIsTheQuadraticForm) {
+  const Layer layer = correlated_layer(4, 70, 1100, 50, 60);  // several slabs and blocks of columns
+  std::vector<float> q = layer.w;
+  PyRandom random(3);
+  for (float& v : q) v += static_cast<float>(random.gauss(0, 0.1));
+  double sum = 0;
+  for (size_t r = 0; r < 70; ++r) {
+    for (size_t i = 0; i < 1100; ++i) {
+      double product = 0;
+      for (size_t j = 0; j < 1100; ++j)
+        product += double{layer.input.hessian[i * 1100 + j]} *
+                   (double{layer.w[r * 1100 + j]} - q[r * 1100 + j]);
+      sum += (double{layer.w[r * 1100 + i]} - q[r * 1100 + i]) * product;
+    }
+  }
+  for (const int threads : {1, 3})
+    EXPECT_NEAR(output_error(layer.w, q, 70, 1100, layer.input.hessian, threads) / (sum / 70), 1,
+                1e-4);
 }
 
 TEST(Gptq, SameBytesForAnyNumberOfThreads) {

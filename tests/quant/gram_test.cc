@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "nibble/core/random.h"
-#include "nibble/kernels/onednn/gram_bf16.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/quant/dense.h"
 
 namespace nibble {

@@ -2,6 +2,8 @@
 
 #include <dnnl.h>
 
+#include <new>
+
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/kernels/onednn/one_thread.h"
@@ -25,6 +27,7 @@ void onednn_product(const TrainProduct<float>& p) {
   const dnnl_status_t status = dnnl_sgemm(transposed ? 'T' : 'N', 'N', p.m, p.n, p.k, 1.0f, p.a,
                                           transposed ? p.a_column : p.a_row, p.b, p.ldb,
                                           p.accumulate ? 1.0f : 0.0f, p.c, p.ldc);
+  if (status == dnnl_out_of_memory) throw std::bad_alloc();
   NIBBLE_CHECK(status == dnnl_success);
 }
 

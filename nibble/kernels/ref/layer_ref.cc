@@ -61,6 +61,10 @@ void to_f16(const float* x, int64_t n, uint16_t* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = f32_to_f16(std::clamp(x[i], -65504.0f, 65504.0f));
 }
 
+void to_bf16(const float* x, int64_t n, uint16_t* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = f32_to_bf16(x[i]);
+}
+
 void sum_codes(const int8_t* codes, int64_t k, int64_t group, int32_t* sums) {
   for (int64_t begin = 0; begin < k; begin += group) {
     int32_t sum = 0;
@@ -98,9 +102,17 @@ void attend(const AttendRows& a) {
   }
 }
 
-constexpr LayerOps kOps = {
-    "ref",     rms_norm, layer_norm, relu,      gelu_tanh,
-    silu_gate, rotate,   to_f16,     sum_codes, {attend<float>, attend<uint16_t>, attend<int8_t>}};
+constexpr LayerOps kOps = {"ref",
+                           rms_norm,
+                           layer_norm,
+                           relu,
+                           gelu_tanh,
+                           silu_gate,
+                           rotate,
+                           to_f16,
+                           to_bf16,
+                           sum_codes,
+                           {attend<float>, attend<uint16_t>, attend<int8_t>}};
 
 }  // namespace
 

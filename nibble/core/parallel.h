@@ -7,8 +7,8 @@
 
 namespace nibble {
 
-/// f(i) for 0 <= i < count, in any order. When all have ended, one of the errors that they threw,
-/// if there was any, is thrown again.
+/// f(i) for 0 <= i < count, in any order. When all have ended, the error of the lowest i that threw
+/// one, if any did, is thrown again.
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>& f);
 
 }  // namespace nibble
