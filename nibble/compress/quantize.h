@@ -55,8 +55,9 @@ struct QuantizeOptions {
   CalibrationInputs inputs = CalibrationInputs::corrected;
   double correction = 1;            ///< share of the difference that is made up for
   double correction_damping = 0.1;  ///< of H where that is solved for
-  /// Models at least that wide are run through calibration with products in bf16, where the
-  /// processor has them (LinearOptions::bf16_products).
+  /// Models at least that wide, whose coarsest scheme has at most 5 bits, are run through
+  /// calibration with products in bf16, where the processor has them
+  /// (LinearOptions::bf16_products).
   int64_t bf16_width = 1024;
   MethodOptions tuning;          ///< what else the method is told
   double outlier_threshold = 6;  ///< of a8outlier: inputs beyond it stay f32

@@ -74,8 +74,8 @@ TEST(Calibrated, FolderHoldsWhatMemoryHolds) {
 TEST(Calibrated, Bf16ProductsFindNearlyTheSameErrors) {
   const test::TempFolder folder;
   const ModelFolder model = open_model(write_deep_model(folder / "in"));
-  const auto reports = [&](int64_t width, int threads) {
-    QuantizeOptions options = calibrated("int4:g16");
+  const auto reports = [&](int64_t width, int threads, const char* scheme = "int4:g16") {
+    QuantizeOptions options = calibrated(scheme);
     options.bf16_width = width;
     Exec exec;
     exec.threads = threads;
@@ -84,6 +84,8 @@ TEST(Calibrated, Bf16ProductsFindNearlyTheSameErrors) {
   const auto exact = reports(1 << 30, 1), narrow = reports(1, 1);
   EXPECT_EQ(narrow == exact, !has_bf16_products());
   EXPECT_EQ(narrow, reports(1, 3));
+  // 8 bits err too little for it.
+  EXPECT_EQ(reports(1, 1, "int8"), reports(1 << 30, 1, "int8"));
   ASSERT_EQ(narrow.size(), exact.size());
   double sum = 0, exact_sum = 0;
   for (size_t i = 0; i < exact.size(); ++i) {
