@@ -22,7 +22,7 @@ constexpr size_t kFrontier = 16;
 constexpr int64_t kSearchSamples = 48, kTuneSamples = 16, kProofSamples = 32;
 constexpr int kMostTries = 6;
 // Text that the model writes is what it expects, and calibration has seen more of the kind: on
-// other text KL was measured up to 1.25 times as large (docs/quality.md). Text from a file is like
+// other text KL was measured up to 1.26 times as large (docs/quality.md). Text from a file is like
 // the rest of it.
 constexpr double kOwnTextShare = 0.72, kFileShare = 0.95;
 // One-sided, of 95 %: standard errors that KL may lie above what a search measured.
