@@ -1,17 +1,25 @@
-"""Whole models, nibble against the fastest peers on this machine, alternating in one run.
+"""Whole models and single products, nibble against the fastest peers on this machine, alternating in one run.
 
-usage: bench_peers.py NIBBLE FOLDER [--runs 5] [--only SUBSTRING] [--json OUT]
+usage: bench_peers.py NIBBLE BENCH_KERNELS FOLDER [--runs 5] [--only SUBSTRING] [--json OUT] [--write DOCUMENT]
 
 FOLDER keeps the peers' models between runs. Each row times one peer and nibble in turn, `runs` times;
-figures are medians in tokens/s.
+figures are medians in tokens/s. Under NIBBLE_ISA=avx2 llama.cpp is to be built for AVX2 only, its goals are 1,
+and only its quantized models are run. --write puts the tables into DOCUMENT, between the lines that mark them.
 """
 
 import argparse
+import datetime
+import importlib.metadata
 import json
 import os
 import statistics
 import subprocess
 import sys
+
+import products
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import marked_section
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PREFILL, DECODE, THREADS = 256, 64, 2
@@ -31,6 +39,16 @@ ROWS = [
     ("stories260k", "f32", "llama.cpp", "F32", 0, 3.0),
     ("stories260k", "f32", "llama.cpp", "F32", 0, 3.0, SHORT),
 ]
+
+
+AVX2 = os.environ.get("NIBBLE_ISA") == "avx2"
+PACKAGES = {"llama.cpp": "llama-cpp-python", "CTranslate2": "ctranslate2", "ONNX Runtime": "onnxruntime", "PyTorch": "torch"}
+
+
+def rows():
+    if not AVX2:
+        return ROWS
+    return [row[:4] + (1.0, 1.0) for row in ROWS if row[2] == "llama.cpp" and row[3].startswith("Q")]
 
 
 def prompt_of(row):
@@ -105,36 +123,72 @@ def verdict(ratio, goal):
     return f"{ratio:.2f}" + (f" (goal {goal})" if goal else "")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("nibble")
-    parser.add_argument("folder")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    os.makedirs(options.folder, exist_ok=True)
+def version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def heading(command, runs):
+    """Of what machine, when, and against which versions."""
+    out = subprocess.run([command, "bench", "--shape", "stories260k", "--runs", "1", "--decode", "1", "--json"], check=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    about = json.loads(out.stdout)
+    installed = [f"{name} {version(package)}" for name, package in PACKAGES.items() if version(package)]
+    return (f"{about['cpu']}, {about['isa']}, {THREADS} threads, {datetime.date.today()}, medians of {runs} alternating runs; "
+            f"{', '.join(installed)} (llama.cpp's is the version of llama-cpp-python).")
+
+
+def whole_models(options, say):
     results = []
-    print("| model | nibble | peer | prefill | | ratio | decode | | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for row in ROWS:
+    say("| model | nibble | peer | prefill | | ratio | decode | | ratio |")
+    say("|---|---|---|---|---|---|---|---|---|")
+    for row in rows():
         shape, scheme, name, kind, prefill_goal, decode_goal = row[:6]
         if options.only not in f"{shape} {scheme} {name} {kind}":
             continue
         try:
             ours, theirs = measure(options.nibble, options.folder, row, options.runs)
         except (OSError, ValueError, ImportError, subprocess.CalledProcessError) as error:
-            print(f"| {shape} | {scheme} | {name} {kind} | could not be measured: {error} |", flush=True)
+            say(f"| {shape} | {scheme} | {name} {kind} | could not be measured: {error} |")
             continue
         ratios = [a / b for a, b in zip(ours, theirs)]
         behind = "" if prompt_of(row) == PREFILL else f", prompt of {prompt_of(row)}"
         results.append(dict(shape=shape, prompt=prompt_of(row), scheme=scheme, peer=name, type=kind, nibble=ours, theirs=theirs, ratios=ratios))
-        print(f"| {shape}{behind} | {scheme} | {name} {kind} | {ours[0]:,.0f} | {theirs[0]:,.0f} | "
-              f"{verdict(ratios[0], prefill_goal)} | {ours[1]:,.1f} | {theirs[1]:,.1f} | {verdict(ratios[1], decode_goal)} |",
-              flush=True)
+        say(f"| {shape}{behind} | {scheme} | {name} {kind} | {ours[0]:,.0f} | {theirs[0]:,.0f} | "
+            f"{verdict(ratios[0], prefill_goal)} | {ours[1]:,.1f} | {theirs[1]:,.1f} | {verdict(ratios[1], decode_goal)} |")
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("nibble")
+    parser.add_argument("bench_kernels")
+    parser.add_argument("folder")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--json")
+    parser.add_argument("--write")
+    options = parser.parse_args()
+    os.makedirs(options.folder, exist_ok=True)
+    lines = []
+
+    def say(line):
+        lines.append(line)
+        print(line, flush=True)
+
+    say(heading(options.nibble, options.runs))
+    say("")
+    results = {"models": whole_models(options, say)}
+    if not AVX2:
+        say("")
+        results["products"] = products.table(options.bench_kernels, options.runs, options.only, say)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)
+    if options.write:
+        marked_section.write(options.write, "bench-peers avx2" if AVX2 else "bench-peers", lines)
 
 
 main()
