@@ -135,7 +135,8 @@ def heading(command, runs):
     out = subprocess.run([command, "bench", "--shape", "stories260k", "--runs", "1", "--decode", "1", "--json"], check=True,
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     about = json.loads(out.stdout)
-    installed = [f"{name} {version(package)}" for name, package in PACKAGES.items() if version(package)]
+    peers = ["llama.cpp"] if AVX2 else PACKAGES
+    installed = [f"{name} {version(PACKAGES[name])}" for name in peers if version(PACKAGES[name])]
     return (f"{about['cpu']}, {about['isa']}, {THREADS} threads, {datetime.date.today()}, medians of {runs} alternating runs; "
             f"{', '.join(installed)} (llama.cpp's is the version of llama-cpp-python).")
 
