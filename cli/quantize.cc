@@ -192,7 +192,7 @@ void add_calibration(CLI::App& verb, Options& o) {
                   "What a layer is calibrated on: `quantized` (what the layers quantized before it "
                   "make) or `corrected` (the same, and weights make up for the difference)")
       ->capture_default_str();
-  verb.add_option("--damping", t.damping, "gptq: share of the mean diagonal added to the Hessian")
+  verb.add_option("--damping", t.damping, "gptq: share by which the Hessian's diagonal is raised")
       ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
   verb.add_option("--sweeps", t.sweeps, "gptq: passes of block descent")

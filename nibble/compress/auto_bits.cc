@@ -30,7 +30,7 @@ constexpr double kConfidence = 1.645;
 // What a search is satisfied with, as a share of what it may reach.
 constexpr double kCloseEnough = 0.96;
 // gptq's; how much is right depends on how many rows calibration has for how many channels.
-constexpr double kDampings[] = {0.01, 0.03, 0.1};
+constexpr double kDampings[] = {0.03, 0.1, 0.3};
 
 // What kBestMethod chooses from; a later one has to be better by more than chance.
 constexpr std::string_view kMethods[] = {"gptq", "awq+gptq"};

@@ -15,6 +15,8 @@ namespace nibble {
 namespace {
 
 constexpr double kLargestDamping = 10;  // beyond that H says next to nothing
+// What a channel that was hardly ever active counts as at least, as a share of the mean channel.
+constexpr double kLeastPower = 1e-3;
 
 // Where sweeps take long, those that gain next to nothing are left out.
 double least_gain(int64_t k) { return k >= kWideGram ? 0.01 : 0; }
@@ -26,14 +28,14 @@ bool all_finite(std::span<const float> h) {
 }
 
 DampedHessian damped(const InputStatistics& input, double damping) {
-  DampedHessian out{input.k, input.hessian, damping, 0};
+  DampedHessian out{input.k, input.hessian};
+  const auto entry = [&](int64_t i) -> float& {
+    return out.h[static_cast<size_t>(i * input.k + i)];
+  };
   double mean = 0;
+  for (int64_t i = 0; i < input.k; ++i) mean += double{entry(i)} / static_cast<double>(input.k);
   for (int64_t i = 0; i < input.k; ++i)
-    mean +=
-        double{input.hessian[static_cast<size_t>(i * input.k + i)]} / static_cast<double>(input.k);
-  out.ridge = damping * mean;
-  for (int64_t i = 0; i < input.k; ++i)
-    out.h[static_cast<size_t>(i * input.k + i)] += static_cast<float>(out.ridge);
+    entry(i) += static_cast<float>(damping * std::max(double{entry(i)}, kLeastPower * mean));
   return out;
 }
 

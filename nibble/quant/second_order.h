@@ -9,12 +9,10 @@
 
 namespace nibble {
 
-/// H + damping * (mean of H's diagonal) * I, and what the passes below need of it.
+/// H + damping * diag(H), and what the passes below need of it.
 struct DampedHessian {
   int64_t k = 0;
   std::vector<float> h;  ///< [k, k], damped
-  double damping = 0;    ///< as a share of the mean of the diagonal
-  double ridge = 0;      ///< what was added to the diagonal
 };
 
 /// Rounds w [n, k] to the grids that `m` has, column by column with error feedback (GPTQ;

@@ -27,12 +27,9 @@ WeightResult run(const Layer& layer, std::string_view scheme, std::string_view n
 }
 
 DampedHessian damped(const Layer& layer, double damping) {
-  DampedHessian out{layer.k, layer.input.hessian, damping, 0};
-  double mean = 0;
+  DampedHessian out{layer.k, layer.input.hessian};
   for (int64_t i = 0; i < layer.k; ++i)
-    mean += double{out.h[static_cast<size_t>(i * layer.k + i)]} / static_cast<double>(layer.k);
-  for (int64_t i = 0; i < layer.k; ++i)
-    out.h[static_cast<size_t>(i * layer.k + i)] += static_cast<float>(damping * mean);
+    out.h[static_cast<size_t>(i * layer.k + i)] *= static_cast<float>(1 + damping);
   return out;
 }
 
@@ -168,7 +165,7 @@ TEST(Gptq, DescentNeverRaisesTheError) {
 
 TEST(Gptq, SweepsEndWhereTheyGainTooLittle) {
   const Layer layer = correlated_layer(9, 24, 384, 200, 500);
-  const DampedHessian h = damped(layer, 0.01);
+  const DampedHessian h = damped(layer, 0.1);
   const auto error_of = [&](const DescentOptions& options) {
     GridMatrix m(parse_scheme("int4:g32"), layer.n, layer.k, DType::f16, "test");
     search_grids(m, layer.w, {}, 1);
@@ -219,6 +216,25 @@ TEST(Gptq, ARepeatedTokenGivesNothingWorseThanRtn) {  // BAD_INPUTS C3: a Hessia
   const Layer layer = correlated_layer(2, 16, 64, 1, 300);
   const WeightResult r = run(layer, "int4:g32", "gptq");
   EXPECT_LE(r.error, r.rtn_error);
+}
+
+// Outlier channels: the damping of the others must not depend on them.
+TEST(Gptq, GroupsOfLargerInputsAndSmallerWeightsGetTheSameCodes) {
+  const Layer layer = correlated_layer(6, 48, 128, 128, 300);
+  Layer scaled = layer;
+  for (int64_t c = 32; c < 64; ++c) {
+    for (int64_t r = 0; r < layer.n; ++r) scaled.w[static_cast<size_t>(r * layer.k + c)] /= 16;
+    for (int64_t r = 0; r < layer.rows; ++r) scaled.x[static_cast<size_t>(r * layer.k + c)] *= 16;
+  }
+  StatisticsCollector collector(layer.k, {true, false, 0});
+  collector.add({scaled.x, {}, {}}, layer.rows, 1);
+  scaled.input = collector.finish(1);
+  MethodOptions options;
+  options.act_order = false;  // the order goes by the size of the inputs
+  const WeightResult a = run(layer, "int4:g32", "gptq", options);
+  const WeightResult b = run(scaled, "int4:g32", "gptq", options);
+  EXPECT_FALSE(a.fell_back);
+  EXPECT_TRUE(std::ranges::equal(a.weight.codes.data<uint8_t>(), b.weight.codes.data<uint8_t>()));
 }
 
 TEST(Gptq, DampingEscalatesAndSaysSo) {  // C4
