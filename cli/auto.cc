@@ -5,7 +5,6 @@
 #include "cli/load.h"
 #include "nibble/compress/auto_bits.h"
 #include "nibble/core/error.h"
-#include "nibble/core/files.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/report/auto_report.h"
@@ -49,6 +48,7 @@ void run(const Common& common, Options o) {
     throw invalid_argument("give one budget: --bits 4.5, --max-kl 0.01 or --max-size 300MB");
   o.quantize.command = common.command_line;
   o.quantize.scheme = parse_scheme("int4:g32");
+  const auto report = open_report(o.report, o.quantize.force);
   AutoResult result;
   {
     const Exec exec = make_exec(common);
@@ -56,10 +56,9 @@ void run(const Common& common, Options o) {
   }
   show_warnings(common, result.written.warnings);
   show_warnings(common, result.warnings);
-  if (!o.report.empty()) {
-    AtomicFile file(o.report);
-    file.write(auto_html(result, o.in));
-    file.commit();
+  if (report) {
+    report->write(auto_html(result, o.in));
+    report->commit();
   }
   print_out(common.json ? auto_json(result) : auto_terminal(result));
 }
@@ -90,7 +89,7 @@ void add_auto(CLI::App& app, Common& common) {
       ->capture_default_str();
   verb->add_option("--seed", o->quantize.calibration.seed, "Of the samples")->capture_default_str();
   verb->add_option("--report", o->report, "HTML file with the frontier as a plot");
-  verb->add_flag("--force", o->quantize.force, "Replace OUT where it exists");
+  verb->add_flag("--force", o->quantize.force, "Replace OUT and the report where they exist");
   add_common(*verb, common, "nibble auto my-model -o my-model-4.5 --bits 4.5 --report bits.html");
   verb->callback([&common, o] { run(common, *o); });
 }

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 
 #include "cli/progress.h"
@@ -34,6 +35,17 @@ Exec make_exec(const Common& common) {
     exec.progress = [bar = std::make_shared<ProgressBar>()](const Progress& p) { bar->show(p); };
   }
   return exec;
+}
+
+std::unique_ptr<AtomicFile> open_report(const std::string& path, bool force) {
+  namespace fs = std::filesystem;
+  if (path.empty()) return nullptr;
+  std::error_code none;
+  if (!force && fs::exists(path, none) && !fs::is_character_file(path, none))
+    throw io_error("exists already; use --force to replace it")
+        .with_code(kExitCannotCreate)
+        .in_file(path);
+  return std::make_unique<AtomicFile>(path);
 }
 
 void print_out(std::string_view text) {

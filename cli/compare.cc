@@ -153,23 +153,10 @@ CompareReport report_of(const Common& common, const Options& o, const Text& text
   return r;
 }
 
-void write_report(const std::string& path, const CompareReport& report) {
-  AtomicFile file(path);
-  file.write(render_html(report));
-  file.commit();
-}
-
-void refuse_existing(const Options& o) {
-  if (o.report.empty() || o.force || !std::filesystem::exists(o.report)) return;
-  throw io_error("is there already; --force replaces it")
-      .with_code(kExitCannotCreate)
-      .in_file(o.report);
-}
-
 void run(const Common& common, const Options& given) {
   Options o = given;
   o.measure.kv = parse_kv(o.kv);
-  refuse_existing(o);
+  const auto page = open_report(o.report, o.force);
   const ModelFolder first = open_model(resolve_model(o.models.front()));
   warn(common, first);
   if (std::holds_alternative<MlpConfig>(first.config))
@@ -188,13 +175,14 @@ void run(const Common& common, const Options& given) {
     models = measure_all(o, text, exec);
   }
   CompareReport report = report_of(common, o, text, own_text, models, threads);
-  if (!o.report.empty()) {
+  if (page) {
     report.roof = measure_roof(threads);
-    write_report(o.report, report);
+    page->write(render_html(report));
+    page->commit();
   }
   if (common.json) return print_out(compare_json(report));
   print_out(render_terminal(report));
-  if (!o.report.empty()) print_out(fmt::format("\nThe report: {}\n", o.report));
+  if (page) print_out(fmt::format("\nThe report: {}\n", o.report));
 }
 
 }  // namespace

@@ -240,6 +240,7 @@ void add_inspect(CLI::App& app, Common& common) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
   verb->add_option("--report", o->study.report, "HTML file with plots");
+  verb->add_flag("--force", o->study.force, "Replace the report where it exists");
   verb->add_option("--magnitude", o->study.magnitude,
                    "Values beyond this are outliers, and what LLM.int8 spares")
       ->capture_default_str()

@@ -1,13 +1,13 @@
 #include "cli/inspect_activations.h"
 
 #include "cli/load.h"
-#include "nibble/core/files.h"
 #include "nibble/report/activation_report.h"
 
 namespace nibble::cli {
 
 void inspect_activations(const Common& common, const ModelFolder& model,
                          const ActivationOptions& o) {
+  const auto report = open_report(o.report, o.force);
   ActivationStudy study;
   {
     const Exec exec = make_exec(common);
@@ -16,10 +16,9 @@ void inspect_activations(const Common& common, const ModelFolder& model,
     const CalibrationText text = calibration_text(model, o.text, exec);
     study = study_activations(model, text, o.magnitude, o.sigmas, exec);
   }
-  if (!o.report.empty()) {
-    AtomicFile file(o.report);
-    file.write(activation_html(study, model.path));
-    file.commit();
+  if (report) {
+    report->write(activation_html(study, model.path));
+    report->commit();
   }
   print_out(common.json ? activation_json(study) : activation_terminal(study));
 }

@@ -12,6 +12,7 @@ struct ActivationOptions {
   CalibrationOptions text;
   double magnitude = 6, sigmas = 6;
   std::string report;  ///< HTML file; empty: none
+  bool force = false;  ///< replaces it
 };
 
 void inspect_activations(const Common& common, const ModelFolder& model,

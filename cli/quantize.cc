@@ -139,11 +139,12 @@ void show_plan(const Common& common, const Options& o) {
   const auto plans = plan_quantization(model, last, warnings);
   const double bits = planned_bits_per_weight(plans, last.scale_dtype);
   const QuantizeEstimate e = estimate_quantization(model, plans, last, make_exec(common).threads);
+  const int64_t memory = std::max(e.memory_bytes, e.text_bytes);
   if (common.json) {
     JsonWriter out;
     out.begin_object().field("schema_version", 1).field("bits_per_weight", bits);
     out.field("matrix_bytes", e.file_bytes).field("calibration_tokens", e.tokens);
-    out.field("memory_bytes", e.memory_bytes).field("spilled_memory_bytes", e.spilled_bytes);
+    out.field("memory_bytes", memory).field("spilled_memory_bytes", e.spilled_bytes);
     out.field("seconds", e.seconds).array("warnings", warnings).end_object();
     return print_out(out.finish());
   }
@@ -152,7 +153,7 @@ void show_plan(const Common& common, const Options& o) {
   print_out(
       fmt::format("about {} MiB of memory ({} with --max-memory, activations in a file), about "
                   "{:.0f} s{}\n",
-                  e.memory_bytes >> 20, e.spilled_bytes >> 20, e.seconds,
+                  memory >> 20, e.spilled_bytes >> 20, e.seconds,
                   e.tokens > 0 && o.quantize.calibration.text.empty()
                       ? ", and the time to write the calibration text"
                       : ""));

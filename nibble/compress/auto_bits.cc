@@ -9,6 +9,8 @@
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/rescale_model.h"
 #include "nibble/core/error.h"
+#include "nibble/core/files.h"
+#include "nibble/core/same_file.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/model/file_size.h"
 #include "nibble/quant/bits.h"
@@ -113,6 +115,22 @@ QuantizeOptions options_for(const QuantizeOptions& base, const std::vector<Matri
 Error too_small(const std::string& asked, const std::string& least) {
   return invalid_argument(
       fmt::format("{} cannot be reached: the least is {} (kept tensors count)", asked, least));
+}
+
+void require_method(const std::string& name) {
+  if (name == kBestMethod) return;
+  try {
+    (void)parse_method_chain(name);
+  } catch (const Error& e) {
+    throw invalid_argument(fmt::format("{}; or {}, on its own", e.what(), kBestMethod));
+  }
+}
+
+// What quantize_model() would refuse when all has been measured.
+void require_output(const std::string& in, const std::string& out, bool force) {
+  const std::string inputs[] = {in};
+  refuse_same_file(out, inputs);
+  const AtomicFolder can_be_made(out, force);
 }
 
 class Search {
@@ -301,7 +319,10 @@ class Search {
 
 AutoResult auto_quantize(const std::string& in, const std::string& out, const BitBudget& budget,
                          const QuantizeOptions& base, const Exec& exec) {
-  return Search(in, budget, base, exec).run(out);
+  require_method(base.method);
+  Search search(in, budget, base, exec);
+  require_output(in, out, base.force);
+  return search.run(out);
 }
 
 }  // namespace nibble

@@ -58,9 +58,7 @@ class Walk {
         original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         original_walk_(config_, original_),
         steps_(config_),
-        products_{.bf16_products = config_.hidden_size >= options.bf16_width &&
-                                   coarsest_bits(plans) <= kBf16Bits,
-                  .threads = exec.threads},
+        products_{.bf16_products = walks_in_bf16(config_, plans, options), .threads = exec.threads},
         dual_(options.inputs == CalibrationInputs::corrected),
         hat_(stream(true)),
         base_(stream(dual_)) {
@@ -133,8 +131,12 @@ class Walk {
     finish(layer);
   }
 
-  // Hands the finished weights of a layer over.
+  // Hands the finished weights of a layer over, and lets go of the pages that the originals were
+  // read from: else the whole file is in memory in the end.
   void finish(int layer) {
+    for (const auto& [name, plan] : by_name_) {
+      if (plan->spec.layer == layer) release_weight(model_, plan->spec);
+    }
     if (!store_.has(layer) && !finished_.empty()) store_.put(layer, std::move(finished_));
     finished_.clear();
     done_.clear();
@@ -283,6 +285,11 @@ class Walk {
 };
 
 }  // namespace
+
+bool walks_in_bf16(const DecoderConfig& config, const std::vector<ParameterPlan>& plans,
+                   const QuantizeOptions& options) {
+  return config.hidden_size >= options.bf16_width && coarsest_bits(plans) <= kBf16Bits;
+}
 
 void walk_blocks(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
                  const QuantizeOptions& options, const CalibrationText& text, LayerStore& store,

@@ -10,6 +10,11 @@
 
 namespace nibble {
 
+/// Whether the walk runs its forward passes with rows and weights rounded to bf16, where the
+/// processor multiplies that: wide models whose coarsest scheme errs far more.
+bool walks_in_bf16(const DecoderConfig& config, const std::vector<ParameterPlan>& plans,
+                   const QuantizeOptions& options);
+
 /// Walks the blocks in order and puts every planned matrix of the blocks (and lm_head) into
 /// `store`; layers that are there already are only run through. One block's weights and one group's
 /// statistics are in memory at a time, besides the residual streams of the samples. Parameters that

@@ -10,6 +10,7 @@
 #include "nibble/core/files.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
+#include "nibble/eval/estimate.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/eval/protocol.h"
 #include "nibble/nn/sampling.h"
@@ -168,6 +169,21 @@ int64_t CalibrationText::tokens() const {
 CalibrationText calibration_text(const ModelFolder& model, const CalibrationOptions& options,
                                  const Exec& exec) {
   return samples_of(model, options, 0, options.samples, exec);
+}
+
+int64_t text_memory(const ModelFolder& model, const CalibrationOptions& o, int threads) {
+  int64_t weights = 0;
+  for (const TensorInfo& t : model.tensors->list())
+    weights += t.shape.elements() * size_of(t.dtype);
+  weights += weights / 20;  // padding of the packed layouts
+  const bool fit = !o.text.empty();
+  const int64_t together =
+      fit ? kFitSamples : std::min(o.samples, kTogether * std::max(threads, 1));
+  const int64_t length =
+      fit ? std::min(kFitLength, model.decoder_config().context) : sample_length(model, o);
+  const int64_t logits = (fit ? threads * length : together) * model.decoder_config().vocab_size;
+  return weights + together * length * kv_bytes_per_token(model.decoder_config(), DType::f32) +
+         logits * int64_t{sizeof(float)};
 }
 
 CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,

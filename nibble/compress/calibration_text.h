@@ -35,9 +35,13 @@ struct CalibrationFit {
   double loss = 0;      ///< nats a token on the text
   double own_loss = 0;  ///< the same on text that the model writes: what it expects
 };
-/// Measured on a few samples, fewer for models of more than 2^28 weights; loads the model.
+/// Measured on a few samples, fewer for models of more than 2^28 weights; loads the model, which
+/// is gone again before anything else is done: text of its own cannot be written block by block.
 CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,
                                const Exec& exec);
+/// Bytes of memory that the samples take to write, or where they come from a file
+/// calibration_fit(): the model as it is loaded and the caches of what is written side by side.
+int64_t text_memory(const ModelFolder& model, const CalibrationOptions& options, int threads);
 /// What to tell the user of a text that the model knows by heart or does not know at all; empty
 /// where the two losses are alike.
 std::string fit_warning(const CalibrationFit& fit, const std::string& source);

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "nibble/compress/calibrated_walk.h"
+#include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
-#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/dense.h"
 
@@ -13,6 +14,9 @@ namespace {
 
 constexpr int64_t kFixedBytes = int64_t{64} << 20;  // the program, oneDNN's buffers, the tokenizer
 constexpr int64_t kBlockRows = 512;                 // that the collector gathers
+// What is around the f32 products of a calibrated walk (attention, rounding, copies) takes half as
+// long as they do; Gram sums that are timed have it in them. Measured: docs/performance.md.
+constexpr double kAround = 1.5;
 
 double seconds_of(const std::function<void()>& f) {
   const auto start = std::chrono::steady_clock::now();
@@ -20,14 +24,29 @@ double seconds_of(const std::function<void()>& f) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Multiplications a second of a large product.
-double product_rate(int threads) {
-  constexpr int64_t kSize = 1024;
-  const std::vector<float> x(static_cast<size_t>(kSize * kSize), 0.5f), y = x;
-  std::vector<float> c(x.size());
-  const auto once = [&] { add_gram(kSize, kSize, kSize, x.data(), y.data(), c.data(), threads); };
-  once();
-  return static_cast<double>(kSize * kSize * kSize) / seconds_of(once);
+// Multiplications a second of large products: f32, and as wide Gram sums and passes have them.
+struct Rates {
+  double f32 = 0, bf16 = 0;
+};
+Rates product_rates(int threads) {
+  constexpr int64_t kWide = 2 * kWideGram, kDeep = 512, kRows = 256;
+  constexpr double kCount = double{kDeep} * kWide * kWide;
+  const std::vector<float> x(static_cast<size_t>(kDeep * kWide), 0.5f), y = x;
+  std::vector<float> c(static_cast<size_t>(kWide * kWide));
+  const auto rate = [](const std::function<void()>& once) {
+    once();
+    double least = seconds_of(once);  // others may be at work
+    for (int i = 0; i < 4; ++i) least = std::min(least, seconds_of(once));
+    return kCount / least;
+  };
+  const auto plain = [&] {
+    parallel_for(kWide / kRows, threads, [&](int64_t i) {
+      multiply(kRows, kWide, kDeep, x.data() + i * kRows * kDeep, kDeep, y.data(), kWide,
+               c.data() + i * kRows * kWide, kWide, false);
+    });
+  };
+  const auto sums = [&] { add_gram(kDeep, kWide, kWide, x.data(), y.data(), c.data(), threads); };
+  return {rate(plain), rate(sums)};
 }
 
 // Seconds that a method which needs no products takes for one weight.
@@ -45,34 +64,43 @@ double seconds_a_weight(const QuantizeOptions& options, const QuantScheme& schem
   return seconds_of(once) / static_cast<double>(kRows * kColumns);
 }
 
-// Bytes and multiplications of one calibrated matrix [n, k] whose inputs are seen for `tokens`.
-struct Work {
-  double multiplications = 0;
-  int64_t bytes = 0;
+// Multiplications, by the numbers they are made with.
+struct Products {
+  double f32 = 0, bf16 = 0;
+  void add(double count, bool in_bf16) { (in_bf16 ? bf16 : f32) += count; }
 };
-Work work_of(int64_t n, int64_t k, int64_t tokens, const QuantizeOptions& o, bool dual) {
+
+// What a calibrated walk is like.
+struct WalkKind {
+  int64_t tokens = 0;
+  bool dual = false;  // the original model is run as well, and weights make up for the difference
+  bool bf16 = false;  // its passes
+};
+
+// A calibrated matrix [n, k]: its products, and the bytes that are in memory for it.
+int64_t add_matrix(int64_t n, int64_t k, const WalkKind& walk, const QuantizeOptions& o,
+                   Products& products) {
   const auto rows = static_cast<double>(n), columns = static_cast<double>(k);
-  const double square = columns * columns, t = static_cast<double>(tokens);
-  const bool hessian = dual || method(o.method).needs == Calibration::hessian;
-  Work out;
-  out.multiplications = t * rows * columns * (dual ? 2 : 1);  // the forward passes
-  if (dual) out.multiplications += 3 * rows * square + square * columns / 3;
-  if (method(o.method).needs == Calibration::hessian)
-    out.multiplications +=
-        rows * square * (o.method == "autoround" ? o.tuning.steps : 3 + o.tuning.sweeps);
-  const int64_t matrices = (hessian ? 4 : 0) + (dual ? 2 : 0);  // H, damped, factors; cross
-  out.bytes = matrices * k * k * 4 + n * k * (3 * 4 + 2) + (dual ? 3 : 1) * kBlockRows * k * 4;
-  return out;
+  const double square = columns * columns;
+  const bool hessian = method(o.method).needs == Calibration::hessian;
+  products.add(static_cast<double>(walk.tokens) * rows * columns * (walk.dual ? 2 : 1), walk.bf16);
+  if (walk.dual) products.add(3 * rows * square + square * columns / 3, false);
+  if (hessian)
+    products.add(rows * square * (o.method == "autoround" ? o.tuning.steps : 3 + o.tuning.sweeps),
+                 false);
+  // H, damped, factors; cross
+  const int64_t matrices = (hessian || walk.dual ? 4 : 0) + (walk.dual ? 2 : 0);
+  return matrices * k * k * 4 + n * k * (3 * 4 + 2) + (walk.dual ? 3 : 1) * kBlockRows * k * 4;
 }
 
 // The Gram matrices belong to a group's input: four in a block, of which half is computed; and the
 // sums against the original model, for qkv and up with its input, for o and down with the stream.
-double gram_work(const DecoderConfig& config, int64_t tokens, int64_t width, int64_t inner,
-                 bool dual) {
+void add_grams(const DecoderConfig& config, int64_t width, int64_t inner, const WalkKind& walk,
+               Products& products) {
   const auto d = static_cast<double>(width), i = static_cast<double>(inner);
-  const double sums = (3 * d * d + i * i) / 2 + (dual ? 3 * d * d + d * i : 0);
-  const double share = width >= kWideGram && has_bf16_products() ? 0.5 : 1;
-  return share * sums * static_cast<double>(tokens) * static_cast<double>(config.layers);
+  const double each = static_cast<double>(walk.tokens) * static_cast<double>(config.layers);
+  const double squares = (3 * d * d + i * i) / 2 + (walk.dual ? 3 * d * d + d * i : 0);
+  products.add(each * squares, width >= kWideGram);
 }
 
 }  // namespace
@@ -81,7 +109,6 @@ QuantizeEstimate estimate_quantization(const ModelFolder& model,
                                        const std::vector<ParameterPlan>& plans,
                                        const QuantizeOptions& options, int threads) {
   const bool calibrated = method(options.method).needs != Calibration::nothing;
-  const bool dual = calibrated && options.inputs == CalibrationInputs::corrected;
   QuantizeEstimate out;
   int64_t length = 0, width = 0, inner = 0;
   if (calibrated) {
@@ -91,7 +118,11 @@ QuantizeEstimate estimate_quantization(const ModelFolder& model,
     width = c.hidden_size;
     inner = std::max({c.hidden_size, c.intermediate_size, c.heads * c.head_dim});
   }
-  double multiplications = 0, weights = 0;
+  const bool dual = calibrated && options.inputs == CalibrationInputs::corrected;
+  const WalkKind walk{out.tokens, dual,
+                      calibrated && walks_in_bf16(model.decoder_config(), plans, options)};
+  Products products;
+  double weights = 0;
   int64_t largest = 0, block = 0;
   QuantScheme scheme = options.scheme;
   for (const ParameterPlan& p : plans) {
@@ -103,20 +134,26 @@ QuantizeEstimate estimate_quantization(const ModelFolder& model,
     if (!p.scheme) continue;
     scheme = *p.scheme;
     const bool walked = calibrated && (p.spec.layer >= 0 || p.spec.role == Role::lm_head);
-    const Work w = walked ? work_of(n, k, out.tokens, options, dual) : Work{0, n * k * 8};
     weights += static_cast<double>(n * k);
-    multiplications += w.multiplications;
-    largest = std::max(largest, w.bytes);
+    largest = std::max(largest, walked ? add_matrix(n, k, walk, options, products) : n * k * 8);
   }
   if (calibrated && (dual || method(options.method).needs == Calibration::hessian))
-    multiplications += gram_work(model.decoder_config(), out.tokens, width, inner, dual);
+    add_grams(model.decoder_config(), width, inner, walk, products);
   const int64_t streams = out.tokens * (width + inner) * 4 * (dual ? 2 : 1);
   const int64_t samples_at_work = threads * length * (width + 3 * inner) * 4 * (dual ? 2 : 1);
   const int64_t fixed = kFixedBytes + largest + (calibrated ? block * (dual ? 3 : 2) : 0);
   out.spilled_bytes = fixed + samples_at_work;
   out.memory_bytes = out.spilled_bytes + streams;
+  if (calibrated) out.text_bytes = kFixedBytes + text_memory(model, options.calibration, threads);
+  if (options.calibration.text.empty()) {
+    out.memory_bytes = std::max(out.memory_bytes, out.text_bytes);
+    out.spilled_bytes = std::max(out.spilled_bytes, out.text_bytes);
+  }
   if (weights > 0) out.seconds = weights * seconds_a_weight(options, scheme, threads);
-  if (multiplications > 0) out.seconds += multiplications / product_rate(threads);
+  if (calibrated) {
+    const Rates rates = product_rates(threads);
+    out.seconds += kAround * products.f32 / rates.f32 + products.bf16 / rates.bf16;
+  }
   return out;
 }
 

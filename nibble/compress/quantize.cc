@@ -80,8 +80,11 @@ QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
   if (e.spilled_bytes <= options.max_memory) return options;
   throw Error(ErrorKind::io,
               fmt::format("quantizing this model needs about {} MiB, --max-memory allows {} MiB: "
-                          "fewer --threads, a shorter --length or --inputs quantized need less",
-                          e.spilled_bytes >> 20, options.max_memory >> 20))
+                          "fewer --threads, a shorter --length or --inputs quantized need less{}",
+                          e.spilled_bytes >> 20, options.max_memory >> 20,
+                          is_calibrated(options) && options.calibration.text.empty()
+                              ? ", and so may a text given with --calib"
+                              : ""))
       .with_code(kExitMemory);
 }
 
@@ -95,10 +98,30 @@ struct Prepared {
   TensorMap static_scales;
 };
 
-// Not under a memory limit: the whole model is loaded for it.
+// Text that the model writes takes all of the model; a text from a file only to see how it suits,
+// which is left out where that is more than --max-memory.
+bool may_load_model(const ModelFolder& model, const QuantizeOptions& options,
+                    QuantizeResult& result, int threads) {
+  if (options.max_memory <= 0) return true;
+  const int64_t needed = text_memory(model, options.calibration, threads);
+  if (needed <= options.max_memory) return true;
+  const std::string needs =
+      fmt::format("{} MiB, --max-memory allows {} MiB", needed >> 20, options.max_memory >> 20);
+  if (options.calibration.text.empty())
+    throw Error(ErrorKind::io, fmt::format("writing a calibration text needs about {}: give one "
+                                           "with --calib FILE, or fewer --threads",
+                                           needs))
+        .with_code(kExitMemory);
+  result.warnings.push_back(
+      fmt::format("calibration text {}: not checked whether it is like what the model knows, which "
+                  "needs about {}",
+                  in_quotes(options.calibration.text), needs));
+  return false;
+}
+
 void check_fit(const ModelFolder& model, const QuantizeOptions& options,
                const CalibrationText& text, QuantizeResult& result, const Exec& exec) {
-  if (options.calibration.text.empty() || options.max_memory > 0) return;
+  if (options.calibration.text.empty()) return;
   const CalibrationFit fit = calibration_fit(model, text, options.calibration.seed, exec);
   const std::string warning = fit_warning(fit, text.source);
   if (warning.empty()) return;
@@ -121,8 +144,9 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
                           std::any_of(chain.steps.begin(), chain.steps.end(),
                                       [](const std::string& s) { return s != "rotate"; });
   if (needs_text) {
+    const bool loads = may_load_model(original, options, result, exec.threads);
     out.text = text != nullptr ? *text : calibration_text(original, options.calibration, exec);
-    check_fit(original, options, *out.text, result, exec);
+    if (loads) check_fit(original, options, *out.text, result, exec);
   }
   const CalibrationText none;
   for (const std::string& step : chain.steps) {

@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
-#include <mutex>
 #include <string>
 
 #include "nibble/core/error.h"
+#include "nibble/core/parallel.h"
 #include "nibble/nn/losses.h"
 
 namespace nibble {
@@ -49,27 +48,18 @@ std::span<const float> predictions(const std::vector<float>& logits, const Score
   return std::span(logits).last(targets(s).size() * vocab);
 }
 
-// Runs `score` over the sequences, a batch at a time so that a stop is heard; what a thread throws
-// is thrown again here.
+// Runs `score` over the sequences, a batch at a time so that a stop is heard.
 std::vector<Record> score_all(const std::vector<ScoredSequence>& sequences, const Score& score,
                               const Exec& exec, std::string_view task) {
   std::vector<Record> records(sequences.size());
-  std::exception_ptr failure;
-  std::mutex mutex;
   const Exec inner = exec.single();
   for (size_t begin = 0; begin < sequences.size(); begin += kBatch) {
     exec.check_stop();
     const size_t end = std::min(begin + kBatch, sequences.size());
-#pragma omp parallel for schedule(dynamic) num_threads(exec.threads) if (exec.threads > 1)
-    for (size_t i = begin; i < end; ++i) {
-      try {
-        if (predicts(sequences[i])) score(sequences[i], inner, records[i]);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        failure = std::current_exception();
-      }
-    }
-    if (failure) std::rethrow_exception(failure);
+    parallel_for(static_cast<int64_t>(end - begin), exec.threads, [&](int64_t i) {
+      const size_t at = begin + static_cast<size_t>(i);
+      if (predicts(sequences[at])) score(sequences[at], inner, records[at]);
+    });
     exec.report({task, static_cast<int64_t>(end), static_cast<int64_t>(sequences.size()), {}});
   }
   return records;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "nibble/core/checked.h"
+#include "nibble/core/parallel.h"
 #include "nibble/quant/dense.h"
 #include "nibble/quant/grid_search.h"
 #include "nibble/quant/method.h"
@@ -148,9 +149,9 @@ WeightResult quantize_autoround(const WeightTask& task) {
   search_grids(m, w, usable_importance(*task.input, 0.01, out.note), task.threads);
   m.require_finite_scales(task.name);
   const int steps = std::max(task.options.steps, 1);
-#pragma omp parallel for schedule(dynamic) num_threads(task.threads) if (task.threads > 1)
-  for (int64_t s = 0; s < ceil_div(n, kSlab); ++s)
+  parallel_for(ceil_div(n, kSlab), task.threads, [&](int64_t s) {
     Slab(m, w, task.input->hessian, s * kSlab, std::min(kSlab, n - s * kSlab), steps).run();
+  });
   out.weight = m.pack();
   measure(task, w, out);
   return out;

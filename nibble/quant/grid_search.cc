@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nibble/core/error.h"
+#include "nibble/core/parallel.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
@@ -147,8 +148,7 @@ void search_grids(GridMatrix& m, std::span<const float> w, std::span<const float
     for (int64_t r = 0; r < m.n(); ++r) all.insert(all.end(), importance.begin(), importance.end());
     m.grid(0, 0) = search_grid(m.range(), w, all, m.scale_dtype());
   }
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (int64_t r = 0; r < m.n(); ++r) {
+  parallel_for(m.n(), threads, [&](int64_t r) {
     const auto row = w.subspan(static_cast<size_t>(r) * k, k);
     const auto levels = m.levels(r);
     for (size_t begin = 0; begin < k; begin += group) {
@@ -160,7 +160,7 @@ void search_grids(GridMatrix& m, std::span<const float> w, std::span<const float
       for (size_t i = begin; i < begin + size; ++i)
         levels[i] = static_cast<int16_t>(nearest_level(row[i], g.scale, g.low, g.high));
     }
-  }
+  });
 }
 
 }  // namespace nibble

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "nibble/core/checked.h"
+#include "nibble/core/parallel.h"
 #include "nibble/quant/grid.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/scale.h"
@@ -98,8 +99,7 @@ WeightResult quantize_hqq(const WeightTask& task) {
   GridMatrix m(storable_scheme(task.scheme, k), n, k, task.options.scale_dtype, "hqq");
   const int steps = std::max(kFewestSteps, task.options.steps / 10);
   if (m.shared()) m.grid(0, 0) = Group(m.range(), w, m.scale_dtype()).run(steps);
-#pragma omp parallel for schedule(static) num_threads(task.threads) if (task.threads > 1)
-  for (int64_t r = 0; r < n; ++r) {
+  parallel_for(n, task.threads, [&](int64_t r) {
     for (int64_t at = 0; at < k; at += m.group()) {
       const std::span<const float> x(w.data() + r * k + at,
                                      static_cast<size_t>(std::min(m.group(), k - at)));
@@ -109,7 +109,7 @@ WeightResult quantize_hqq(const WeightTask& task) {
         m.levels(r)[static_cast<size_t>(at) + i] =
             static_cast<int16_t>(nearest_level(x[i], g.scale, g.low, g.high));
     }
-  }
+  });
   m.require_finite_scales(task.name);
   WeightResult out;
   out.weight = m.pack();

@@ -65,12 +65,30 @@ double StepRunner::clip_scale(double clip_norm) const {
   return norm > clip_norm ? clip_norm / norm : 1.0;
 }
 
+// One chunk of this thread's; an error waits until the threads have met again.
+void StepRunner::run_chunk(const ChunkGradient& chunk_gradient, const std::vector<Chunk>& chunks,
+                           size_t c, size_t worker) {
+  try {
+    gradients_[c].clear();
+    chunk_loss_[c] =
+        chunk_gradient(worker, chunks[c], weights.data(), transposed_.data(), gradients_[c].data());
+  } catch (...) {
+    chunk_failure_[c] = std::current_exception();
+  }
+}
+
+bool StepRunner::failed() const {
+  return std::any_of(chunk_failure_.begin(), chunk_failure_.end(),
+                     [](const std::exception_ptr& f) { return f != nullptr; });
+}
+
 double StepRunner::step(const std::vector<Chunk>& chunks, const ChunkGradient& chunk_gradient,
                         TrainAdam<float> adam, double clip_norm, int threads) {
   while (gradients_.size() < chunks.size()) gradients_.emplace_back(layout_.size);
   chunk_loss_.assign(chunks.size(), 0);
+  chunk_failure_.assign(chunks.size(), nullptr);
   const auto blocks = static_cast<int64_t>(block_squares_.size());
-  // Buffers are ready: nothing in here allocates or throws.
+  // Buffers are ready; of all this only a chunk's products may fail (oneDNN takes memory).
 #pragma omp parallel num_threads(threads)
   {
     const int64_t worker = omp_get_thread_num(), workers = omp_get_num_threads();
@@ -78,23 +96,23 @@ double StepRunner::step(const std::vector<Chunk>& chunks, const ChunkGradient& c
     const int64_t from = begin * kBlock, to = std::min(end * kBlock, layout_.size);
     transpose_share(worker, workers);
 #pragma omp barrier
-    for (auto c = static_cast<size_t>(worker); c < chunks.size();
-         c += static_cast<size_t>(workers)) {
-      gradients_[c].clear();
-      chunk_loss_[c] = chunk_gradient(static_cast<size_t>(worker), chunks[c], weights.data(),
-                                      transposed_.data(), gradients_[c].data());
-    }
+    for (auto c = static_cast<size_t>(worker); c < chunks.size(); c += static_cast<size_t>(workers))
+      run_chunk(chunk_gradient, chunks, c, static_cast<size_t>(worker));
 #pragma omp barrier
-    reduce(chunks.size(), from, to);
-    TrainAdam<float> mine = adam;
-    if (clip_norm > 0) {
-      for (int64_t b = begin; b < end; ++b)
-        block_squares_[static_cast<size_t>(b)] = block_square(b);
+    if (!failed()) {
+      reduce(chunks.size(), from, to);
+      TrainAdam<float> mine = adam;
+      if (clip_norm > 0) {
+        for (int64_t b = begin; b < end; ++b)
+          block_squares_[static_cast<size_t>(b)] = block_square(b);
 #pragma omp barrier
-      mine.gradient_scale = static_cast<float>(clip_scale(clip_norm));
+        mine.gradient_scale = static_cast<float>(clip_scale(clip_norm));
+      }
+      adam_range(mine, from, to);
     }
-    adam_range(mine, from, to);
   }
+  for (const std::exception_ptr& failure : chunk_failure_)
+    if (failure) std::rethrow_exception(failure);
   double loss = 0;
   for (double l : chunk_loss_) loss += l;
   return loss;

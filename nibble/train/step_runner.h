@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <vector>
 
@@ -14,7 +15,7 @@
 namespace nibble {
 
 /// What the trained thing does: adds the gradient of one chunk to `gradient` and returns the sum of
-/// its losses. `worker` numbers the calling thread; must not throw.
+/// its losses. `worker` numbers the calling thread.
 using ChunkGradient = std::function<double(size_t worker, const Chunk& chunk, const float* weights,
                                            const float* transposed, float* gradient)>;
 
@@ -26,13 +27,17 @@ class StepRunner {
   StepRunner(const FlatLayout& layout, const TrainOps<float>& ops);
 
   /// Returns the sum of the chunks' losses. adam.gradient_scale is found here where clip_norm > 0;
-  /// adam.decay applies to matrices only.
+  /// adam.decay applies to matrices only. What a chunk throws comes out, of several the first
+  /// chunk's, and leaves weights and moments as they were.
   double step(const std::vector<Chunk>& chunks, const ChunkGradient& chunk_gradient,
               TrainAdam<float> adam, double clip_norm, int threads);
 
   Buffer<float> weights, first, second;
 
  private:
+  void run_chunk(const ChunkGradient& chunk_gradient, const std::vector<Chunk>& chunks, size_t c,
+                 size_t worker);
+  bool failed() const;
   void transpose_share(int64_t worker, int64_t workers);
   void reduce(size_t chunks, int64_t begin, int64_t end);
   void adam_range(TrainAdam<float> adam, int64_t begin, int64_t end);
@@ -43,6 +48,7 @@ class StepRunner {
   const TrainOps<float>& ops_;
   Buffer<float> transposed_;
   std::vector<double> chunk_loss_;
+  std::vector<std::exception_ptr> chunk_failure_;
   std::vector<Buffer<float>> gradients_;  ///< one a chunk; the sum ends in the first
   std::vector<double> block_squares_;     ///< of the summed gradient, for clipping
 };

@@ -10,8 +10,9 @@
 namespace nibble::test {
 namespace {
 
-const std::vector<std::string> kVerbs = {"demo",     "train",   "quantize", "eval",  "compare",
-                                         "generate", "inspect", "tokenize", "bench", "estimate"};
+const std::vector<std::string> kVerbs = {"demo",     "train",   "quantize", "auto",
+                                         "eval",     "compare", "generate", "inspect",
+                                         "tokenize", "bench",   "estimate"};
 
 class Verb : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Command, Verb, ::testing::ValuesIn(kVerbs),
@@ -85,6 +86,7 @@ TEST(Command, AMissingModelIsSaidBeforeAnyNotice) {
 std::vector<std::vector<std::string>> commands_with_input(const std::string& path,
                                                           const std::string& out) {
   return {{"quantize", path, "-o", out, "--scheme", "int8"},
+          {"auto", path, "-o", out, "--bits", "4"},
           {"eval", path, "--text", "data/names.txt"},
           {"compare", path, "--schemes", "int8", "--text", "data/names.txt"},
           {"generate", path},

@@ -93,6 +93,8 @@ TEST_P(Signals, O4_stop_the_demo_in_order) {
 std::vector<std::vector<std::string>> commands_with_output(const std::string& model,
                                                            const std::string& out) {
   return {{"quantize", model, "-o", out, "--scheme", "int8"},
+          {"auto", model, "-o", out, "--bits", "4", "--samples", "1000000"},
+          {"inspect", model, "--activations", "--samples", "1000000", "--report", out},
           {"train", "demo", "--steps", "100000000", "--data", "data/names.txt", "-o", out}};
 }
 

@@ -112,6 +112,12 @@ TEST_F(AutoBits, TheBestMethodIsNamed) {
   EXPECT_EQ(best.choice.chosen, run(bits(4.5), best.options.method).choice.chosen);
 }
 
+TEST_F(AutoBits, AnUnknownMethodIsAnsweredWithAllThatThereAre) {
+  test::expect_error(64, "unknown method \"nope\"; use one of rtn, ",
+                     [&] { run(bits(4), "nope"); });
+  test::expect_error(64, "llm_int8; or best, on its own", [&] { run(bits(4), "best+gptq"); });
+}
+
 TEST_F(AutoBits, SaysWhatCannotBe) {
   test::expect_error(64, "--bits 1.5 cannot be reached: the least is", [&] { run(bits(1.5)); });
   test::expect_error(64, "--max-size 900 cannot be reached", [&] { run({{}, {}, 900}); });
