@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -43,6 +44,18 @@ TEST(HeldOut, OfAFileLeavesLessForCalibration) {
   EXPECT_EQ(static_cast<int64_t>(seen.samples.size()), options.samples);
   options.samples = 100;
   test::expect_error(64, "give more text", [&] { held_out_text(model, options, 1000, Exec{}); });
+}
+
+// BAD_INPUTS Q1: the tensor is named where the model is to write the text, too.
+TEST(CalibrationText, AModelThatIsNotFiniteIsRefusedByName) {
+  const test::TempFolder folder;
+  const ModelFolder good = open_model(write_tiny_model(folder / "in"));
+  TensorMap weights = random_weights(good.config, 7);
+  auto& [name, tensor] = *weights.rbegin();
+  for (float& v : tensor.mutable_data<float>()) v = NAN;
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  const ModelFolder bad = in_memory(good.config, weights, tokenizer);
+  test::expect_error(65, name, [&] { calibration_text(bad, {"", 12, 16, 42}, Exec{}); });
 }
 
 TEST(CalibrationFit, SaysWhichWayATextIsWrong) {
