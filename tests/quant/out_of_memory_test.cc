@@ -17,7 +17,7 @@ namespace {
 std::atomic<int64_t> allowed{-1};
 std::atomic<int64_t> seen{0};
 
-void* allocate(size_t bytes) {
+[[maybe_unused]] void* allocate(size_t bytes) {
   if (omp_in_parallel() != 0) {
     ++seen;
     if (allowed.load() >= 0 && allowed.fetch_sub(1) <= 0) {
