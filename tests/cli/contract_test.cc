@@ -43,6 +43,20 @@ TEST_P(Verb, ThreadsMustBeANumberInRange) {
   }
 }
 
+// A number that is none passes every comparison that asks whether it is too large.
+TEST(Command, NanIsNoNumberForAnyOption) {
+  const std::vector<std::vector<std::string>> commands = {
+      {"quantize", "m", "-o", "o", "--damping"}, {"quantize", "m", "-o", "o", "--threshold"},
+      {"auto", "m", "-o", "o", "--bits"},        {"auto", "m", "-o", "o", "--max-kl"},
+      {"inspect", "m", "--magnitude"},           {"inspect", "m", "--sigmas"},
+      {"estimate", "--bandwidth"},               {"train", "micro", "--temperature"}};
+  for (std::vector<std::string> words : commands) {
+    const std::string option = words.back();
+    words.emplace_back("nan");
+    expect_rejected(run_nibble(words), 64, option + ": Value nan not in range");
+  }
+}
+
 TEST_P(Verb, ErrorsAsJsonKeepStdoutEmpty) {
   const CommandResult r = run_nibble({GetParam(), "--json", "--no-such-flag"});
   EXPECT_EQ(r.exit_code, 64);
