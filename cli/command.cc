@@ -31,8 +31,7 @@ CLI::Validator number_between(double low, double high) {
   const auto check = [low, high](const std::string& text) {
     double value = 0;
     const bool inside = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
-    return inside ? std::string()
-                  : fmt::format("Value {} not in range {} to {}", text, low, high);
+    return inside ? std::string() : fmt::format("Value {} not in range {} to {}", text, low, high);
   };
   return {check, fmt::format("FLOAT in [{} - {}]", low, high)};
 }

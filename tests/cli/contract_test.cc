@@ -46,10 +46,14 @@ TEST_P(Verb, ThreadsMustBeANumberInRange) {
 // A number that is none passes every comparison that asks whether it is too large.
 TEST(Command, NanIsNoNumberForAnyOption) {
   const std::vector<std::vector<std::string>> commands = {
-      {"quantize", "m", "-o", "o", "--damping"}, {"quantize", "m", "-o", "o", "--threshold"},
-      {"auto", "m", "-o", "o", "--bits"},        {"auto", "m", "-o", "o", "--max-kl"},
-      {"inspect", "m", "--magnitude"},           {"inspect", "m", "--sigmas"},
-      {"estimate", "--bandwidth"},               {"train", "micro", "--temperature"}};
+      {"quantize", "m", "-o", "o", "--damping"},
+      {"quantize", "m", "-o", "o", "--threshold"},
+      {"auto", "m", "-o", "o", "--bits"},
+      {"auto", "m", "-o", "o", "--max-kl"},
+      {"inspect", "m", "--magnitude"},
+      {"inspect", "m", "--sigmas"},
+      {"estimate", "--bandwidth"},
+      {"train", "micro", "--temperature"}};
   for (std::vector<std::string> words : commands) {
     const std::string option = words.back();
     words.emplace_back("nan");
