@@ -28,7 +28,11 @@ TEST_P(Verb, HelpHasAnExample) {
   EXPECT_EQ(r.err, "");
 }
 
-TEST_P(Verb, UnknownFlag) { expect_rejected(run_nibble({GetParam(), "--no-such-flag"}), 64); }
+// The flag is named even where a model is missing, too, and the verb whose help is meant.
+TEST_P(Verb, UnknownFlag) {
+  const CommandResult r = run_nibble({GetParam(), "--no-such-flag"});
+  expect_rejected(r, 64, "not expected: --no-such-flag (see `nibble " + GetParam() + " --help`)");
+}
 
 TEST_P(Verb, HelpNamesWhatEveryVerbTakes) {
   const CommandResult r = run_nibble({GetParam(), "--help"});
