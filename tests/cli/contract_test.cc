@@ -154,6 +154,11 @@ TEST(Command, NamesFromOutsideAreEscaped) {
   expect_rejected(r, 66, "no\\x0asuch\\x1b[31mmodel\\xff");
 }
 
+TEST(Command, ARunShorterThanItsWarmUpIsToldHowLongThatIs) {
+  expect_rejected(run_nibble({"train", "char", "--data", "data/names.txt", "--steps", "10"}), 64,
+                  "warm-up takes 100 steps, so a run needs more (got 10)");
+}
+
 TEST(Command, BadTrainingText) {
   const TempFolder folder;
   const auto train = [&](std::string_view text) {
