@@ -247,15 +247,15 @@ std::string fit_warning(const CalibrationFit& fit, const std::string& source) {
 CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& options, int64_t count,
                               const Exec& exec) {
   if (!options.text.empty()) {
-    const auto all =
-        static_cast<int64_t>(windows_of(model, options, sample_length(model, options)).size());
+    const int64_t length = sample_length(model, options);
+    const auto all = static_cast<int64_t>(windows_of(model, options, length).size());
     options.samples = std::min(options.samples, all - count);
     if (options.samples < 1)
       throw corrupt(
           fmt::format("calibration needs > {} samples of {} tokens, since so many are kept to "
                       "measure on, got {}: give more text, a shorter --length, or none for text "
                       "that the model generates",
-                      count, sample_length(model, options), all))
+                      count, length, all))
           .in_file(options.text);
   }
   return samples_of(model, options, options.samples, count, exec);
