@@ -72,9 +72,9 @@ void add_auto(CLI::App& app, Common& common) {
   verb->add_option("model", o->in, "Model folder")->required();
   verb->add_option("-o,--out", o->out, "Folder to make")->required();
   verb->add_option("--bits", o->bits, "Bits a weight, over all quantized matrices")
-      ->check(CLI::Range(1.0, 16.0));
+      ->check(number_between(1.0, 16.0));
   verb->add_option("--max-kl", o->max_kl, "KL divergence from the original, in nats")
-      ->check(CLI::Range(1e-7, 10.0));
+      ->check(number_between(1e-7, 10.0));
   verb->add_option("--max-size", o->size, "Of the tensor files: 300MB, 1.5GB or bytes");
   verb->add_option("--method", o->quantize.method,
                    "As in `nibble quantize`, or `best`: gptq or awq+gptq, by measuring")

@@ -27,6 +27,15 @@ void add_common(CLI::App& verb, Common& common, const std::string& example) {
   verb.footer("Example:\n  " + example + "\n");
 }
 
+CLI::Validator number_between(double low, double high) {
+  const auto check = [low, high](const std::string& text) {
+    double value = 0;
+    const bool inside = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
+    return inside ? std::string() : fmt::format("Value {} not in range {} to {}", text, low, high);
+  };
+  return {check, fmt::format("FLOAT in [{} - {}]", low, high)};
+}
+
 Exec make_exec(const Common& common) {
   Exec exec;
   exec.threads = common.threads > 0 ? common.threads : default_threads();

@@ -24,6 +24,9 @@ struct Common {
 /// to --help.
 void add_common(CLI::App& verb, Common& common, const std::string& example);
 
+/// For an option that is a number from `low` to `high`: CLI11's own range lets nan through.
+CLI::Validator number_between(double low, double high);
+
 /// Threads, the progress bar and the stop flag for a verb.
 Exec make_exec(const Common& common);
 

@@ -163,7 +163,7 @@ void add_estimate(CLI::App& app, Common& common) {
   verb->add_option("--quantize", o->also, "lm_head, embeddings: the schemes cover these too")
       ->delimiter(',');
   verb->add_option("--bandwidth", o->bandwidth, "GB/s instead of measuring this machine's")
-      ->check(CLI::Range(0.001, 1e6));
+      ->check(number_between(0.001, 1e6));
   add_common(*verb, common,
              "nibble estimate --params 7B --context 4096\n  nibble estimate gpt2 --kv f32\n"
              "  nibble estimate --shape llama-1b --bandwidth 50");

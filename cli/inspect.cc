@@ -244,11 +244,11 @@ void add_inspect(CLI::App& app, Common& common) {
   verb->add_option("--magnitude", o->study.magnitude,
                    "Values beyond this are outliers, and what LLM.int8 spares")
       ->capture_default_str()
-      ->check(CLI::Range(1e-3, 1e6));
+      ->check(number_between(1e-3, 1e6));
   verb->add_option("--sigmas", o->study.sigmas,
                    "Values beyond this many standard deviations are outliers")
       ->capture_default_str()
-      ->check(CLI::Range(0.1, 1e6));
+      ->check(number_between(0.1, 1e6));
   add_common(*verb, common,
              "nibble inspect my-model\n  nibble inspect my-model layers.0.mlp.fc1.weight\n  nibble "
              "inspect my-model --activations book.txt --report outliers.html");

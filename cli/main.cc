@@ -72,6 +72,19 @@ void check_verb(const CLI::App& app, int argc, char** argv) {
       fmt::format("no verb {}; use one of {}", in_quotes(argv[1]), fmt::join(names, ", ")));
 }
 
+// Names the verb whose --help explains it, and what is unknown before what is missing: CLI11 asks
+// for a model first where a flag is misspelled.
+std::string usage_problem(const CLI::App& app, const CLI::ParseError& e) {
+  const auto verbs = app.get_subcommands();
+  if (verbs.empty()) return first_line(e.what()) + " (see `nibble --help`)";
+  const std::vector<std::string> unknown = verbs.front()->remaining();
+  const bool missing = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr;
+  const std::string what = missing && !unknown.empty()
+                               ? fmt::format("not expected: {}", fmt::join(unknown, " "))
+                               : first_line(e.what());
+  return fmt::format("{} (see `nibble {} --help`)", what, verbs.front()->get_name());
+}
+
 int parse_and_run(CLI::App& app, int argc, char** argv, bool json) {
   try {
     app.parse(argc, argv);
@@ -83,7 +96,7 @@ int parse_and_run(CLI::App& app, int argc, char** argv, bool json) {
     print_out(fmt::format("nibble {}\n", version()));
     return 0;
   } catch (const CLI::ParseError& e) {
-    return fail(invalid_argument(first_line(e.what()) + " (see `nibble --help`)"), json);
+    return fail(invalid_argument(usage_problem(app, e)), json);
   }
 }
 

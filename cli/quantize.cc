@@ -194,7 +194,7 @@ void add_calibration(CLI::App& verb, Options& o) {
                   "make) or `corrected` (the same, and weights make up for the difference)")
       ->capture_default_str();
   verb.add_option("--damping", t.damping, "gptq: share by which the Hessian's diagonal is raised")
-      ->check(CLI::Range(0.0, 10.0))
+      ->check(number_between(0.0, 10.0))
       ->capture_default_str();
   verb.add_option("--sweeps", t.sweeps, "gptq: passes of block descent")
       ->check(CLI::Range(0, 1000))
@@ -204,7 +204,7 @@ void add_calibration(CLI::App& verb, Options& o) {
       ->check(CLI::IsMember({"mse"}));
   verb.add_option("--threshold", o.quantize.outlier_threshold,
                   "llm_int8: inputs beyond this stay f32 at run time")
-      ->check(CLI::Range(1e-3, 1e6))
+      ->check(number_between(1e-3, 1e6))
       ->capture_default_str();
   verb.add_flag("--strict", o.quantize.strict,
                 "Stop where calibration would warn: too little text, the wrong text, a layer that "

@@ -137,7 +137,7 @@ void add_train(CLI::App& app, Common& common) {
       ->check(CLI::Range(0, 10'000));
   verb->add_option("--temperature", o->job.temperature, "Of the samples")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(number_between(0.0, 100.0));
   verb->add_flag("--reference", o->reference,
                  "microgpt.py digit by digit, in f64, one name a step");
   verb->add_flag("--resume", o->job.resume,

@@ -140,6 +140,7 @@ class Search {
       : model_(open_model(in)), in_(in), budget_(budget), base_(base), exec_(exec) {}
 
   AutoResult run(const std::string& out) {
+    require_reachable();
     split_text();
     if (base_.method == kBestMethod) choose_method();
     const auto plans = plan_quantization(model_, base_, warnings_);
@@ -150,7 +151,7 @@ class Search {
     for (size_t i = 0; i < kFrontier; ++i)
       result_.frontier.push_back(chooser.within(least + (most - least) * static_cast<int64_t>(i) /
                                                             static_cast<int64_t>(kFrontier - 1)));
-    if (budget_.bits) choose(chooser, chooser.bytes_for(*budget_.bits), *budget_.bits);
+    if (budget_.bits) choose(chooser, chooser.bytes_for(*budget_.bits));
     if (budget_.max_kl) search(chooser);
     if (budget_.max_size) fit(chooser, rest);
     if (!budget_.max_kl) tune(result_.choice);
@@ -175,6 +176,30 @@ class Search {
     return matrix_costs(*now, options, plans, seen_, exec_);
   }
 
+  // A budget below the smallest model is refused before the hours of measuring.
+  void require_reachable() {
+    std::vector<std::string> said;
+    const auto plans = plan_quantization(model_, base_, said);
+    result_.matrices = matrix_sizes(plans, base_.scale_dtype);
+    const Chooser chooser(result_.matrices, rest_of(plans, result_.matrices, base_.scale_dtype));
+    const int64_t least = chooser.extreme(false);
+    if (budget_.bits) require_bits(chooser, chooser.bytes_for(*budget_.bits));
+    if (budget_.max_size && file_bytes(chooser.within(least)) > *budget_.max_size)
+      throw too_small_a_size(chooser);
+  }
+
+  void require_bits(const Chooser& chooser, int64_t bytes) const {
+    const int64_t least = chooser.extreme(false);
+    if (bytes < least)
+      throw too_small(fmt::format("--bits {}", *budget_.bits),
+                      fmt::format("{:.2f}", chooser.bits(least)));
+  }
+
+  Error too_small_a_size(const Chooser& chooser) const {
+    return too_small(fmt::format("--max-size {}", *budget_.max_size),
+                     fmt::format("{} bytes", file_bytes(chooser.within(chooser.extreme(false)))));
+  }
+
   void split_text() {
     const int64_t more = kProofSamples + (budget_.max_kl ? kSearchSamples : kTuneSamples);
     CalibrationText rest = held_out_text(model_, base_.calibration, more, exec_);
@@ -183,10 +208,8 @@ class Search {
     search_ = all_scored({rest.samples.begin() + kProofSamples, rest.samples.end()});
   }
 
-  void choose(const Chooser& chooser, int64_t bytes, double asked) {
-    const int64_t least = chooser.extreme(false);
-    if (bytes < least)
-      throw too_small(fmt::format("--bits {}", asked), fmt::format("{:.2f}", chooser.bits(least)));
+  void choose(const Chooser& chooser, int64_t bytes) {
+    require_bits(chooser, bytes);
     result_.choice = chooser.within(std::min(bytes, chooser.extreme(true)));
   }
 
@@ -280,8 +303,7 @@ class Search {
       if (over <= 0) return;
       bytes -= over;
     }
-    throw too_small(fmt::format("--max-size {}", *budget_.max_size),
-                    fmt::format("{} bytes", file_bytes(chooser.within(least))));
+    throw too_small_a_size(chooser);
   }
 
   int64_t file_bytes(const AutoChoice& choice) const {

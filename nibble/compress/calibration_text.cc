@@ -136,7 +136,7 @@ CalibrationText written(const ModelFolder& model, const CalibrationOptions& o, i
   return out;
 }
 
-void check(const CalibrationText& text, const DecoderConfig& config) {
+void check(const CalibrationText& text, const DecoderConfig& config, bool written) {
   for (size_t s = 0; s < text.samples.size(); ++s) {
     for (size_t i = 0; i < text.samples[s].size(); ++i) {
       const int32_t id = text.samples[s][i];
@@ -149,9 +149,9 @@ void check(const CalibrationText& text, const DecoderConfig& config) {
   }
   if (text.tokens() < kFewestTokens) {
     throw corrupt(
-        fmt::format("calibration needs >= {} tokens, got {}: give more text, or none "
-                    "for text that the model generates",
-                    kFewestTokens, text.tokens()));
+        fmt::format("calibration needs >= {} tokens, got {}: {}", kFewestTokens, text.tokens(),
+                    written ? "raise --samples or --length"
+                            : "give more text, or none for text that the model generates"));
   }
 }
 
@@ -167,7 +167,7 @@ CalibrationText samples_of(const ModelFolder& model, const CalibrationOptions& o
   CalibrationText out = o.text.empty() ? written(model, o, length, skip, count, exec)
                                        : from_file(model, o, length, skip, count);
   try {
-    check(out, model.decoder_config());
+    check(out, model.decoder_config(), o.text.empty());
   } catch (Error& e) {
     e.set_file(o.text);
     throw;
@@ -247,14 +247,15 @@ std::string fit_warning(const CalibrationFit& fit, const std::string& source) {
 CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& options, int64_t count,
                               const Exec& exec) {
   if (!options.text.empty()) {
-    const auto all =
-        static_cast<int64_t>(windows_of(model, options, sample_length(model, options)).size());
+    const int64_t length = sample_length(model, options);
+    const auto all = static_cast<int64_t>(windows_of(model, options, length).size());
     options.samples = std::min(options.samples, all - count);
     if (options.samples < 1)
-      throw invalid_argument(
-          fmt::format("the calibration text gives {} samples, and {} are kept to measure on: give "
-                      "more text, a shorter --length, or none for text that the model generates",
-                      all, count))
+      throw corrupt(
+          fmt::format("calibration needs > {} samples of {} tokens, since so many are kept to "
+                      "measure on, got {}: give more text, a shorter --length, or none for text "
+                      "that the model generates",
+                      count, length, all))
           .in_file(options.text);
   }
   return samples_of(model, options, options.samples, count, exec);

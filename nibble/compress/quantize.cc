@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 
 #include "nibble/compress/calibrated_walk.h"
@@ -88,6 +89,16 @@ QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
       .with_code(kExitMemory);
 }
 
+// Runs `f`; what is wrong with a tensor is said with the model that it is in.
+void naming_model(const ModelFolder& model, const std::function<void()>& f) {
+  try {
+    f();
+  } catch (Error& e) {
+    if (e.kind() == ErrorKind::corrupt) e.set_file(model.path);
+    throw;
+  }
+}
+
 // What is left to be quantized when the steps of a method are done.
 struct Prepared {
   std::vector<std::unique_ptr<ModelFolder>> stages;  // each reads the one before
@@ -150,9 +161,11 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
   }
   const CalibrationText none;
   for (const std::string& step : chain.steps) {
-    out.stages.push_back(
-        std::make_unique<ModelFolder>(apply_step(step, *out.model, out.plans, out.options,
-                                                 out.text ? *out.text : none, result.sites, exec)));
+    naming_model(original, [&] {
+      out.stages.push_back(std::make_unique<ModelFolder>(
+          apply_step(step, *out.model, out.plans, out.options, out.text ? *out.text : none,
+                     result.sites, exec)));
+    });
     out.model = out.stages.back().get();
     std::vector<std::string> said;
     out.plans = plan_quantization(*out.model, out.options, said);
@@ -214,6 +227,12 @@ std::string fingerprint(const ModelFolder& model, const QuantizeOptions& options
   return out.end_object().finish();
 }
 
+void walk(const ModelFolder& original, const Prepared& ready, LayerStore& store, const Exec& exec) {
+  naming_model(original, [&] {
+    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, store, exec);
+  });
+}
+
 // Calibrates and quantizes into OUT.resume, which the caller removes when all is written.
 std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& original, const Prepared& ready,
                                                const std::string& out,
@@ -223,7 +242,7 @@ std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& original, cons
       out + ".resume", fingerprint(original, options, result.calibration_hash), options.resume,
       result.warnings);
   result.resumed_layers = store->layers_found();
-  walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, *store, exec);
+  walk(original, ready, *store, exec);
   result.layers = store->reports();
   for (const LayerReport& r : result.layers) {
     if (!r.note.empty())
@@ -300,8 +319,7 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
   SchemeMap schemes;
   const Prepared ready = prepare(model, "", options, text, result, exec);
   const auto store = memory_store();
-  if (is_calibrated(ready.options))
-    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, *store, exec);
+  if (is_calibrated(ready.options)) walk(model, ready, *store, exec);
   for (const ParameterPlan& plan : ready.plans) {
     exec.check_stop();
     const Weight w = finished_weight(ready, plan, *store);

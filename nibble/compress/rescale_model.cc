@@ -77,7 +77,7 @@ class Rescaling {
     std::vector<float> values(static_cast<size_t>(tensor.elements()));
     to_f32(tensor, values);
     weights.push_back(std::move(values));
-    task.readers.push_back({weights.back(), p.shape[0], scheme});
+    task.readers.push_back({weights.back(), p.shape[0], scheme, p.name});
   }
 
   const Rescaler& rescaler_;

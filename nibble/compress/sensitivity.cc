@@ -159,6 +159,18 @@ class Measuring {
 
 }  // namespace
 
+std::vector<MatrixCosts> matrix_sizes(const std::vector<ParameterPlan>& plans, DType scale_dtype) {
+  std::vector<MatrixCosts> out;
+  for (const ParameterPlan& p : plans) {
+    if (!p.scheme) continue;
+    const Shape& shape = p.spec.shape;
+    out.push_back({p.spec.name, shape.elements(), {}});
+    for (const QuantScheme& s : candidates(shape[1]))
+      out.back().costs.push_back({s, planned_bytes(s, shape[0], shape[1], scale_dtype)});
+  }
+  return out;
+}
+
 std::vector<MatrixCosts> matrix_costs(const ModelFolder& model, const QuantizeOptions& options,
                                       const std::vector<ParameterPlan>& plans,
                                       const CalibrationText& text, const Exec& exec) {

@@ -72,7 +72,7 @@ WeightResult quantize_gptq(const WeightTask& task) {
   GridMatrix m(storable_scheme(task.scheme, k), n, k, task.options.scale_dtype, "gptq");
   WeightResult out;
   for (double damping = task.options.damping;; damping = std::max(damping * 10, 1e-4)) {
-    if (damping > kLargestDamping)
+    if (!(damping <= kLargestDamping))  // nan too
       return fall_back(task, w, "the inputs' Hessian is not positive definite at any damping");
     out.damping = damping;
     if (solve(task, w, damped(input, damping), m)) break;

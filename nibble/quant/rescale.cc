@@ -44,7 +44,8 @@ Trial try_weight(const SiteTask& task, const SiteReader& reader, std::span<const
   Tensor scaled(DType::f32, Shape{out.n, task.input.k});
   const auto to = scaled.mutable_data<float>();
   for (size_t i = 0; i < to.size(); ++i) to[i] = out.w[i] * scales[i % k];
-  const Tensor back = dequantize(quantize_rtn(scaled, reader.scheme, {task.scale_dtype}, "weight"));
+  const Tensor back =
+      dequantize(quantize_rtn(scaled, reader.scheme, {task.scale_dtype}, reader.name));
   const auto from = back.data<float>();
   for (size_t i = 0; i < from.size(); ++i) out.q.push_back(from[i] / scales[i % k]);
   return out;

@@ -19,6 +19,7 @@ struct SiteReader {
   std::span<const float> w;  ///< [n, k]
   int64_t n = 0;
   QuantScheme scheme;
+  std::string_view name = "weight";  ///< for errors
 };
 
 struct SiteTask {

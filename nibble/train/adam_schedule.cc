@@ -1,5 +1,7 @@
 #include "nibble/train/adam_schedule.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <string>
 
@@ -28,7 +30,10 @@ void validate(const AdamOptions& a, int64_t steps) {
   require(a.weight_decay >= 0 && a.weight_decay <= 100, "weight decay must be 0 to 100");
   require(a.final_fraction >= 0 && a.final_fraction <= 1, "final_fraction must be 0 to 1");
   require(a.clip_norm >= 0 && std::isfinite(a.clip_norm), "clip_norm must not be negative");
-  require(a.warmup_steps >= 0 && a.warmup_steps < steps, "warmup must be shorter than the run");
+  require(a.warmup_steps >= 0, "the warm-up must be 0 steps or more");
+  if (a.warmup_steps >= steps)
+    throw invalid_argument(fmt::format("the warm-up takes {} steps, so a run needs more (got {})",
+                                       a.warmup_steps, steps));
 }
 
 TrainAdam<float> adam_of_step(const AdamOptions& a, int64_t step, int64_t steps) {

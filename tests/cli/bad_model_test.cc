@@ -216,6 +216,17 @@ TEST_F(BadWeights, Q4_scale_beyond_f16) {
   expect_success(run_nibble(words));
 }
 
+TEST_F(BadWeights, Q4_names_model_and_tensor_where_calibrated) {
+  spoil({1e30f});
+  for (const char* method : {"imatrix", "gptq", "awq", "smoothquant+gptq"}) {
+    auto words = quantize();
+    words.insert(words.end(), {"--method", method, "--calib", "data/names.txt", "--force"});
+    const CommandResult r = run_nibble(words);
+    expect_rejected(r, 65, model() + ": tensor \"");
+    EXPECT_EQ(r.err.find("tensor \"weight\""), std::string::npos) << r.err;
+  }
+}
+
 TEST_F(WithModel, Q10_groups) {
   for (const std::string bad : {"int4:g0", "int4:g-1", "int4:g", "int4:g99999999999999999999",
                                 "int9", "int8:", "int8:x", "INT8", "", "int8:g4:g4"}) {

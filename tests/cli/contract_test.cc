@@ -28,7 +28,11 @@ TEST_P(Verb, HelpHasAnExample) {
   EXPECT_EQ(r.err, "");
 }
 
-TEST_P(Verb, UnknownFlag) { expect_rejected(run_nibble({GetParam(), "--no-such-flag"}), 64); }
+// The flag is named even where a model is missing, too, and the verb whose help is meant.
+TEST_P(Verb, UnknownFlag) {
+  const CommandResult r = run_nibble({GetParam(), "--no-such-flag"});
+  expect_rejected(r, 64, "not expected: --no-such-flag (see `nibble " + GetParam() + " --help`)");
+}
 
 TEST_P(Verb, HelpNamesWhatEveryVerbTakes) {
   const CommandResult r = run_nibble({GetParam(), "--help"});
@@ -40,6 +44,24 @@ TEST_P(Verb, HelpNamesWhatEveryVerbTakes) {
 TEST_P(Verb, ThreadsMustBeANumberInRange) {
   for (const std::string bad : {"-1", "x", "1e3", "99999999999999999999", ""}) {
     expect_rejected(run_nibble({GetParam(), "--threads", bad}), 64, "threads");
+  }
+}
+
+// A number that is none passes every comparison that asks whether it is too large.
+TEST(Command, NanIsNoNumberForAnyOption) {
+  const std::vector<std::vector<std::string>> commands = {
+      {"quantize", "m", "-o", "o", "--damping"},
+      {"quantize", "m", "-o", "o", "--threshold"},
+      {"auto", "m", "-o", "o", "--bits"},
+      {"auto", "m", "-o", "o", "--max-kl"},
+      {"inspect", "m", "--magnitude"},
+      {"inspect", "m", "--sigmas"},
+      {"estimate", "--bandwidth"},
+      {"train", "micro", "--temperature"}};
+  for (std::vector<std::string> words : commands) {
+    const std::string option = words.back();
+    words.emplace_back("nan");
+    expect_rejected(run_nibble(words), 64, option + ": Value nan not in range");
   }
 }
 
@@ -130,6 +152,11 @@ TEST(Command, EmptyFolderAsModel) {
 TEST(Command, NamesFromOutsideAreEscaped) {
   const CommandResult r = run_nibble({"inspect", "no\nsuch\x1b[31mmodel\xff"});
   expect_rejected(r, 66, "no\\x0asuch\\x1b[31mmodel\\xff");
+}
+
+TEST(Command, ARunShorterThanItsWarmUpIsToldHowLongThatIs) {
+  expect_rejected(run_nibble({"train", "char", "--data", "data/names.txt", "--steps", "10"}), 64,
+                  "warm-up takes 100 steps, so a run needs more (got 10)");
 }
 
 TEST(Command, BadTrainingText) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <set>
 
 #include "tests/support/expect_error.h"
@@ -16,7 +17,8 @@ namespace {
 class AutoBits : public testing::Test {
  protected:
   AutoBits() { in_ = write_tiny_model(folder_ / "in"); }
-  AutoResult run(const BitBudget& budget, const std::string& method = "gptq", int threads = 1) {
+  AutoResult run(const BitBudget& budget, const std::string& method = "gptq", int threads = 1,
+                 const std::function<void(const Progress&)>& progress = nullptr) {
     QuantizeOptions base;
     base.scheme = parse_scheme("int4:g32");
     base.method = method;
@@ -24,6 +26,7 @@ class AutoBits : public testing::Test {
     base.force = true;
     Exec exec;
     exec.threads = threads;
+    exec.progress = progress;
     return auto_quantize(in_, folder_ / "out", budget, base, exec);
   }
   const test::TempFolder folder_;
@@ -122,6 +125,17 @@ TEST_F(AutoBits, SaysWhatCannotBe) {
   test::expect_error(64, "--bits 1.5 cannot be reached: the least is", [&] { run(bits(1.5)); });
   test::expect_error(64, "--max-size 900 cannot be reached", [&] { run({{}, {}, 900}); });
   test::expect_error(64, "--max-kl 1e-09 cannot be met", [&] { run({{}, 1e-9, {}}); });
+}
+
+TEST_F(AutoBits, ABudgetBelowTheLeastIsRefusedBeforeTheWork) {
+  int steps = 0;
+  const auto count = [&](const Progress&) { ++steps; };
+  const std::string best(kBestMethod);
+  test::expect_error(64, "cannot be reached", [&] { run(bits(1.5), best, 1, count); });
+  test::expect_error(64, "cannot be reached", [&] { run({{}, {}, 900}, best, 1, count); });
+  EXPECT_EQ(steps, 0);
+  run(bits(4), "rtn", 1, count);
+  EXPECT_GT(steps, 0);
 }
 
 }  // namespace

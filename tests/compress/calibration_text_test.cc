@@ -43,7 +43,11 @@ TEST(HeldOut, OfAFileLeavesLessForCalibration) {
   EXPECT_EQ(options.samples, 34);
   EXPECT_EQ(static_cast<int64_t>(seen.samples.size()), options.samples);
   options.samples = 100;
-  test::expect_error(64, "give more text", [&] { held_out_text(model, options, 1000, Exec{}); });
+  test::expect_error(65, "calibration needs > 1000 samples of 16 tokens",
+                     [&] { held_out_text(model, options, 1000, Exec{}); });
+  const CalibrationOptions few = {"", 1, 2, 42};
+  test::expect_error(65, "got 2: raise --samples or --length",
+                     [&] { calibration_text(model, few, Exec{}); });
 }
 
 // BAD_INPUTS Q1: the tensor is named where the model is to write the text, too.

@@ -247,6 +247,12 @@ TEST(Gptq, DampingEscalatesAndSaysSo) {  // C4
   EXPECT_FALSE(r.fell_back);
 }
 
+TEST(Gptq, ADampingThatIsNoNumberEnds) {
+  MethodOptions options;
+  options.damping = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(run(correlated_layer(2, 16, 64, 64, 300), "int4:g32", "gptq", options).fell_back);
+}
+
 TEST(Gptq, InputsThatAreNotFiniteFallBackToRtn) {  // C5
   Layer layer = correlated_layer(2, 16, 64, 64, 300);
   layer.input.hessian[7] = std::numeric_limits<float>::quiet_NaN();
