@@ -136,6 +136,9 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
 }
 
 void run(const Common& common, const Options& o) {
+  // What is refused for a word is refused before anything is read.
+  parse_kv(o.kv);
+  parse_protocol(o.protocol);
   const ModelFolder model = load_model(o.load, make_exec(common));
   warn(common, model);
   if (std::holds_alternative<MlpConfig>(model.config))

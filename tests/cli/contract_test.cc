@@ -104,6 +104,17 @@ TEST(Command, AMissingModelIsSaidBeforeAnyNotice) {
       "none");
 }
 
+// A word that no option knows is not the fault of a file, and nothing is read for it.
+TEST(Command, AnUnknownWordOfEvalIsSaidBeforeItsFiles) {
+  const test::TempFolder folder;
+  for (const std::string option : {"--kv", "--protocol"}) {
+    SCOPED_TRACE(option);
+    expect_rejected(
+        run_nibble({"eval", folder / "none", "--text", folder / "none.txt", option, "foo"}), 64,
+        "foo");
+  }
+}
+
 // Each with everything else in order, so that the missing file is what is wrong.
 std::vector<std::vector<std::string>> commands_with_input(const std::string& path,
                                                           const std::string& out) {
