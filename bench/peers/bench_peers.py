@@ -3,8 +3,8 @@
 usage: bench_peers.py NIBBLE BENCH_KERNELS FOLDER [--runs 5] [--only SUBSTRING] [--json OUT] [--write DOCUMENT]
 
 FOLDER keeps the peers' models between runs. Each row times one peer and nibble in turn, `runs` times;
-figures are medians in tokens/s. Under NIBBLE_ISA=avx2 llama.cpp is to be built for AVX2 only, its goals are 1,
-and only its quantized models are run. --write puts the tables into DOCUMENT, between the lines that mark them.
+figures are medians in tokens/s. Under NIBBLE_ISA=avx2 llama.cpp is to be built for AVX2 only: its rows alone are
+run, with goals of 1. --write puts the tables into DOCUMENT, between the lines that mark them.
 """
 
 import argparse
@@ -48,7 +48,7 @@ PACKAGES = {"llama.cpp": "llama-cpp-python", "CTranslate2": "ctranslate2", "ONNX
 def rows():
     if not AVX2:
         return ROWS
-    return [row[:4] + (1.0, 1.0) for row in ROWS if row[2] == "llama.cpp" and row[3].startswith("Q")]
+    return [row[:4] + (1.0, 1.0) + row[6:] for row in ROWS if row[2] == "llama.cpp"]
 
 
 def prompt_of(row):

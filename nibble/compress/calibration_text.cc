@@ -9,6 +9,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/in_file.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
 #include "nibble/eval/estimate.h"
@@ -68,12 +69,7 @@ CalibrationText from_file(const ModelFolder& model, const CalibrationOptions& o,
   for (const ParamSpec& p : parameter_table(model.config)) {
     const Weight w = load_weight(model, p);
     if (const auto* plain = std::get_if<Tensor>(&w)) {
-      try {
-        refuse_nonfinite(*plain, p.name);
-      } catch (Error& e) {
-        e.set_file(model.path);
-        throw;
-      }
+      naming_file(model.path, [&] { refuse_nonfinite(*plain, p.name); });
     }
   }
   throw corrupt("the model's outputs are not finite: no text can be written with it")
