@@ -1,6 +1,6 @@
 // RoundingOps: the inner loops of rounding with error feedback, for kRoundingLanes rows of a weight
-// side by side: matrices here are [columns][kRoundingLanes]. A set for each instruction set;
-// results of two sets differ by rounding.
+// side by side (matrices are then [columns][kRoundingLanes]), or for one row. A set for each
+// instruction set; results of two sets differ by rounding.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,24 @@ struct RoundTile {
   float* left = nullptr;                        ///< [size][lanes] out: target - q
 };
 
+constexpr int64_t kRoundingColumns = 128;
+
+/// Columns of one row, each on a grid of its own: v_j = start_j + sum over i < j of feedback[i, j]
+/// (target_i - q_i). Arrays have room for kRoundingColumns.
+struct RoundRow {
+  int64_t size = 0;                 ///< columns, at most kRoundingColumns
+  const float* feedback = nullptr;  ///< [size, kRoundingColumns], 0 on and below the diagonal
+  const float* target = nullptr;
+  const float *scale = nullptr, *low = nullptr, *high = nullptr;
+  float* v = nullptr;      ///< start_j in, v_j out
+  float* level = nullptr;  ///< out: whole numbers
+  float* left = nullptr;   ///< out: target - q
+};
+
 struct RoundingOps {
   const char* name;
   void (*round)(const RoundTile& tile);
+  void (*round_row)(const RoundRow& row);
   /// y[j] = sum over i of a[i * lda + j] x[i], for i < m and j < n; x [m][lanes], y [n][lanes].
   void (*combine)(int64_t m, int64_t n, const float* a, int64_t lda, const float* x, float* y);
   /// to[i] = from[i] in the lanes where take is not 0; from, to [n][lanes], take [lanes].

@@ -9,6 +9,7 @@
 #include "nibble/quant/grid_search.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/second_order.h"
+#include "nibble/quant/two_sided.h"
 #include "nibble/quant/weight_error.h"
 
 namespace nibble {
@@ -17,6 +18,8 @@ namespace {
 constexpr double kLargestDamping = 10;  // beyond that H says next to nothing
 // What a channel that was hardly ever active counts as at least, as a share of the mean channel.
 constexpr double kLeastPower = 1e-3;
+// Of G; 0.03 to 0.3 are alike.
+constexpr double kMetricDamping = 0.1;
 
 // Where sweeps take long, those that gain next to nothing are left out.
 double least_gain(int64_t k) { return k >= kWideGram ? 0.01 : 0; }
@@ -54,16 +57,40 @@ WeightResult fall_back(const WeightTask& task, std::span<const float> w, std::st
   return out;
 }
 
+// Levels that the whole model minds least, from the grids and levels that `m` has. Where a few rows
+// of calibration leave H (almost) singular, feedback from both sides can lead out of the grids.
+bool refine(const WeightTask& task, std::span<const float> w, const DampedHessian& h,
+            GridMatrix& m) {
+  const OutputMetric metric = damped(*task.output, kMetricDamping);
+  const auto error = [&](const GridMatrix& of) {
+    return output_error(w, of.values(), h.k, h.h, metric, task.threads);
+  };
+  const auto descend_from = [&](GridMatrix& start) {
+    descend_two_sided(start, w, h, metric, task.options.sweeps, task.threads);
+  };
+  GridMatrix both = m;
+  if (!round_two_sided(both, w, h, metric, task.options.act_order, task.threads)) return false;
+  descend_from(both);
+  if (error(both) < error(m))
+    m = std::move(both);
+  else
+    descend_from(m);
+  return true;
+}
+
 // One try with one damping; false where H is still not positive definite.
 bool solve(const WeightTask& task, std::span<const float> w, const DampedHessian& h,
            GridMatrix& m) {
   search_grids(m, w, diagonal(h), task.threads);
   m.require_finite_scales(task.name);
   return round_with_feedback(m, w, h, task.options.act_order, task.threads) &&
-         descend(m, w, h, {task.options.sweeps, least_gain(h.k), true}, task.threads);
+         descend(m, w, h, {task.options.sweeps, least_gain(h.k), true}, task.threads) &&
+         (task.output == nullptr || m.shared() || refine(task, w, h, m));
 }
 
-WeightResult quantize_gptq(const WeightTask& task) {
+}  // namespace
+
+WeightResult quantize_second_order(const WeightTask& task) {
   const std::vector<float> w = values_of(task);
   const InputStatistics& input = *task.input;
   const int64_t n = task.weight.shape()[0], k = task.weight.shape()[1];
@@ -86,10 +113,8 @@ WeightResult quantize_gptq(const WeightTask& task) {
   return out;
 }
 
-}  // namespace
-
 Method gptq_method(std::string_view name, std::string_view summary) {
-  return {name, summary, Calibration::hessian, quantize_gptq};
+  return {name, summary, Calibration::hessian, quantize_second_order};
 }
 
 }  // namespace nibble

@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "nibble/quant/calibration.h"
+#include "nibble/quant/output_metric.h"
 #include "nibble/quant/rtn.h"
 
 namespace nibble {
 
 /// What a method must have seen of a layer's inputs before it can quantize its weight. Each has
 /// what the one before it has, too.
-enum class Calibration { nothing, absmax, hessian };
+/// fisher: how much the model minds errors of its outputs, as well.
+enum class Calibration { nothing, absmax, hessian, fisher };
 
 /// What can be said to every method; each reads what concerns it.
 struct MethodOptions {
@@ -35,12 +37,14 @@ struct WeightTask {
   std::string_view name;                   ///< for messages
   const InputStatistics* input = nullptr;  ///< null where nothing was calibrated
   int threads = 1;
+  const OutputMetric* output = nullptr;  ///< null where all outputs count alike
 };
 
 struct WeightResult {
   QuantizedTensor weight;
-  /// Mean squared error of an output over the calibration rows, tr(dW H dW^T) / n; negative where
-  /// there is no H. rtn_error is what rtn, with the better of its two divisors, would have had.
+  /// Mean squared error of an output over the calibration rows, tr(dW H dW^T) / n, or, with an
+  /// output metric G, tr(G dW H dW^T) / tr(G); negative where there is no H. rtn_error is what rtn,
+  /// with the better of its two divisors, would have had.
   double error = -1, rtn_error = -1;
   double damping = 0;      ///< that was needed
   bool fell_back = false;  ///< to rtn

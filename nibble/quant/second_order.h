@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nibble/quant/grid.h"
+#include "nibble/quant/method.h"
 
 namespace nibble {
 
@@ -41,5 +42,8 @@ bool descend(GridMatrix& m, std::span<const float> w, const DampedHessian& hessi
 /// calibration rows.
 double output_error(std::span<const float> w, std::span<const float> q, int64_t n, int64_t k,
                     std::span<const float> hessian, int threads);
+
+/// gptq; with an output metric in the task, yaqa.
+WeightResult quantize_second_order(const WeightTask& task);
 
 }  // namespace nibble

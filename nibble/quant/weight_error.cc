@@ -8,6 +8,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/second_order.h"
+#include "nibble/quant/two_sided.h"
 
 namespace nibble {
 namespace {
@@ -33,6 +34,8 @@ double error_of(const WeightTask& task, std::span<const float> w, const Quantize
   const Tensor values = dequantize(q, task.threads);
   const auto h = hessian_of(task);
   if (h.empty()) return diagonal_error(task, w, values.data<float>());
+  if (task.output != nullptr)
+    return output_error(w, values.data<float>(), q.k(), h, *task.output, task.threads);
   return output_error(w, values.data<float>(), q.n(), q.k(), h, task.threads);
 }
 

@@ -9,8 +9,8 @@
 
 namespace nibble {
 
-/// The mean squared error of an output, tr(dW H dW^T) / n; with only mean squares known, what it
-/// would be for inputs without correlation; the plain mean squared error times k without either.
+/// The mean squared error of an output as WeightResult has it; with only mean squares known, what
+/// it would be for inputs without correlation; the plain mean squared error times k without either.
 double error_of(const WeightTask& task, std::span<const float> w, const QuantizedTensor& q);
 
 /// Fills error and rtn_error.

@@ -96,5 +96,35 @@ TEST(Rounding, SelectsLanes) {
   }
 }
 
+TEST(Rounding, ARowOnGridsOfItsOwn) {
+  for (const RoundingOps* ops : all_ops()) {
+    for (const int64_t size : {1, 7, 16, 31, 100, 128}) {
+      PyRandom random(static_cast<uint64_t>(size));
+      auto feedback = normal(size * kRoundingColumns, 0.2, random);
+      for (int64_t i = 0; i < size; ++i)
+        std::fill_n(feedback.begin() + i * kRoundingColumns, i + 1, 0.0f);
+      const auto target = normal(kRoundingColumns, 1, random);
+      const auto start = normal(kRoundingColumns, 1, random);
+      auto scale = normal(kRoundingColumns, 0.3, random);
+      scale[static_cast<size_t>(size / 2)] = 0;
+      const std::vector<float> low(target.size(), -8), high(target.size(), 7);
+      std::vector<float> v = start, level(target.size()), left(target.size());
+      ops->round_row({size, feedback.data(), target.data(), scale.data(), low.data(), high.data(),
+                      v.data(), level.data(), left.data()});
+      for (int64_t j = 0; j < size; ++j) {
+        double should = at(start, j);
+        for (int64_t i = 0; i < j; ++i)
+          should += double{at(left, i)} * at(feedback, i * kRoundingColumns + j);
+        EXPECT_NEAR(at(v, j), should, 1e-3 * (1 + std::fabs(should))) << ops->name;
+        const double u = at(level, j), x = at(scale, j) == 0 ? 0 : should / at(scale, j);
+        EXPECT_EQ(u, std::nearbyint(u));
+        EXPECT_LE(std::fabs(u - std::clamp(x, -8.0, 7.0)), 0.5 + 1e-3 * (1 + std::fabs(x)))
+            << ops->name << " column " << j << " of " << size;
+        EXPECT_NEAR(at(left, j), at(target, j) - u * at(scale, j), 1e-5);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace nibble

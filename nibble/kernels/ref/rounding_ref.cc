@@ -26,6 +26,16 @@ void round(const RoundTile& t) {
   for (int64_t l = 0; l < kRoundingLanes; ++l) round_lane(t, l);
 }
 
+void round_row(const RoundRow& r) {
+  for (int64_t j = 0; j < r.size; ++j) {
+    const float s = r.scale[j], x = s == 0 ? 0 : r.v[j] / s;
+    r.level[j] = std::nearbyint(std::min(std::max(x, r.low[j]), r.high[j]));
+    r.left[j] = r.target[j] - r.level[j] * s;
+    for (int64_t c = j + 1; c < r.size; ++c)
+      r.v[c] += r.left[j] * r.feedback[j * kRoundingColumns + c];
+  }
+}
+
 void combine(int64_t m, int64_t n, const float* a, int64_t lda, const float* x, float* y) {
   std::fill_n(y, n * kRoundingLanes, 0.0f);
   for (int64_t i = 0; i < m; ++i)
@@ -43,7 +53,7 @@ void select(int64_t n, const float* take, const float* from, float* to) {
 }  // namespace
 
 const RoundingOps& ref_rounding_ops() {
-  static constexpr RoundingOps kOps = {"ref", round, combine, select};
+  static constexpr RoundingOps kOps = {"ref", round, round_row, combine, select};
   return kOps;
 }
 
