@@ -57,24 +57,19 @@ WeightResult fall_back(const WeightTask& task, std::span<const float> w, std::st
   return out;
 }
 
-// Levels that the whole model minds least, from the grids and levels that `m` has. Where a few rows
-// of calibration leave H (almost) singular, feedback from both sides can lead out of the grids.
+// Levels that the whole model minds least, on the grids that `m` has. Where a few rows of
+// calibration leave H (almost) singular, feedback from both sides can lead out of the grids: then
+// `m` stays as it is.
 bool refine(const WeightTask& task, std::span<const float> w, const DampedHessian& h,
             GridMatrix& m) {
   const OutputMetric metric = damped(*task.output, kMetricDamping);
-  const auto error = [&](const GridMatrix& of) {
-    return output_error(w, of.values(), h.k, h.h, metric, task.threads);
-  };
-  const auto descend_from = [&](GridMatrix& start) {
-    descend_two_sided(start, w, h, metric, task.options.sweeps, task.threads);
-  };
   GridMatrix both = m;
   if (!round_two_sided(both, w, h, metric, task.options.act_order, task.threads)) return false;
-  descend_from(both);
-  if (error(both) < error(m))
-    m = std::move(both);
-  else
-    descend_from(m);
+  descend_two_sided(both, w, h, metric, task.options.sweeps, task.threads);
+  const auto error = [&](const GridMatrix& of) {
+    return output_error(w, of.values(), h.k, task.input->hessian, *task.output, task.threads);
+  };
+  if (error(both) < error(m)) m = std::move(both);
   return true;
 }
 
