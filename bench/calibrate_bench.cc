@@ -55,7 +55,7 @@ void calibrate() {
   const auto text = random_text(kSamples, model.decoder_config().vocab_size);
   const auto store = memory_store();
   const auto start = std::chrono::steady_clock::now();
-  walk_blocks(model, plans, options, text, *store, exec);
+  walk_blocks(model, plans, options, text, {}, *store, exec);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print(

@@ -31,11 +31,16 @@ constexpr double kOwnTextShare = 0.72, kFileShare = 0.95;
 constexpr double kConfidence = 1.645;
 // What a search is satisfied with, as a share of what it may reach.
 constexpr double kCloseEnough = 0.96;
-// gptq's; how much is right depends on how many rows calibration has for how many channels.
+// gptq's and yaqa's; how much is right depends on how many rows calibration has for how many
+// channels.
 constexpr double kDampings[] = {0.03, 0.1, 0.3};
 
+bool reads_damping(std::string_view quantizer) {
+  return quantizer == "gptq" || quantizer == "yaqa";
+}
+
 // What kBestMethod chooses from; a later one has to be better by more than chance.
-constexpr std::string_view kMethods[] = {"gptq", "awq+gptq"};
+constexpr std::string_view kMethods[] = {"yaqa", "awq+yaqa"};
 constexpr double kClearlyBetter = 0.97;
 
 // Sizes of everything that is not chosen here, and how many weights bits_per_weight is over.
@@ -255,7 +260,7 @@ class Search {
 
   // Makes the choice with each damping and keeps the best in base_. Returns its KL as upper_kl().
   double tune(const AutoChoice& choice) {
-    if (parse_method_chain(base_.method).quantizer != "gptq") return upper_kl(choice, 0);
+    if (!reads_damping(parse_method_chain(base_.method).quantizer)) return upper_kl(choice, 0);
     double best = -1;
     for (const double damping : kDampings) {
       const double kl = upper_kl(choice, damping);

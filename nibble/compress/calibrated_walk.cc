@@ -46,13 +46,14 @@ int coarsest_bits(const std::vector<ParameterPlan>& plans) {
 class Walk {
  public:
   Walk(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
-       const QuantizeOptions& options, const CalibrationText& text, LayerStore& store,
-       const Exec& exec)
+       const QuantizeOptions& options, const CalibrationText& text, const OutputMetrics& metrics,
+       LayerStore& store, const Exec& exec)
       : model_(model),
         config_(model.decoder_config()),
         options_(options),
         method_(method(options.method)),
         text_(text),
+        metrics_(metrics),
         store_(store),
         exec_(exec),
         original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
@@ -187,7 +188,7 @@ class Walk {
 
   // `targets`: what base_ holds as input are outputs to reach.
   InputStatistics collect(int64_t k, bool targets) {
-    StatisticsCollector collector(k, {dual_ || method_.needs == Calibration::hessian,
+    StatisticsCollector collector(k, {dual_ || method_.needs >= Calibration::hessian,
                                       dual_ && !targets, targets ? config_.hidden_size : 0});
     for (size_t s = 0; s < text_.samples.size(); ++s) {
       Rows input = hat_.input.take(s), other;
@@ -223,8 +224,10 @@ class Walk {
     MethodOptions tuning = options_.tuning;
     tuning.scale_dtype = options_.scale_dtype;
     tuning.half_step_divisor = options_.half_step_divisor;
+    const auto metric = metrics_.find(plan.spec.name);
     WeightResult result =
-        method_.quantize({w, *plan.scheme, tuning, plan.spec.name, &statistics, exec_.threads});
+        method_.quantize({w, *plan.scheme, tuning, plan.spec.name, &statistics, exec_.threads,
+                          metric == metrics_.end() ? nullptr : &metric->second});
     add_note(coverage_note(statistics), result.note);
     if (options_.strict && !result.note.empty())
       throw corrupt(result.note + " (--strict)").at("tensor " + in_quotes(plan.spec.name));
@@ -268,6 +271,7 @@ class Walk {
   const QuantizeOptions& options_;
   const Method& method_;
   const CalibrationText& text_;
+  const OutputMetrics& metrics_;
   LayerStore& store_;
   const Exec& exec_;
   const WeightLoader original_;
@@ -292,9 +296,9 @@ bool walks_in_bf16(const DecoderConfig& config, const std::vector<ParameterPlan>
 }
 
 void walk_blocks(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
-                 const QuantizeOptions& options, const CalibrationText& text, LayerStore& store,
-                 const Exec& exec) {
-  Walk(model, plans, options, text, store, exec).run();
+                 const QuantizeOptions& options, const CalibrationText& text,
+                 const OutputMetrics& metrics, LayerStore& store, const Exec& exec) {
+  Walk(model, plans, options, text, metrics, store, exec).run();
 }
 
 }  // namespace nibble

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nibble/compress/calibration_text.h"
+#include "nibble/compress/fisher_walk.h"
 #include "nibble/compress/layer_store.h"
 #include "nibble/compress/quantize.h"
 
@@ -18,9 +19,10 @@ bool walks_in_bf16(const DecoderConfig& config, const std::vector<ParameterPlan>
 /// Walks the blocks in order and puts every planned matrix of the blocks (and lm_head) into
 /// `store`; layers that are there already are only run through. One block's weights and one group's
 /// statistics are in memory at a time, besides the residual streams of the samples. Parameters that
-/// no statistics exist for (embeddings) are not part of the walk.
+/// no statistics exist for (embeddings) are not part of the walk. `metrics`: of the weights'
+/// outputs, for methods that read them; all outputs of a weight that has none count alike.
 void walk_blocks(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
-                 const QuantizeOptions& options, const CalibrationText& text, LayerStore& store,
-                 const Exec& exec);
+                 const QuantizeOptions& options, const CalibrationText& text,
+                 const OutputMetrics& metrics, LayerStore& store, const Exec& exec);
 
 }  // namespace nibble

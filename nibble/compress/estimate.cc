@@ -82,7 +82,7 @@ int64_t add_matrix(int64_t n, int64_t k, const WalkKind& walk, const QuantizeOpt
                    Products& products) {
   const auto rows = static_cast<double>(n), columns = static_cast<double>(k);
   const double square = columns * columns;
-  const bool hessian = method(o.method).needs == Calibration::hessian;
+  const bool hessian = method(o.method).needs >= Calibration::hessian;
   products.add(static_cast<double>(walk.tokens) * rows * columns * (walk.dual ? 2 : 1), walk.bf16);
   if (walk.dual) products.add(3 * rows * square + square * columns / 3, false);
   if (hessian)
@@ -137,7 +137,7 @@ QuantizeEstimate estimate_quantization(const ModelFolder& model,
     weights += static_cast<double>(n * k);
     largest = std::max(largest, walked ? add_matrix(n, k, walk, options, products) : n * k * 8);
   }
-  if (calibrated && (dual || method(options.method).needs == Calibration::hessian))
+  if (calibrated && (dual || method(options.method).needs >= Calibration::hessian))
     add_grams(model.decoder_config(), width, inner, walk, products);
   const int64_t streams = out.tokens * (width + inner) * 4 * (dual ? 2 : 1);
   const int64_t samples_at_work = threads * length * (width + 3 * inner) * 4 * (dual ? 2 : 1);

@@ -227,9 +227,21 @@ std::string fingerprint(const ModelFolder& model, const QuantizeOptions& options
   return out.end_object().finish();
 }
 
+// True where a run that was stopped left nothing to be done.
+bool all_there(const Prepared& ready, const LayerStore& store) {
+  return std::all_of(ready.plans.begin(), ready.plans.end(), [&](const ParameterPlan& p) {
+    return !p.scheme || p.spec.layer < 0 || store.has(p.spec.layer);
+  });
+}
+
 void walk(const ModelFolder& original, const Prepared& ready, LayerStore& store, const Exec& exec) {
   naming_model(original, [&] {
-    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, store, exec);
+    OutputMetrics metrics;
+    if (method(ready.options.method).needs == Calibration::fisher && !all_there(ready, store))
+      metrics = output_metrics(*ready.model, *ready.text,
+                               {.spill_folder = ready.options.spill_folder}, exec);
+    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, metrics, store,
+                exec);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "nibble/compress/effect_walk.h"
+#include "nibble/compress/fisher_walk.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/quant/bits.h"
@@ -61,12 +62,15 @@ class Measuring {
         std::min(all, measured_ + samples_with(text, kCorrecting, all - measured_)));
     const std::string name = parse_method_chain(base.method).quantizer;
     const bool blind = method(name).needs == Calibration::nothing;
-    rounding_ = &method(blind || name == "gptq" ? name : "imatrix");  // the others take too long
+    const bool quick = blind || name == "gptq" || name == "yaqa";
+    rounding_ = &method(quick ? name : "imatrix");  // the others take too long
     corrects_ = !blind && base.inputs == CalibrationInputs::corrected;
   }
 
   std::vector<MatrixCosts> run() {
     for (const ParameterPlan& p : plans_) total_ += p.scheme ? 1 : 0;
+    if (rounding_->needs == Calibration::fisher)
+      metrics_ = output_metrics(model_, text_, {.spill_folder = base_.spill_folder}, exec_);
     const EffectOptions options{measured_, corrects_, base_.correction_damping, base_.correction};
     walk_effects(model_, plans_, text_, options, exec_,
                  [this](const GroupInput& input, const Effect& effect) {
@@ -103,9 +107,16 @@ class Measuring {
     tuning.sweeps = std::min(tuning.sweeps, 1);
     tuning.clip = tuning.clip || input == nullptr;
     const Method& rounding = input == nullptr ? method("rtn") : *rounding_;
+    const auto metric = metrics_.find(p.name);
     bool anchored = false;
     for (const QuantScheme& s : candidates(p.shape[1])) {
-      const WeightTask task{w, s, tuning, p.name, input, exec_.threads};
+      const WeightTask task{w,
+                            s,
+                            tuning,
+                            p.name,
+                            input,
+                            exec_.threads,
+                            metric == metrics_.end() ? nullptr : &metric->second};
       WeightResult made = rounding.quantize(task);
       if (made.error < 0) made.error = error_of(task, values_of(task), made.weight);
       costs.costs.push_back(
@@ -150,6 +161,7 @@ class Measuring {
   const std::vector<ParameterPlan>& plans_;
   const Exec& exec_;
   CalibrationText text_;
+  OutputMetrics metrics_;
   size_t measured_ = 0;
   const Method* rounding_ = nullptr;
   bool corrects_ = false;
