@@ -141,6 +141,7 @@ class FisherWalk {
     const HeadGradient head(config_, find_);
     for_each_sample([&](size_t s) {
       std::vector<PyRandom> random;
+      random.reserve(static_cast<size_t>(options_.draws));
       for (int draw = 0; draw < options_.draws; ++draw)
         random.push_back(random_of(options_.seed, s, draw));
       const Rows x = x_.take(place(config_.layers, s));

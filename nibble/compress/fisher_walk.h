@@ -17,7 +17,7 @@ struct FisherOptions {
   int draws = 2;                 ///< labels drawn for every position
   uint64_t seed = 42;            ///< of the labels
   int64_t largest_block = 1024;  ///< of the metrics, in outputs
-  std::string spill_folder;      ///< for residual streams, as QuantizeOptions has it
+  std::string spill_folder = {};  ///< for residual streams, as QuantizeOptions has it
 };
 
 /// By stored name; a fused matrix of queries, keys and values has one.
