@@ -63,6 +63,13 @@ std::span<const std::vector<int32_t>> first_samples(const CalibrationText& text,
   return std::span(text.samples).first(count);
 }
 
+// Tokens of the longest; 1 where there is none.
+int64_t longest(std::span<const std::vector<int32_t>> samples) {
+  int64_t most = 1;
+  for (const auto& s : samples) most = std::max(most, std::ssize(s));
+  return most;
+}
+
 // A stream of random numbers of its own for each (sample, draw).
 PyRandom random_of(uint64_t seed, size_t sample, int draw) {
   constexpr uint64_t kSpread = 0x9E3779B97F4A7C15;  // 2^64 over the golden ratio
@@ -99,10 +106,8 @@ class FisherWalk {
  private:
   // Room for `times` residual streams of every sample, `draws` wide.
   SampleRows rows(int64_t times, int64_t draws) const {
-    size_t longest = 0;
-    for (const auto& s : samples_) longest = std::max(longest, s.size());
     return {samples_.size() * static_cast<size_t>(times),
-            static_cast<int64_t>(longest) * config_.hidden_size * draws, options_.spill_folder};
+            longest(samples_) * config_.hidden_size * draws, options_.spill_folder};
   }
 
   int64_t tokens(size_t sample) const { return std::ssize(samples_[sample]); }
@@ -155,10 +160,10 @@ class FisherWalk {
   }
 
   // One sample's gradients through a block, for every draw.
-  OutputSums::Rows backward(const BlockWeights<float>& weights, int layer, size_t s,
-                            const OutputSums& sums) {
+  void backward(const BlockWeights<float>& weights, int layer, size_t s, const OutputSums& sums,
+                OutputSums::Rows& out) {
     const int64_t m = tokens(s), size = m * config_.hidden_size;
-    OutputSums::Rows out = sums.make_rows(m * options_.draws);
+    sums.resize(out, m * options_.draws);
     Rows dx = dx_.take(s);
     const Rows x = x_.take(place(layer, s));
     workers_.use([&](Worker& worker) {
@@ -174,23 +179,30 @@ class FisherWalk {
       }
     });
     dx_.put(s, std::move(dx));
-    return out;
   }
 
-  // As many samples at a time as there are threads; they are summed in their order.
+  // Samples whose gradients are in memory together: as many as there are threads, or more of small
+  // ones. They are summed in their order, so that their number is nothing to the sums.
+  int64_t batch_size(const OutputSums& sums) const {
+    constexpr int64_t kBytes = int64_t{128} << 20;
+    const int64_t each = longest(samples_) * options_.draws * sums.width() * int64_t{sizeof(float)};
+    return std::max(kBytes / each, int64_t{std::max(exec_.threads, 1)});
+  }
+
   void backward(int layer, OutputMetrics& out) {
     const auto weights = load_block_weights(config_, find_, layer, best_train_ops());
     OutputSums sums(config_, options_.largest_block);
-    const int64_t all = std::ssize(samples_), step = std::max(exec_.threads, 1);
+    const int64_t all = std::ssize(samples_), step = batch_size(sums);
     int64_t rows = 0;
     for (int64_t first = 0; first < all; first += step) {
-      std::vector<OutputSums::Rows> batch(static_cast<size_t>(std::min(step, all - first)));
-      parallel_for(std::ssize(batch), exec_.threads, [&](int64_t i) {
-        batch[static_cast<size_t>(i)] =
-            backward(weights, layer, static_cast<size_t>(first + i), sums);
+      const int64_t count = std::min(step, all - first);
+      batch_.resize(static_cast<size_t>(std::max(count, std::ssize(batch_))));
+      parallel_for(count, exec_.threads, [&](int64_t i) {
+        backward(weights, layer, static_cast<size_t>(first + i), sums,
+                 batch_[static_cast<size_t>(i)]);
       });
-      sums.add(batch, exec_.threads);
-      for (size_t i = 0; i < batch.size(); ++i) rows += tokens(static_cast<size_t>(first) + i);
+      sums.add(std::span(batch_).first(static_cast<size_t>(count)), exec_.threads);
+      for (int64_t i = 0; i < count; ++i) rows += tokens(static_cast<size_t>(first + i));
       exec_.check_stop();
     }
     const double scale = 1 / static_cast<double>(std::max<int64_t>(1, rows * options_.draws));
@@ -218,6 +230,7 @@ class FisherWalk {
   Workers workers_;
   const std::span<const std::vector<int32_t>> samples_;
   SampleRows x_, dx_;
+  std::vector<OutputSums::Rows> batch_;
   int64_t done_ = 0;
 };
 

@@ -45,10 +45,16 @@ void OutputSums::cut(Role role, int64_t n, int64_t unit, int64_t largest) {
   }
 }
 
-OutputSums::Rows OutputSums::make_rows(int64_t rows) const {
-  Rows out;
-  for (const Piece& p : pieces_) out.emplace_back(static_cast<size_t>(rows * p.size));
-  return out;
+void OutputSums::resize(Rows& rows, int64_t count) const {
+  rows.resize(pieces_.size());
+  for (size_t i = 0; i < pieces_.size(); ++i)
+    rows[i].resize(static_cast<size_t>(count * pieces_[i].size));
+}
+
+int64_t OutputSums::width() const {
+  int64_t sum = 0;
+  for (const Piece& p : pieces_) sum += p.size;
+  return sum;
 }
 
 void OutputSums::put(Role role, const float* gradient, int64_t first, int64_t rows,
@@ -61,7 +67,7 @@ void OutputSums::put(Role role, const float* gradient, int64_t first, int64_t ro
   }
 }
 
-void OutputSums::add(const std::vector<Rows>& samples, int threads) {
+void OutputSums::add(std::span<const Rows> samples, int threads) {
   parallel_for(std::ssize(pieces_), threads, [&](int64_t i) {
     Piece& p = pieces_[static_cast<size_t>(i)];
     for (const Rows& sample : samples) {

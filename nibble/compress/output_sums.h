@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "nibble/model/config.h"
@@ -22,12 +23,14 @@ class OutputSums {
   /// For a block of this config.
   OutputSums(const DecoderConfig& config, int64_t largest_block);
 
-  /// Room for the gradients of so many rows.
-  Rows make_rows(int64_t rows) const;
+  /// Makes room for the gradients of so many rows; what it held is worthless then.
+  void resize(Rows& rows, int64_t count) const;
+  /// Floats of one row.
+  int64_t width() const;
   /// Puts the gradient [rows, n] of a projection's outputs at rows [first, first + rows) of `to`.
   void put(Role role, const float* gradient, int64_t first, int64_t rows, Rows& to) const;
   /// Adds samples, in this order whatever the number of threads.
-  void add(const std::vector<Rows>& samples, int threads);
+  void add(std::span<const Rows> samples, int threads);
   /// The metrics of the block's matrices: the sums times `scale`. A fused matrix has the role qkv.
   std::vector<std::pair<Role, OutputMetric>> finish(double scale, int threads);
 

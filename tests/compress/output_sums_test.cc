@@ -54,7 +54,7 @@ TEST(OutputSums, AreTheMeanOfOuterProducts) {
   std::vector<float> all;
   PyRandom random(3);
   for (int sample = 0; sample < 3; ++sample) {
-    samples.push_back(sums.make_rows(4));
+    sums.resize(samples.emplace_back(), 4);
     for (const int64_t first : {0, 2}) {
       std::vector<float> rows(static_cast<size_t>(2 * n));
       for (float& v : rows) v = static_cast<float>(random.gauss(0, 1));
