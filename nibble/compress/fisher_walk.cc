@@ -1,0 +1,244 @@
+#include "nibble/compress/fisher_walk.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+
+#include "nibble/compress/output_sums.h"
+#include "nibble/compress/sample_rows.h"
+#include "nibble/core/error.h"
+#include "nibble/core/parallel.h"
+#include "nibble/core/random.h"
+#include "nibble/model/block_walk.h"
+#include "nibble/train/block_gradient.h"
+#include "nibble/train/head_gradient.h"
+
+namespace nibble {
+namespace {
+
+using Rows = std::vector<float>;
+
+// What a thread works in; between samples it waits for the next thread that wants one.
+struct Worker {
+  explicit Worker(const DecoderConfig& config) : gradient(config, best_train_ops()) {}
+  // Rows of one sample where kernels may read behind their end.
+  float* load(const float* rows, int64_t size) {
+    if (buffer.size() < size) buffer = Buffer<float>(size);
+    std::copy_n(rows, size, buffer.data());
+    return buffer.data();
+  }
+  BlockGradient<float> gradient;
+  Buffer<float> buffer;
+};
+
+class Workers {
+ public:
+  explicit Workers(const DecoderConfig& config) : config_(config) {}
+  template <class F>
+  void use(F f) {
+    std::unique_ptr<Worker> worker = take();
+    f(*worker);
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(worker));
+  }
+
+ private:
+  std::unique_ptr<Worker> take() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return std::make_unique<Worker>(config_);
+    std::unique_ptr<Worker> worker = std::move(idle_.back());
+    idle_.pop_back();
+    return worker;
+  }
+  const DecoderConfig& config_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Worker>> idle_;
+};
+
+// The first samples, with about `tokens` tokens.
+std::span<const std::vector<int32_t>> first_samples(const CalibrationText& text, int64_t tokens) {
+  size_t count = 0;
+  for (int64_t sum = 0; count < text.samples.size() && sum < tokens; ++count)
+    sum += std::ssize(text.samples[count]);
+  return std::span(text.samples).first(count);
+}
+
+// Tokens of the longest; 1 where there is none.
+int64_t longest(std::span<const std::vector<int32_t>> samples) {
+  int64_t most = 1;
+  for (const auto& s : samples) most = std::max(most, std::ssize(s));
+  return most;
+}
+
+// A stream of random numbers of its own for each (sample, draw).
+PyRandom random_of(uint64_t seed, size_t sample, int draw) {
+  constexpr uint64_t kSpread = 0x9E3779B97F4A7C15;  // 2^64 over the golden ratio
+  return PyRandom((seed ^ (sample + 1) * kSpread) +
+                  static_cast<uint64_t>(draw) * (kSpread << 32 | 1));
+}
+
+class FisherWalk {
+ public:
+  FisherWalk(const ModelFolder& model, const CalibrationText& text, const FisherOptions& options,
+             const Exec& exec)
+      : config_(model.decoder_config()),
+        table_(parameter_table(config_)),
+        options_(options),
+        exec_(exec),
+        load_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
+        release_([&model](const ParamSpec& spec) { release_weight(model, spec); }),
+        find_(config_, load_, release_),
+        walk_(config_, load_),
+        workers_(config_),
+        samples_(first_samples(text, options.tokens)),
+        x_(rows(config_.layers + 1, 1)),
+        dx_(rows(1, options.draws)) {}
+
+  OutputMetrics run() {
+    for_each_sample([this](size_t s) { x_.put(s, walk_.embed(samples_[s])); });
+    for (int layer = 0; layer < config_.layers; ++layer) forward(layer);
+    head();
+    OutputMetrics out;
+    for (int64_t layer = config_.layers; layer-- > 0;) backward(static_cast<int>(layer), out);
+    return out;
+  }
+
+ private:
+  // Room for `times` residual streams of every sample, `draws` wide.
+  SampleRows rows(int64_t times, int64_t draws) const {
+    return {samples_.size() * static_cast<size_t>(times),
+            longest(samples_) * config_.hidden_size * draws, options_.spill_folder};
+  }
+
+  int64_t tokens(size_t sample) const { return std::ssize(samples_[sample]); }
+  // Where the stream in front of a block (behind the last: of block `layers`) is kept.
+  size_t place(int64_t layer, size_t sample) const {
+    return static_cast<size_t>(layer) * samples_.size() + sample;
+  }
+
+  // f(sample) for every sample, spread over threads.
+  void for_each_sample(const std::function<void(size_t)>& f) const {
+    parallel_for(std::ssize(samples_), exec_.threads,
+                 [&f](int64_t s) { f(static_cast<size_t>(s)); });
+    exec_.check_stop();
+  }
+
+  void report() {
+    exec_.report({"gradients", ++done_, 2 * config_.layers, {}});
+    exec_.check_stop();
+  }
+
+  void forward(int layer) {
+    const auto weights = load_block_weights(config_, find_, layer, best_train_ops());
+    for_each_sample([&](size_t s) {
+      Rows x = x_.take(place(layer, s));
+      workers_.use([&](Worker& worker) {
+        float* const out = worker.load(x.data(), std::ssize(x));
+        worker.gradient.forward(weights, tokens(s), out, out);
+        x_.put(place(layer + 1, s), Rows(out, out + x.size()));
+      });
+      x_.put(place(layer, s), std::move(x));
+    });
+    report();
+  }
+
+  void head() {
+    const HeadGradient head(config_, find_);
+    for_each_sample([&](size_t s) {
+      std::vector<PyRandom> random;
+      random.reserve(static_cast<size_t>(options_.draws));
+      for (int draw = 0; draw < options_.draws; ++draw)
+        random.push_back(random_of(options_.seed, s, draw));
+      const Rows x = x_.take(place(config_.layers, s));
+      Rows dx(x.size() * static_cast<size_t>(options_.draws));
+      const auto choose = [&](int64_t, int draw, std::span<const float> p) {
+        return draw_label(p, random[static_cast<size_t>(draw)].random());
+      };
+      head.run(x.data(), tokens(s), options_.draws, choose, dx.data());
+      dx_.put(s, std::move(dx));
+    });
+  }
+
+  // One sample's gradients through a block, for every draw.
+  void backward(const BlockWeights<float>& weights, int layer, size_t s, const OutputSums& sums,
+                OutputSums::Rows& out) {
+    const int64_t m = tokens(s), size = m * config_.hidden_size;
+    sums.resize(out, m * options_.draws);
+    Rows dx = dx_.take(s);
+    const Rows x = x_.take(place(layer, s));
+    workers_.use([&](Worker& worker) {
+      float* const buffer = worker.load(x.data(), size);
+      worker.gradient.forward(weights, m, buffer, buffer);
+      for (int draw = 0; draw < options_.draws; ++draw) {
+        float* const own = dx.data() + draw * size;
+        worker.load(own, size);
+        worker.gradient.backward(weights, buffer, [&](Role role, const float* gradient) {
+          sums.put(role, gradient, draw * m, m, out);
+        });
+        std::copy_n(buffer, size, own);
+      }
+    });
+    dx_.put(s, std::move(dx));
+  }
+
+  // Samples whose gradients are in memory together: as many as there are threads, or more of small
+  // ones. They are summed in their order, so that their number is nothing to the sums.
+  int64_t batch_size(const OutputSums& sums) const {
+    constexpr int64_t kBytes = int64_t{128} << 20;
+    const int64_t each = longest(samples_) * options_.draws * sums.width() * int64_t{sizeof(float)};
+    return std::max(kBytes / each, int64_t{std::max(exec_.threads, 1)});
+  }
+
+  void backward(int layer, OutputMetrics& out) {
+    const auto weights = load_block_weights(config_, find_, layer, best_train_ops());
+    OutputSums sums(config_, options_.largest_block);
+    const int64_t all = std::ssize(samples_), step = batch_size(sums);
+    int64_t rows = 0;
+    for (int64_t first = 0; first < all; first += step) {
+      const int64_t count = std::min(step, all - first);
+      batch_.resize(static_cast<size_t>(std::max(count, std::ssize(batch_))));
+      parallel_for(count, exec_.threads, [&](int64_t i) {
+        backward(weights, layer, static_cast<size_t>(first + i), sums,
+                 batch_[static_cast<size_t>(i)]);
+      });
+      sums.add(std::span(batch_).first(static_cast<size_t>(count)), exec_.threads);
+      for (int64_t i = 0; i < count; ++i) rows += tokens(static_cast<size_t>(first + i));
+      exec_.check_stop();
+    }
+    const double scale = 1 / static_cast<double>(std::max<int64_t>(1, rows * options_.draws));
+    for (auto& [role, metric] : sums.finish(scale, exec_.threads))
+      out.emplace(name_of(role, layer), std::move(metric));
+    report();
+  }
+
+  const std::string& name_of(Role role, int layer) const {
+    const auto found = std::find_if(table_.begin(), table_.end(), [&](const ParamSpec& p) {
+      return p.role == role && p.layer == layer && !p.bias;
+    });
+    NIBBLE_CHECK(found != table_.end());
+    return found->name;
+  }
+
+  const DecoderConfig& config_;
+  const std::vector<ParamSpec> table_;
+  const FisherOptions& options_;
+  const Exec& exec_;
+  const WeightLoader load_;
+  const WeightRelease release_;
+  const ParameterFinder find_;
+  const BlockWalk walk_;
+  Workers workers_;
+  const std::span<const std::vector<int32_t>> samples_;
+  SampleRows x_, dx_;
+  std::vector<OutputSums::Rows> batch_;
+  int64_t done_ = 0;
+};
+
+}  // namespace
+
+OutputMetrics output_metrics(const ModelFolder& model, const CalibrationText& text,
+                             const FisherOptions& options, const Exec& exec) {
+  return FisherWalk(model, text, options, exec).run();
+}
+
+}  // namespace nibble

@@ -1,0 +1,33 @@
+// The Fisher information of every projection's outputs, by the model's own gradients: what tells
+// rounding which errors the whole model minds (Tseng, Sun and De Sa 2025, "Model-Preserving
+// Adaptive Rounding"; labels drawn from the model: Kunstner et al. 2019).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "nibble/compress/calibration_text.h"
+#include "nibble/quant/output_metric.h"
+
+namespace nibble {
+
+struct FisherOptions {
+  int64_t tokens = 16384;        ///< samples from the front of the text, up to about so many tokens
+  int draws = 2;                 ///< labels drawn for every position
+  uint64_t seed = 42;            ///< of the labels
+  int64_t largest_block = 1024;  ///< of the metrics, in outputs
+  std::string spill_folder = {};  ///< for residual streams, as QuantizeOptions has it
+};
+
+/// By stored name; a fused matrix of queries, keys and values has one.
+using OutputMetrics = std::map<std::string, OutputMetric, std::less<>>;
+
+/// The metric of every matrix inside the blocks: g is the gradient of the sum of a sample's losses,
+/// a label drawn for each of its rows. One block's weights (in f32, twice) are in memory at a time,
+/// beside the head, the residual streams in front of all blocks (unless they are spilled) and the
+/// metrics. The bytes do not depend on the number of threads.
+OutputMetrics output_metrics(const ModelFolder& model, const CalibrationText& text,
+                             const FisherOptions& options, const Exec& exec);
+
+}  // namespace nibble

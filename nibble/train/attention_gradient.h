@@ -1,0 +1,50 @@
+// Causal attention of one sequence and its backward pass, for every kind that a Decoder runs:
+// grouped heads (Ainslie et al. 2023) and sliding windows (Beltagy et al. 2020). In tiles of
+// queries whose probabilities are computed again by the backward pass (Dao et al. 2022), so that no
+// matrix of all scores is kept.
+#pragma once
+
+#include <cstdint>
+
+#include "nibble/train/buffer.h"
+
+namespace nibble {
+
+template <class T>
+struct AttentionTask {
+  int64_t tokens, heads, kv_heads, head_dim;
+  int64_t window;  ///< positions that a token sees, itself included; 0 = all
+  const T* q;      ///< [tokens, heads * head_dim], times 1 / sqrt(head_dim) already
+  const T *k, *v;  ///< [tokens, kv_heads * head_dim]
+};
+
+/// Scratch memory of one thread.
+template <class T>
+class AttentionGradient {
+ public:
+  explicit AttentionGradient(const TrainOps<T>& ops) : ops_(ops) {}
+  /// Makes room for sequences of so many tokens, with keys of kv_heads * head_dim = kv_width.
+  void reserve(int64_t tokens, int64_t kv_width);
+
+  /// out [tokens, heads * head_dim] = softmax(q k^T) v for every head.
+  void forward(const AttentionTask<T>& a, T* out);
+  /// dq, dk, dv = dL/d(q, k, v), all of them written, from dout = dL/dout and what forward() gave.
+  void backward(const AttentionTask<T>& a, const T* out, const T* dout, T* dq, T* dk, T* dv);
+
+ private:
+  // Queries [first, first + rows) of one head and the keys [key, key + keys) that they see.
+  struct Tile {
+    int64_t head, first, rows, key, keys;
+  };
+  template <class F>
+  void for_each_tile(const AttentionTask<T>& a, F f);
+  void probabilities(const AttentionTask<T>& a, const Tile& t);
+  void slopes(const AttentionTask<T>& a, const Tile& t, const T* out, const T* dout);
+
+  const TrainOps<T>& ops_;
+  int64_t ld_ = 0;                         // of everything with a column for each key
+  Buffer<T> k_transposed_, v_transposed_;  // [kv_width, ld]
+  Buffer<T> p_, dp_;                       // [kTile, ld]
+};
+
+}  // namespace nibble

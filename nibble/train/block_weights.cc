@@ -1,0 +1,103 @@
+#include "nibble/train/block_weights.h"
+
+#include <algorithm>
+#include <span>
+
+#include "nibble/core/float_formats.h"
+
+namespace nibble {
+namespace {
+
+template <class T>
+Buffer<T> buffer_of(std::span<const float> values) {
+  if (values.empty()) return {};
+  Buffer<T> out(static_cast<int64_t>(values.size()));
+  std::copy(values.begin(), values.end(), out.begin());
+  return out;
+}
+
+// A projection as it is stored, before its parts are taken.
+struct Stored {
+  int64_t k = 0;
+  std::vector<float> weight, bias;
+};
+
+Stored load(const ParameterFinder& find, Role role, int layer) {
+  const LinearMember member = find.linear(role, layer);
+  Stored out{columns(member.weight), floats_of(member.weight), {}};
+  if (member.bias) {
+    out.bias.resize(static_cast<size_t>(member.bias->elements()));
+    to_f32(*member.bias, out.bias);
+  }
+  find.done(role, layer);
+  return out;
+}
+
+// The outputs [first, first + n) of a projection.
+template <class T>
+BlockMatrix<T> part(const Stored& stored, int64_t first, int64_t n, const TrainOps<T>& ops) {
+  BlockMatrix<T> out{n, stored.k, round_up(n, kTrainAlign), {}, {}, {}};
+  const auto rows =
+      std::span(stored.weight)
+          .subspan(static_cast<size_t>(first * out.k), static_cast<size_t>(n * out.k));
+  out.weight = buffer_of<T>(rows);
+  out.transposed = Buffer<T>(out.k * out.ld);
+  ops.transpose(n, out.k, out.weight.data(), out.transposed.data(), out.ld);
+  if (!stored.bias.empty()) {
+    out.bias = buffer_of<T>(
+        std::span(stored.bias).subspan(static_cast<size_t>(first), static_cast<size_t>(n)));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<float> floats_of(const Weight& weight) {
+  const auto* quantized = std::get_if<QuantizedTensor>(&weight);
+  const Tensor plain = quantized != nullptr ? dequantize(*quantized) : std::get<Tensor>(weight);
+  std::vector<float> out(static_cast<size_t>(plain.elements()));
+  to_f32(plain, out);
+  return out;
+}
+
+template <class T>
+BlockWeights<T> load_block_weights(const DecoderConfig& c, const ParameterFinder& find, int layer,
+                                   const TrainOps<T>& ops) {
+  BlockWeights<T> out;
+  const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+  const auto whole = [&](Role role) {
+    const Stored stored = load(find, role, layer);
+    return part(stored, 0, std::ssize(stored.weight) / stored.k, ops);
+  };
+  const auto norm = [&](Role role) {
+    return BlockNorm<T>{buffer_of<T>(find.vector(role, layer, false)),
+                        buffer_of<T>(find.vector(role, layer, true))};
+  };
+  if (c.fused_qkv) {
+    const Stored stored = load(find, Role::qkv, layer);
+    out.q = part(stored, 0, q, ops);
+    out.k = part(stored, q, kv, ops);
+    out.v = part(stored, q + kv, kv, ops);
+  } else {
+    out.q = whole(Role::q);
+    out.k = whole(Role::k);
+    out.v = whole(Role::v);
+  }
+  out.o = whole(Role::o);
+  if (c.mlp == MlpKind::silu_gated) out.gate = whole(Role::gate);
+  out.up = whole(Role::up);
+  out.down = whole(Role::down);
+  out.attn_norm = norm(Role::attn_norm);
+  out.mlp_norm = norm(Role::mlp_norm);
+  out.q_norm = norm(Role::q_norm);
+  out.k_norm = norm(Role::k_norm);
+  out.window = layer >= c.first_window_layer ? c.sliding_window : 0;
+  return out;
+}
+
+template BlockWeights<float> load_block_weights(const DecoderConfig&, const ParameterFinder&, int,
+                                                const TrainOps<float>&);
+template BlockWeights<double> load_block_weights(const DecoderConfig&, const ParameterFinder&, int,
+                                                 const TrainOps<double>&);
+
+}  // namespace nibble

@@ -1,0 +1,131 @@
+#include "nibble/train/head_gradient.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/core/error.h"
+#include "nibble/train/softmax_row.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kLogits = int64_t{1} << 23;  // a thread holds twice as many: 64 MiB
+
+Buffer<float> copy_of(std::span<const float> values) {
+  if (values.empty()) return {};
+  Buffer<float> out(std::ssize(values));
+  std::copy(values.begin(), values.end(), out.begin());
+  return out;
+}
+
+const float* or_null(const Buffer<float>& b) { return b.size() == 0 ? nullptr : b.data(); }
+
+}  // namespace
+
+// What one thread needs for `most` rows.
+struct HeadGradient::Scratch {
+  Scratch(int64_t most, int64_t vocabulary, int64_t hidden)
+      : ld(round_up(vocabulary, kTrainAlign)),
+        x(most * hidden),
+        normed(most * hidden),
+        transposed(most * hidden),
+        logits(most * vocabulary),
+        p(most * ld),
+        expected(most * hidden),
+        gradient(most * hidden),
+        mean(most),
+        rstd(most) {}
+  int64_t ld, rows = 0;              // rows in use
+  Buffer<float> x, normed;           // [rows, hidden]
+  Buffer<float> transposed;          // what the head reads, [hidden, rows]
+  Buffer<float> logits, p;           // [vocabulary, rows], [rows, ld]
+  Buffer<float> expected, gradient;  // [rows, hidden]
+  Buffer<float> mean, rstd;
+};
+
+HeadGradient::HeadGradient(const DecoderConfig& config, const ParameterFinder& find)
+    : config_(config) {
+  norm_.gain = copy_of(find.vector(Role::final_norm, -1, false));
+  norm_.bias = copy_of(find.vector(Role::final_norm, -1, true));
+  weight_ = copy_of(floats_of(config.tied ? find.table(Role::token_embedding)
+                                          : find.linear(Role::lm_head, -1).weight));
+}
+
+TrainNorm<float> HeadGradient::norm_task(Scratch& s) const {
+  return {s.rows,
+          config_.hidden_size,
+          config_.norm == NormKind::layer,
+          static_cast<float>(config_.norm_eps),
+          s.x.data(),
+          or_null(norm_.gain),
+          or_null(norm_.bias),
+          s.normed.data(),
+          s.mean.data(),
+          s.rstd.data()};
+}
+
+// p = softmax(head(x)), and expected = p W. The head's product is computed transposed, so that one
+// copy of the weight W serves both.
+void HeadGradient::forward(Scratch& s) const {
+  const TrainOps<float>& ops = best_train_ops();
+  const int64_t n = config_.vocab_size, k = config_.hidden_size, rows = s.rows;
+  if (config_.final_norm) ops.norm(norm_task(s));
+  ops.transpose(rows, k, (config_.final_norm ? s.normed : s.x).data(), s.transposed.data(), rows);
+  ops.product(
+      {n, rows, k, weight_.data(), k, 1, s.transposed.data(), rows, s.logits.data(), rows, false});
+  ops.transpose(n, rows, s.logits.data(), s.p.data(), s.ld);
+  for (int64_t r = 0; r < rows; ++r) {
+    float* const p = s.p.data() + r * s.ld;
+    if (!std::all_of(p, p + n, [](float v) { return std::isfinite(v); }))
+      throw corrupt("the model's outputs are not finite: its gradients cannot be computed");
+    softmax_row(ops, n, p);
+  }
+  ops.product({rows, k, n, s.p.data(), s.ld, 1, weight_.data(), k, s.expected.data(), k, false});
+}
+
+// dL/d(logits) = p - onehot(label), so that by what the head reads it is p W - W[label].
+void HeadGradient::backward(Scratch& s, const std::function<int32_t(int64_t)>& label,
+                            float* out) const {
+  const int64_t k = config_.hidden_size;
+  for (int64_t r = 0; r < s.rows; ++r) {
+    const float *expected = s.expected.data() + r * k, *row = weight_.data() + label(r) * k;
+    float* const gradient = s.gradient.data() + r * k;
+    for (int64_t i = 0; i < k; ++i) gradient[i] = expected[i] - row[i];
+  }
+  if (config_.final_norm) {
+    best_train_ops().norm_backward(norm_task(s), {s.gradient.data(), out, nullptr, nullptr, false});
+  } else {
+    std::copy_n(s.gradient.data(), s.rows * k, out);
+  }
+}
+
+void HeadGradient::run(const float* x, int64_t tokens, int draws, const LabelChoice& choose,
+                       float* out) const {
+  const int64_t n = config_.vocab_size, k = config_.hidden_size;
+  const int64_t most = std::clamp<int64_t>(kLogits / n, 1, tokens);
+  Scratch s(most, n, k);
+  for (int64_t first = 0; first < tokens; first += most) {
+    s.rows = std::min(most, tokens - first);
+    std::copy_n(x + first * k, s.rows * k, s.x.data());
+    forward(s);
+    for (int draw = 0; draw < draws; ++draw) {
+      const auto label = [&](int64_t r) {
+        const std::span p(s.p.data() + r * s.ld, static_cast<size_t>(n));
+        return choose(first + r, draw, p);
+      };
+      backward(s, label, out + (draw * tokens + first) * k);
+    }
+  }
+}
+
+int32_t draw_label(std::span<const float> p, double u) {
+  double total = 0, sum = 0;
+  for (const float v : p) total += v;
+  for (size_t i = 0; i < p.size(); ++i) {
+    sum += p[i];
+    if (sum > u * total) return static_cast<int32_t>(i);
+  }
+  return static_cast<int32_t>(std::max_element(p.begin(), p.end()) - p.begin());
+}
+
+}  // namespace nibble
