@@ -77,7 +77,7 @@ void add_auto(CLI::App& app, Common& common) {
       ->check(number_between(1e-7, 10.0));
   verb->add_option("--max-size", o->size, "Of the tensor files: 300MB, 1.5GB or bytes");
   verb->add_option("--method", o->quantize.method,
-                   "As in `nibble quantize`, or `best`: gptq or awq+gptq, by measuring")
+                   "As in `nibble quantize`, or `best`: yaqa or awq+yaqa, by measuring")
       ->capture_default_str();
   verb->add_option("--calib", o->quantize.calibration.text,
                    "Text to calibrate on (default: text that the model generates)");

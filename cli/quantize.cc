@@ -193,13 +193,14 @@ void add_calibration(CLI::App& verb, Options& o) {
                   "What a layer is calibrated on: `quantized` (what the layers quantized before it "
                   "make) or `corrected` (the same, and weights make up for the difference)")
       ->capture_default_str();
-  verb.add_option("--damping", t.damping, "gptq: share by which the Hessian's diagonal is raised")
+  verb.add_option("--damping", t.damping,
+                  "gptq, yaqa: share by which the Hessian's diagonal is raised")
       ->check(number_between(0.0, 10.0))
       ->capture_default_str();
-  verb.add_option("--sweeps", t.sweeps, "gptq: passes of block descent")
+  verb.add_option("--sweeps", t.sweeps, "gptq, yaqa: passes of block descent")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
-  verb.add_flag("--no-act-order", o.no_act_order, "gptq: columns in their own order");
+  verb.add_flag("--no-act-order", o.no_act_order, "gptq, yaqa: columns in their own order");
   verb.add_option("--clip", o.clip, "rtn: `mse` searches each scale for the least squared error")
       ->check(CLI::IsMember({"mse"}));
   verb.add_option("--threshold", o.quantize.outlier_threshold,

@@ -35,7 +35,7 @@ struct AutoResult {
   QuantizeOptions options;  ///< that the model was made with: method, --set for every matrix
 };
 
-/// In place of base.method: gptq or awq+gptq, whichever is better in base.scheme on samples that
+/// In place of base.method: yaqa or awq+yaqa, whichever is better in base.scheme on samples that
 /// calibration did not see.
 inline constexpr std::string_view kBestMethod = "best";
 

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "nibble/compress/calibrated_walk.h"
+#include "nibble/compress/fisher_estimate.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
 #include "nibble/quant/bits.h"
@@ -13,7 +14,8 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kFixedBytes = int64_t{64} << 20;  // the program, oneDNN's buffers, the tokenizer
-constexpr int64_t kBlockRows = 512;                 // that the collector gathers
+constexpr int64_t kLargestBlock = FisherOptions().largest_block;
+constexpr int64_t kBlockRows = 512;  // that the collector gathers
 // What is around the f32 products of a calibrated walk (attention, rounding, copies) takes half as
 // long as they do; Gram sums that are timed have it in them. Measured: docs/performance.md.
 constexpr double kAround = 1.5;
@@ -88,9 +90,15 @@ int64_t add_matrix(int64_t n, int64_t k, const WalkKind& walk, const QuantizeOpt
   if (hessian)
     products.add(rows * square * (o.method == "autoround" ? o.tuning.steps : 3 + o.tuning.sweeps),
                  false);
+  const bool fisher = method(o.method).needs == Calibration::fisher;
+  if (fisher)  // the rows' side: its feedback, the gradients of each sweep; and the errors of both
+    products.add(rows * columns * std::min(rows, double{kLargestBlock}) * (3 + o.tuning.sweeps) +
+                     3 * rows * square,
+                 false);
   // H, damped, factors; cross
   const int64_t matrices = (hessian || walk.dual ? 4 : 0) + (walk.dual ? 2 : 0);
-  return matrices * k * k * 4 + n * k * (3 * 4 + 2) + (walk.dual ? 3 : 1) * kBlockRows * k * 4;
+  return matrices * k * k * 4 + n * k * (3 * 4 + 2 + (fisher ? 4 * 4 + 2 : 0)) +
+         (walk.dual ? 3 : 1) * kBlockRows * k * 4;
 }
 
 // The Gram matrices belong to a group's input: four in a block, of which half is computed; and the
@@ -139,11 +147,18 @@ QuantizeEstimate estimate_quantization(const ModelFolder& model,
   }
   if (calibrated && (dual || method(options.method).needs >= Calibration::hessian))
     add_grams(model.decoder_config(), width, inner, walk, products);
+  FisherEstimate fisher;
+  if (method(options.method).needs == Calibration::fisher)
+    fisher = estimate_fisher(model.decoder_config(), out.tokens, length, threads);
+  products.add(fisher.products, false);
   const int64_t streams = out.tokens * (width + inner) * 4 * (dual ? 2 : 1);
   const int64_t samples_at_work = threads * length * (width + 3 * inner) * 4 * (dual ? 2 : 1);
   const int64_t fixed = kFixedBytes + largest + (calibrated ? block * (dual ? 3 : 2) : 0);
-  out.spilled_bytes = fixed + samples_at_work;
-  out.memory_bytes = out.spilled_bytes + streams;
+  // Gradients come before the walk, which has their metrics beside it.
+  const int64_t first = kFixedBytes + fisher.work_bytes;
+  out.spilled_bytes = fisher.metric_bytes + std::max(fixed + samples_at_work, first);
+  out.memory_bytes = fisher.metric_bytes +
+                     std::max(fixed + samples_at_work + streams, first + fisher.stream_bytes);
   if (calibrated) out.text_bytes = kFixedBytes + text_memory(model, options.calibration, threads);
   if (options.calibration.text.empty()) {
     out.memory_bytes = std::max(out.memory_bytes, out.text_bytes);

@@ -63,6 +63,12 @@ std::span<const std::vector<int32_t>> first_samples(const CalibrationText& text,
   return std::span(text.samples).first(count);
 }
 
+int64_t tokens_of(std::span<const std::vector<int32_t>> samples) {
+  int64_t sum = 0;
+  for (const auto& s : samples) sum += std::ssize(s);
+  return sum;
+}
+
 // Tokens of the longest; 1 where there is none.
 int64_t longest(std::span<const std::vector<int32_t>> samples) {
   int64_t most = 1;
@@ -91,8 +97,9 @@ class FisherWalk {
         walk_(config_, load_),
         workers_(config_),
         samples_(first_samples(text, options.tokens)),
+        draws_(draws_for(options, tokens_of(samples_))),
         x_(rows(config_.layers + 1, 1)),
-        dx_(rows(1, options.draws)) {}
+        dx_(rows(1, draws_)) {}
 
   OutputMetrics run() {
     for_each_sample([this](size_t s) { x_.put(s, walk_.embed(samples_[s])); });
@@ -146,15 +153,14 @@ class FisherWalk {
     const HeadGradient head(config_, find_);
     for_each_sample([&](size_t s) {
       std::vector<PyRandom> random;
-      random.reserve(static_cast<size_t>(options_.draws));
-      for (int draw = 0; draw < options_.draws; ++draw)
-        random.push_back(random_of(options_.seed, s, draw));
+      random.reserve(static_cast<size_t>(draws_));
+      for (int draw = 0; draw < draws_; ++draw) random.push_back(random_of(options_.seed, s, draw));
       const Rows x = x_.take(place(config_.layers, s));
-      Rows dx(x.size() * static_cast<size_t>(options_.draws));
+      Rows dx(x.size() * static_cast<size_t>(draws_));
       const auto choose = [&](int64_t, int draw, std::span<const float> p) {
         return draw_label(p, random[static_cast<size_t>(draw)].random());
       };
-      head.run(x.data(), tokens(s), options_.draws, choose, dx.data());
+      head.run(x.data(), tokens(s), draws_, choose, dx.data());
       dx_.put(s, std::move(dx));
     });
   }
@@ -163,13 +169,13 @@ class FisherWalk {
   void backward(const BlockWeights<float>& weights, int layer, size_t s, const OutputSums& sums,
                 OutputSums::Rows& out) {
     const int64_t m = tokens(s), size = m * config_.hidden_size;
-    sums.resize(out, m * options_.draws);
+    sums.resize(out, m * draws_);
     Rows dx = dx_.take(s);
     const Rows x = x_.take(place(layer, s));
     workers_.use([&](Worker& worker) {
       float* const buffer = worker.load(x.data(), size);
       worker.gradient.forward(weights, m, buffer, buffer);
-      for (int draw = 0; draw < options_.draws; ++draw) {
+      for (int draw = 0; draw < draws_; ++draw) {
         float* const own = dx.data() + draw * size;
         worker.load(own, size);
         worker.gradient.backward(weights, buffer, [&](Role role, const float* gradient) {
@@ -185,7 +191,7 @@ class FisherWalk {
   // ones. They are summed in their order, so that their number is nothing to the sums.
   int64_t batch_size(const OutputSums& sums) const {
     constexpr int64_t kBytes = int64_t{128} << 20;
-    const int64_t each = longest(samples_) * options_.draws * sums.width() * int64_t{sizeof(float)};
+    const int64_t each = longest(samples_) * draws_ * sums.width() * int64_t{sizeof(float)};
     return std::max(kBytes / each, int64_t{std::max(exec_.threads, 1)});
   }
 
@@ -205,7 +211,7 @@ class FisherWalk {
       for (int64_t i = 0; i < count; ++i) rows += tokens(static_cast<size_t>(first + i));
       exec_.check_stop();
     }
-    const double scale = 1 / static_cast<double>(std::max<int64_t>(1, rows * options_.draws));
+    const double scale = 1 / static_cast<double>(std::max<int64_t>(1, rows * draws_));
     for (auto& [role, metric] : sums.finish(scale, exec_.threads))
       out.emplace(name_of(role, layer), std::move(metric));
     report();
@@ -229,12 +235,21 @@ class FisherWalk {
   const BlockWalk walk_;
   Workers workers_;
   const std::span<const std::vector<int32_t>> samples_;
+  const int draws_;
   SampleRows x_, dx_;
   std::vector<OutputSums::Rows> batch_;
   int64_t done_ = 0;
 };
 
 }  // namespace
+
+// As many as make kRows gradients in all: on 8,192 tokens of gpt2-shakespeare four draws instead of
+// two took up to 7 % of yaqa's KL away, on 16,384 nothing.
+int draws_for(const FisherOptions& options, int64_t tokens) {
+  constexpr int64_t kRows = 32768, kFewest = 2, kMost = 16;
+  if (options.draws > 0) return options.draws;
+  return static_cast<int>(std::clamp(kRows / std::max<int64_t>(1, tokens), kFewest, kMost));
+}
 
 OutputMetrics output_metrics(const ModelFolder& model, const CalibrationText& text,
                              const FisherOptions& options, const Exec& exec) {

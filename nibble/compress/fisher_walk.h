@@ -13,12 +13,16 @@
 namespace nibble {
 
 struct FisherOptions {
-  int64_t tokens = 16384;        ///< samples from the front of the text, up to about so many tokens
-  int draws = 2;                 ///< labels drawn for every position
-  uint64_t seed = 42;            ///< of the labels
-  int64_t largest_block = 1024;  ///< of the metrics, in outputs
+  int64_t tokens = 16384;  ///< samples from the front of the text, up to about so many tokens
+  /// Labels drawn for every position; 0: two, or more where the text is short.
+  int draws = 0;
+  uint64_t seed = 42;             ///< of the labels
+  int64_t largest_block = 1024;   ///< of the metrics, in outputs
   std::string spill_folder = {};  ///< for residual streams, as QuantizeOptions has it
 };
+
+/// How many labels will be drawn on a text of so many tokens.
+int draws_for(const FisherOptions& options, int64_t tokens);
 
 /// By stored name; a fused matrix of queries, keys and values has one.
 using OutputMetrics = std::map<std::string, OutputMetric, std::less<>>;

@@ -23,9 +23,9 @@ struct MethodOptions {
   bool half_step_divisor = false;  ///< rtn: see RtnOptions
   float joint_magnitude = 0;       ///< rtn: see RtnOptions
   bool clip = false;               ///< rtn: search each group's scale for the least squared error
-  double damping = 0.1;            ///< gptq: share by which the diagonal of H is raised
-  bool act_order = true;           ///< gptq: columns with the largest inputs first
-  int sweeps = 4;                  ///< gptq: passes of block coordinate descent behind it
+  double damping = 0.1;            ///< gptq, yaqa: share by which the diagonal of H is raised
+  bool act_order = true;           ///< gptq, yaqa: columns with the largest inputs first
+  int sweeps = 4;                  ///< gptq, yaqa: passes of block coordinate descent behind it
   int steps = 200;                 ///< autoround, hqq: iterations
 };
 

@@ -218,7 +218,7 @@ TEST_F(BadWeights, Q4_scale_beyond_f16) {
 
 TEST_F(BadWeights, Q4_names_model_and_tensor_where_calibrated) {
   spoil({1e30f});
-  for (const char* method : {"imatrix", "gptq", "awq", "smoothquant+gptq"}) {
+  for (const char* method : {"imatrix", "gptq", "yaqa", "awq", "smoothquant+gptq"}) {
     auto words = quantize();
     words.insert(words.end(), {"--method", method, "--calib", "data/names.txt", "--force"});
     const CommandResult r = run_nibble(words);

@@ -105,13 +105,13 @@ TEST_F(AutoBits, ThreadsChangeNothing) {
 }
 
 TEST_F(AutoBits, OtherMethodsWork) {
-  for (const char* name : {"rtn", "imatrix", "awq+gptq"})
+  for (const char* name : {"rtn", "imatrix", "awq+gptq", "yaqa"})
     EXPECT_LE(run(bits(4.5), name).written.bits_per_weight, 4.5) << name;
 }
 
 TEST_F(AutoBits, TheBestMethodIsNamed) {
   const AutoResult best = run(bits(4.5), std::string(kBestMethod));
-  EXPECT_TRUE(best.options.method == "gptq" || best.options.method == "awq+gptq");
+  EXPECT_TRUE(best.options.method == "yaqa" || best.options.method == "awq+yaqa");
   EXPECT_EQ(best.choice.chosen, run(bits(4.5), best.options.method).choice.chosen);
 }
 

@@ -53,7 +53,7 @@ std::string write_deep_model(const std::string& folder) {
 TEST(Calibrated, FolderHoldsWhatMemoryHolds) {
   const test::TempFolder folder;
   const std::string in = write_tiny_model(folder / "in");
-  for (const char* method : {"gptq", "imatrix"}) {
+  for (const char* method : {"gptq", "imatrix", "yaqa"}) {
     for (const char* scheme : {"int4:g16", "int3:g16:asym", "int8:a8"}) {
       const QuantizeOptions options = calibrated(scheme, method);
       const QuantizeResult r = quantize_model(in, folder / "out", options, Exec{});
@@ -99,10 +99,14 @@ TEST(Calibrated, Bf16ProductsFindNearlyTheSameErrors) {
   EXPECT_NEAR(sum / exact_sum, 1, 0.2);
 }
 
-TEST(Calibrated, TheRecipeGivesTheSameBytesForAnyThreads) {
+class CalibratedBy : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Methods, CalibratedBy, testing::Values("gptq", "yaqa"),
+                         [](const auto& p) { return std::string(p.param); });
+
+TEST_P(CalibratedBy, TheRecipeGivesTheSameBytesForAnyThreads) {
   const test::TempFolder folder;
   const std::string in = write_deep_model(folder / "in");
-  QuantizeOptions options = calibrated("int4:g16");
+  QuantizeOptions options = calibrated("int4:g16", GetParam());
   options.set = {parse_set_rule("layers.1.*=int8:a8"), parse_set_rule("layers.0.mlp.fc1=int3:g8")};
   options.keep = {parse_keep_rule("wte*=f16")};
   options.tuning.sweeps = 2;
@@ -132,10 +136,10 @@ Exec stopping_after(int64_t matrices, std::atomic<int>& signal) {
   return exec;
 }
 
-TEST(Calibrated, ResumesAfterAStopAndGivesTheSameBytes) {
+TEST_P(CalibratedBy, ResumesAfterAStopAndGivesTheSameBytes) {
   const test::TempFolder folder;
   const std::string in = write_deep_model(folder / "in");
-  QuantizeOptions options = calibrated("int4:g16:asym");
+  QuantizeOptions options = calibrated("int4:g16:asym", GetParam());
   quantize_model(in, folder / "whole", options, Exec{});
   options.resume = true;
   for (const int64_t stop : {3, 8, 14, 18}) {
@@ -182,10 +186,10 @@ TEST(Calibrated, DamagedOrForeignLayersAreNotUsed) {  // BAD_INPUTS O14
   EXPECT_NE(r.warnings[0].find("another run"), std::string::npos) << r.warnings[0];
 }
 
-TEST(Calibrated, AMemoryLimitChangesNoByte) {
+TEST_P(CalibratedBy, AMemoryLimitChangesNoByte) {
   const test::TempFolder folder;
   const std::string in = write_deep_model(folder / "in");
-  QuantizeOptions options = calibrated("int4:g16");
+  QuantizeOptions options = calibrated("int4:g16", GetParam());
   const ModelFolder model = open_model(in);
   std::vector<std::string> warnings;
   const auto plans = plan_quantization(model, options, warnings);
