@@ -17,6 +17,7 @@ struct FisherOptions {
   int draws = 2;                 ///< labels drawn for every position
   uint64_t seed = 42;            ///< of the labels
   int64_t largest_block = 1024;  ///< of the metrics, in outputs
+  int64_t bf16_width = 1024;     ///< as QuantizeOptions has it, whatever the schemes
   std::string spill_folder = {};  ///< for residual streams, as QuantizeOptions has it
 };
 
@@ -24,9 +25,9 @@ struct FisherOptions {
 using OutputMetrics = std::map<std::string, OutputMetric, std::less<>>;
 
 /// The metric of every matrix inside the blocks: g is the gradient of the sum of a sample's losses,
-/// a label drawn for each of its rows. One block's weights (in f32, twice) are in memory at a time,
-/// beside the head, the residual streams in front of all blocks (unless they are spilled) and the
-/// metrics. The bytes do not depend on the number of threads.
+/// a label drawn for each of its rows. One block's weights (in f32 twice, or in bf16 once) are in
+/// memory at a time, beside the head, the residual streams in front of all blocks (unless they are
+/// spilled) and the metrics. The bytes do not depend on the number of threads.
 OutputMetrics output_metrics(const ModelFolder& model, const CalibrationText& text,
                              const FisherOptions& options, const Exec& exec);
 
