@@ -40,13 +40,13 @@ CalibrationText random_text(int64_t samples, int64_t vocabulary) {
   return out;
 }
 
-void calibrate() {
+void calibrate(const std::string& method) {
   const ModelFolder model = first_blocks();
   Exec exec;
   exec.threads = default_threads();
   QuantizeOptions options;
   options.scheme = parse_scheme("int4:g128");
-  options.method = "gptq";
+  options.method = method;
   options.calibration.samples = kSamples;
   options.calibration.length = kLength;
   std::vector<std::string> warnings;
@@ -55,14 +55,19 @@ void calibrate() {
   const auto text = random_text(kSamples, model.decoder_config().vocab_size);
   const auto store = memory_store();
   const auto start = std::chrono::steady_clock::now();
-  walk_blocks(model, plans, options, text, {}, *store, exec);
+  OutputMetrics metrics;
+  if (method == "yaqa") metrics = output_metrics(model, text, {}, exec);
+  const auto walk = std::chrono::steady_clock::now();
+  walk_blocks(model, plans, options, text, metrics, *store, exec);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double gradients = std::chrono::duration<double>(walk - start).count();
   fmt::print(
-      "gptq int4:g128 of {} blocks 2048 wide, {} samples of {} tokens, {} threads: {:.1f} s a "
+      "{} int4:g128 of {} blocks 2048 wide, {} samples of {} tokens, {} threads: {:.1f} s a "
       "block "
-      "(predicted {:.1f})\n",
-      kBlocks, kSamples, kLength, exec.threads, seconds / kBlocks, predicted / kBlocks);
+      "(predicted {:.1f}), {:.1f} of them for gradients\n",
+      method, kBlocks, kSamples, kLength, exec.threads, seconds / kBlocks, predicted / kBlocks,
+      gradients / kBlocks);
 }
 
 }  // namespace
@@ -71,5 +76,5 @@ void calibrate() {
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 64;
-  nibble::bench::calibrate();
+  for (const char* method : {"gptq", "yaqa"}) nibble::bench::calibrate(method);
 }

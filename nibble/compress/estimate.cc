@@ -150,7 +150,8 @@ QuantizeEstimate estimate_quantization(const ModelFolder& model,
   FisherEstimate fisher;
   if (method(options.method).needs == Calibration::fisher)
     fisher = estimate_fisher(model.decoder_config(), out.tokens, length, threads);
-  products.add(fisher.products, false);
+  if (fisher.products > 0)
+    products.add(fisher.products, model.decoder_config().hidden_size >= options.bf16_width);
   const int64_t streams = out.tokens * (width + inner) * 4 * (dual ? 2 : 1);
   const int64_t samples_at_work = threads * length * (width + 3 * inner) * 4 * (dual ? 2 : 1);
   const int64_t fixed = kFixedBytes + largest + (calibrated ? block * (dual ? 3 : 2) : 0);

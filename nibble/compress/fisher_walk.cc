@@ -9,6 +9,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/model/block_walk.h"
 #include "nibble/train/block_gradient.h"
 #include "nibble/train/head_gradient.h"
@@ -135,8 +136,13 @@ class FisherWalk {
     exec_.check_stop();
   }
 
+  BlockWeights<float> load(int layer) const {
+    const bool narrow = config_.hidden_size >= options_.bf16_width && has_bf16_products();
+    return load_block_weights(config_, find_, layer, narrow, best_train_ops());
+  }
+
   void forward(int layer) {
-    const auto weights = load_block_weights(config_, find_, layer, best_train_ops());
+    const auto weights = load(layer);
     for_each_sample([&](size_t s) {
       Rows x = x_.take(place(layer, s));
       workers_.use([&](Worker& worker) {
@@ -196,7 +202,7 @@ class FisherWalk {
   }
 
   void backward(int layer, OutputMetrics& out) {
-    const auto weights = load_block_weights(config_, find_, layer, best_train_ops());
+    const auto weights = load(layer);
     OutputSums sums(config_, options_.largest_block);
     const int64_t all = std::ssize(samples_), step = batch_size(sums);
     int64_t rows = 0;

@@ -18,6 +18,7 @@ struct FisherOptions {
   int draws = 0;
   uint64_t seed = 42;             ///< of the labels
   int64_t largest_block = 1024;   ///< of the metrics, in outputs
+  int64_t bf16_width = 1024;      ///< as QuantizeOptions has it, whatever the schemes
   std::string spill_folder = {};  ///< for residual streams, as QuantizeOptions has it
 };
 
@@ -28,9 +29,9 @@ int draws_for(const FisherOptions& options, int64_t tokens);
 using OutputMetrics = std::map<std::string, OutputMetric, std::less<>>;
 
 /// The metric of every matrix inside the blocks: g is the gradient of the sum of a sample's losses,
-/// a label drawn for each of its rows. One block's weights (in f32, twice) are in memory at a time,
-/// beside the head, the residual streams in front of all blocks (unless they are spilled) and the
-/// metrics. The bytes do not depend on the number of threads.
+/// a label drawn for each of its rows. One block's weights (in f32 twice, or in bf16 once) are in
+/// memory at a time, beside the head, the residual streams in front of all blocks (unless they are
+/// spilled) and the metrics. The bytes do not depend on the number of threads.
 OutputMetrics output_metrics(const ModelFolder& model, const CalibrationText& text,
                              const FisherOptions& options, const Exec& exec);
 

@@ -238,8 +238,10 @@ void walk(const ModelFolder& original, const Prepared& ready, LayerStore& store,
   naming_model(original, [&] {
     OutputMetrics metrics;
     if (method(ready.options.method).needs == Calibration::fisher && !all_there(ready, store))
-      metrics = output_metrics(*ready.model, *ready.text,
-                               {.spill_folder = ready.options.spill_folder}, exec);
+      metrics = output_metrics(
+          *ready.model, *ready.text,
+          {.bf16_width = ready.options.bf16_width, .spill_folder = ready.options.spill_folder},
+          exec);
     walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, metrics, store,
                 exec);
   });

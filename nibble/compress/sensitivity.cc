@@ -70,7 +70,9 @@ class Measuring {
   std::vector<MatrixCosts> run() {
     for (const ParameterPlan& p : plans_) total_ += p.scheme ? 1 : 0;
     if (rounding_->needs == Calibration::fisher)
-      metrics_ = output_metrics(model_, text_, {.spill_folder = base_.spill_folder}, exec_);
+      metrics_ = output_metrics(
+          model_, text_, {.bf16_width = base_.bf16_width, .spill_folder = base_.spill_folder},
+          exec_);
     const EffectOptions options{measured_, corrects_, base_.correction_damping, base_.correction};
     walk_effects(model_, plans_, text_, options, exec_,
                  [this](const GroupInput& input, const Effect& effect) {

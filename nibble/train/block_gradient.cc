@@ -84,18 +84,15 @@ TrainNorm<T> BlockGradient<T>::head_norm_task(const BlockNorm<T>& w, Heads& h) c
           h.norm.mean.data(), h.norm.rstd.data()};
 }
 
-// y (+)= x W^T + b.
 template <class T>
-void BlockGradient<T>::linear(const BlockMatrix<T>& w, const T* x, T* y, bool accumulate) const {
-  ops_.product({tokens_, w.n, w.k, x, w.k, 1, w.transposed.data(), w.ld, y, w.n, accumulate});
-  if (w.bias.size() > 0) ops_.add_bias(tokens_, w.n, w.bias.data(), y);
+void BlockGradient<T>::linear(const BlockMatrix<T>& w, const T* x, T* y, bool accumulate) {
+  products_.forward(w, tokens_, x, y, accumulate);
 }
 
-// dx (+)= dy W.
 template <class T>
 void BlockGradient<T>::linear_backward(const BlockMatrix<T>& w, const T* dy, T* dx,
-                                       bool accumulate) const {
-  ops_.product({tokens_, w.k, w.n, dy, w.n, 1, w.weight.data(), w.k, dx, w.k, accumulate});
+                                       bool accumulate) {
+  products_.backward(w, tokens_, dy, dx, accumulate);
 }
 
 // dx += what dnarrow_, the gradient of a norm's output, is for the norm's input x.

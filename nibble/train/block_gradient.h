@@ -23,7 +23,7 @@ template <class T>
 class BlockGradient {
  public:
   BlockGradient(const DecoderConfig& config, const TrainOps<T>& ops)
-      : config_(config), ops_(ops), attention_(ops) {}
+      : config_(config), ops_(ops), attention_(ops), products_(ops) {}
 
   /// out = the residual stream behind the block, from x in front of it; both [tokens, hidden_size],
   /// and may be the same. Keeps what backward needs.
@@ -45,8 +45,8 @@ class BlockGradient {
   void compute_angles();
   TrainNorm<T> norm_task(const BlockNorm<T>& w, const T* x, Norm& n) const;
   TrainNorm<T> head_norm_task(const BlockNorm<T>& w, Heads& h) const;
-  void linear(const BlockMatrix<T>& w, const T* x, T* y, bool accumulate) const;
-  void linear_backward(const BlockMatrix<T>& w, const T* dy, T* dx, bool accumulate) const;
+  void linear(const BlockMatrix<T>& w, const T* x, T* y, bool accumulate);
+  void linear_backward(const BlockMatrix<T>& w, const T* dy, T* dx, bool accumulate);
   void through_norm(const BlockNorm<T>& w, const T* x, Norm& n, T* dx);
   void turn(Heads& h, T scale, T direction, T* x) const;
   void prepare_heads(const BlockNorm<T>& w, T scale, Heads& h);
@@ -59,6 +59,7 @@ class BlockGradient {
   const DecoderConfig& config_;
   const TrainOps<T>& ops_;
   AttentionGradient<T> attention_;
+  BlockProducts<T> products_;
   int64_t tokens_ = 0, capacity_ = 0;
   Buffer<T> cos_, sin_;  // [capacity, head_dim / 2]
   Buffer<T> x_, middle_, attended_, v_, gate_, up_, activated_, kept_;

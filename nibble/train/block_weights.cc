@@ -8,14 +8,6 @@
 namespace nibble {
 namespace {
 
-template <class T>
-Buffer<T> buffer_of(std::span<const float> values) {
-  if (values.empty()) return {};
-  Buffer<T> out(static_cast<int64_t>(values.size()));
-  std::copy(values.begin(), values.end(), out.begin());
-  return out;
-}
-
 // A projection as it is stored, before its parts are taken.
 struct Stored {
   int64_t k = 0;
@@ -35,19 +27,14 @@ Stored load(const ParameterFinder& find, Role role, int layer) {
 
 // The outputs [first, first + n) of a projection.
 template <class T>
-BlockMatrix<T> part(const Stored& stored, int64_t first, int64_t n, const TrainOps<T>& ops) {
-  BlockMatrix<T> out{n, stored.k, round_up(n, kTrainAlign), {}, {}, {}};
-  const auto rows =
-      std::span(stored.weight)
-          .subspan(static_cast<size_t>(first * out.k), static_cast<size_t>(n * out.k));
-  out.weight = buffer_of<T>(rows);
-  out.transposed = Buffer<T>(out.k * out.ld);
-  ops.transpose(n, out.k, out.weight.data(), out.transposed.data(), out.ld);
-  if (!stored.bias.empty()) {
-    out.bias = buffer_of<T>(
-        std::span(stored.bias).subspan(static_cast<size_t>(first), static_cast<size_t>(n)));
-  }
-  return out;
+BlockMatrix<T> part(const Stored& stored, int64_t first, int64_t n, bool narrow,
+                    const TrainOps<T>& ops) {
+  const auto of = [&](const std::vector<float>& values, int64_t each) {
+    return std::span(values).subspan(static_cast<size_t>(first * each),
+                                     static_cast<size_t>(n * each));
+  };
+  const std::span<const float> bias = stored.bias.empty() ? stored.bias : of(stored.bias, 1);
+  return make_matrix(of(stored.weight, stored.k), bias, n, narrow, ops);
 }
 
 }  // namespace
@@ -62,12 +49,12 @@ std::vector<float> floats_of(const Weight& weight) {
 
 template <class T>
 BlockWeights<T> load_block_weights(const DecoderConfig& c, const ParameterFinder& find, int layer,
-                                   const TrainOps<T>& ops) {
+                                   bool narrow, const TrainOps<T>& ops) {
   BlockWeights<T> out;
   const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   const auto whole = [&](Role role) {
     const Stored stored = load(find, role, layer);
-    return part(stored, 0, std::ssize(stored.weight) / stored.k, ops);
+    return part(stored, 0, std::ssize(stored.weight) / stored.k, narrow, ops);
   };
   const auto norm = [&](Role role) {
     return BlockNorm<T>{buffer_of<T>(find.vector(role, layer, false)),
@@ -75,9 +62,9 @@ BlockWeights<T> load_block_weights(const DecoderConfig& c, const ParameterFinder
   };
   if (c.fused_qkv) {
     const Stored stored = load(find, Role::qkv, layer);
-    out.q = part(stored, 0, q, ops);
-    out.k = part(stored, q, kv, ops);
-    out.v = part(stored, q + kv, kv, ops);
+    out.q = part(stored, 0, q, narrow, ops);
+    out.k = part(stored, q, kv, narrow, ops);
+    out.v = part(stored, q + kv, kv, narrow, ops);
   } else {
     out.q = whole(Role::q);
     out.k = whole(Role::k);
@@ -96,8 +83,8 @@ BlockWeights<T> load_block_weights(const DecoderConfig& c, const ParameterFinder
 }
 
 template BlockWeights<float> load_block_weights(const DecoderConfig&, const ParameterFinder&, int,
-                                                const TrainOps<float>&);
+                                                bool, const TrainOps<float>&);
 template BlockWeights<double> load_block_weights(const DecoderConfig&, const ParameterFinder&, int,
-                                                 const TrainOps<double>&);
+                                                 bool, const TrainOps<double>&);
 
 }  // namespace nibble

@@ -5,17 +5,9 @@
 #include <cstdint>
 
 #include "nibble/model/decoder_build.h"
-#include "nibble/train/buffer.h"
+#include "nibble/train/block_product.h"
 
 namespace nibble {
-
-template <class T>
-struct BlockMatrix {
-  int64_t n = 0, k = 0, ld = 0;
-  Buffer<T> weight;      ///< [n, k]; empty where the block has no such matrix
-  Buffer<T> transposed;  ///< [k, ld]
-  Buffer<T> bias;        ///< [n], or empty
-};
 
 template <class T>
 struct BlockNorm {
@@ -30,10 +22,10 @@ struct BlockWeights {
   int64_t window = 0;  ///< positions that a token sees, 0 = all
 };
 
-/// Throws what ParameterFinder throws.
+/// `narrow`: as make_matrix() has it. Throws what ParameterFinder throws.
 template <class T>
 BlockWeights<T> load_block_weights(const DecoderConfig& config, const ParameterFinder& find,
-                                   int layer, const TrainOps<T>& ops);
+                                   int layer, bool narrow, const TrainOps<T>& ops);
 
 /// A weight as f32, [n * k], dequantized where it is stored quantized.
 std::vector<float> floats_of(const Weight& weight);

@@ -11,13 +11,6 @@ namespace {
 
 constexpr int64_t kLogits = int64_t{1} << 23;  // a thread holds twice as many: 64 MiB
 
-Buffer<float> copy_of(std::span<const float> values) {
-  if (values.empty()) return {};
-  Buffer<float> out(std::ssize(values));
-  std::copy(values.begin(), values.end(), out.begin());
-  return out;
-}
-
 const float* or_null(const Buffer<float>& b) { return b.size() == 0 ? nullptr : b.data(); }
 
 }  // namespace
@@ -45,10 +38,10 @@ struct HeadGradient::Scratch {
 
 HeadGradient::HeadGradient(const DecoderConfig& config, const ParameterFinder& find)
     : config_(config) {
-  norm_.gain = copy_of(find.vector(Role::final_norm, -1, false));
-  norm_.bias = copy_of(find.vector(Role::final_norm, -1, true));
-  weight_ = copy_of(floats_of(config.tied ? find.table(Role::token_embedding)
-                                          : find.linear(Role::lm_head, -1).weight));
+  norm_.gain = buffer_of<float>(find.vector(Role::final_norm, -1, false));
+  norm_.bias = buffer_of<float>(find.vector(Role::final_norm, -1, true));
+  weight_ = buffer_of<float>(floats_of(config.tied ? find.table(Role::token_embedding)
+                                                   : find.linear(Role::lm_head, -1).weight));
 }
 
 TrainNorm<float> HeadGradient::norm_task(Scratch& s) const {

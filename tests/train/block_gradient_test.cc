@@ -8,6 +8,7 @@
 #include <cmath>
 #include <map>
 
+#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/model/block_walk.h"
 #include "tests/support/tiny_decoders.h"
 
@@ -59,11 +60,13 @@ std::vector<Case> cases() {
 
 // Block `layer` of a random model, with a bias in every projection, so that it can be moved.
 template <class T>
-BlockWeights<T> random_block(const DecoderConfig& config, int layer, const TrainOps<T>& ops) {
+BlockWeights<T> random_block(const DecoderConfig& config, int layer, const TrainOps<T>& ops,
+                             bool narrow = false) {
   const ModelFolder model = tiny_decoder(config, 11);
   const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
   const WeightRelease keep;
-  BlockWeights<T> out = load_block_weights(config, ParameterFinder(config, load, keep), layer, ops);
+  BlockWeights<T> out =
+      load_block_weights(config, ParameterFinder(config, load, keep), layer, narrow, ops);
   PyRandom random(3);
   for (BlockMatrix<T>* m : {&out.q, &out.k, &out.v, &out.o, &out.gate, &out.up, &out.down}) {
     if (m->bias.size() == 0 && m->n > 0) m->bias = Buffer<T>(m->n);
@@ -217,6 +220,44 @@ TEST(BlockGradient, BackwardCanBeRepeated) {
   }
 }
 
+// |a - b| / |b|.
+double distance(const Buffer<float>& a, const Buffer<float>& b) {
+  double difference = 0, size = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    difference += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
+    size += double{b[i]} * b[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+// Rounding to bf16 changes a number by 2^-9 at most; a block has four products behind each
+// other. (Not of relu, whose slope jumps where an input changes its sign.)
+TEST(BlockGradient, NarrowProductsAreNearlyTheSame) {
+  if (!has_bf16_products()) GTEST_SKIP() << "no bf16 products here";
+  for (const char* type : {"gpt2", "llama", "qwen3"}) {
+    SCOPED_TRACE(type);
+    const DecoderConfig config = tiny_decoder_config(type);
+    const int64_t tokens = 40, size = tokens * config.hidden_size;
+    Buffer<float> out[2] = {Buffer<float>(size), Buffer<float>(size)},
+                  dx[2] = {Buffer<float>(size), Buffer<float>(size)};
+    for (const bool narrow : {false, true}) {
+      const auto weights = random_block(config, 0, best_train_ops(), narrow);
+      EXPECT_EQ(weights.up.narrow.empty(), !narrow);
+      PyRandom random(5);
+      for (float& v : out[narrow]) v = static_cast<float>(random.gauss(0, 1));
+      for (float& v : dx[narrow]) v = static_cast<float>(random.gauss(0, 1));
+      BlockGradient<float> pass(config, best_train_ops());
+      pass.forward(weights, tokens, out[narrow].data(), out[narrow].data());
+      pass.backward(weights, dx[narrow].data(), [](Role, const float*) {});
+    }
+    for (const Buffer<float>* both : {out, dx}) {
+      const double far = distance(both[1], both[0]);
+      EXPECT_GT(far, 1e-5);
+      EXPECT_LT(far, 0.01);
+    }
+  }
+}
+
 TEST(BlockGradient, ForwardIsTheDecodersOwn) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
@@ -234,8 +275,8 @@ TEST(BlockGradient, ForwardIsTheDecodersOwn) {
     for (int layer = 0; layer < c.config.layers; ++layer) {
       std::copy(x.begin(), x.end(), own.begin());
       walk.run(walk.block(layer), x, Exec{});
-      pass.forward(load_block_weights(c.config, find, layer, best_train_ops()), std::ssize(ids),
-                   own.data(), own.data());
+      pass.forward(load_block_weights(c.config, find, layer, false, best_train_ops()),
+                   std::ssize(ids), own.data(), own.data());
       double error = 0, size = 0;
       for (size_t i = 0; i < x.size(); ++i) {
         error = std::max<double>(error, std::abs(own[static_cast<int64_t>(i)] - x[i]));
