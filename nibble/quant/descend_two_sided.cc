@@ -31,48 +31,61 @@ class RowBlock {
     through_.resize(error.size());
     gradient_.resize(static_cast<size_t>(kRows * k_));
     change_.resize(static_cast<size_t>(k_));
-    product_.resize(change_.size());
-    q_.resize(static_cast<size_t>(m.group()));
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < k_; ++c)
         error[static_cast<size_t>(r * k_ + c)] =
             m_.value(first + r, c) - w[static_cast<size_t>((first + r) * k_ + c)];
-    in_pieces([&](int64_t at, int64_t size) {
+    in_pieces(k_, [&](int64_t at, int64_t size) {
       multiply(rows_, size, k_, error.data(), k_, h_ + at, k_, through_.data() + at, k_, false);
     });
-  }
-
-  void sweep() {
-    for (int64_t r = 0; r < rows_; r += kRows) {
-      const int64_t count = std::min(kRows, rows_ - r);
-      in_pieces([&](int64_t at, int64_t size) {
-        multiply(count, size, rows_, g_.data() + r * rows_, rows_, through_.data() + at, k_,
-                 gradient_.data() + at, k_, false);
-      });
-      for (int64_t i = 0; i < count; ++i) row(r, i, count);
+    for (int64_t r = 0; r < rows; r += kRows) {
+      const int64_t count = load_gradients(r);
+      for (int64_t i = 0; i < count * k_; ++i)
+        error_ +=
+            double{error[static_cast<size_t>(r * k_ + i)]} * gradient_[static_cast<size_t>(i)];
     }
   }
 
+  // Gives the share of the error that this took away.
+  double sweep() {
+    const double before = error_;
+    for (int64_t r = 0; r < rows_; r += kRows) {
+      const int64_t count = load_gradients(r);
+      for (int64_t i = 0; i < count; ++i) row(r, i, count);
+    }
+    for (int64_t c = 0; c < k_ && !m_.shared(); c += m_.group()) fit_scales(c);
+    return before > 0 ? 1 - error_ / before : 0;
+  }
+
  private:
-  void in_pieces(const std::function<void(int64_t, int64_t)>& f) {
-    parallel_for(ceil_div(k_, kPiece), threads_,
-                 [&](int64_t piece) { f(piece * kPiece, std::min(kPiece, k_ - piece * kPiece)); });
+  void in_pieces(int64_t columns, const std::function<void(int64_t, int64_t)>& f) const {
+    parallel_for(ceil_div(columns, kPiece), threads_, [&](int64_t piece) {
+      f(piece * kPiece, std::min(kPiece, columns - piece * kPiece));
+    });
+  }
+
+  // Gives the number of rows from r on that now have theirs.
+  int64_t load_gradients(int64_t r) {
+    const int64_t count = std::min(kRows, rows_ - r);
+    in_pieces(k_, [&](int64_t at, int64_t size) {
+      multiply(count, size, rows_, g_.data() + r * rows_, rows_, through_.data() + at, k_,
+               gradient_.data() + at, k_, false);
+    });
+    return count;
   }
 
   void row(int64_t r, int64_t i, int64_t count) {
     std::fill(change_.begin(), change_.end(), 0.0f);
-    const float power = g_[static_cast<size_t>((r + i) * rows_ + r + i)];
     float* gradient = gradient_.data() + i * k_;
     bool any = false;
-    for (int64_t c = 0; c < k_; ++c) any |= move(first_ + r + i, c, power, gradient);
-    for (int64_t c = 0; c < k_ && !m_.shared(); c += m_.group())
-      any |= scale(first_ + r + i, c, power, gradient);
+    for (int64_t c = 0; c < k_; ++c) any |= move(first_ + r + i, c, g(r + i, r + i), gradient);
     if (!any) return;
     add(change_.data(), 1, through_.data() + (r + i) * k_);
     for (int64_t later = i + 1; later < count; ++later)
-      add(change_.data(), g_[static_cast<size_t>((r + later) * rows_ + r + i)],
-          gradient_.data() + later * k_);
+      add(change_.data(), g(r + later, r + i), gradient_.data() + later * k_);
   }
+
+  float g(int64_t i, int64_t j) const { return g_[static_cast<size_t>(i * rows_ + j)]; }
 
   void add(const float* x, float factor, float* y) const {
     for (int64_t c = 0; c < k_; ++c) y[c] += factor * x[c];
@@ -80,47 +93,69 @@ class RowBlock {
 
   // The level of one weight: the error is a parabola in it.
   bool move(int64_t row, int64_t c, float power, float* gradient) {
-    const Grid& g = m_.grid(row, c / m_.group());
-    if (g.scale == 0) return false;
+    const Grid& grid = m_.grid(row, c / m_.group());
+    if (grid.scale == 0) return false;
     int16_t& level = m_.levels(row)[static_cast<size_t>(c)];
-    const float curve = power * h_[c * k_ + c], now = level * g.scale;
-    const float best = nearest_level(now - gradient[c] / curve, g.scale, g.low, g.high);
-    const float step = best * g.scale - now;
-    // What the step takes away: step * gradient + step^2 curve / 2 < 0.
+    const float curve = power * h_[c * k_ + c], now = level * grid.scale;
+    const float best = nearest_level(now - gradient[c] / curve, grid.scale, grid.low, grid.high);
+    const float step = best * grid.scale - now;
     if (step == 0 || !(step * gradient[c] * kClearly + 0.5f * step * step * curve < 0))
       return false;
     level = static_cast<int16_t>(best);
-    tell(c, step, power, gradient);
-    return true;
-  }
-
-  void tell(int64_t c, float step, float power, float* gradient) {
+    error_ += 2 * double{step} * gradient[c] + double{step} * step * curve;
     add(h_ + c * k_, step, change_.data());
     add(h_ + c * k_, step * power, gradient);
+    return true;
   }
 
-  // q -> (1 + x) q of one group lowers the error most for x = -(q . gradient) / (q H q power).
-  bool scale(int64_t row, int64_t begin, float power, float* gradient) {
+  // The scales of one group of columns in all rows: with q_r -> (1 + x_r) q_r the error changes by
+  // 2 b x + x M x, b_r = q_r . gradient_r, M_rs = G_rs q_r H q_s. One row after the other.
+  void fit_scales(int64_t begin) {
     const int64_t size = std::min(m_.group(), k_ - begin);
-    Grid& g = m_.grid(row, begin / m_.group());
-    for (int64_t i = 0; i < size; ++i) q_[static_cast<size_t>(i)] = m_.value(row, begin + i);
-    multiply(1, k_, size, q_.data(), size, h_ + begin * k_, k_, product_.data(), k_, false);
-    double qg = 0, qhq = 0;
-    for (int64_t i = 0; i < size; ++i) {
-      const double q = q_[static_cast<size_t>(i)];
-      qg += q * gradient[begin + i];
-      qhq += q * product_[static_cast<size_t>(begin + i)] * power;
+    std::vector<float> q(static_cast<size_t>(rows_ * size)), by_column(q.size()), ahead(q.size());
+    std::vector<float> product(static_cast<size_t>(rows_ * k_));
+    std::vector<float> m(static_cast<size_t>(rows_ * rows_));
+    for (int64_t r = 0; r < rows_; ++r)
+      for (int64_t c = 0; c < size; ++c)
+        q[static_cast<size_t>(r * size + c)] = by_column[static_cast<size_t>(c * rows_ + r)] =
+            m_.value(first_ + r, begin + c);
+    in_pieces(k_, [&](int64_t at, int64_t columns) {
+      multiply(rows_, columns, size, q.data(), size, h_ + begin * k_ + at, k_, product.data() + at,
+               k_, false);
+    });
+    in_pieces(rows_, [&](int64_t at, int64_t rows) {
+      multiply(rows, size, rows_, g_.data() + at * rows_, rows_, through_.data() + begin, k_,
+               ahead.data() + at * size, size, false);
+      multiply(rows, rows_, size, product.data() + at * k_ + begin, k_, by_column.data(), rows_,
+               m.data() + at * rows_, rows_, false);
+    });
+    std::vector<double> b(static_cast<size_t>(rows_), 0.0);
+    for (int64_t r = 0; r < rows_; ++r)
+      for (int64_t c = r * size; c < (r + 1) * size; ++c)
+        b[static_cast<size_t>(r)] +=
+            double{q[static_cast<size_t>(c)]} * ahead[static_cast<size_t>(c)];
+    for (int64_t r = 0; r < rows_; ++r) {
+      const double x = fit_scale(r, begin / m_.group(), b[static_cast<size_t>(r)],
+                                 double{g(r, r)} * m[static_cast<size_t>(r * rows_ + r)]);
+      if (x == 0) continue;
+      add(product.data() + r * k_, static_cast<float>(x), through_.data() + r * k_);
+      for (int64_t s = 0; s < rows_; ++s)
+        b[static_cast<size_t>(s)] += x * g(s, r) * m[static_cast<size_t>(r * rows_ + s)];
     }
-    if (!(qhq > 0)) return false;
+  }
+
+  // Gives by what share the scale grew.
+  double fit_scale(int64_t r, int64_t group, double b, double curve) {
+    Grid& grid = m_.grid(first_ + r, group);
+    if (!(curve > 0)) return 0;
     const float s =
-        round_signed_scale(static_cast<float>(g.scale * (1 - qg / qhq)), m_.scale_dtype());
-    if (s == 0 || s == g.scale || !std::isfinite(s)) return false;
-    const double x = double{s} / g.scale - 1;
-    if (!(2 * x * qg + x * x * qhq < 0)) return false;
-    g.scale = s;
-    add(product_.data(), static_cast<float>(x), change_.data());
-    add(product_.data(), static_cast<float>(x) * power, gradient);
-    return true;
+        round_signed_scale(static_cast<float>(grid.scale * (1 - b / curve)), m_.scale_dtype());
+    if (s == 0 || !std::isfinite(s)) return 0;
+    const double x = double{s} / grid.scale - 1, gain = 2 * x * b + x * x * curve;
+    if (!(gain < 0)) return 0;
+    grid.scale = s;
+    error_ += gain;
+    return x;
   }
 
   GridMatrix& m_;
@@ -128,11 +163,10 @@ class RowBlock {
   const std::vector<float>& g_;
   int64_t first_, rows_, k_;
   int threads_;
+  double error_ = 0;             // as the changes add up
   std::vector<float> through_;   // [rows, k]: (Q - W) H
   std::vector<float> gradient_;  // [kRows, k]: G (Q - W) H
   std::vector<float> change_;    // [k]: of `through_` in the row at hand
-  std::vector<float> q_;         // [group] of the row at hand
-  std::vector<float> product_;   // [k]: q H
 };
 
 }  // namespace
@@ -153,13 +187,15 @@ OutputMetric damped(const OutputMetric& metric, double damping) {
 }
 
 void descend_two_sided(GridMatrix& m, std::span<const float> w, const DampedHessian& hessian,
-                       const OutputMetric& metric, int sweeps, int threads) {
+                       const OutputMetric& metric, int sweeps, double least_gain, int threads) {
   const int inside = metric.blocks.size() > 1 ? 1 : threads;
   parallel_for(std::ssize(metric.blocks), threads, [&](int64_t b) {
     const int64_t first = metric.starts[static_cast<size_t>(b)];
     const int64_t rows = metric.starts[static_cast<size_t>(b) + 1] - first;
     RowBlock block(m, w, hessian, metric.blocks[static_cast<size_t>(b)], first, rows, inside);
-    for (int i = 0; i < sweeps; ++i) block.sweep();
+    for (int i = 0; i < sweeps; ++i) {
+      if (block.sweep() < least_gain) break;
+    }
   });
 }
 

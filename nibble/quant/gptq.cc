@@ -65,7 +65,7 @@ bool refine(const WeightTask& task, std::span<const float> w, const DampedHessia
   const OutputMetric metric = damped(*task.output, kMetricDamping);
   GridMatrix both = m;
   if (!round_two_sided(both, w, h, metric, task.options.act_order, task.threads)) return false;
-  descend_two_sided(both, w, h, metric, task.options.sweeps, task.threads);
+  descend_two_sided(both, w, h, metric, task.options.sweeps, least_gain(h.k), task.threads);
   const auto error = [&](const GridMatrix& of) {
     return output_error(w, of.values(), h.k, task.input->hessian, *task.output, task.threads);
   };

@@ -21,9 +21,10 @@ bool round_two_sided(GridMatrix& m, std::span<const float> w, const DampedHessia
                      const OutputMetric& metric, bool act_order, int threads);
 
 /// Coordinate descent behind it: weight by weight, the level that is best with all others as they
-/// are; then each group's scale by least squares. The error never rises.
+/// are; then each group's scale by least squares. The error never rises. A block of G is done with
+/// after a sweep that took away less than a share of `least_gain` of its error.
 void descend_two_sided(GridMatrix& m, std::span<const float> w, const DampedHessian& hessian,
-                       const OutputMetric& metric, int sweeps, int threads);
+                       const OutputMetric& metric, int sweeps, double least_gain, int threads);
 
 /// tr(G (W - Q) H (W - Q)^T) / tr(G): output_error() of outputs that do not count alike.
 double output_error(std::span<const float> w, std::span<const float> q, int64_t k,

@@ -158,7 +158,7 @@ TEST(Yaqa, DescentNeverRaisesTheError) {
     double before = output_error(layer.w, m.values(), layer.k, h.h, metric, 1);
     const double first = before;
     for (int i = 0; i < 4; ++i) {
-      descend_two_sided(m, layer.w, h, metric, 1, 1);
+      descend_two_sided(m, layer.w, h, metric, 1, 0, 1);
       const double after = output_error(layer.w, m.values(), layer.k, h.h, metric, 1);
       EXPECT_LE(after, before * 1.0001) << scheme << " sweep " << i;
       before = after;
