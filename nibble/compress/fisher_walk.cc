@@ -9,7 +9,6 @@
 #include "nibble/core/error.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
-#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/model/block_walk.h"
 #include "nibble/train/block_gradient.h"
 #include "nibble/train/head_gradient.h"
@@ -137,7 +136,7 @@ class FisherWalk {
   }
 
   BlockWeights<float> load(int layer) const {
-    const bool narrow = config_.hidden_size >= options_.bf16_width && has_bf16_products();
+    const bool narrow = config_.hidden_size >= options_.bf16_width;
     return load_block_weights(config_, find_, layer, narrow, best_train_ops());
   }
 

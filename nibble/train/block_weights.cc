@@ -4,6 +4,7 @@
 #include <span>
 
 #include "nibble/core/float_formats.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 
 namespace nibble {
 namespace {
@@ -50,6 +51,7 @@ std::vector<float> floats_of(const Weight& weight) {
 template <class T>
 BlockWeights<T> load_block_weights(const DecoderConfig& c, const ParameterFinder& find, int layer,
                                    bool narrow, const TrainOps<T>& ops) {
+  narrow = narrow && has_bf16_products();
   BlockWeights<T> out;
   const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   const auto whole = [&](Role role) {
