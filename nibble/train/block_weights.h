@@ -22,7 +22,8 @@ struct BlockWeights {
   int64_t window = 0;  ///< positions that a token sees, 0 = all
 };
 
-/// `narrow`: as make_matrix() has it, where the processor multiplies bf16. Throws what ParameterFinder throws.
+/// `narrow`: as make_matrix() has it, where the processor multiplies bf16. Throws what
+/// ParameterFinder throws.
 template <class T>
 BlockWeights<T> load_block_weights(const DecoderConfig& config, const ParameterFinder& find,
                                    int layer, bool narrow, const TrainOps<T>& ops);
