@@ -5,6 +5,7 @@
 
 #include "nibble/compress/calibrated_walk.h"
 #include "nibble/compress/fisher_estimate.h"
+#include "nibble/compress/fisher_walk.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
 #include "nibble/quant/bits.h"
@@ -14,8 +15,7 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kFixedBytes = int64_t{64} << 20;  // the program, oneDNN's buffers, the tokenizer
-constexpr int64_t kLargestBlock = FisherOptions().largest_block;
-constexpr int64_t kBlockRows = 512;  // that the collector gathers
+constexpr int64_t kBlockRows = 512;                 // that the collector gathers
 // What is around the f32 products of a calibrated walk (attention, rounding, copies) takes half as
 // long as they do; Gram sums that are timed have it in them. Measured: docs/performance.md.
 constexpr double kAround = 1.5;
@@ -92,7 +92,9 @@ int64_t add_matrix(int64_t n, int64_t k, const WalkKind& walk, const QuantizeOpt
                  false);
   const bool fisher = method(o.method).needs == Calibration::fisher;
   if (fisher)  // the rows' side: its feedback, the gradients of each sweep; and the errors of both
-    products.add(rows * columns * std::min(rows, double{kLargestBlock}) * (3 + o.tuning.sweeps) +
+    products.add(rows * columns *
+                         std::min(rows, static_cast<double>(FisherOptions::kLargestBlock)) *
+                         (3 + o.tuning.sweeps) +
                      3 * rows * square,
                  false);
   // H, damped, factors; cross

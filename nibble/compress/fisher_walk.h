@@ -13,13 +13,14 @@
 namespace nibble {
 
 struct FisherOptions {
+  static constexpr int64_t kLargestBlock = 1024;
   int64_t tokens = 16384;  ///< samples from the front of the text, up to about so many tokens
   /// Labels drawn for every position; 0: two, or more where the text is short.
   int draws = 0;
-  uint64_t seed = 42;             ///< of the labels
-  int64_t largest_block = 1024;   ///< of the metrics, in outputs
-  int64_t bf16_width = 1024;      ///< as QuantizeOptions has it, whatever the schemes
-  std::string spill_folder = {};  ///< for residual streams, as QuantizeOptions has it
+  uint64_t seed = 42;                     ///< of the labels
+  int64_t largest_block = kLargestBlock;  ///< of the metrics, in outputs
+  int64_t bf16_width = 1024;              ///< as QuantizeOptions has it, whatever the schemes
+  std::string spill_folder = {};          ///< for residual streams, as QuantizeOptions has it
 };
 
 /// How many labels will be drawn on a text of so many tokens.
