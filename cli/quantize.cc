@@ -11,9 +11,9 @@
 #include "nibble/compress/estimate.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
+#include "nibble/compress/unread_options.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
-#include "nibble/quant/method.h"
 #include "nibble/quant/scheme.h"
 
 namespace nibble::cli {
@@ -95,8 +95,6 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
   show_calibration(r);
 }
 
-// The first few; all of them stand in nibble.json.
-
 // The options as given one by one, or those of a recipe; where they are about this run alone, the
 // command line's.
 QuantizeOptions options_of(const Common& common, const Options& o) {
@@ -123,12 +121,15 @@ QuantizeOptions options_of(const Common& common, const Options& o) {
   return q;
 }
 
-bool needs_calibration(const QuantizeOptions& q) {
-  const MethodChain chain = parse_method_chain(q.method);
-  return method(chain.quantizer).needs != Calibration::nothing ||
-         q.scheme.activations == ActivationType::a8_static ||
-         std::any_of(chain.steps.begin(), chain.steps.end(),
-                     [](const std::string& s) { return s != "rotate"; });
+// Of the options on the command line, what the method does not read; a recipe's say what they say.
+void note_unread(const Options& o, std::vector<std::string>& warnings) {
+  if (!o.recipe.empty()) return;
+  std::vector<std::string> given;
+  for (const CLI::Option* option : o.held) {
+    if (option->count() > 0) given.push_back(option->get_name());
+  }
+  const std::string unread = unread_options(o.quantize, given);
+  if (!unread.empty()) warnings.insert(warnings.begin(), unread);
 }
 
 // What would be done and what it would need, nothing written.
@@ -137,6 +138,7 @@ void show_plan(const Common& common, const Options& o) {
   std::vector<std::string> warnings;
   const QuantizeOptions last = without_steps(o.quantize);
   const auto plans = plan_quantization(model, last, warnings);
+  note_unread(o, warnings);
   const double bits = planned_bits_per_weight(plans, last.scale_dtype);
   const QuantizeEstimate e = estimate_quantization(model, plans, last, make_exec(common).threads);
   const int64_t memory = std::max(e.memory_bytes, e.text_bytes);
@@ -161,7 +163,7 @@ void show_plan(const Common& common, const Options& o) {
 
 void run(const Common& common, Options o) {
   o.quantize = options_of(common, o);
-  const bool calibrates = needs_calibration(o.quantize);
+  const bool calibrates = reads_text(o.quantize);
   o.quantize.max_memory = o.max_memory_mib << 20;
   if (o.dry_run) return show_plan(common, o);
   if (o.out.empty()) throw invalid_argument("-o is needed: the folder to make");
@@ -173,6 +175,7 @@ void run(const Common& common, Options o) {
     const Exec exec = make_exec(common);
     result = quantize_model(model, o.out, o.quantize, exec);
   }
+  note_unread(o, result.warnings);
   show_warnings(common, result.warnings);
   show(common, o, result);
 }
