@@ -61,6 +61,16 @@ void show_calibration(const QuantizeResult& r) {
                   r.calibration, error_ratio(r), fallbacks(r), r.layers.size()));
 }
 
+// "35 of 35 matrices in int8", "34 of 35 matrices quantized (1 f32, 30 int4:g32, 4 int8)".
+std::string matrices_of(const QuantizeResult& r) {
+  const int64_t all = r.quantized + r.kept;
+  if (r.stored.size() == 1)
+    return fmt::format("{} of {} matrices in {}", all, all, r.stored.begin()->first);
+  std::vector<std::string> parts;
+  for (const auto& [type, count] : r.stored) parts.push_back(fmt::format("{} {}", count, type));
+  return fmt::format("{} of {} matrices quantized ({})", r.quantized, all, fmt::join(parts, ", "));
+}
+
 void show(const Common& common, const Options& o, const QuantizeResult& r) {
   const double ratio =
       r.file_bytes > 0 ? static_cast<double>(r.input_file_bytes) / static_cast<double>(r.file_bytes)
@@ -78,6 +88,9 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
     out.field("bits_per_weight", r.bits_per_weight)
         .field("matrices_quantized", r.quantized)
         .field("matrices_kept", r.kept);
+    out.key("matrices_by_type").begin_object();
+    for (const auto& [type, count] : r.stored) out.field(type, count);
+    out.end_object();
     if (!r.layers.empty()) {
       out.field("calibration", r.calibration)
           .field("error_ratio", error_ratio(r))
@@ -88,8 +101,8 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
     print_out(out.finish());
     return;
   }
-  print_out(fmt::format("{}: {} of {} matrices in {}, {:.2f} bits a weight\n", o.out, r.quantized,
-                        r.quantized + r.kept, to_string(o.quantize.scheme), r.bits_per_weight));
+  print_out(
+      fmt::format("{}: {}, {:.2f} bits a weight\n", o.out, matrices_of(r), r.bits_per_weight));
   print_out(fmt::format("{} bytes instead of {}: {:.2f}x smaller\n", r.file_bytes,
                         r.input_file_bytes, ratio));
   show_calibration(r);

@@ -271,6 +271,12 @@ void note_calibration(const CalibrationText& text, QuantizeResult& result) {
   result.calibration_hash = hash_of(text);
 }
 
+void count(const ParameterPlan& plan, QuantizeResult& result) {
+  if (!plan.candidate) return;
+  ++(plan.scheme ? result.quantized : result.kept);
+  ++result.stored[plan.scheme ? to_string(*plan.scheme) : std::string(to_string(plan.dtype))];
+}
+
 void require_storable(const QuantizeOptions& options) {
   if (!options.scheme.is_float()) require_expressible(options.scheme);
   for (const SetRule& r : options.set) {
@@ -301,7 +307,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   std::vector<WritableParameter> parameters;
   int64_t done = 0;
   for (const ParameterPlan& plan : ready.plans) {
-    (plan.scheme ? result.quantized : result.kept) += plan.candidate ? 1 : 0;
+    count(plan, result);
     parameters.push_back({plan.spec, plan.scheme, plan.dtype, [&, plan]() -> Weight {
                             exec.check_stop();
                             exec.report({finished ? "write" : "quantize", ++done,

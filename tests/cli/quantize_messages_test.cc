@@ -42,5 +42,20 @@ TEST_F(WithModel, QuantizeTakesARecipeWithoutAWord) {
   EXPECT_FALSE(holds(again.err, "without effect")) << again.err;
 }
 
+TEST_F(WithModel, QuantizeSaysWhatWasStored) {
+  const std::string ragged = quantized({model(), "-o", out(), "--scheme", "int4:g7"}).out;
+  EXPECT_TRUE(holds(ragged, "out: 9 of 9 matrices in int8, ")) << ragged;
+  const std::string mixed = quantized({model(), "-o", out(), "--force", "--scheme", "int4:g16",
+                                       "--keep", "wte*", "--set", "lm_head*=int8"})
+                                .out;
+  EXPECT_TRUE(holds(mixed, "out: 8 of 9 matrices quantized (1 f32, 7 int4:g16, 1 int8), "))
+      << mixed;
+  const std::string plain = quantized({model(), "-o", out(), "--force", "--scheme", "bf16"}).out;
+  EXPECT_TRUE(holds(plain, "out: 9 of 9 matrices in bf16, 16.00 bits")) << plain;
+  const auto json = nlohmann::json::parse(
+      quantized({model(), "-o", out(), "--force", "--scheme", "int4:g7", "--json"}).out);
+  EXPECT_EQ(json.at("matrices_by_type").at("int8"), 9);
+}
+
 }  // namespace
 }  // namespace nibble::test
