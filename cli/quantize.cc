@@ -12,6 +12,7 @@
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/compress/unread_options.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/quant/scheme.h"
@@ -56,19 +57,21 @@ double error_ratio(const QuantizeResult& r) {
 
 void show_calibration(const QuantizeResult& r) {
   if (r.layers.empty()) return;
-  print_out(
-      fmt::format("calibrated on {}: error {:.2f} of rtn's there, {} of {} matrices fell back\n",
-                  r.calibration, error_ratio(r), fallbacks(r), r.layers.size()));
+  print_out(fmt::format("calibrated on {}: error {:.2f} of rtn's there, {} of {} fell back\n",
+                        r.calibration, error_ratio(r), fallbacks(r),
+                        counted(std::ssize(r.layers), "matrix", "matrices")));
 }
 
 // "35 of 35 matrices in int8", "34 of 35 matrices quantized (1 f32, 30 int4:g32, 4 int8)".
 std::string matrices_of(const QuantizeResult& r) {
   const int64_t all = r.quantized + r.kept;
   if (r.stored.size() == 1)
-    return fmt::format("{} of {} matrices in {}", all, all, r.stored.begin()->first);
+    return fmt::format("{} of {} in {}", all, counted(all, "matrix", "matrices"),
+                       r.stored.begin()->first);
   std::vector<std::string> parts;
   for (const auto& [type, count] : r.stored) parts.push_back(fmt::format("{} {}", count, type));
-  return fmt::format("{} of {} matrices quantized ({})", r.quantized, all, fmt::join(parts, ", "));
+  return fmt::format("{} of {} quantized ({})", r.quantized, counted(all, "matrix", "matrices"),
+                     fmt::join(parts, ", "));
 }
 
 void show(const Common& common, const Options& o, const QuantizeResult& r) {
@@ -259,7 +262,7 @@ void add_quantize(CLI::App& app, Common& common) {
                  "Divide absmax by 2^(b-1) - 0.5 instead of 2^(b-1) - 1");
   verb->add_option(
       "--set", o->set,
-      "PATTERN=SCHEME: another scheme for some tensors, 'layers.0.*=int8' (repeatable)");
+      "PATTERN=SCHEME: another scheme for some tensors, '*layers.0.*=int8' (repeatable)");
   add_calibration(*verb, *o);
   // Everything so far but what is about this run alone is what a recipe holds.
   o->held = verb->get_options([](const CLI::Option* option) {
@@ -278,7 +281,7 @@ void add_quantize(CLI::App& app, Common& common) {
   add_common(
       *verb, common,
       "nibble quantize my-model -o my-model-int4 --scheme int4:g32 --method gptq --calib book.txt "
-      "--keep 'wte*'\n"
+      "--keep '*down_proj*'\n"
       "  nibble quantize my-model -o my-model-nf4 --scheme nf4");
   verb->callback([&common, o] { run(common, *o); });
 }

@@ -28,7 +28,7 @@ KeepRule parse_keep_rule(std::string_view text);
 /// True where `name` matches a glob; linear in the length of both for patterns with few stars.
 bool glob_match(std::string_view pattern, std::string_view name);
 
-/// Tensors that another scheme is chosen for: "layers.0.*=int8".
+/// Tensors that another scheme is chosen for: "*layers.0.*=int8".
 struct SetRule {
   std::string pattern;
   QuantScheme scheme;

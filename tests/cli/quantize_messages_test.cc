@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/cli_test.h"
+#include "tests/support/tiny_decoders.h"
 
 namespace nibble::test {
 namespace {
@@ -55,6 +56,48 @@ TEST_F(WithModel, QuantizeSaysWhatWasStored) {
   const auto json = nlohmann::json::parse(
       quantized({model(), "-o", out(), "--force", "--scheme", "int4:g7", "--json"}).out);
   EXPECT_EQ(json.at("matrices_by_type").at("int8"), 9);
+}
+
+// "PATTERN" behind `option` in a text of --help.
+std::string pattern_behind(const std::string& help, const std::string& option) {
+  const size_t at = help.find(option + " '");
+  if (at == std::string::npos) return "";
+  const size_t begin = at + option.size() + 2;
+  return help.substr(begin, help.find('\'', begin) - begin);
+}
+
+void write_llama(const std::string& folder) {
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  DecoderConfig config = tiny_decoder_config("llama");
+  config.vocab_size = tokenizer.vocab_size();
+  config.context = 128;
+  std::filesystem::create_directory(folder);
+  write_model(folder, config, random_weights(config, 3), &tokenizer);
+}
+
+TEST(QuantizeCommand, ExamplesOfHelpSuitALlamaFolder) {
+  const TempFolder folder;
+  write_llama(folder / "in");
+  const std::string help = run_nibble({"quantize", "--help"}).out;
+  const std::string keep = pattern_behind(help, "--keep");
+  const std::string set = pattern_behind(help, "another scheme for some tensors,");
+  ASSERT_NE(keep, "");
+  ASSERT_NE(set, "");
+  quantized({folder / "in", "-o", folder / "out", "--keep", keep, "--set", set});
+  const std::string words = run_nibble({"inspect", "--help"}).out;
+  const size_t at = words.find("nibble inspect my-model model.");
+  ASSERT_NE(at, std::string::npos);
+  const size_t begin = words.find("model.", at);
+  const std::string tensor = words.substr(begin, words.find_first_of(" \n", begin) - begin);
+  expect_success(run_nibble({"inspect", folder / "in", tensor}));
+}
+
+TEST(QuantizeCommand, ACountOfOneIsSingular) {
+  const TempFolder folder;
+  write_llama(folder / "in");
+  const CommandResult r = quantized({folder / "in", "-o", folder / "out", "--method", "gptq",
+                                     "--samples", "1", "--length", "128"});
+  EXPECT_TRUE(holds(r.out, "the model generated, 1 sample, 128 tokens: ")) << r.out << r.err;
 }
 
 }  // namespace
