@@ -13,6 +13,7 @@
 #include "nibble/compress/provenance.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/compress/rescale_model.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/hash.h"
@@ -267,7 +268,8 @@ std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& original, cons
 
 void note_calibration(const CalibrationText& text, QuantizeResult& result) {
   result.calibration =
-      fmt::format("{}, {} samples, {} tokens", text.source, text.samples.size(), text.tokens());
+      fmt::format("{}, {}, {}", text.source, counted(std::ssize(text.samples), "sample"),
+                  counted(text.tokens(), "token"));
   result.calibration_hash = hash_of(text);
 }
 
