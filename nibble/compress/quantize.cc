@@ -17,6 +17,7 @@
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/hash.h"
+#include "nibble/core/in_file.h"
 #include "nibble/core/posix.h"
 #include "nibble/core/version.h"
 #include "nibble/quant/method.h"
@@ -248,22 +249,34 @@ void walk(const ModelFolder& original, const Prepared& ready, LayerStore& store,
   });
 }
 
-// Calibrates and quantizes into OUT.resume, which the caller removes when all is written.
-std::unique_ptr<FolderStore> calibrated_layers(const ModelFolder& original, const Prepared& ready,
-                                               const std::string& out,
-                                               const QuantizeOptions& options,
-                                               QuantizeResult& result, const Exec& exec) {
+// OUT.resume, which the caller removes when all is written.
+std::unique_ptr<FolderStore> open_store(const ModelFolder& original, const std::string& out,
+                                        const QuantizeOptions& options, QuantizeResult& result) {
   auto store = std::make_unique<FolderStore>(
       out + ".resume", fingerprint(original, options, result.calibration_hash), options.resume,
       result.warnings);
   result.resumed_layers = store->layers_found();
-  walk(original, ready, *store, exec);
-  result.layers = store->reports();
+  return store;
+}
+
+void note_layers(const LayerStore& store, QuantizeResult& result) {
+  result.layers = store.reports();
   for (const LayerReport& r : result.layers) {
     if (!r.note.empty())
       result.warnings.push_back(fmt::format("tensor {}: {}", in_quotes(r.name), r.note));
   }
-  return store;
+}
+
+// Runs `work`. Where it fails, finished layers stay if a second run could use them: not where the
+// model is what is wrong, since a mended one is another (what --strict refuses may be allowed).
+void keeping_useful_layers(FolderStore* store, const QuantizeOptions& options,
+                           const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& e) {
+    if (store != nullptr) store->fail(e.kind() != ErrorKind::corrupt || options.strict);
+    throw;
+  }
 }
 
 void note_calibration(const CalibrationText& text, QuantizeResult& result) {
@@ -277,6 +290,30 @@ void count(const ParameterPlan& plan, QuantizeResult& result) {
   if (!plan.candidate) return;
   ++(plan.scheme ? result.quantized : result.kept);
   ++result.stored[plan.scheme ? to_string(*plan.scheme) : std::string(to_string(plan.dtype))];
+}
+
+// All parameters into `folder`; calibrated ones from the store, null where there are none.
+void write_weights(const std::string& in, const std::string& folder, const Prepared& ready,
+                   const FolderStore* finished, QuantizeResult& result, const Exec& exec) {
+  const auto nothing = memory_store();
+  const LayerStore& store = finished ? static_cast<const LayerStore&>(*finished) : *nothing;
+  std::vector<WritableParameter> parameters;
+  int64_t done = 0;
+  for (const ParameterPlan& plan : ready.plans) {
+    count(plan, result);
+    parameters.push_back({plan.spec, plan.scheme, plan.dtype, [&, plan]() -> Weight {
+                            exec.check_stop();
+                            exec.report({finished ? "write" : "quantize", ++done,
+                                         static_cast<int64_t>(ready.plans.size()), plan.spec.name});
+                            return naming_file(in, [&] {
+                              Weight w = finished_weight(ready, plan, store);
+                              release_weight(*ready.model, plan.spec);
+                              return w;
+                            });
+                          }});
+  }
+  result.file_bytes = write_model_like(*ready.model, folder, parameters);
+  result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
 }
 
 void require_storable(const QuantizeOptions& options) {
@@ -302,33 +339,17 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   const Prepared ready = prepare(model, out, options, text, result, exec);
   if (ready.text) note_calibration(*ready.text, result);
   std::unique_ptr<FolderStore> finished;
-  if (is_calibrated(ready.options))
-    finished = calibrated_layers(model, ready, out, options, result, exec);
-  const auto nothing = memory_store();
-  const LayerStore& store = finished ? static_cast<LayerStore&>(*finished) : *nothing;
-  std::vector<WritableParameter> parameters;
-  int64_t done = 0;
-  for (const ParameterPlan& plan : ready.plans) {
-    count(plan, result);
-    parameters.push_back({plan.spec, plan.scheme, plan.dtype, [&, plan]() -> Weight {
-                            exec.check_stop();
-                            exec.report({finished ? "write" : "quantize", ++done,
-                                         static_cast<int64_t>(ready.plans.size()), plan.spec.name});
-                            try {
-                              Weight w = finished_weight(ready, plan, store);
-                              release_weight(*ready.model, plan.spec);
-                              return w;
-                            } catch (Error& e) {
-                              e.set_file(in);
-                              throw;
-                            }
-                          }});
-  }
-  result.file_bytes = write_model_like(*ready.model, folder.path(), parameters);
-  result.input_file_bytes = model.tensors->file_bytes();
-  result.bits_per_weight = planned_bits_per_weight(ready.plans, options.scale_dtype);
-  write_provenance(folder.path(), model, options, result);
-  folder.commit();
+  if (is_calibrated(ready.options)) finished = open_store(model, out, options, result);
+  keeping_useful_layers(finished.get(), options, [&] {
+    if (finished) {
+      walk(model, ready, *finished, exec);
+      note_layers(*finished, result);
+    }
+    write_weights(in, folder.path(), ready, finished.get(), result, exec);
+    result.input_file_bytes = model.tensors->file_bytes();
+    write_provenance(folder.path(), model, options, result);
+    folder.commit();
+  });
   if (finished) finished->remove();
   return result;
 }
