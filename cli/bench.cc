@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/load.h"
 #include "nibble/compress/quantize.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
@@ -90,8 +91,8 @@ void show(const Common& common, const Options& o, const std::string& scheme, con
         .end_object();
     return print_out(out.finish());
   }
-  print_out(fmt::format("{} in {}, {} threads, {} ({})\n", o.shape.empty() ? o.load.model : o.shape,
-                        scheme, threads, cpu().isa, kernel_of(model, 1)));
+  print_out(fmt::format("{} in {}, {}, {} ({})\n", o.shape.empty() ? o.load.model : o.shape, scheme,
+                        counted(threads, "thread"), cpu().isa, kernel_of(model, 1)));
   if (load.file_bytes > 0) {
     print_out(fmt::format("load of {:.1f} MB: {:.3f} s, {:.2f} times a plain read of them\n",
                           static_cast<double>(load.file_bytes) * 1e-6, load.load_seconds,

@@ -10,6 +10,7 @@
 #include "cli/load.h"
 #include "cli/mnist.h"
 #include "nibble/compress/quantize.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/cpu.h"
 #include "nibble/core/date.h"
 #include "nibble/core/error.h"
@@ -19,6 +20,7 @@
 #include "nibble/eval/generation.h"
 #include "nibble/eval/measure.h"
 #include "nibble/eval/peak.h"
+#include "nibble/eval/perplexity.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/report/compare_report.h"
 #include "nibble/text/line_data.h"
@@ -101,8 +103,10 @@ std::vector<ScoredSequence> data_for(const Options& o, const Text& text, const M
                                std::min<int64_t>(256, context), o.measure.seed, exec);
   }
   return naming_file(text.name, [&] {
-    return scored_text(text.text, tokenizer, context,
-                       {o.protocol, o.window, o.heldout || o.text.empty(), o.data_seed});
+    auto data = scored_text(text.text, tokenizer, context,
+                            {o.protocol, o.window, o.heldout || o.text.empty(), o.data_seed});
+    require_predictions(data);
+    return data;
   });
 }
 
@@ -144,7 +148,7 @@ CompareReport report_of(const Common& common, const Options& o, const Text& text
                    : fmt::format("{}, {}, protocol {}", text.name,
                                  o.heldout || o.text.empty() ? "the held-out tenth" : "all of it",
                                  to_string(o.protocol));
-  r.machine = fmt::format("{} ({}, {} threads)", cpu().model, cpu().isa, threads);
+  r.machine = fmt::format("{} ({}, {})", cpu().model, cpu().isa, counted(threads, "thread"));
   r.date = today();
   r.version = version();
   r.command = common.command_line;

@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/load.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
 #include "nibble/eval/bandwidth.h"
@@ -98,12 +99,13 @@ void show_json(const Subject& s, const EstimateOptions& eo, const std::vector<Es
 void show_table(const Subject& s, const EstimateOptions& eo, const std::vector<Estimate>& all,
                 double bandwidth, bool measured, int64_t memory, int threads) {
   const DecoderConfig& c = s.config;
-  print_out(fmt::format("{}: {} parameters, {} layers, {} wide, context {}, KV cache in {}\n",
-                        printable(s.name), format_count(parameter_count(c)), c.layers,
-                        c.hidden_size, format_count(eo.context), to_string(eo.kv)));
-  print_out(fmt::format("this machine: {} of memory, {:.1f} GB/s {}\n\n", format_bytes(memory),
-                        bandwidth * 1e-9,
-                        measured ? fmt::format("read by {} threads", threads) : "as given"));
+  print_out(fmt::format("{}: {} parameters, {}, {} wide, context {}, KV cache in {}\n",
+                        printable(s.name), format_count(parameter_count(c)),
+                        counted(c.layers, "layer"), c.hidden_size, format_count(eo.context),
+                        to_string(eo.kv)));
+  print_out(fmt::format(
+      "this machine: {} of memory, {:.1f} GB/s {}\n\n", format_bytes(memory), bandwidth * 1e-9,
+      measured ? "read by " + counted(threads, "thread") : std::string("as given")));
   TerminalTable table({{"scheme"},
                        {"weights", 0},
                        {"KV cache", 1},

@@ -6,6 +6,7 @@
 #include "cli/data.h"
 #include "cli/load.h"
 #include "cli/mnist.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/error.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/json.h"
@@ -66,9 +67,9 @@ void write_divergence(const ComparisonResult& c, JsonWriter& out) {
 }
 
 std::string words(const LossResult& r) {
-  return fmt::format(
-      "perplexity {:.4f}, loss {:.5f} +- {:.5f} nats a token over {} tokens in {} sequences\n",
-      r.perplexity, r.loss, r.standard_error, r.tokens, r.sequence_nll.size());
+  return fmt::format("perplexity {:.4f}, loss {:.5f} +- {:.5f} nats a token over {} in {}\n",
+                     r.perplexity, r.loss, r.standard_error, counted(r.tokens, "token"),
+                     counted(std::ssize(r.sequence_nll), "sequence"));
 }
 
 std::string words(const ComparisonResult& c) {

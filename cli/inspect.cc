@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/inspect_activations.h"
 #include "cli/load.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/json.h"
@@ -87,11 +88,10 @@ void write_plan(const MemoryPlan& p, JsonWriter& out) {
 }
 
 void print_plan(const MemoryPlan& p) {
-  print_out(
-      fmt::format("\nmemory: weights {}, {} of them read for each token; prefill of {} tokens "
-                  "{}\n",
-                  format_bytes(p.weights), format_bytes(p.weights_per_token),
-                  std::min<int64_t>(kPrefillChunk, p.context), format_bytes(p.scratch)));
+  print_out(fmt::format("\nmemory: weights {}, {} of them read for each token; prefill of {} {}\n",
+                        format_bytes(p.weights), format_bytes(p.weights_per_token),
+                        counted(std::min<int64_t>(kPrefillChunk, p.context), "token"),
+                        format_bytes(p.scratch)));
   for (const auto& [kv, bytes] : p.kv_per_token) {
     print_out(fmt::format("KV cache in {:4}: {} a token, {} at the full context of {}\n", kv,
                           format_bytes(bytes), format_bytes(bytes * p.context),
@@ -250,7 +250,8 @@ void add_inspect(CLI::App& app, Common& common) {
       ->capture_default_str()
       ->check(number_between(0.1, 1e6));
   add_common(*verb, common,
-             "nibble inspect my-model\n  nibble inspect my-model layers.0.mlp.fc1.weight\n  nibble "
+             "nibble inspect my-model\n  nibble inspect my-model "
+             "model.layers.0.mlp.down_proj.weight\n  nibble "
              "inspect my-model --activations book.txt --report outliers.html");
   verb->callback([&common, o] { run(common, *o); });
 }

@@ -11,9 +11,10 @@
 #include "nibble/compress/estimate.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
+#include "nibble/compress/unread_options.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
-#include "nibble/quant/method.h"
 #include "nibble/quant/scheme.h"
 
 namespace nibble::cli {
@@ -56,9 +57,21 @@ double error_ratio(const QuantizeResult& r) {
 
 void show_calibration(const QuantizeResult& r) {
   if (r.layers.empty()) return;
-  print_out(
-      fmt::format("calibrated on {}: error {:.2f} of rtn's there, {} of {} matrices fell back\n",
-                  r.calibration, error_ratio(r), fallbacks(r), r.layers.size()));
+  print_out(fmt::format("calibrated on {}: error {:.2f} of rtn's there, {} of {} fell back\n",
+                        r.calibration, error_ratio(r), fallbacks(r),
+                        counted(std::ssize(r.layers), "matrix", "matrices")));
+}
+
+// "35 of 35 matrices in int8", "34 of 35 matrices quantized (1 f32, 30 int4:g32, 4 int8)".
+std::string matrices_of(const QuantizeResult& r) {
+  const int64_t all = r.quantized + r.kept;
+  if (r.stored.size() == 1)
+    return fmt::format("{} of {} in {}", all, counted(all, "matrix", "matrices"),
+                       r.stored.begin()->first);
+  std::vector<std::string> parts;
+  for (const auto& [type, count] : r.stored) parts.push_back(fmt::format("{} {}", count, type));
+  return fmt::format("{} of {} quantized ({})", r.quantized, counted(all, "matrix", "matrices"),
+                     fmt::join(parts, ", "));
 }
 
 void show(const Common& common, const Options& o, const QuantizeResult& r) {
@@ -78,6 +91,9 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
     out.field("bits_per_weight", r.bits_per_weight)
         .field("matrices_quantized", r.quantized)
         .field("matrices_kept", r.kept);
+    out.key("matrices_by_type").begin_object();
+    for (const auto& [type, count] : r.stored) out.field(type, count);
+    out.end_object();
     if (!r.layers.empty()) {
       out.field("calibration", r.calibration)
           .field("error_ratio", error_ratio(r))
@@ -88,14 +104,12 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
     print_out(out.finish());
     return;
   }
-  print_out(fmt::format("{}: {} of {} matrices in {}, {:.2f} bits a weight\n", o.out, r.quantized,
-                        r.quantized + r.kept, to_string(o.quantize.scheme), r.bits_per_weight));
+  print_out(
+      fmt::format("{}: {}, {:.2f} bits a weight\n", o.out, matrices_of(r), r.bits_per_weight));
   print_out(fmt::format("{} bytes instead of {}: {:.2f}x smaller\n", r.file_bytes,
                         r.input_file_bytes, ratio));
   show_calibration(r);
 }
-
-// The first few; all of them stand in nibble.json.
 
 // The options as given one by one, or those of a recipe; where they are about this run alone, the
 // command line's.
@@ -123,12 +137,15 @@ QuantizeOptions options_of(const Common& common, const Options& o) {
   return q;
 }
 
-bool needs_calibration(const QuantizeOptions& q) {
-  const MethodChain chain = parse_method_chain(q.method);
-  return method(chain.quantizer).needs != Calibration::nothing ||
-         q.scheme.activations == ActivationType::a8_static ||
-         std::any_of(chain.steps.begin(), chain.steps.end(),
-                     [](const std::string& s) { return s != "rotate"; });
+// Of the options on the command line, what the method does not read; a recipe's say what they say.
+void note_unread(const Options& o, std::vector<std::string>& warnings) {
+  if (!o.recipe.empty()) return;
+  std::vector<std::string> given;
+  for (const CLI::Option* option : o.held) {
+    if (option->count() > 0) given.push_back(option->get_name());
+  }
+  const std::string unread = unread_options(o.quantize, given);
+  if (!unread.empty()) warnings.insert(warnings.begin(), unread);
 }
 
 // What would be done and what it would need, nothing written.
@@ -137,6 +154,7 @@ void show_plan(const Common& common, const Options& o) {
   std::vector<std::string> warnings;
   const QuantizeOptions last = without_steps(o.quantize);
   const auto plans = plan_quantization(model, last, warnings);
+  note_unread(o, warnings);
   const double bits = planned_bits_per_weight(plans, last.scale_dtype);
   const QuantizeEstimate e = estimate_quantization(model, plans, last, make_exec(common).threads);
   const int64_t memory = std::max(e.memory_bytes, e.text_bytes);
@@ -161,7 +179,7 @@ void show_plan(const Common& common, const Options& o) {
 
 void run(const Common& common, Options o) {
   o.quantize = options_of(common, o);
-  const bool calibrates = needs_calibration(o.quantize);
+  const bool calibrates = reads_text(o.quantize);
   o.quantize.max_memory = o.max_memory_mib << 20;
   if (o.dry_run) return show_plan(common, o);
   if (o.out.empty()) throw invalid_argument("-o is needed: the folder to make");
@@ -173,6 +191,7 @@ void run(const Common& common, Options o) {
     const Exec exec = make_exec(common);
     result = quantize_model(model, o.out, o.quantize, exec);
   }
+  note_unread(o, result.warnings);
   show_warnings(common, result.warnings);
   show(common, o, result);
 }
@@ -243,7 +262,7 @@ void add_quantize(CLI::App& app, Common& common) {
                  "Divide absmax by 2^(b-1) - 0.5 instead of 2^(b-1) - 1");
   verb->add_option(
       "--set", o->set,
-      "PATTERN=SCHEME: another scheme for some tensors, 'layers.0.*=int8' (repeatable)");
+      "PATTERN=SCHEME: another scheme for some tensors, '*layers.0.*=int8' (repeatable)");
   add_calibration(*verb, *o);
   // Everything so far but what is about this run alone is what a recipe holds.
   o->held = verb->get_options([](const CLI::Option* option) {
@@ -262,7 +281,7 @@ void add_quantize(CLI::App& app, Common& common) {
   add_common(
       *verb, common,
       "nibble quantize my-model -o my-model-int4 --scheme int4:g32 --method gptq --calib book.txt "
-      "--keep 'wte*'\n"
+      "--keep '*down_proj*'\n"
       "  nibble quantize my-model -o my-model-nf4 --scheme nf4");
   verb->callback([&common, o] { run(common, *o); });
 }

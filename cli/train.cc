@@ -5,6 +5,7 @@
 #include "cli/data.h"
 #include "cli/mnist.h"
 #include "nibble/compress/train_model.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
 #include "nibble/train/presets.h"
@@ -49,8 +50,8 @@ void show(const Common& common, const Options& o, const TrainSummary& t) {
     print_out(out.finish());
     return;
   }
-  print_out(fmt::format("{} weights, {} steps of {} in {:.2f} s ({:.0f} tokens/s)\n", t.parameters,
-                        t.steps, t.batch, t.seconds, t.tokens_per_second));
+  print_out(fmt::format("{} weights, {} of {} in {:.2f} s ({:.0f} tokens/s)\n", t.parameters,
+                        counted(t.steps, "step"), t.batch, t.seconds, t.tokens_per_second));
   print_out(fmt::format("training loss {:.4f}, held-out loss {:.4f} +- {:.4f} nats a token\n",
                         t.train_loss, t.heldout_loss, t.heldout_standard_error));
   print_samples(t.samples);
@@ -78,7 +79,8 @@ void show(const Common& common, const Options& o, const ReferenceResult& r) {
     print_out(out.finish());
     return;
   }
-  print_out(fmt::format("reference mode: {} steps in {:.2f} s\n", r.losses.size(), r.seconds));
+  print_out(fmt::format("reference mode: {} in {:.2f} s\n", counted(std::ssize(r.losses), "step"),
+                        r.seconds));
   for (const size_t step : {1, 2, 20, 1000})
     print_out(fmt::format("loss of step {:4}: {:.16g}\n", step, loss(step)));
   print_out(fmt::format("sum of the weights: {:.12g}\nheld-out loss: {:.4f}\n", r.weight_sum,

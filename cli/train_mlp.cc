@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/mnist.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/json.h"
@@ -78,8 +79,8 @@ void show(const Common& common, const TrainJob& job, const MlpTrainOptions& opti
   }
   print_out(fmt::format("{} weights", t.parameters));
   if (trained) {
-    print_out(fmt::format(", {} steps of {} in {:.2f} s ({:.0f} images/s)\n", options.steps,
-                          options.batch, t.result.seconds, rate));
+    print_out(fmt::format(", {} of {} in {:.2f} s ({:.0f} images/s)\n",
+                          counted(options.steps, "step"), options.batch, t.result.seconds, rate));
     print_out(
         fmt::format("accuracy: {:.2f} % on the training images, {:.2f} % on the test images\n",
                     100 * t.train_accuracy, 100 * t.test.accuracy));

@@ -13,8 +13,6 @@
 #include "nibble/core/same_file.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/model/file_size.h"
-#include "nibble/quant/bits.h"
-#include "nibble/quant/knapsack.h"
 
 namespace nibble {
 namespace {
@@ -42,72 +40,6 @@ bool reads_damping(std::string_view quantizer) {
 // What kBestMethod chooses from; a later one has to be better by more than chance.
 constexpr std::string_view kMethods[] = {"yaqa", "awq+yaqa"};
 constexpr double kClearlyBetter = 0.97;
-
-// Sizes of everything that is not chosen here, and how many weights bits_per_weight is over.
-struct Rest {
-  int64_t candidate_bytes = 0, other_bytes = 0, weights = 0;
-};
-
-Rest rest_of(const std::vector<ParameterPlan>& plans, const std::vector<MatrixCosts>& matrices,
-             DType scale_dtype) {
-  Rest out;
-  for (const ParameterPlan& p : plans) {
-    const bool chosen = std::any_of(matrices.begin(), matrices.end(),
-                                    [&](const MatrixCosts& m) { return m.name == p.spec.name; });
-    if (p.candidate) out.weights += p.spec.shape.elements();
-    if (chosen) continue;
-    const int64_t bytes =
-        p.scheme ? planned_bytes(*p.scheme, p.spec.shape[0], p.spec.shape[1], scale_dtype)
-                 : p.spec.shape.elements() * size_of(p.dtype);
-    (p.candidate ? out.candidate_bytes : out.other_bytes) += bytes;
-  }
-  return out;
-}
-
-class Chooser {
- public:
-  Chooser(const std::vector<MatrixCosts>& matrices, const Rest& rest) : rest_(rest) {
-    for (const MatrixCosts& m : matrices) {
-      items_.emplace_back();
-      for (const SchemeCost& c : m.costs) items_.back().push_back({c.bytes, c.kl});
-    }
-  }
-  AutoChoice within(int64_t bytes) const {
-    const KnapsackResult r = solve_knapsack(items_, bytes);
-    return {r.chosen, bits(r.size), r.cost, r.lower_bound};
-  }
-  int64_t bytes_for(double bits) const {
-    return static_cast<int64_t>(bits * static_cast<double>(rest_.weights) / 8) -
-           rest_.candidate_bytes;
-  }
-  double bits(int64_t bytes) const {
-    return 8.0 * static_cast<double>(bytes + rest_.candidate_bytes) /
-           static_cast<double>(rest_.weights);
-  }
-  int64_t extreme(bool largest) const {
-    int64_t sum = 0;
-    for (const auto& options : items_) {
-      int64_t best = options[0].size;
-      for (const KnapsackOption& o : options)
-        best = largest ? std::max(best, o.size) : std::min(best, o.size);
-      sum += best;
-    }
-    return sum;
-  }
-  // The smallest size whose prediction is at most `kl`.
-  int64_t size_for(double kl) const {
-    int64_t low = extreme(false), high = extreme(true);
-    while (high - low > std::max<int64_t>(1, high / 2000)) {
-      const int64_t middle = low + (high - low) / 2;
-      (within(middle).predicted_kl <= kl ? high : low) = middle;
-    }
-    return high;
-  }
-
- private:
-  const Rest rest_;
-  std::vector<std::vector<KnapsackOption>> items_;
-};
 
 QuantizeOptions options_for(const QuantizeOptions& base, const std::vector<MatrixCosts>& matrices,
                             const AutoChoice& choice) {
@@ -151,7 +83,7 @@ class Search {
     const auto plans = plan_quantization(model_, base_, warnings_);
     result_.matrices = costs(plans);
     const Rest rest = rest_of(plans, result_.matrices, base_.scale_dtype);
-    const Chooser chooser(result_.matrices, rest);
+    const BitChooser chooser(result_.matrices, rest);
     const int64_t least = chooser.extreme(false), most = chooser.extreme(true);
     for (size_t i = 0; i < kFrontier; ++i)
       result_.frontier.push_back(chooser.within(least + (most - least) * static_cast<int64_t>(i) /
@@ -186,21 +118,21 @@ class Search {
     std::vector<std::string> said;
     const auto plans = plan_quantization(model_, base_, said);
     result_.matrices = matrix_sizes(plans, base_.scale_dtype);
-    const Chooser chooser(result_.matrices, rest_of(plans, result_.matrices, base_.scale_dtype));
+    const BitChooser chooser(result_.matrices, rest_of(plans, result_.matrices, base_.scale_dtype));
     const int64_t least = chooser.extreme(false);
     if (budget_.bits) require_bits(chooser, chooser.bytes_for(*budget_.bits));
     if (budget_.max_size && file_bytes(chooser.within(least)) > *budget_.max_size)
       throw too_small_a_size(chooser);
   }
 
-  void require_bits(const Chooser& chooser, int64_t bytes) const {
+  void require_bits(const BitChooser& chooser, int64_t bytes) const {
     const int64_t least = chooser.extreme(false);
     if (bytes < least)
       throw too_small(fmt::format("--bits {}", *budget_.bits),
                       fmt::format("{:.2f}", chooser.bits(least)));
   }
 
-  Error too_small_a_size(const Chooser& chooser) const {
+  Error too_small_a_size(const BitChooser& chooser) const {
     return too_small(fmt::format("--max-size {}", *budget_.max_size),
                      fmt::format("{} bytes", file_bytes(chooser.within(chooser.extreme(false)))));
   }
@@ -213,14 +145,14 @@ class Search {
     search_ = all_scored({rest.samples.begin() + kProofSamples, rest.samples.end()});
   }
 
-  void choose(const Chooser& chooser, int64_t bytes) {
+  void choose(const BitChooser& chooser, int64_t bytes) {
     require_bits(chooser, bytes);
     result_.choice = chooser.within(std::min(bytes, chooser.extreme(true)));
   }
 
   // The smallest model whose KL on the search's samples leaves room for what is not known of other
   // text: predictions are proportional to what is measured, so each try corrects the next.
-  void search(const Chooser& chooser) {
+  void search(const BitChooser& chooser) {
     const double share = base_.calibration.text.empty() ? kOwnTextShare : kFileShare;
     const double wanted = share * *budget_.max_kl;
     double aim = (1 + kCloseEnough) / 2 * wanted, lowest = 0;
@@ -299,7 +231,7 @@ class Search {
   }
 
   // The largest choice whose files fit, headers and all.
-  void fit(const Chooser& chooser, const Rest& rest) {
+  void fit(const BitChooser& chooser, const Rest& rest) {
     const int64_t fixed = rest.candidate_bytes + rest.other_bytes, least = chooser.extreme(false);
     int64_t bytes = std::min(*budget_.max_size - fixed, chooser.extreme(true));
     while (bytes >= least) {

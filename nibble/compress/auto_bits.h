@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/compress/bit_chooser.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/sensitivity.h"
 
@@ -17,11 +18,6 @@ struct BitBudget {
   std::optional<double> bits;       ///< a weight, over all candidate matrices (DESIGN section 8)
   std::optional<double> max_kl;     ///< nats, on text that calibration did not see
   std::optional<int64_t> max_size;  ///< bytes of all tensors
-};
-
-struct AutoChoice {
-  std::vector<size_t> chosen;  ///< of each matrix's costs
-  double bits_per_weight = 0, predicted_kl = 0, lower_bound = 0;
 };
 
 struct AutoResult {

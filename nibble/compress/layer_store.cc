@@ -124,11 +124,11 @@ bool FolderStore::has(int layer) const { return layers_.contains(layer); }
 
 void FolderStore::begin() {
   if (begun_) return;
-  begun_ = true;
   std::error_code none;
   fs::remove_all(folder_, none);
   fs::create_directory(folder_, none);
-  if (!fs::is_directory(folder_, none))
+  begun_ = fs::is_directory(folder_, none);
+  if (!begun_)
     throw io_error("the folder of finished layers cannot be made")
         .in_file(folder_)
         .with_code(kExitCannotCreate);
@@ -168,6 +168,10 @@ void FolderStore::remove() {
   layers_.clear();
   std::error_code none;
   fs::remove_all(folder_, none);
+}
+
+void FolderStore::fail(bool useful) {
+  if (begun_ && (!useful || layers_.empty())) remove();
 }
 
 }  // namespace nibble

@@ -61,6 +61,9 @@ class FolderStore : public LayerStore {
   int64_t layers_found() const { return found_; }
   /// Removes the folder: the run has succeeded.
   void remove();
+  /// The run has failed: removes what it put there, where not `useful` even the finished layers; a
+  /// folder that is another run's stays.
+  void fail(bool useful);
 
  private:
   void open_layers(std::vector<std::string>& warnings);

@@ -93,7 +93,7 @@ SetRule parse_set_rule(std::string_view text) {
   const size_t equals = text.rfind('=');
   if (equals == std::string_view::npos || equals == 0)
     throw invalid_argument(
-        fmt::format("--set {}: write PATTERN=SCHEME, such as 'layers.0.*=int8'", in_quotes(text)));
+        fmt::format("--set {}: write PATTERN=SCHEME, such as '*layers.0.*=int8'", in_quotes(text)));
   return {std::string(text.substr(0, equals)), parse_scheme(text.substr(equals + 1))};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@ KeepRule parse_keep_rule(std::string_view text);
 /// True where `name` matches a glob; linear in the length of both for patterns with few stars.
 bool glob_match(std::string_view pattern, std::string_view name);
 
-/// Tensors that another scheme is chosen for: "layers.0.*=int8".
+/// Tensors that another scheme is chosen for: "*layers.0.*=int8".
 struct SetRule {
   std::string pattern;
   QuantScheme scheme;
@@ -94,7 +95,8 @@ double planned_bits_per_weight(const std::vector<ParameterPlan>& plans, DType sc
 
 struct QuantizeResult {
   int64_t file_bytes = 0, input_file_bytes = 0;
-  int64_t quantized = 0, kept = 0;  ///< matrices
+  int64_t quantized = 0, kept = 0;        ///< matrices
+  std::map<std::string, int64_t> stored;  ///< the same by what they are stored in: "int8", "f16"
   double bits_per_weight = 0;
   std::vector<LayerReport> layers;  ///< of calibrated methods, in the order of the work
   std::string calibration;          ///< "text that the model generated, 128 samples, 65536 tokens"

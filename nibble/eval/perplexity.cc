@@ -32,6 +32,10 @@ void score_losses(std::span<const float> logits, std::span<const int32_t> target
     nll += cross_entropy(logits.subspan(t * vocab, vocab), targets[t]);
 }
 
+Error nothing_to_predict() {
+  return corrupt("measuring needs at least 2 tokens in a row (got fewer): give more text");
+}
+
 bool predicts(const ScoredSequence& s) {
   return s.first_scored >= 1 && s.first_scored < static_cast<int64_t>(s.ids.size());
 }
@@ -84,8 +88,7 @@ LossResult summarize(std::vector<double> nll, std::vector<int64_t> tokens) {
   double sum = 0;
   for (const double v : nll) sum += v;
   for (const int64_t t : tokens) out.tokens += t;
-  if (out.tokens == 0)
-    throw corrupt("measuring needs at least 2 tokens in a row (got fewer): give more text");
+  if (out.tokens == 0) throw nothing_to_predict();
   out.loss = sum / static_cast<double>(out.tokens);
   out.perplexity = std::exp(out.loss);
   out.standard_error = ratio_standard_error(nll, tokens, out.loss);
@@ -199,6 +202,10 @@ SequenceLogits logits_of(const Decoder& model, DType kv) {
     KvCache cache = model.make_cache(static_cast<int64_t>(ids.size()), kv);
     return model.forward(ids, cache, Decoder::Logits::all, exec);
   };
+}
+
+void require_predictions(const std::vector<ScoredSequence>& sequences) {
+  if (std::none_of(sequences.begin(), sequences.end(), predicts)) throw nothing_to_predict();
 }
 
 LossResult measure_loss(const SequenceLogits& model, const std::vector<ScoredSequence>& sequences,

@@ -38,6 +38,9 @@ struct ComparisonResult {
   double loss_difference_standard_error = 0;  ///< paired
 };
 
+/// Error{corrupt} where nothing is predicted, so that it is known before any model runs.
+void require_predictions(const std::vector<ScoredSequence>& sequences);
+
 /// Error{corrupt} where nothing is predicted.
 LossResult measure_loss(const SequenceLogits& model, const std::vector<ScoredSequence>& sequences,
                         const Exec& exec, std::string_view task);

@@ -7,6 +7,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "nibble/core/counted.h"
 #include "nibble/core/files.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/posix.h"
@@ -119,7 +120,7 @@ std::vector<std::string> unused_tensors(const ModelConfig& config, const SchemeM
   }
   if (count == 0) return {};
   return {fmt::format("{} in the file {} used by this architecture: {}{}",
-                      count == 1 ? std::string("1 tensor") : fmt::format("{} tensors", count),
+                      counted(static_cast<int64_t>(count), "tensor"),
                       count == 1 ? "is not" : "are not", names, count > kNamed ? ", ..." : "")};
 }
 

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "nibble/core/checked.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/error.h"
 #include "nibble/core/parallel.h"
 #include "nibble/quant/dense.h"
@@ -37,13 +38,14 @@ int64_t InputStatistics::dead_channels() const {
 std::string coverage_note(const InputStatistics& input) {
   std::vector<std::string> words;
   if (input.rows < input.k)
-    words.push_back(fmt::format("calibrated on {} tokens, fewer than its {} inputs: give more text",
-                                input.rows, input.k));
+    words.push_back(fmt::format("calibrated on {}, fewer than its {}: give more text",
+                                counted(input.rows, "token"), counted(input.k, "input")));
   if (const int64_t dead = input.dead_channels(); dead > 0)
-    words.push_back(fmt::format("{} of {} inputs were never active in calibration", dead, input.k));
+    words.push_back(fmt::format("{} of {} {} never active in calibration", dead,
+                                counted(input.k, "input"), noun(dead, "was", "were")));
   if (input.refused > 0)
-    words.push_back(
-        fmt::format("{} tokens gave inputs that are not finite and were left out", input.refused));
+    words.push_back(fmt::format("{} gave inputs that are not finite and were left out",
+                                counted(input.refused, "token")));
   return fmt::format("{}", fmt::join(words, "; "));
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "nibble/core/counted.h"
 #include "nibble/core/json.h"
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
@@ -99,9 +100,10 @@ std::string summary(const ActivationStudy& study) {
     inputs += s.beyond_magnitude > 0 ? 1 : 0;
     channels += s.beyond_magnitude;
   }
-  return fmt::format("{} of {} inputs have channels beyond {:g} ({} channels); {}, {} tokens",
-                     inputs, study.inputs.size(), study.magnitude, channels, study.source,
-                     study.tokens);
+  return fmt::format("{} of {} {} channels beyond {:g} ({}); {}, {}", inputs,
+                     counted(std::ssize(study.inputs), "input"), noun(inputs, "has", "have"),
+                     study.magnitude, counted(channels, "channel"), study.source,
+                     counted(study.tokens, "token"));
 }
 
 void write_input(const InputStudy& s, JsonWriter& out) {

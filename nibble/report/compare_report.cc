@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "nibble/core/counted.h"
 #include "nibble/report/demo_report.h"
 #include "nibble/report/json_report.h"
 #include "nibble/report/numbers.h"
@@ -37,8 +38,8 @@ std::string latency_cell(const Latency& l) {
 }
 
 std::string text_words(const Measurement& m, bool is_base) {
-  if (is_base) return fmt::format("{} tokens", m.text.tokens);
-  if (m.text.first_difference < 0) return fmt::format("the same {} tokens", m.text.tokens);
+  if (is_base) return counted(m.text.tokens, "token");
+  if (m.text.first_difference < 0) return "the same " + counted(m.text.tokens, "token");
   return fmt::format("differs from token {} on", m.text.first_difference + 1);
 }
 

@@ -5,6 +5,7 @@
 
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/train_model.h"
+#include "nibble/core/counted.h"
 #include "nibble/core/cpu.h"
 #include "nibble/core/date.h"
 #include "nibble/core/files.h"
@@ -125,7 +126,7 @@ void add_sensitivity(const ModelFolder& base, const std::vector<ScoredSequence>&
 void describe(const DemoOptions& o, const TrainSummary& t, const Exec& exec, DemoReport& r) {
   const DecoderConfig& c = t.config;
   r.title = "nibble demo: microGPT, quantized";
-  r.machine = fmt::format("{} ({}, {} threads)", cpu().model, cpu().isa, exec.threads);
+  r.machine = fmt::format("{} ({}, {})", cpu().model, cpu().isa, counted(exec.threads, "thread"));
   r.date = today();
   r.version = version();
   r.command = o.command;
@@ -133,8 +134,8 @@ void describe(const DemoOptions& o, const TrainSummary& t, const Exec& exec, Dem
   r.data =
       fmt::format("{}: {} unique names, {} for training, {} held out", o.data_name,
                   t.train_sequences + t.heldout_sequences, t.train_sequences, t.heldout_sequences);
-  r.model = fmt::format("microGPT, {} layer{}, {} wide, {} heads, {} weights", c.layers,
-                        c.layers == 1 ? "" : "s", c.hidden_size, c.heads, t.parameters);
+  r.model = fmt::format("microGPT, {}, {} wide, {}, {} weights", counted(c.layers, "layer"),
+                        c.hidden_size, counted(c.heads, "head"), t.parameters);
   r.steps = t.steps;
   r.batch = t.batch;
   r.train_seconds = t.seconds;

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "nibble/core/counted.h"
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/sections.h"
@@ -68,13 +69,15 @@ std::string how_it_was_made(const DemoReport& r) {
                       fact("nibble", r.version) + fact("Data", r.data) + fact("Model", r.model);
   if (r.steps > 0) {
     facts += fact("Training",
-                  fmt::format("{} steps of {} sequences, seed {}, data split with seed {}",
-                              format_count(r.steps), format_count(r.batch), r.seed, r.data_seed));
+                  fmt::format("{} {} of {} {}, seed {}, data split with seed {}",
+                              format_count(r.steps), noun(r.steps, "step"), format_count(r.batch),
+                              noun(r.batch, "sequence"), r.seed, r.data_seed));
   }
   if (!r.models.empty() && r.models.front().tokens > 0) {
     facts += fact("Measured on", format_count(r.models.front().tokens) + " tokens");
     const Latency& l = r.models.front().latency;
-    if (l.runs > 0) facts += fact("Timed over", format_count(l.runs) + " runs after warm-up");
+    if (l.runs > 0)
+      facts += fact("Timed over", format_count(l.runs) + noun(l.runs, " run") + " after warm-up");
   }
   std::string out = facts.empty() ? "" : "<dl class=\"facts\">\n" + facts + "</dl>\n";
   if (!r.command.empty()) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "nibble/core/counted.h"
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/sections.h"
@@ -13,7 +14,7 @@ namespace nibble {
 namespace {
 
 std::string where_it_parts(const Measurement& m, bool is_base) {
-  if (is_base) return fmt::format("{} tokens", m.text.tokens);
+  if (is_base) return counted(m.text.tokens, "token");
   return fmt::format("differs from token {} of {} on", m.text.first_difference + 1, m.text.tokens);
 }
 
@@ -96,10 +97,11 @@ std::string texts(const Models& models, std::string_view prompt) {
 std::string throughput_table(const Models& models) {
   if (models.empty() || models.front().throughput.decode_tokens <= 0) return "";
   const Measurement& base = models.front();
-  HtmlTable table(fmt::format(
-      "Medians of {} runs. Prefill reads a prompt of {} tokens, decode "
-      "writes {} behind it; a generation is both, from prompt to text.",
-      base.throughput.decode.runs, base.throughput.prefill_tokens, base.throughput.decode_tokens));
+  HtmlTable table(
+      fmt::format("Medians of {}. Prefill reads a prompt of {}, decode "
+                  "writes {} behind it; a generation is both, from prompt to text.",
+                  counted(base.throughput.decode.runs, "run"),
+                  counted(base.throughput.prefill_tokens, "token"), base.throughput.decode_tokens));
   table.column("model").column("prefill, tokens / s").column("ratio").column("decode, tokens / s");
   table.column("ratio").column("one generation, mean").column("± deviation").column("ratio");
   for (const Measurement& m : models) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nibble/core/counted.h"
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/plots.h"
@@ -59,9 +60,10 @@ std::string training(const DemoReport& r) {
     plot.levels.push_back({r.bigram_loss, "bigram counts " + format_fixed(r.bigram_loss, 3), 0});
   }
   const std::string words =
-      fmt::format("<p>{}: {} steps of {} sequences in {}, {} tokens a second.</p>\n",
-                  escape_html(r.model), format_count(r.steps), format_count(r.batch),
-                  format_seconds(r.train_seconds), format_rate(r.train_tokens_per_second));
+      fmt::format("<p>{}: {} {} of {} {} in {}, {} tokens a second.</p>\n", escape_html(r.model),
+                  format_count(r.steps), noun(r.steps, "step"), format_count(r.batch),
+                  noun(r.batch, "sequence"), format_seconds(r.train_seconds),
+                  format_rate(r.train_tokens_per_second));
   return fmt::format(
       "<div class=\"grid\"><figure>{}<figcaption>The band is the range over a few steps, the line "
       "their running mean.</figcaption></figure>\n<div class=\"text\">{}{}{}</div></div>\n",

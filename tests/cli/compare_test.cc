@@ -44,6 +44,13 @@ TEST_F(WithModel, ComparesOneModelInSeveralSchemes) {
   EXPECT_NE(get_file(page).find("Do differences grow with length?"), std::string::npos);
 }
 
+TEST_F(WithModel, CompareNamesATextThatIsTooShort) {
+  const std::string text = folder_ / "empty.txt";
+  put_file(text, "");
+  expect_rejected(run_nibble({"compare", model(), model(), "--text", text}), 65,
+                  "empty.txt: measuring needs at least 2 tokens");
+}
+
 TEST_F(WithModel, ComparesTwoModels) {
   expect_success(run_nibble(quantize("int8")));
   const json j = compared({model(), out()});

@@ -12,6 +12,7 @@
 #include "nibble/compress/recipe.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
+#include "nibble/core/float_formats.h"
 #include "nibble/kernels/onednn/product_bf16.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
@@ -157,6 +158,61 @@ TEST_P(CalibratedBy, ResumesAfterAStopAndGivesTheSameBytes) {
   EXPECT_EQ(read_file(folder / "whole/model.safetensors"),
             read_file(folder / "out/model.safetensors"));
   EXPECT_FALSE(fs::exists(folder / "out.resume"));
+}
+
+// A model of three blocks, what `spoil` makes of it, and what is beside its output afterwards.
+bool leaves_layers(const std::function<void(TensorMap&)>& spoil, QuantizeOptions options) {
+  const test::TempFolder folder;
+  write_deep_model(folder / "in");
+  const ModelFolder model = open_model(folder / "in");
+  TensorMap weights;
+  for (const TensorInfo& t : model.tensors->list())
+    weights.emplace(t.name, convert(model.tensors->get(t.name), t.dtype));
+  spoil(weights);
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  write_model(folder / "in", model.config, std::move(weights), &tokenizer);
+  bool had_layers = false;
+  Exec exec;
+  exec.progress = [&](const Progress&) { had_layers |= fs::exists(folder / "out.resume"); };
+  EXPECT_EQ(exit_code_of([&] { quantize_model(folder / "in", folder / "out", options, exec); }),
+            65);
+  EXPECT_FALSE(fs::exists(folder / "out"));
+  EXPECT_TRUE(had_layers);
+  return fs::exists(folder / "out.resume");
+}
+
+TEST_P(CalibratedBy, LeavesNothingOfAModelThatIsRefused) {
+  const auto huge_in = [](const std::string& name) {  // no f16 can be its scale
+    return [name](TensorMap& w) { w.at(name).mutable_data<float>()[3] = 1e8F; };
+  };
+  const QuantizeOptions options = calibrated("int4:g16", GetParam());
+  EXPECT_FALSE(leaves_layers(huge_in("layers.2.mlp.fc1.weight"), options));
+  EXPECT_FALSE(leaves_layers(huge_in("wte.weight"), options));
+}
+
+// Layers that --strict refused to follow are of use without it.
+TEST(Calibrated, StrictLeavesLayersToGoOnFrom) {
+  QuantizeOptions options = calibrated("int4:g16");
+  options.strict = true;
+  const auto silence_a_channel = [](TensorMap& w) {
+    auto up = w.at("layers.1.mlp.fc1.weight").mutable_data<float>();
+    std::fill(up.begin(), up.begin() + 16, 0.0f);
+  };
+  EXPECT_TRUE(leaves_layers(silence_a_channel, options));
+}
+
+// One that was interrupted keeps what it was for; a rejected one does not touch it.
+TEST(Calibrated, ARefusedRunLeavesAnothersLayersAlone) {
+  const test::TempFolder folder;
+  const std::string in = write_deep_model(folder / "in");
+  QuantizeOptions options = calibrated("int4:g16");
+  std::atomic<int> signal = 0;
+  exit_code_of([&] { quantize_model(in, folder / "out", options, stopping_after(9, signal)); });
+  ASSERT_TRUE(fs::exists(folder / "out.resume"));
+  QuantizeOptions other = calibrated("nf4", "gptq");
+  EXPECT_EQ(exit_code_of([&] { quantize_model(in, folder / "out", other, Exec{}); }), 65);
+  options.resume = true;
+  EXPECT_EQ(quantize_model(in, folder / "out", options, Exec{}).resumed_layers, 1);
 }
 
 TEST(Calibrated, DamagedOrForeignLayersAreNotUsed) {  // BAD_INPUTS O14

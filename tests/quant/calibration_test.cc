@@ -68,7 +68,7 @@ TEST(Calibration, RowsThatAreNotFiniteAreLeftOutAndCounted) {
   few.rows = 1;
   few.absmax[1] = 0;
   EXPECT_NE(coverage_note(few).find("fewer than its 2 inputs"), std::string::npos);
-  EXPECT_NE(coverage_note(few).find("1 of 2 inputs were never active"), std::string::npos);
+  EXPECT_NE(coverage_note(few).find("1 of 2 inputs was never active"), std::string::npos);
 }
 
 TEST(Dense, CholeskyGivesTheMatrixBack) {

@@ -1,0 +1,122 @@
+#include "nibble/compress/prepare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nibble/compress/estimate.h"
+#include "nibble/compress/method_chain.h"
+#include "nibble/compress/rescale_model.h"
+#include "nibble/core/error.h"
+#include "nibble/core/posix.h"
+#include "nibble/quant/method.h"
+
+namespace nibble {
+namespace {
+
+bool has_static(const std::vector<ParameterPlan>& plans) {
+  return std::any_of(plans.begin(), plans.end(), [](const ParameterPlan& p) {
+    return p.scheme && p.scheme->activations == ActivationType::a8_static;
+  });
+}
+
+// Under a memory limit, activations go beside the output where that is enough.
+QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
+                              const std::vector<ParameterPlan>& plans, QuantizeOptions options,
+                              int threads) {
+  if (options.max_memory <= 0) return options;
+  const QuantizeEstimate e = estimate_quantization(model, plans, options, threads);
+  if (e.memory_bytes <= options.max_memory) return options;
+  options.spill_folder = split_path(out).folder;
+  if (e.spilled_bytes <= options.max_memory) return options;
+  throw Error(ErrorKind::io,
+              fmt::format("quantizing this model needs about {} MiB, --max-memory allows {} MiB: "
+                          "fewer --threads, a shorter --length or --inputs quantized need less{}",
+                          e.spilled_bytes >> 20, options.max_memory >> 20,
+                          is_calibrated(options) && options.calibration.text.empty()
+                              ? ", and so may a text given with --calib"
+                              : ""))
+      .with_code(kExitMemory);
+}
+
+// Text that the model writes takes all of the model; a text from a file only to see how it suits,
+// which is left out where that is more than --max-memory.
+bool may_load_model(const ModelFolder& model, const QuantizeOptions& options,
+                    QuantizeResult& result, int threads) {
+  if (options.max_memory <= 0) return true;
+  const int64_t needed = text_memory(model, options.calibration, threads);
+  if (needed <= options.max_memory) return true;
+  const std::string needs =
+      fmt::format("{} MiB, --max-memory allows {} MiB", needed >> 20, options.max_memory >> 20);
+  if (options.calibration.text.empty())
+    throw Error(ErrorKind::io, fmt::format("writing a calibration text needs about {}: give one "
+                                           "with --calib FILE, or fewer --threads",
+                                           needs))
+        .with_code(kExitMemory);
+  result.warnings.push_back(
+      fmt::format("calibration text {}: not checked whether it is like what the model knows, which "
+                  "needs about {}",
+                  in_quotes(options.calibration.text), needs));
+  return false;
+}
+
+void check_fit(const ModelFolder& model, const QuantizeOptions& options,
+               const CalibrationText& text, QuantizeResult& result, const Exec& exec) {
+  if (options.calibration.text.empty()) return;
+  const CalibrationFit fit = calibration_fit(model, text, options.calibration.seed, exec);
+  const std::string warning = fit_warning(fit, text.source);
+  if (warning.empty()) return;
+  if (options.strict) throw corrupt(warning + " (--strict)");
+  result.warnings.push_back(warning);
+}
+
+}  // namespace
+
+bool is_calibrated(const QuantizeOptions& options) {
+  return method(options.method).needs != Calibration::nothing;
+}
+
+void naming_model(const ModelFolder& model, const std::function<void()>& f) {
+  try {
+    f();
+  } catch (Error& e) {
+    if (e.kind() == ErrorKind::corrupt) e.set_file(model.path);
+    throw;
+  }
+}
+
+Prepared prepare(const ModelFolder& original, const std::string& beside,
+                 const QuantizeOptions& options, const CalibrationText* text,
+                 QuantizeResult& result, const Exec& exec) {
+  const MethodChain chain = parse_method_chain(options.method);
+  Prepared out;
+  out.model = &original;
+  out.options = without_steps(options);
+  out.plans = plan_quantization(original, out.options, result.warnings);
+  out.options = within_memory(original, beside, out.plans, out.options, exec.threads);
+  const bool needs_text = has_static(out.plans) || is_calibrated(out.options) ||
+                          std::any_of(chain.steps.begin(), chain.steps.end(),
+                                      [](const std::string& s) { return s != "rotate"; });
+  if (needs_text) {
+    const bool loads = may_load_model(original, options, result, exec.threads);
+    out.text = text != nullptr ? *text : calibration_text(original, options.calibration, exec);
+    if (loads) check_fit(original, options, *out.text, result, exec);
+  }
+  const CalibrationText none;
+  for (const std::string& step : chain.steps) {
+    naming_model(original, [&] {
+      out.stages.push_back(std::make_unique<ModelFolder>(
+          apply_step(step, *out.model, out.plans, out.options, out.text ? *out.text : none,
+                     result.sites, exec)));
+    });
+    out.model = out.stages.back().get();
+    std::vector<std::string> said;
+    out.plans = plan_quantization(*out.model, out.options, said);
+  }
+  if (has_static(out.plans))
+    out.static_scales =
+        static_scales(*out.model, out.plans, *out.text, out.options.spill_folder, exec);
+  return out;
+}
+
+}  // namespace nibble

@@ -1,0 +1,41 @@
+// What comes before the weights of a model are quantized: its text, and the steps of the method
+// that change the model itself.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nibble/compress/calibration_text.h"
+#include "nibble/compress/quantize.h"
+#include "nibble/core/exec.h"
+#include "nibble/model/model_folder.h"
+
+namespace nibble {
+
+/// What is left to be quantized when the steps of a method are done.
+struct Prepared {
+  std::vector<std::unique_ptr<ModelFolder>> stages;  ///< each reads the one before
+  const ModelFolder* model = nullptr;                ///< the last of them, or the original
+  QuantizeOptions options;                           ///< the quantizer's
+  std::vector<ParameterPlan> plans;
+  std::optional<CalibrationText> text;  ///< where anything is calibrated
+  TensorMap static_scales;              ///< of a8static inputs, by the name of the weight
+};
+
+/// Makes the plans and whatever they need. `beside`: the folder to be made, empty where none is;
+/// files for activations go there. `text`: null where it is still to be made. Error{io} (exit code
+/// 71) where options.max_memory is too little, said before any work.
+Prepared prepare(const ModelFolder& original, const std::string& beside,
+                 const QuantizeOptions& options, const CalibrationText* text,
+                 QuantizeResult& result, const Exec& exec);
+
+/// True where the quantizer that is left looks at inputs.
+bool is_calibrated(const QuantizeOptions& options);
+
+/// Runs `f`; what is wrong with a tensor is said with the model that it is in.
+void naming_model(const ModelFolder& model, const std::function<void()>& f);
+
+}  // namespace nibble

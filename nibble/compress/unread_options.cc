@@ -1,0 +1,85 @@
+#include "nibble/compress/unread_options.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "nibble/compress/method_chain.h"
+#include "nibble/quant/method.h"
+
+namespace nibble {
+namespace {
+
+bool any_scheme(const QuantizeOptions& options,
+                const std::function<bool(const QuantScheme&)>& holds) {
+  return holds(options.scheme) || std::any_of(options.set.begin(), options.set.end(),
+                                              [&](const SetRule& r) { return holds(r.scheme); });
+}
+
+// What a run looks at.
+struct Reads {
+  bool text = false;     // calibration samples
+  bool random = false;   // numbers drawn from the seed
+  bool walk = false;     // inputs that quantized parts make
+  bool descent = false;  // gptq's tuning
+  bool clip = false, half_step = false;
+  bool outliers = false;  // of inputs at run time
+};
+
+Reads reads_of(const QuantizeOptions& options) {
+  const MethodChain chain = parse_method_chain(options.method);
+  Reads out;
+  out.text = reads_text(options);
+  out.random = out.text || std::count(chain.steps.begin(), chain.steps.end(), "rotate") > 0;
+  out.outliers = chain.spare_outliers || any_scheme(options, [](const QuantScheme& s) {
+                   return s.activations == ActivationType::a8_outlier;
+                 });
+  if (!any_scheme(options, [](const QuantScheme& s) { return !s.is_float(); })) return out;
+  out.walk = method(chain.quantizer).needs != Calibration::nothing && !chain.spare_outliers;
+  out.descent = chain.quantizer == "gptq" || chain.quantizer == "yaqa";
+  out.clip = chain.quantizer == "rtn";
+  out.half_step = chain.quantizer == "rtn" && !options.tuning.clip;
+  return out;
+}
+
+struct Row {
+  std::string_view option;
+  bool Reads::*by;
+};
+constexpr Row kRows[] = {{"--calib", &Reads::text},        {"--samples", &Reads::text},
+                         {"--length", &Reads::text},       {"--seed", &Reads::random},
+                         {"--inputs", &Reads::walk},       {"--damping", &Reads::descent},
+                         {"--sweeps", &Reads::descent},    {"--no-act-order", &Reads::descent},
+                         {"--clip", &Reads::clip},         {"--half-step", &Reads::half_step},
+                         {"--threshold", &Reads::outliers}};
+
+}  // namespace
+
+bool reads_text(const QuantizeOptions& options) {
+  const MethodChain chain = parse_method_chain(options.method);
+  return method(chain.quantizer).needs != Calibration::nothing ||
+         std::any_of(chain.steps.begin(), chain.steps.end(),
+                     [](const std::string& s) { return s != "rotate"; }) ||
+         any_scheme(options, [](const QuantScheme& s) {
+           return s.activations == ActivationType::a8_static;
+         });
+}
+
+std::string unread_options(const QuantizeOptions& options, std::span<const std::string> given) {
+  const Reads reads = reads_of(options);
+  std::vector<std::string_view> unread;
+  for (const Row& row : kRows) {
+    if (!(reads.*row.by) && std::find(given.begin(), given.end(), row.option) != given.end())
+      unread.push_back(row.option);
+  }
+  if (unread.empty()) return "";
+  return fmt::format("{}: without effect, since method {} in scheme {} does not read {}",
+                     fmt::join(unread, ", "), options.method, to_string(options.scheme),
+                     unread.size() == 1 ? "it" : "them");
+}
+
+}  // namespace nibble

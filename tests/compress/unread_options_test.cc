@@ -1,0 +1,66 @@
+// Which options of the command line a method would ignore.
+#include "nibble/compress/unread_options.h"
+
+#include <gtest/gtest.h>
+
+#include "nibble/compress/method_chain.h"
+
+namespace nibble {
+namespace {
+
+const std::vector<std::string> kAll = {"--calib",        "--samples", "--length",    "--seed",
+                                       "--inputs",       "--damping", "--sweeps",    "--half-step",
+                                       "--no-act-order", "--clip",    "--threshold", "--scheme"};
+
+// The options named in front of the colon.
+std::string unread(const std::string& method, const std::string& scheme) {
+  QuantizeOptions o;
+  o.method = method;
+  o.scheme = parse_scheme(scheme);
+  const std::string said = unread_options(o, kAll);
+  return said.substr(0, said.find(':'));
+}
+
+TEST(UnreadOptions, OfEveryKindOfMethod) {
+  EXPECT_EQ(unread("rtn", "int4:g16"),
+            "--calib, --samples, --length, --seed, --inputs, --damping, --sweeps, --no-act-order, "
+            "--threshold");
+  EXPECT_EQ(unread("rotate", "int4:g16"),
+            "--calib, --samples, --length, --inputs, --damping, --sweeps, --no-act-order, "
+            "--threshold");
+  EXPECT_EQ(unread("rtn", "int8:a8static"),
+            "--inputs, --damping, --sweeps, --no-act-order, --threshold");
+  EXPECT_EQ(unread("awq", "int4:g16"),
+            "--damping, --sweeps, --no-act-order, --clip, --half-step, --threshold");
+  EXPECT_EQ(unread("gptq", "int4:g16"), "--clip, --half-step, --threshold");
+  EXPECT_EQ(unread("awq+yaqa", "int4:g16"), "--clip, --half-step, --threshold");
+  EXPECT_EQ(unread("llm_int8", "int8"), "--inputs, --clip, --half-step");
+  EXPECT_EQ(unread("hqq", "int4:g16"),
+            "--calib, --samples, --length, --seed, --inputs, --damping, --sweeps, --no-act-order, "
+            "--clip, --half-step, --threshold");
+  EXPECT_EQ(unread("rtn", "bf16").find("--calib"), 0U);
+}
+
+TEST(UnreadOptions, OnlyThoseThatWereGiven) {
+  QuantizeOptions o;
+  o.scheme = parse_scheme("int8");
+  const std::vector<std::string> one = {"--damping", "--scheme"};
+  EXPECT_EQ(unread_options(o, one),
+            "--damping: without effect, since method rtn in scheme int8 does not read it");
+  EXPECT_EQ(unread_options(o, {}), "");
+  o.method = "gptq";
+  EXPECT_EQ(unread_options(o, one), "");
+}
+
+TEST(UnreadOptions, ASchemeSetForSomeTensorsCounts) {
+  QuantizeOptions o;
+  o.scheme = parse_scheme("int8");
+  o.set.push_back(parse_set_rule("a=int8:a8static"));
+  o.set.push_back(parse_set_rule("b=int8:a8outlier"));
+  EXPECT_TRUE(reads_text(o));
+  const std::vector<std::string> given = {"--calib", "--threshold"};
+  EXPECT_EQ(unread_options(o, given), "");
+}
+
+}  // namespace
+}  // namespace nibble
