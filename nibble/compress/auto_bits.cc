@@ -93,7 +93,7 @@ class Search {
     if (budget_.max_size) fit(chooser, rest);
     if (!budget_.max_kl) tune(result_.choice);
     result_.options = options_for(base_, result_.matrices, result_.choice);
-    result_.written = quantize_model(in_, out, result_.options, exec_, &seen_);
+    result_.written = quantize_model(in_, out, result_.options, exec_, known(result_.options));
     prove(out);
     return std::move(result_);
   }
@@ -209,6 +209,19 @@ class Search {
     return upper_kl(options, fmt::format("{:.2f} bits", choice.bits_per_weight));
   }
 
+  // Gradients are asked for once, not by every try. Where a step changes the model first, it is
+  // another model each time.
+  Known known(const QuantizeOptions& options) {
+    const MethodChain chain = parse_method_chain(options.method);
+    if (!chain.steps.empty() || method(chain.quantizer).needs != Calibration::fisher)
+      return {&seen_};
+    if (metrics_.empty())
+      metrics_ = output_metrics(
+          model_, seen_, {.bf16_width = options.bf16_width, .spill_folder = options.spill_folder},
+          exec_);
+    return {&seen_, &metrics_};
+  }
+
   // What KL is at most on more text like the search's.
   double upper_kl(const QuantizeOptions& options, const std::string& what) {
     exec_.check_stop();
@@ -218,7 +231,7 @@ class Search {
     Exec quiet = exec_;
     quiet.progress = nullptr;
     const Divergence d =
-        divergence(quantize_in_memory(model_, options, quiet, &seen_), search_, quiet);
+        divergence(quantize_in_memory(model_, options, quiet, known(options)), search_, quiet);
     return d.kl_mean + kConfidence * d.kl_standard_error;
   }
 
@@ -268,6 +281,7 @@ class Search {
   QuantizeOptions base_;
   const Exec& exec_;
   CalibrationText seen_;
+  OutputMetrics metrics_;  // of model_ on seen_, where they have been needed
   std::vector<ScoredSequence> search_, proof_;
   std::vector<std::string> warnings_;
   AutoResult result_;

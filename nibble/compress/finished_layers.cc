@@ -60,14 +60,15 @@ std::unique_ptr<FolderStore> open_layers(const ModelFolder& original, const std:
 void quantize_layers(const ModelFolder& original, const Prepared& ready, LayerStore& store,
                      const Exec& exec) {
   naming_model(original, [&] {
-    OutputMetrics metrics;
-    if (method(ready.options.method).needs == Calibration::fisher && !all_there(ready, store))
-      metrics = output_metrics(
+    OutputMetrics made;
+    const bool wanted = method(ready.options.method).needs == Calibration::fisher;
+    if (wanted && ready.metrics == nullptr && !all_there(ready, store))
+      made = output_metrics(
           *ready.model, *ready.text,
           {.bf16_width = ready.options.bf16_width, .spill_folder = ready.options.spill_folder},
           exec);
-    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text, metrics, store,
-                exec);
+    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text,
+                wanted && ready.metrics != nullptr ? *ready.metrics : made, store, exec);
   });
 }
 

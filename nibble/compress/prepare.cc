@@ -86,11 +86,12 @@ void naming_model(const ModelFolder& model, const std::function<void()>& f) {
 }
 
 Prepared prepare(const ModelFolder& original, const std::string& beside,
-                 const QuantizeOptions& options, const CalibrationText* text,
-                 QuantizeResult& result, const Exec& exec) {
+                 const QuantizeOptions& options, const Known& known, QuantizeResult& result,
+                 const Exec& exec) {
   const MethodChain chain = parse_method_chain(options.method);
   Prepared out;
   out.model = &original;
+  if (chain.steps.empty()) out.metrics = known.metrics;
   out.options = without_steps(options);
   out.plans = plan_quantization(original, out.options, result.warnings);
   out.options = within_memory(original, beside, out.plans, out.options, exec.threads);
@@ -99,7 +100,8 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
                                       [](const std::string& s) { return s != "rotate"; });
   if (needs_text) {
     const bool loads = may_load_model(original, options, result, exec.threads);
-    out.text = text != nullptr ? *text : calibration_text(original, options.calibration, exec);
+    out.text =
+        known.text != nullptr ? *known.text : calibration_text(original, options.calibration, exec);
     if (loads) check_fit(original, options, *out.text, result, exec);
   }
   const CalibrationText none;

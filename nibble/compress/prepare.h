@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nibble/compress/calibration_text.h"
+#include "nibble/compress/fisher_walk.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/core/exec.h"
 #include "nibble/model/model_folder.h"
@@ -21,16 +22,17 @@ struct Prepared {
   const ModelFolder* model = nullptr;                ///< the last of them, or the original
   QuantizeOptions options;                           ///< the quantizer's
   std::vector<ParameterPlan> plans;
-  std::optional<CalibrationText> text;  ///< where anything is calibrated
-  TensorMap static_scales;              ///< of a8static inputs, by the name of the weight
+  std::optional<CalibrationText> text;     ///< where anything is calibrated
+  TensorMap static_scales;                 ///< of a8static inputs, by the name of the weight
+  const OutputMetrics* metrics = nullptr;  ///< of `model`, where they are known already
 };
 
 /// Makes the plans and whatever they need. `beside`: the folder to be made, empty where none is;
-/// files for activations go there. `text`: null where it is still to be made. Error{io} (exit code
-/// 71) where options.max_memory is too little, said before any work.
+/// files for activations go there. Error{io} (exit code 71) where options.max_memory is too little,
+/// said before any work.
 Prepared prepare(const ModelFolder& original, const std::string& beside,
-                 const QuantizeOptions& options, const CalibrationText* text,
-                 QuantizeResult& result, const Exec& exec);
+                 const QuantizeOptions& options, const Known& known, QuantizeResult& result,
+                 const Exec& exec);
 
 /// True where the quantizer that is left looks at inputs.
 bool is_calibrated(const QuantizeOptions& options);

@@ -121,7 +121,7 @@ void require_storable(const QuantizeOptions& options) {
 
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options, const Exec& exec,
-                              const CalibrationText* text) {
+                              const Known& known) {
   const std::string inputs[] = {in};
   refuse_same_file(out, inputs);
   const ModelFolder model = open_model(in);
@@ -130,7 +130,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   QuantizeResult result;
   result.warnings = model.warnings;
   AtomicFolder folder(out, options.force);
-  const Prepared ready = prepare(model, out, options, text, result, exec);
+  const Prepared ready = prepare(model, out, options, known, result, exec);
   if (ready.text) note_calibration(*ready.text, result);
   std::unique_ptr<FolderStore> finished;
   if (is_calibrated(ready.options)) finished = open_layers(model, out, options, result);
@@ -149,12 +149,12 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
 }
 
 ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
-                               const Exec& exec, const CalibrationText* text) {
+                               const Exec& exec, const Known& known) {
   check_options(model, options);
   QuantizeResult result;
   TensorMap tensors;
   SchemeMap schemes;
-  const Prepared ready = prepare(model, "", options, text, result, exec);
+  const Prepared ready = prepare(model, "", options, known, result, exec);
   const auto store = memory_store();
   if (is_calibrated(ready.options)) quantize_layers(model, ready, *store, exec);
   for (const ParameterPlan& plan : ready.plans) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nibble/compress/calibration_text.h"
+#include "nibble/compress/fisher_walk.h"
 #include "nibble/compress/layer_store.h"
 #include "nibble/core/exec.h"
 #include "nibble/core/json.h"
@@ -113,18 +114,23 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
                                              const QuantizeOptions& options,
                                              std::vector<std::string>& warnings);
 
+/// What has been made before, for other options: null where it is still to be made.
+struct Known {
+  const CalibrationText* text = nullptr;   ///< what options.calibration gives
+  const OutputMetrics* metrics = nullptr;  ///< of the model on that text
+};
+
 /// Quantizes the folder `in` into the folder `out`, which appears complete or not at all. Tensors
 /// are read and written one at a time. Errors before any work: output equal to input, output exists
-/// without force, a scheme no layout can hold, a model that is quantized already. `text`: what
-/// options.calibration gives, where it has been made before.
+/// without force, a scheme no layout can hold, a model that is quantized already.
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options, const Exec& exec,
-                              const CalibrationText* text = nullptr);
+                              const Known& known = {});
 
 /// The same in memory, nothing written: a model to measure, as if it had been loaded from the
 /// folder that quantize_model() makes. The path of the result is the input's.
 ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
-                               const Exec& exec, const CalibrationText* text = nullptr);
+                               const Exec& exec, const Known& known = {});
 
 /// The weights of one parameter quantized as its plan says, by a method that needs no calibration
 /// (where the options' method does, rtn with a clipping search); for measuring a tensor alone.

@@ -114,7 +114,7 @@ TEST_F(TextMemory, AWalkLetsGoOfABlockBeforeItReadsTheNext) {
                              std::make_unique<Listening>(*model.tensors, heard),
                              {},
                              model.tokenizer};
-  quantize_in_memory(listened, options_, Exec{}, &text);
+  quantize_in_memory(listened, options_, Exec{}, {&text});
   const auto let_go = std::ranges::find(heard, "release " + first->name);
   const auto read = std::ranges::find(heard, "get " + later->name);
   ASSERT_NE(let_go, heard.end());
