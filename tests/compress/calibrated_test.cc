@@ -262,6 +262,28 @@ TEST_P(CalibratedBy, AMemoryLimitChangesNoByte) {
   EXPECT_FALSE(fs::exists(folder / "none"));
 }
 
+// Else it would be found after the text and the gradients, at the first matrix that has it.
+TEST_P(CalibratedBy, RefusesASchemeWithoutLevelsBeforeAnyWork) {
+  const test::TempFolder folder;
+  const std::string in = write_deep_model(folder / "in");
+  QuantizeOptions options = calibrated("int4:g16", GetParam());
+  options.set = {parse_set_rule("layers.2.*=mxfp4")};
+  Exec exec;
+  exec.progress = [](const Progress& p) { ADD_FAILURE() << "began to " << p.task; };
+  try {
+    quantize_model(in, folder / "out", options, exec);
+    ADD_FAILURE() << "taken";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.exit_code(), 65);
+    EXPECT_NE(std::string(e.what()).find(std::string(GetParam()) + " cannot make mxfp4"),
+              std::string::npos)
+        << e.what();
+  }
+  options.set = {parse_set_rule("wte*=nf4:g32")};  // a table: rounded to nearest
+  options.also = {"embeddings"};
+  EXPECT_EQ(exit_code_of([&] { quantize_model(in, folder / "out", options, Exec{}); }), 0);
+}
+
 TEST(Calibrated, RefusesTooLittleText) {  // C1
   const test::TempFolder folder;
   const std::string in = write_tiny_model(folder / "in");
