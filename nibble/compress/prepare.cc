@@ -9,6 +9,7 @@
 #include "nibble/compress/rescale_model.h"
 #include "nibble/core/error.h"
 #include "nibble/core/posix.h"
+#include "nibble/model/rotate_model.h"
 #include "nibble/quant/grid.h"
 #include "nibble/quant/method.h"
 
@@ -104,6 +105,8 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
   out.model = &original;
   out.options = without_steps(options);
   out.plans = plan_quantization(original, out.options, result.warnings);
+  if (std::count(chain.steps.begin(), chain.steps.end(), "rotate") > 0)
+    rotated_model(original, options.calibration.seed);  // nothing is read yet, but refused
   if (is_calibrated(out.options)) require_levels(out.plans, out.options);
   out.options = within_memory(original, beside, out.plans, out.options, exec.threads);
   const bool needs_text = has_static(out.plans) || is_calibrated(out.options) ||

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "nibble/compress/quantize.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/tiny_decoders.h"
 
 namespace nibble {
@@ -56,6 +57,16 @@ TEST_P(YaqaOn, MakesModelsInEveryScheme) {
       }
     }
   }
+}
+
+TEST(Yaqa, ARotationThatCannotBeIsRefusedBeforeAnyWork) {
+  const ModelFolder model = tiny_decoder(tiny_decoder_config("gpt2"), 21);
+  QuantizeOptions options;
+  options.scheme = parse_scheme("int4:g8");
+  options.method = "awq+rotate+yaqa";
+  Exec exec;
+  exec.progress = [](const Progress& p) { ADD_FAILURE() << "began to " << p.task; };
+  test::expect_error(65, "rotate needs RMSNorm", [&] { quantize_in_memory(model, options, exec); });
 }
 
 TEST_P(YaqaOn, TakesVocabulariesOfOneAndTwo) {
