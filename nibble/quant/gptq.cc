@@ -61,10 +61,10 @@ WeightResult fall_back(const WeightTask& task, std::span<const float> w, std::st
 std::string useless(const OutputMetric& metric) {
   double trace = 0;
   bool finite = true;
-  for (const std::vector<float>& block : metric.blocks) {
-    finite = finite && all_finite(block);
-    const auto n = static_cast<size_t>(std::sqrt(static_cast<double>(block.size())) + 0.5);
-    for (size_t i = 0; i < n; ++i) trace += block[i * n + i];
+  for (size_t b = 0; b < metric.blocks.size(); ++b) {
+    finite = finite && all_finite(metric.blocks[b]);
+    const auto n = static_cast<size_t>(metric.starts[b + 1] - metric.starts[b]);
+    for (size_t i = 0; i < n; ++i) trace += metric.blocks[b][i * n + i];
   }
   if (!finite) return "the gradients of its outputs are not finite: rounded as gptq does";
   if (!(trace > 0)) return "the gradients of its outputs are all 0: rounded as gptq does";

@@ -170,7 +170,7 @@ bool leaves_layers(const std::function<void(TensorMap&)>& spoil, QuantizeOptions
     weights.emplace(t.name, convert(model.tensors->get(t.name), t.dtype));
   spoil(weights);
   const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
-  write_model(folder / "in", model.config, std::move(weights), &tokenizer);
+  write_model(folder / "in", model.config, weights, &tokenizer);
   bool had_layers = false;
   Exec exec;
   exec.progress = [&](const Progress&) { had_layers |= fs::exists(folder / "out.resume"); };
