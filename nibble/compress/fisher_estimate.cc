@@ -22,7 +22,7 @@ FisherEstimate estimate_fisher(const DecoderConfig& config, int64_t tokens, int6
     outputs += n;
     out.metric_bytes += layers * n * std::min(n, options.largest_block) * 4;
     out.products += static_cast<double>(layers * rows * draws) *
-                    static_cast<double>(n * std::min(n, options.largest_block) / 2);
+                    static_cast<double>(n * std::min(n, options.largest_block)) / 2;
   }
   const int64_t head = config.vocab_size * config.hidden_size;
   // In f32, and as it is stored, which is read into memory on the way.
