@@ -200,7 +200,9 @@ int64_t text_memory(const ModelFolder& model, const CalibrationOptions& o, int t
       fit ? kFitSamples : std::min(o.samples, kTogether * std::max(threads, 1));
   const int64_t length =
       fit ? std::min(kFitLength, model.decoder_config().context) : sample_length(model, o);
-  const int64_t logits = (fit ? threads * length : together) * model.decoder_config().vocab_size;
+  // Of every position, twice: as they are computed and as they are handed out.
+  const int64_t rows = fit ? 2 * std::min<int64_t>(threads, kFitSamples) * length : together;
+  const int64_t logits = rows * model.decoder_config().vocab_size;
   return weights + together * length * kv_bytes_per_token(model.decoder_config(), DType::f32) +
          logits * int64_t{sizeof(float)};
 }

@@ -73,9 +73,8 @@ void quantize_layers(const ModelFolder& original, const Prepared& ready, LayerSt
 }
 
 Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store) {
-  const bool walked = plan.spec.layer >= 0 || plan.spec.role == Role::lm_head;
   if (!plan.scheme) return quantize_parameter(*ready.model, plan, ready.options);
-  Weight w = is_calibrated(ready.options) && walked
+  Weight w = is_calibrated(ready.options) && is_walked(plan.spec)
                  ? Weight(store.get(plan.spec.layer, plan.spec.name, walked_scheme(*plan.scheme)))
                  : quantize_parameter(*ready.model, plan, ready.options);
   auto& q = std::get<QuantizedTensor>(w);

@@ -4,6 +4,7 @@
 
 #include "nibble/compress/fisher_walk.h"
 #include "nibble/core/checked.h"
+#include "nibble/train/head_gradient.h"
 
 namespace nibble {
 
@@ -24,6 +25,8 @@ FisherEstimate estimate_fisher(const DecoderConfig& config, int64_t tokens, int6
                     static_cast<double>(n * std::min(n, options.largest_block)) / 2;
   }
   const int64_t head = config.vocab_size * config.hidden_size;
+  // In f32, and as it is stored, which is read into memory on the way.
+  const int64_t at_head = head * 8 + threads * HeadGradient::work_bytes(config, length);
   out.stream_bytes = (layers + 1 + draws) * rows * config.hidden_size * 4;
   // As FisherWalk has them: as many samples as threads, or more of small ones.
   constexpr int64_t kBatch = int64_t{128} << 20;
@@ -31,7 +34,7 @@ FisherEstimate estimate_fisher(const DecoderConfig& config, int64_t tokens, int6
   const int64_t batch = std::min(rows * gradients, std::max(threads * length * gradients, kBatch));
   const int64_t activations =
       length * (12 * config.hidden_size + 6 * config.intermediate_size + config.heads * length) * 4;
-  out.work_bytes = head * 4 + 2 * block * 4 + batch + threads * activations;
+  out.work_bytes = std::max(at_head, head * 4 + 2 * block * 4 + batch + threads * activations);
   // Forward twice, backward once a draw; the head forward once, backward once a draw.
   out.products += static_cast<double>(rows) *
                   (static_cast<double>(layers * block) * static_cast<double>(2 + draws) +

@@ -9,6 +9,8 @@
 #include "nibble/compress/rescale_model.h"
 #include "nibble/core/error.h"
 #include "nibble/core/posix.h"
+#include "nibble/model/rotate_model.h"
+#include "nibble/quant/grid.h"
 #include "nibble/quant/method.h"
 
 namespace nibble {
@@ -37,6 +39,14 @@ QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
                               ? ", and so may a text given with --calib"
                               : ""))
       .with_code(kExitMemory);
+}
+
+// Calibrated methods round to evenly spaced levels; that a scheme has none is said before hours of
+// calibration.
+void require_levels(const std::vector<ParameterPlan>& plans, const QuantizeOptions& options) {
+  for (const ParameterPlan& p : plans) {
+    if (p.scheme && is_walked(p.spec)) level_range(*p.scheme, options.method);
+  }
 }
 
 // Text that the model writes takes all of the model; a text from a file only to see how it suits,
@@ -76,6 +86,8 @@ bool is_calibrated(const QuantizeOptions& options) {
   return method(options.method).needs != Calibration::nothing;
 }
 
+bool is_walked(const ParamSpec& spec) { return spec.layer >= 0 || spec.role == Role::lm_head; }
+
 void naming_model(const ModelFolder& model, const std::function<void()>& f) {
   try {
     f();
@@ -94,6 +106,9 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
   if (chain.steps.empty()) out.metrics = known.metrics;
   out.options = without_steps(options);
   out.plans = plan_quantization(original, out.options, result.warnings);
+  if (std::count(chain.steps.begin(), chain.steps.end(), "rotate") > 0)
+    rotated_model(original, options.calibration.seed);  // nothing is read yet, but refused
+  if (is_calibrated(out.options)) require_levels(out.plans, out.options);
   out.options = within_memory(original, beside, out.plans, out.options, exec.threads);
   const bool needs_text = has_static(out.plans) || is_calibrated(out.options) ||
                           std::any_of(chain.steps.begin(), chain.steps.end(),

@@ -34,6 +34,9 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
                  const QuantizeOptions& options, const Known& known, QuantizeResult& result,
                  const Exec& exec);
 
+/// True where a calibrated method sees the inputs of this matrix: tables are not multiplied.
+bool is_walked(const ParamSpec& spec);
+
 /// True where the quantizer that is left looks at inputs.
 bool is_calibrated(const QuantizeOptions& options);
 

@@ -57,20 +57,33 @@ WeightResult fall_back(const WeightTask& task, std::span<const float> w, std::st
   return out;
 }
 
+// Why the output metric says nothing, or nothing where it does.
+std::string useless(const OutputMetric& metric) {
+  double trace = 0;
+  bool finite = true;
+  for (size_t b = 0; b < metric.blocks.size(); ++b) {
+    finite = finite && all_finite(metric.blocks[b]);
+    const auto n = static_cast<size_t>(metric.starts[b + 1] - metric.starts[b]);
+    for (size_t i = 0; i < n; ++i) trace += metric.blocks[b][i * n + i];
+  }
+  if (!finite) return "the gradients of its outputs are not finite: rounded as gptq does";
+  if (!(trace > 0)) return "the gradients of its outputs are all 0: rounded as gptq does";
+  return "";
+}
+
 // Levels that the whole model minds least, on the grids that `m` has. Where a few rows of
-// calibration leave H (almost) singular, feedback from both sides can lead out of the grids: then
-// `m` stays as it is.
-bool refine(const WeightTask& task, std::span<const float> w, const DampedHessian& h,
+// calibration leave H or G (almost) singular, feedback from both sides can lead out of the grids:
+// then `m` stays as it is.
+void refine(const WeightTask& task, std::span<const float> w, const DampedHessian& h,
             GridMatrix& m) {
   const OutputMetric metric = damped(*task.output, kMetricDamping);
   GridMatrix both = m;
-  if (!round_two_sided(both, w, h, metric, task.options.act_order, task.threads)) return false;
+  if (!round_two_sided(both, w, h, metric, task.options.act_order, task.threads)) return;
   descend_two_sided(both, w, h, metric, task.options.sweeps, least_gain(h.k), task.threads);
   const auto error = [&](const GridMatrix& of) {
     return output_error(w, of.values(), h.k, task.input->hessian, *task.output, task.threads);
   };
   if (error(both) < error(m)) m = std::move(both);
-  return true;
 }
 
 // One try with one damping; false where H is still not positive definite.
@@ -78,20 +91,34 @@ bool solve(const WeightTask& task, std::span<const float> w, const DampedHessian
            GridMatrix& m) {
   search_grids(m, w, diagonal(h), task.threads);
   m.require_finite_scales(task.name);
-  return round_with_feedback(m, w, h, task.options.act_order, task.threads) &&
-         descend(m, w, h, {task.options.sweeps, least_gain(h.k), true}, task.threads) &&
-         (task.output == nullptr || m.shared() || refine(task, w, h, m));
+  if (!round_with_feedback(m, w, h, task.options.act_order, task.threads) ||
+      !descend(m, w, h, {task.options.sweeps, least_gain(h.k), true}, task.threads))
+    return false;
+  if (task.output != nullptr && !m.shared()) refine(task, w, h, m);
+  return true;
+}
+
+WeightResult without_metric(const WeightTask& task, const std::string& why) {
+  WeightResult out = quantize_second_order(
+      {task.weight, task.scheme, task.options, task.name, task.input, task.threads, nullptr});
+  out.note = why + (out.note.empty() ? "" : "; " + out.note);
+  return out;
 }
 
 }  // namespace
 
 WeightResult quantize_second_order(const WeightTask& task) {
+  if (task.output != nullptr) {
+    const std::string why = useless(*task.output);
+    if (!why.empty()) return without_metric(task, why);
+  }
   const std::vector<float> w = values_of(task);
   const InputStatistics& input = *task.input;
   const int64_t n = task.weight.shape()[0], k = task.weight.shape()[1];
   if (input.rows == 0 || !all_finite(input.hessian))
     return fall_back(task, w, "the inputs seen in calibration are not finite");
-  GridMatrix m(storable_scheme(task.scheme, k), n, k, task.options.scale_dtype, "gptq");
+  const std::string_view name = task.output == nullptr ? "gptq" : "yaqa";
+  GridMatrix m(storable_scheme(task.scheme, k), n, k, task.options.scale_dtype, name);
   WeightResult out;
   for (double damping = task.options.damping;; damping = std::max(damping * 10, 1e-4)) {
     if (!(damping <= kLargestDamping))  // nan too
@@ -104,7 +131,7 @@ WeightResult quantize_second_order(const WeightTask& task) {
   out.weight = m.pack();
   measure(task, w, out);
   if (!(out.error <= out.rtn_error))
-    return fall_back(task, w, "gptq was not better on the calibration rows");
+    return fall_back(task, w, fmt::format("{} was not better on the calibration rows", name));
   return out;
 }
 

@@ -4,12 +4,17 @@
 #include <cmath>
 
 #include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
 #include "nibble/train/softmax_row.h"
 
 namespace nibble {
 namespace {
 
-constexpr int64_t kLogits = int64_t{1} << 23;  // a thread holds twice as many: 64 MiB
+constexpr int64_t kLogits = int64_t{1} << 22;  // of the rows that a thread works on together
+
+int64_t rows_together(int64_t vocabulary, int64_t tokens) {
+  return std::clamp<int64_t>(kLogits / vocabulary, 1, tokens);
+}
 
 const float* or_null(const Buffer<float>& b) { return b.size() == 0 ? nullptr : b.data(); }
 
@@ -40,8 +45,23 @@ HeadGradient::HeadGradient(const DecoderConfig& config, const ParameterFinder& f
     : config_(config) {
   norm_.gain = buffer_of<float>(find.vector(Role::final_norm, -1, false));
   norm_.bias = buffer_of<float>(find.vector(Role::final_norm, -1, true));
-  weight_ = buffer_of<float>(floats_of(config.tied ? find.table(Role::token_embedding)
-                                                   : find.linear(Role::lm_head, -1).weight));
+  load(config.tied ? Weight(find.table(Role::token_embedding))
+                   : find.linear(Role::lm_head, -1).weight);
+  find.done(config.tied ? Role::token_embedding : Role::lm_head, -1);
+}
+
+// Not by way of a second copy in f32: with a wide vocabulary the head is what is largest.
+void HeadGradient::load(const Weight& w) {
+  const auto* quantized = std::get_if<QuantizedTensor>(&w);
+  const Tensor plain = quantized != nullptr ? dequantize(*quantized) : std::get<Tensor>(w);
+  weight_ = Buffer<float>(plain.elements());
+  to_f32(plain, std::span(weight_.data(), static_cast<size_t>(plain.elements())));
+}
+
+int64_t HeadGradient::work_bytes(const DecoderConfig& config, int64_t tokens) {
+  const int64_t rows = rows_together(config.vocab_size, tokens);
+  // Logits, probabilities, and what oneDNN packs of them; the rows themselves.
+  return rows * (3 * config.vocab_size + 8 * config.hidden_size) * int64_t{sizeof(float)};
 }
 
 TrainNorm<float> HeadGradient::norm_task(Scratch& s) const {
@@ -95,7 +115,7 @@ void HeadGradient::backward(Scratch& s, const std::function<int32_t(int64_t)>& l
 void HeadGradient::run(const float* x, int64_t tokens, int draws, const LabelChoice& choose,
                        float* out) const {
   const int64_t n = config_.vocab_size, k = config_.hidden_size;
-  const int64_t most = std::clamp<int64_t>(kLogits / n, 1, tokens);
+  const int64_t most = rows_together(n, tokens);
   Scratch s(most, n, k);
   for (int64_t first = 0; first < tokens; first += most) {
     s.rows = std::min(most, tokens - first);

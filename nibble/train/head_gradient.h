@@ -24,7 +24,11 @@ class HeadGradient {
   /// logits are not finite.
   void run(const float* x, int64_t tokens, int draws, const LabelChoice& choose, float* out) const;
 
+  /// What run() takes for so many tokens, in each thread, beside what it is given.
+  static int64_t work_bytes(const DecoderConfig& config, int64_t tokens);
+
  private:
+  void load(const Weight& weight);
   struct Scratch;
   TrainNorm<float> norm_task(Scratch& s) const;
   void forward(Scratch& s) const;

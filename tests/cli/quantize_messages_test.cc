@@ -15,7 +15,7 @@ bool holds(const std::string& text, std::string_view words) {
 
 CommandResult quantized(std::vector<std::string> words) {
   words.insert(words.begin(), "quantize");
-  const CommandResult r = run_nibble(words, {.limit_s = 60});
+  CommandResult r = run_nibble(words, {.limit_s = 60});
   expect_success(r);
   return r;
 }

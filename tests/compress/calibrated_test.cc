@@ -170,7 +170,7 @@ bool leaves_layers(const std::function<void(TensorMap&)>& spoil, QuantizeOptions
     weights.emplace(t.name, convert(model.tensors->get(t.name), t.dtype));
   spoil(weights);
   const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
-  write_model(folder / "in", model.config, std::move(weights), &tokenizer);
+  write_model(folder / "in", model.config, weights, &tokenizer);
   bool had_layers = false;
   Exec exec;
   exec.progress = [&](const Progress&) { had_layers |= fs::exists(folder / "out.resume"); };
@@ -260,6 +260,28 @@ TEST_P(CalibratedBy, AMemoryLimitChangesNoByte) {
   EXPECT_EQ(exit_code_of([&] { quantize_model(in, folder / "none", options, Exec{}); }),
             kExitMemory);  // O12: said before any work
   EXPECT_FALSE(fs::exists(folder / "none"));
+}
+
+// Else it would be found after the text and the gradients, at the first matrix that has it.
+TEST_P(CalibratedBy, RefusesASchemeWithoutLevelsBeforeAnyWork) {
+  const test::TempFolder folder;
+  const std::string in = write_deep_model(folder / "in");
+  QuantizeOptions options = calibrated("int4:g16", GetParam());
+  options.set = {parse_set_rule("layers.2.*=mxfp4")};
+  Exec exec;
+  exec.progress = [](const Progress& p) { ADD_FAILURE() << "began to " << p.task; };
+  try {
+    quantize_model(in, folder / "out", options, exec);
+    ADD_FAILURE() << "taken";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.exit_code(), 65);
+    EXPECT_NE(std::string(e.what()).find(std::string(GetParam()) + " cannot make mxfp4"),
+              std::string::npos)
+        << e.what();
+  }
+  options.set = {parse_set_rule("wte*=nf4:g32")};  // a table: rounded to nearest
+  options.also = {"embeddings"};
+  EXPECT_EQ(exit_code_of([&] { quantize_model(in, folder / "out", options, Exec{}); }), 0);
 }
 
 TEST(Calibrated, RefusesTooLittleText) {  // C1

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "nibble/compress/fisher_estimate.h"
 #include "nibble/model/block_walk.h"
 #include "nibble/model/decoder_build.h"
 #include "nibble/nn/losses.h"
@@ -301,6 +302,18 @@ TEST(Fisher, ReportsItsBlocksAndStopsWhenTold) {
   EXPECT_EQ(done, (std::vector<int64_t>{1, 2, 3, 4}));
   exec.progress = [&](const Progress& p) { signal = p.done == 3 ? 2 : 0; };
   test::expect_error(130, "", [&] { output_metrics(model, text_of(config, 2, 9), {}, exec); });
+}
+
+// With a wide vocabulary they are most of what is in memory.
+TEST(Fisher, TheEstimateHasTheLogitsOfEveryThread) {
+  DecoderConfig config = tiny_decoder_config("llama");
+  config.vocab_size = 128000;
+  config.context = 256;
+  const auto bytes = [&](int threads) {
+    return estimate_fisher(config, 4096, 256, threads).work_bytes;
+  };
+  const int64_t rows = (int64_t{1} << 22) / config.vocab_size;  // at a time
+  EXPECT_GE(bytes(8) - bytes(1), 7 * 2 * rows * config.vocab_size * 4);
 }
 
 TEST(Fisher, AModelThatIsNotFiniteIsRefused) {

@@ -213,8 +213,23 @@ TEST(Yaqa, OutputsThatNeverMatterAreNoTrouble) {
   for (size_t i = 0; i < 16; ++i) metric.blocks[0][3 * 16 + i] = metric.blocks[0][i * 16 + 3] = 0;
   const WeightResult r = run(layer, "int4:g32", &metric);
   EXPECT_FALSE(r.fell_back) << r.note;
-  std::ranges::fill(metric.blocks[0], 0.0f);
-  EXPECT_NO_THROW(run(layer, "int4:g32", &metric));
+}
+
+// A single token, or a model that is certain of each: gptq's rounding is what is left, not rtn's.
+TEST(Yaqa, AMetricThatSaysNothingLeavesGptqsRounding) {
+  const Layer layer = correlated_layer(2, 16, 64, 64, 300);
+  const WeightResult plain = run(layer, "int4:g32", nullptr);
+  const std::pair<float, const char*> useless[] = {{0.0f, "are all 0"}, {NAN, "are not finite"}};
+  for (const auto& [value, why] : useless) {
+    OutputMetric metric = correlated_metric(5, {8, 16});
+    for (auto& block : metric.blocks) std::ranges::fill(block, value);
+    const WeightResult r = run(layer, "int4:g32", &metric);
+    EXPECT_FALSE(r.fell_back);
+    EXPECT_NE(r.note.find(why), std::string::npos) << r.note;
+    EXPECT_EQ(r.error, plain.error);
+    EXPECT_TRUE(
+        std::ranges::equal(r.weight.codes.data<uint8_t>(), plain.weight.codes.data<uint8_t>()));
+  }
 }
 
 }  // namespace

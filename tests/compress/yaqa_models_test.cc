@@ -1,0 +1,90 @@
+// yaqa on every architecture and on models at the edge of what can be calibrated.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "nibble/compress/quantize.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/tiny_decoders.h"
+
+namespace nibble {
+namespace {
+
+CalibrationText text_of(const DecoderConfig& config, int samples, int64_t length) {
+  CalibrationText text;
+  text.source = "random";
+  PyRandom random(11);
+  for (int s = 0; s < samples; ++s) {
+    text.samples.emplace_back();
+    for (int64_t t = 0; t < std::min(length, config.context); ++t)
+      text.samples.back().push_back(
+          static_cast<int32_t>(random.random() * static_cast<double>(config.vocab_size)));
+  }
+  return text;
+}
+
+ModelFolder quantized(const ModelFolder& model, const std::string& method,
+                      const std::string& scheme, const CalibrationText& text) {
+  QuantizeOptions options;
+  options.scheme = parse_scheme(scheme);
+  options.method = method;
+  return quantize_in_memory(model, options, Exec{}, &text);
+}
+
+void expect_finite(const ModelFolder& made, const std::string& what) {
+  for (const float v : logits_of_tokens(made, {0, 0, 0, 0})) ASSERT_TRUE(std::isfinite(v)) << what;
+}
+
+class YaqaOn : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, YaqaOn,
+                         testing::Values("micro_gpt", "gpt2", "llama", "mistral", "qwen2", "qwen3",
+                                         "opt"),
+                         [](const auto& p) { return std::string(p.param); });
+
+TEST_P(YaqaOn, MakesModelsInEveryScheme) {
+  const DecoderConfig config = tiny_decoder_config(GetParam());
+  const ModelFolder model = tiny_decoder(config, 21);
+  const CalibrationText text = text_of(config, 24, 16);
+  const bool rotates = config.norm != NormKind::layer;
+  for (const char* method : {"yaqa", "awq+yaqa", rotates ? "rotate+yaqa" : "smoothquant+yaqa"}) {
+    for (const char* scheme : {"int2:g8", "int3", "int4:g4:asym", "int8:tensor", "ternary:g8",
+                               "int4:g16:a8", "int5:a8static"}) {
+      const std::string what = std::string(GetParam()) + " " + method + " " + scheme;
+      try {
+        expect_finite(quantized(model, method, scheme, text), what);
+      } catch (const Error& e) {
+        ADD_FAILURE() << what << ": " << e.what();
+      }
+    }
+  }
+}
+
+TEST(Yaqa, ARotationThatCannotBeIsRefusedBeforeAnyWork) {
+  const ModelFolder model = tiny_decoder(tiny_decoder_config("gpt2"), 21);
+  QuantizeOptions options;
+  options.scheme = parse_scheme("int4:g8");
+  options.method = "awq+rotate+yaqa";
+  Exec exec;
+  exec.progress = [](const Progress& p) { ADD_FAILURE() << "began to " << p.task; };
+  test::expect_error(65, "rotate needs RMSNorm", [&] { quantize_in_memory(model, options, exec); });
+}
+
+TEST_P(YaqaOn, TakesVocabulariesOfOneAndTwo) {
+  for (const int64_t vocabulary : {1, 2}) {
+    DecoderConfig config = tiny_decoder_config(GetParam());
+    config.vocab_size = vocabulary;
+    const ModelFolder model = tiny_decoder(config, 22);
+    const CalibrationText text = text_of(config, 8, 16);
+    expect_finite(quantized(model, "yaqa", "int3:g8", text), GetParam());
+  }
+}
+
+TEST_P(YaqaOn, TakesOneSampleOfOneOrTwoTokens) {
+  const DecoderConfig config = tiny_decoder_config(GetParam());
+  const ModelFolder model = tiny_decoder(config, 23);
+  for (const int64_t length : {1, 2})
+    expect_finite(quantized(model, "yaqa", "int4:g8", text_of(config, 1, length)), GetParam());
+}
+
+}  // namespace
+}  // namespace nibble
