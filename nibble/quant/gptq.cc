@@ -94,20 +94,23 @@ bool solve(const WeightTask& task, std::span<const float> w, const DampedHessian
   if (!round_with_feedback(m, w, h, task.options.act_order, task.threads) ||
       !descend(m, w, h, {task.options.sweeps, least_gain(h.k), true}, task.threads))
     return false;
-  if (task.output != nullptr && !m.shared()) refine(task, w, h, m);
+  if (task.output != nullptr) refine(task, w, h, m);
   return true;
 }
 
 WeightResult without_metric(const WeightTask& task, const std::string& why) {
   WeightResult out = quantize_second_order(
       {task.weight, task.scheme, task.options, task.name, task.input, task.threads, nullptr});
-  out.note = why + (out.note.empty() ? "" : "; " + out.note);
+  out.note = why + (why.empty() || out.note.empty() ? "" : "; ") + out.note;
   return out;
 }
 
 }  // namespace
 
 WeightResult quantize_second_order(const WeightTask& task) {
+  // One grid for the whole weight leaves nothing to be chosen by G.
+  if (task.output != nullptr && task.scheme.granularity == Granularity::tensor)
+    return without_metric(task, "");
   if (task.output != nullptr) {
     const std::string why = useless(*task.output);
     if (!why.empty()) return without_metric(task, why);

@@ -28,7 +28,7 @@ ModelFolder quantized(const ModelFolder& model, const std::string& method,
   QuantizeOptions options;
   options.scheme = parse_scheme(scheme);
   options.method = method;
-  return quantize_in_memory(model, options, Exec{}, &text);
+  return quantize_in_memory(model, options, Exec{}, {&text});
 }
 
 void expect_finite(const ModelFolder& made, const std::string& what) {
