@@ -33,10 +33,6 @@ constexpr double kCloseEnough = 0.96;
 // channels.
 constexpr double kDampings[] = {0.03, 0.1, 0.3};
 
-bool reads_damping(std::string_view quantizer) {
-  return quantizer == "gptq" || quantizer == "yaqa";
-}
-
 // What kBestMethod chooses from; a later one has to be better by more than chance.
 constexpr std::string_view kMethods[] = {"yaqa", "awq+yaqa"};
 constexpr double kClearlyBetter = 0.97;
@@ -192,7 +188,8 @@ class Search {
 
   // Makes the choice with each damping and keeps the best in base_. Returns its KL as upper_kl().
   double tune(const AutoChoice& choice) {
-    if (!reads_damping(parse_method_chain(base_.method).quantizer)) return upper_kl(choice, 0);
+    if (!method(parse_method_chain(base_.method).quantizer).second_order)
+      return upper_kl(choice, 0);
     double best = -1;
     for (const double damping : kDampings) {
       const double kl = upper_kl(choice, damping);

@@ -62,7 +62,7 @@ class Measuring {
         std::min(all, measured_ + samples_with(text, kCorrecting, all - measured_)));
     const std::string name = parse_method_chain(base.method).quantizer;
     const bool blind = method(name).needs == Calibration::nothing;
-    const bool quick = blind || name == "gptq" || name == "yaqa";
+    const bool quick = blind || method(name).second_order;
     rounding_ = &method(quick ? name : "imatrix");  // the others take too long
     corrects_ = !blind && base.inputs == CalibrationInputs::corrected;
   }

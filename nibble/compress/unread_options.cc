@@ -40,7 +40,7 @@ Reads reads_of(const QuantizeOptions& options) {
                  });
   if (!any_scheme(options, [](const QuantScheme& s) { return !s.is_float(); })) return out;
   out.walk = method(chain.quantizer).needs != Calibration::nothing && !chain.spare_outliers;
-  out.descent = chain.quantizer == "gptq" || chain.quantizer == "yaqa";
+  out.descent = method(chain.quantizer).second_order;
   out.clip = chain.quantizer == "rtn";
   out.half_step = chain.quantizer == "rtn" && !options.tuning.clip;
   return out;

@@ -1,6 +1,7 @@
 #include "nibble/quant/feedback.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/parallel.h"
@@ -12,6 +13,15 @@ namespace {
 constexpr int64_t kRows = 64;  // of one piece of work
 
 }  // namespace
+
+std::vector<int64_t> rounding_order(const float* h, int64_t k, bool sorted) {
+  std::vector<int64_t> order(static_cast<size_t>(k));
+  std::iota(order.begin(), order.end(), 0);
+  if (!sorted) return order;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t i, int64_t j) { return h[i * k + i] > h[j * k + j]; });
+  return order;
+}
 
 bool make_feedback(const float* h, int64_t ldh, std::span<const int64_t> order, int threads,
                    Feedback& out) {

@@ -18,6 +18,9 @@ struct Feedback {
   std::vector<float> d;  ///< [k], in the order of rounding
 };
 
+/// 0 .. k - 1; those with the largest diagonal of h [k, k] first where `sorted`.
+std::vector<int64_t> rounding_order(const float* h, int64_t k, bool sorted);
+
 /// The factors of the rows and columns order[0], order[1], ... of h [n, n] (ldh). False where that
 /// part of h is not positive definite.
 bool make_feedback(const float* h, int64_t ldh, std::span<const int64_t> order, int threads,

@@ -1,5 +1,6 @@
 // GPTQ (Frantar, Ashkboos, Hoefler, Alistarh 2022) with scales searched by importance, followed by
-// block coordinate descent on the same error; docs/methods/gptq.md.
+// block coordinate descent on the same error; docs/methods/gptq.md. With an output metric in the
+// task that is where yaqa starts from (docs/methods/yaqa.md).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -139,7 +140,7 @@ WeightResult quantize_second_order(const WeightTask& task) {
 }
 
 Method gptq_method(std::string_view name, std::string_view summary) {
-  return {name, summary, Calibration::hessian, quantize_second_order};
+  return {name, summary, Calibration::hessian, quantize_second_order, true};
 }
 
 }  // namespace nibble

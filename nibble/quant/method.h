@@ -56,6 +56,7 @@ struct Method {
   std::string_view summary;  ///< one line for --help
   Calibration needs = Calibration::nothing;
   WeightResult (*quantize)(const WeightTask& task) = nullptr;
+  bool second_order = false;  ///< reads damping, act_order and sweeps
 };
 
 /// Every method, in the order of list.inc.

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <numeric>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/parallel.h"
@@ -15,16 +14,6 @@ constexpr int64_t kRows = 16;                   // between two large products
 constexpr int64_t kColumns = kRoundingColumns;  // the same
 constexpr int64_t kPiece = 512;                 // columns of a product that one thread makes
 
-// Largest diagonal first where `sorted`.
-std::vector<int64_t> order_of(const float* h, int64_t k, bool sorted) {
-  std::vector<int64_t> order(static_cast<size_t>(k));
-  std::iota(order.begin(), order.end(), 0);
-  if (!sorted) return order;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t i, int64_t j) { return h[i * k + i] > h[j * k + j]; });
-  return order;
-}
-
 // The inputs' side, which all rows share.
 struct Columns {
   std::vector<int64_t> order;
@@ -32,7 +21,7 @@ struct Columns {
   std::vector<float> tiles;  // the feedback inside each kColumns columns, [kColumns, kColumns]
 
   bool make(const DampedHessian& h, bool act_order, int threads) {
-    order = order_of(h.h.data(), h.k, act_order);
+    order = rounding_order(h.h.data(), h.k, act_order);
     if (!make_feedback(h.h.data(), h.k, order, threads, feedback)) return false;
     tiles.assign(static_cast<size_t>(ceil_div(h.k, kColumns) * kColumns * kColumns), 0);
     for (int64_t begin = 0; begin < h.k; begin += kColumns)
@@ -156,7 +145,7 @@ bool round_two_sided(GridMatrix& m, std::span<const float> w, const DampedHessia
   std::vector<RowSide> sides(metric.blocks.size());
   for (size_t b = 0; b < sides.size(); ++b) {
     const int64_t n = metric.starts[b + 1] - metric.starts[b];
-    sides[b].order = order_of(metric.blocks[b].data(), n, true);
+    sides[b].order = rounding_order(metric.blocks[b].data(), n, true);
     if (!make_feedback(metric.blocks[b].data(), n, sides[b].order, threads, sides[b].feedback))
       return false;
   }

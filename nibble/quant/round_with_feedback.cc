@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <numeric>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/parallel.h"
@@ -13,17 +12,6 @@ namespace {
 
 constexpr int64_t kBlock = 128;  // columns between two matrix products
 constexpr int64_t kSlab = 64;    // rows of one piece of work
-
-std::vector<int64_t> rounding_order(const DampedHessian& hessian, bool act_order) {
-  std::vector<int64_t> order(static_cast<size_t>(hessian.k));
-  std::iota(order.begin(), order.end(), 0);
-  if (!act_order) return order;
-  std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) {
-    return hessian.h[static_cast<size_t>(i * hessian.k + i)] >
-           hessian.h[static_cast<size_t>(j * hessian.k + j)];
-  });
-  return order;
-}
 
 // The rows [first, first + rows) of one weight, column by column.
 class Slab {
@@ -91,7 +79,7 @@ class Slab {
 
 bool round_with_feedback(GridMatrix& m, std::span<const float> w, const DampedHessian& hessian,
                          bool act_order, int threads) {
-  const std::vector<int64_t> order = rounding_order(hessian, act_order);
+  const std::vector<int64_t> order = rounding_order(hessian.h.data(), hessian.k, act_order);
   Feedback feedback;
   if (!make_feedback(hessian.h.data(), hessian.k, order, threads, feedback)) return false;
   parallel_for(ceil_div(m.n(), kSlab), threads, [&](int64_t s) {

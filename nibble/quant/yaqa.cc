@@ -6,7 +6,7 @@
 namespace nibble {
 
 Method yaqa_method(std::string_view name, std::string_view summary) {
-  return {name, summary, Calibration::fisher, quantize_second_order};
+  return {name, summary, Calibration::fisher, quantize_second_order, true};
 }
 
 }  // namespace nibble
