@@ -22,7 +22,7 @@ import transformers
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-# The scheme, how it is made (gptq gives symmetric groups scales below 0, too; awq folds scales into
+# The scheme, how it is made (gptq and yaqa give symmetric groups scales below 0, too; awq folds scales into
 # norms) and how it is loaded:
 #   f32     in f32, all of it
 #   bf16    in bf16, as compressed-tensors unpacks fp4 to bf16; so are the plain weights
@@ -33,6 +33,7 @@ from transformers import AutoModelForCausalLM
 SCHEMES = [
     ("int8", "rtn", "f32"), ("int8:a8", "rtn", "a8"), ("int8:a8static", "rtn", "a8"),
     ("int4:g32", "rtn", "f32"), ("int4:g32", "gptq", "f32"), ("int4:g32", "awq", "f32"),
+    ("int4:g32", "yaqa", "f32"),
     ("int4:g32:asym", "rtn", "tensor"), ("fp8_e4m3", "rtn", "f32"), ("fp8_e4m3:tensor", "rtn", "f32"),
     ("nvfp4", "rtn", "bf16"), ("mxfp4", "rtn", "bf16"), ("nf4", "rtn", "f32"), ("fp4", "rtn", "f32"),
 ]
