@@ -24,22 +24,6 @@ constexpr size_t kListedChannels = 32;
 
 using Rows = std::vector<float>;
 
-std::string stage_of(Role role) {
-  switch (role) {
-    case Role::o:
-      return "attention out";
-    case Role::gate:
-    case Role::up:
-      return "mlp";
-    case Role::down:
-      return "mlp out";
-    case Role::lm_head:
-      return "lm_head";
-    default:
-      return "attention";
-  }
-}
-
 // Every value to the nearest of the 255 codes of its channel's scale.
 void round_with(std::span<const float> scales, Rows& x) {
   for (size_t i = 0; i < x.size(); ++i) {
@@ -99,7 +83,7 @@ class Study {
   void visit(const GroupInput& input) {
     InputStudy s;
     s.layer = input.layer;
-    s.stage = stage_of(input.reads[0].role);
+    s.stage = input.title;
     s.tensor = input.reads[0].name;
     s.channels = input.statistics.k;
     s.rows = input.statistics.rows;
@@ -186,7 +170,7 @@ class Study {
     double& error = s.errors[static_cast<size_t>(Remedy::smoothquant)];
     error = -1;
     for (const FoldSite& site : sites_) {
-      if (site.layer != input.layer || site.role != input.reads[0].role) continue;
+      if (site.key != static_cast<const ParamKey&>(input.reads[0])) continue;
       s.note = site.refusal;
       if (site.producer == Producer::none) return;
       task.tie = [&site](std::span<float> scales) { tie_scales(site, scales); };
@@ -262,7 +246,7 @@ ActivationStudy study_activations(const ModelFolder& model, const CalibrationTex
         .in_file(model.path);
   ActivationStudy out{text.source, text.tokens(), magnitude, sigmas, {}};
   Study study(model, magnitude, sigmas, exec, out.inputs);
-  walk_inputs(model, text, {false, kSampleRows, true, {}}, exec,
+  walk_inputs(model, text, {false, kSampleRows, true, false, {}}, exec,
               [&](const GroupInput& input) { study.visit(input); });
   return out;
 }

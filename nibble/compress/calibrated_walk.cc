@@ -3,33 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <map>
 
-#include "nibble/compress/block_steps.h"
-#include "nibble/compress/sample_rows.h"
+#include "nibble/compress/site_statistics.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/core/parallel.h"
-#include "nibble/model/block_walk.h"
-#include "nibble/model/decoder_build.h"
 #include "nibble/quant/correction.h"
 
 namespace nibble {
 namespace {
 
 using Rows = std::vector<float>;
-
-// One version of the model on its way through the blocks: the residual stream of every sample, and
-// what the last stage read.
-struct Stream {
-  SampleRows x, input;
-};
-
-int64_t longest(const CalibrationText& text) {
-  size_t most = 0;
-  for (const auto& s : text.samples) most = std::max(most, s.size());
-  return static_cast<int64_t>(most);
-}
 
 // Schemes of more bits err so little that rounding products to bf16 would show: forced on
 // llama-shakespeare, gptq's KL rose from 3.3e-5 to 4.0e-5 in int8, and not at all in int4:g32.
@@ -56,15 +40,13 @@ class Walk {
         metrics_(metrics),
         store_(store),
         exec_(exec),
-        original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
-        original_walk_(config_, original_),
-        steps_(config_),
+        original_(config_, [&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         products_{.bf16_products = walks_in_bf16(config_, plans, options), .threads = exec.threads},
         dual_(options.inputs == CalibrationInputs::corrected),
-        hat_(stream(true)),
-        base_(stream(dual_)) {
+        hat_(original_, text.samples, options.spill_folder, exec),
+        base_(original_, dual_ ? Samples(text.samples) : Samples(), options.spill_folder, exec) {
     for (const ParameterPlan& p : plans) {
-      by_name_[p.spec.name] = &p;
+      plans_[p.spec] = &p;
       total_ += p.scheme && (p.spec.layer >= 0 || p.spec.role == Role::lm_head) ? 1 : 0;
     }
     load_ = [this](const ParamSpec& spec) -> Weight {
@@ -74,60 +56,26 @@ class Walk {
   }
 
   void run() {
-    for_each_sample([this](size_t s) {
-      Rows x = original_walk_.embed(text_.samples[s]);
-      if (dual_) base_.x.put(s, x);
-      hat_.x.put(s, std::move(x));
-    });
-    for (int layer = 0; layer < config_.layers; ++layer) block(layer);
+    hat_.embed();
+    if (dual_) base_.embed();
+    for (int layer = 0; layer < config_.layers; ++layer) run_layer(layer);
     head();
   }
 
  private:
-  Stream stream(bool used) const {
-    const size_t samples = used ? text_.samples.size() : 0;
-    const int64_t length = longest(text_);
-    const int64_t inner = std::max(
-        {config_.hidden_size, config_.intermediate_size, config_.heads * config_.head_dim});
-    return {{samples, length * config_.hidden_size, options_.spill_folder},
-            {samples, length * inner, options_.spill_folder}};
-  }
-
-  // f(sample) for every sample, spread over threads.
-  void for_each_sample(const std::function<void(size_t)>& f) {
-    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_.threads,
-                 [&f](int64_t s) { f(static_cast<size_t>(s)); });
-    exec_.check_stop();
-  }
-
-  void read_input(const Block& block, Stage stage, Stream& of, size_t s) const {
-    Rows x = of.x.take(s);
-    of.input.put(s, steps_.input(block, stage, x, of.input.take(s)));
-    of.x.put(s, std::move(x));
-  }
-
-  void add_output(const Block& block, Stage stage, Stream& of, size_t s) const {
-    Rows x = of.x.take(s);
-    steps_.add_output(block, stage, of.input.take(s), x);
-    of.x.put(s, std::move(x));
-  }
-
-  void block(int layer) {
+  void run_layer(int layer) {
     const ParameterFinder find(config_, load_, keep_);
-    Block now = build_block(config_, layer, find, products_), then;
-    if (dual_) then = original_walk_.block(layer, products_);
-    for (const Stage stage : kStages) {
-      for_each_sample([&](size_t s) {
-        read_input(now, stage, hat_, s);
-        if (dual_) read_input(then, stage, base_, s);
+    Layer now = build_layer(config_, layer, find, products_), then;
+    if (dual_) then = original_.layer(layer, products_);
+    for (size_t s = 0; s < now.plan.sites.size(); ++s) {
+      hat_.read_input(now, s);
+      if (dual_) base_.read_input(then, s), base_.add_output(then, s);
+      for_each_group(layer, now.plan, s, [&](const GroupPlace& place) {
+        quantize_group(place, find);
+        now.group(s, std::max(place.expert, 0)) =
+            build_group(place.site(), layer, place.expert, find, products_);
       });
-      const bool adds = stage == Stage::o || stage == Stage::down;
-      if (adds && dual_) for_each_sample([&](size_t s) { add_output(then, stage, base_, s); });
-      std::vector<LinearMember> members;
-      quantize_group(layer, stage, find);
-      for (const Role role : roles_of(config_, stage)) members.push_back(find.linear(role, layer));
-      group_of(now, stage) = LinearGroup(std::move(members), products_);
-      if (adds) for_each_sample([&](size_t s) { add_output(now, stage, hat_, s); });
+      hat_.add_output(now, s);
     }
     finish(layer);
   }
@@ -135,71 +83,38 @@ class Walk {
   // Hands the finished weights of a layer over, and lets go of the pages that the originals were
   // read from: else the whole file is in memory in the end.
   void finish(int layer) {
-    for (const auto& [name, plan] : by_name_) {
-      if (plan->spec.layer == layer) release_weight(model_, plan->spec);
+    for (const auto& [key, plan] : plans_) {
+      if (key.layer == layer) release_weight(model_, plan->spec);
     }
     if (!store_.has(layer) && !finished_.empty()) store_.put(layer, std::move(finished_));
     finished_.clear();
     done_.clear();
   }
 
-  const ParameterPlan* planned(Role role, int layer) const {
-    for (const auto& [name, plan] : by_name_) {
-      if (plan->spec.role == role && plan->spec.layer == layer && !plan->spec.bias && plan->scheme)
-        return plan;
-    }
-    return nullptr;
+  const ParameterPlan* planned(const ParamKey& key) const {
+    const auto found = plans_.find(key);
+    return found == plans_.end() || !found->second->scheme ? nullptr : found->second;
   }
 
-  void quantize_group(int layer, Stage stage, const ParameterFinder& find) {
+  void quantize_group(const GroupPlace& place, const ParameterFinder& find) {
     std::vector<const ParameterPlan*> plans;
-    for (const Role role : roles_of(config_, stage)) {
-      if (const ParameterPlan* p = planned(role, layer)) plans.push_back(p);
+    for (const SiteMember& m : place.site().members) {
+      if (const ParameterPlan* p = planned(place.key(m))) plans.push_back(p);
     }
     if (plans.empty()) return;
-    if (store_.has(layer)) {
-      for (const ParameterPlan* p : plans) {
-        done_[p->spec.name] =
-            dequantize(store_.get(layer, p->spec.name, *p->scheme), exec_.threads);
-        ++count_;
-      }
-      return;
-    }
-    const bool adds = dual_ && (stage == Stage::o || stage == Stage::down);
-    if (adds) find_targets(find.vector(plans.front()->spec.role, layer, true));
-    const InputStatistics statistics = collect(plans.front()->spec.shape[1], adds);
-    quantize_all(plans, statistics);
+    if (store_.has(place.layer)) return restore(plans, place.layer);
+    StatisticsSource source{text_.samples.size(), hat_, dual_ ? &base_ : nullptr};
+    if (corrects_stream(place)) source.bias = find.vector(plans[0]->spec.with_bias(true));
+    quantize_all(plans, site_statistics(place, source, wants_hessian(), exec_));
   }
 
-  // What the outputs (but for their bias) should be, so that adding them to this model's residual
-  // stream makes it the original's, which has got its own already. They take the place of the rows
-  // that the original weight read.
-  void find_targets(const std::vector<float>& bias) {
-    for_each_sample([&](size_t s) {
-      Rows x = hat_.x.take(s), target = base_.x.take(s);
-      base_.x.put(s, target);
-      base_.input.take(s);
-      for (size_t i = 0; i < x.size(); ++i)
-        target[i] -= x[i] + (bias.empty() ? 0 : bias[i % bias.size()]);
-      hat_.x.put(s, std::move(x));
-      base_.input.put(s, std::move(target));
-    });
-  }
+  bool wants_hessian() const { return dual_ || method_.needs >= Calibration::hessian; }
 
-  // `targets`: what base_ holds as input are outputs to reach.
-  InputStatistics collect(int64_t k, bool targets) {
-    StatisticsCollector collector(k, {dual_ || method_.needs >= Calibration::hessian,
-                                      dual_ && !targets, targets ? config_.hidden_size : 0});
-    for (size_t s = 0; s < text_.samples.size(); ++s) {
-      Rows input = hat_.input.take(s), other;
-      if (dual_) other = base_.input.take(s);
-      const std::span<const float> none, of_base = other;
-      collector.add({input, targets ? none : of_base, targets ? of_base : none},
-                    static_cast<int64_t>(text_.samples[s].size()), exec_.threads);
-      hat_.input.put(s, std::move(input));
-      if (dual_) base_.input.put(s, std::move(other));
+  void restore(const std::vector<const ParameterPlan*>& plans, int layer) {
+    for (const ParameterPlan* p : plans) {
+      done_[p->spec.name] = dequantize(store_.get(layer, p->spec.name, *p->scheme), exec_.threads);
+      ++count_;
     }
-    return collector.finish(exec_.threads);
   }
 
   void quantize_all(std::span<const ParameterPlan* const> plans,
@@ -249,20 +164,16 @@ class Walk {
                        r.damping > 0 ? fmt::format(", damping {:.3g}", r.damping) : "");
   }
 
+  // lm_head: as a site of a layer of its own.
   void head() {
-    const ParameterPlan* p = planned(Role::lm_head, -1);
+    const ParameterPlan* p = planned({Role::lm_head});
     if (p == nullptr || store_.has(-1)) return;
-    const auto read = [this](Stream& of, size_t s) {
-      Rows x = of.x.take(s);
-      original_walk_.final_norm(x);
-      of.input.put(s, std::move(x));
-    };
-    for_each_sample([&](size_t s) {
-      read(hat_, s);
-      if (dual_) read(base_, s);
-    });
+    hat_.read_head();
+    if (dual_) base_.read_head();
+    const LayerPlan plan = head_plan(config_);
     const ParameterPlan* const all[] = {p};
-    quantize_all(all, collect(config_.hidden_size, false));
+    const StatisticsSource source{text_.samples.size(), hat_, dual_ ? &base_ : nullptr};
+    quantize_all(all, site_statistics({-1, 0, plan}, source, wants_hessian(), exec_));
     finish(-1);
   }
 
@@ -274,13 +185,11 @@ class Walk {
   const OutputMetrics& metrics_;
   LayerStore& store_;
   const Exec& exec_;
-  const WeightLoader original_;
-  const BlockWalk original_walk_;
-  const BlockSteps steps_;
+  const LayerRunner original_;
   const LinearOptions products_;
   const bool dual_;
-  Stream hat_, base_;
-  std::map<std::string, const ParameterPlan*, std::less<>> by_name_;
+  SampleStream hat_, base_;
+  std::map<ParamKey, const ParameterPlan*> plans_;
   std::map<std::string, Tensor, std::less<>> done_;  // of this block, as the rest of it sees them
   WeightLoader load_;
   WeightRelease keep_;                    // nothing

@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <map>
 
-#include "nibble/compress/block_steps.h"
+#include "nibble/compress/site_statistics.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/parallel.h"
-#include "nibble/model/block_walk.h"
-#include "nibble/model/decoder_build.h"
 #include "nibble/nn/losses.h"
 #include "nibble/quant/correction.h"
 
@@ -16,14 +14,6 @@ namespace nibble {
 namespace {
 
 using Rows = std::vector<float>;
-
-// One version of the model on its way through the blocks: the residual stream of every sample, and
-// what the stage at hand reads.
-struct Stream {
-  std::vector<Rows> x, input;
-};
-
-bool adds(Stage stage) { return stage == Stage::o || stage == Stage::down; }
 
 class EffectWalk {
  public:
@@ -39,8 +29,8 @@ class EffectWalk {
         linear_{.threads = exec.threads},
         f_(f),
         original_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
-        walk_(config_, original_),
-        steps_(config_) {
+        runner_(config_, original_),
+        base_(runner_, text.samples, {}, exec) {
     for (const ParameterPlan& p : plans) {
       if (p.scheme) planned_.push_back(p.spec.name);
     }
@@ -51,23 +41,20 @@ class EffectWalk {
   }
 
   void run() {
-    base_.x.resize(text_.samples.size());
-    base_.input.resize(text_.samples.size());
-    for_each_sample([this](size_t s) { base_.x[s] = walk_.embed(text_.samples[s]); });
-    for (int layer = 0; layer < config_.layers; ++layer) {
-      const Block block = walk_.block(layer, linear_);
-      for (const Stage stage : kStages) {
-        read_input(block, stage, base_);
-        hand_over(layer, roles_of(config_, stage),
-                  [this, layer, stage](const auto& name, const auto& w) {
-                    return effect(layer, stage, name, w);
-                  });
-        if (adds(stage)) add_output(block, stage, base_);
+    base_.embed();
+    for (int i = 0; i < config_.layers; ++i) {
+      const Layer layer = runner_.layer(i, linear_);
+      for (size_t s = 0; s < layer.plan.sites.size(); ++s) {
+        base_.read_input(layer, s);
+        hand_over(layer.plan, i, s, [this, i, s](const auto& name, const auto& w) {
+          return effect(i, s, name, w);
+        });
+        base_.add_output(layer, s);
       }
     }
     if (config_.tied) return;
-    for_each_sample([this](size_t s) { base_.input[s] = normed(base_.x[s]); });
-    hand_over(-1, {Role::lm_head}, [this](const std::string& name, const Tensor& w) {
+    base_.read_head();
+    hand_over(head_plan(config_), -1, 0, [this](const std::string& name, const Tensor& w) {
       return divergence(base_, head_of(with(name, w)), base_);
     });
   }
@@ -86,46 +73,24 @@ class EffectWalk {
     if (config_.tied)
       members.push_back({"lm_head (tied)", find.table(Role::token_embedding), std::nullopt});
     else
-      members.push_back(find.linear(Role::lm_head, -1));
+      members.push_back(find.linear({Role::lm_head}));
     return {std::move(members), linear_};
   }
 
-  // f(sample) for every sample, spread over threads.
-  void for_each_sample(const std::function<void(size_t)>& f) const {
-    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_.threads,
-                 [&f](int64_t s) { f(static_cast<size_t>(s)); });
-    exec_.check_stop();
-  }
-
-  void read_input(const Block& block, Stage stage, Stream& of) const {
-    for_each_sample([&](size_t s) {
-      of.input[s] = steps_.input(block, stage, of.x[s], adds(stage) ? of.input[s] : Rows());
+  void hand_over(const LayerPlan& plan, int layer, size_t index, const Effect& effect) {
+    for_each_group(layer, plan, index, [&](const GroupPlace& place) {
+      GroupInput out;
+      out.layer = layer;
+      out.title = place.site().title;
+      out.reads = weights_of(table_, place.site(), layer, place.expert);
+      out.statistics = site_statistics(place, {calibrating_, base_}, true, exec_);
+      f_(out, effect);
     });
   }
 
-  void add_output(const Block& block, Stage stage, Stream& to) const {
-    for_each_sample([&](size_t s) { steps_.add_output(block, stage, to.input[s], to.x[s]); });
-  }
-
-  void hand_over(int layer, const std::vector<Role>& roles, const Effect& effect) {
-    GroupInput out;
-    out.layer = layer;
-    for (const ParamSpec& p : table_) {
-      if (p.layer == layer && !p.bias &&
-          std::find(roles.begin(), roles.end(), p.role) != roles.end())
-        out.reads.push_back(p);
-    }
-    const int64_t k = out.reads.at(0).shape[1];
-    StatisticsCollector collector(k, {true, false, 0});
-    for (size_t s = 0; s < calibrating_; ++s)
-      collector.add({base_.input[s], {}, {}}, std::ssize(base_.input[s]) / k, exec_.threads);
-    out.statistics = collector.finish(exec_.threads);
-    f_(out, effect);
-  }
-
-  // From the stage at hand to the end, beside the original.
-  double effect(int layer, Stage stage, const std::string& name, const Tensor& weight) const {
-    Stream hat = base_, base = base_;
+  // From the site at hand to the end, beside the original.
+  double effect(int layer, size_t site, const std::string& name, const Tensor& weight) {
+    SampleStream hat = base_.copy(), base = base_.copy();
     std::map<std::string, Tensor, std::less<>> changed{{name, weight}};
     const WeightLoader load = [&](const ParamSpec& spec) -> Weight {
       const auto found = changed.find(spec.name);
@@ -135,94 +100,51 @@ class EffectWalk {
     const ParameterFinder find(config_, load, keep);
     bool first = true;
     for (int at = layer; at < config_.layers; ++at) {
-      const Block then = walk_.block(at, linear_);
-      Block now = build_block(config_, at, find, linear_);
-      for (const Stage next : kStages) {
-        if (at == layer && next < stage) continue;
-        if (!first) {
-          read_input(now, next, hat);
-          read_input(then, next, base);
-        }
-        if (!first && options_.corrected) {
-          correct(at, next, hat, base, then, find, changed);
-          std::vector<LinearMember> members;
-          for (const Role role : roles_of(config_, next)) members.push_back(find.linear(role, at));
-          group_of(now, next) = LinearGroup(std::move(members), linear_);
-        }
+      const Layer then = runner_.layer(at, linear_);
+      Layer now = build_layer(config_, at, find, linear_);
+      for (size_t s = at == layer ? site : 0; s < now.plan.sites.size(); ++s) {
+        if (!first) hat.read_input(now, s), base.read_input(then, s);
+        base.add_output(then, s);
+        for_each_group(at, now.plan, s, [&](const GroupPlace& place) {
+          if (!first && options_.corrected) correct(place, hat, base, find, now, changed);
+        });
         first = false;
-        if (!adds(next)) continue;
-        add_output(then, next, base);
-        add_output(now, next, hat);
+        hat.add_output(now, s);
       }
       changed.clear();
     }
     return divergence(hat, head_, base);
   }
 
-  // Changes the group's weights as a calibrated walk does before it rounds them.
-  void correct(int layer, Stage stage, const Stream& hat, const Stream& base, const Block& then,
-               const ParameterFinder& find,
+  // Changes a group's weights as a calibrated walk does before it rounds them.
+  void correct(const GroupPlace& place, SampleStream& hat, SampleStream& base,
+               const ParameterFinder& find, Layer& now,
                std::map<std::string, Tensor, std::less<>>& changed) const {
     std::vector<ParamSpec> group;
-    for (const ParamSpec& p : table_) {
-      const auto roles = roles_of(config_, stage);
-      if (p.layer == layer && !p.bias &&
-          std::find(roles.begin(), roles.end(), p.role) != roles.end() &&
-          std::find(planned_.begin(), planned_.end(), p.name) != planned_.end())
-        group.push_back(p);
+    for (const ParamSpec& p : weights_of(table_, place.site(), place.layer, place.expert)) {
+      if (std::find(planned_.begin(), planned_.end(), p.name) != planned_.end()) group.push_back(p);
     }
     if (group.empty()) return;
-    const InputStatistics statistics = adds(stage)
-                                           ? towards_target(group[0], stage, hat, base, then,
-                                                            find.vector(group[0].role, layer, true))
-                                           : towards_inputs(group[0].shape[1], hat, base);
+    StatisticsSource source{calibrating_, hat, &base};
+    if (corrects_stream(place)) source.bias = find.vector(group[0].with_bias(true));
+    const InputStatistics statistics = site_statistics(place, source, true, exec_);
     const Correction correction(statistics, options_.damping, options_.correction, exec_.threads);
     for (const ParamSpec& p : group) {
       Tensor w = std::get<Tensor>(load_weight(model_, p));
       if (w.dtype() != DType::f32) w = convert(w, DType::f32);
       changed[p.name] = Tensor::from<float>(p.shape, correction.apply(w.data<float>(), p.shape[0]));
     }
-  }
-
-  InputStatistics towards_inputs(int64_t k, const Stream& hat, const Stream& base) const {
-    StatisticsCollector collector(k, {true, true, 0});
-    for (size_t s = 0; s < calibrating_; ++s)
-      collector.add({hat.input[s], base.input[s], {}}, std::ssize(hat.input[s]) / k, exec_.threads);
-    return collector.finish(exec_.threads);
-  }
-
-  // Outputs that make the residual stream the original's.
-  InputStatistics towards_target(const ParamSpec& p, Stage stage, const Stream& hat,
-                                 const Stream& base, const Block& then,
-                                 const std::vector<float>& bias) const {
-    std::vector<Rows> targets(calibrating_);
-    parallel_for(static_cast<int64_t>(calibrating_), exec_.threads, [&](int64_t i) {
-      const auto s = static_cast<size_t>(i);
-      Rows target = base.x[s];
-      steps_.add_output(then, stage, base.input[s], target);
-      for (size_t j = 0; j < target.size(); ++j)
-        target[j] -= hat.x[s][j] + (bias.empty() ? 0 : bias[j % bias.size()]);
-      targets[s] = std::move(target);
-    });
-    const int64_t k = p.shape[1];
-    StatisticsCollector collector(k, {true, false, config_.hidden_size});
-    for (size_t s = 0; s < calibrating_; ++s)
-      collector.add({hat.input[s], {}, targets[s]}, std::ssize(hat.input[s]) / k, exec_.threads);
-    return collector.finish(exec_.threads);
-  }
-
-  Rows normed(Rows x) const {
-    if (config_.final_norm) walk_.final_norm(x);
-    return x;
+    now.group(place.index, std::max(place.expert, 0)) =
+        build_group(place.site(), place.layer, place.expert, find, linear_);
   }
 
   // Mean over the positions of the samples that are measured, in their order.
-  double divergence(const Stream& changed, const LinearGroup& head, const Stream& base) const {
+  double divergence(SampleStream& changed, const LinearGroup& head, SampleStream& base) const {
     std::vector<double> sums(options_.measured, 0.0);
     std::vector<int64_t> counts(options_.measured, 0);
     parallel_for(static_cast<int64_t>(options_.measured), exec_.threads, [&](int64_t i) {
       const size_t s = text_.samples.size() - options_.measured + static_cast<size_t>(i);
-      const Rows q = logits(head, changed.x[s]), p = logits(head_, base.x[s]);
+      const Rows q = logits(head, changed, s), p = logits(head_, base, s);
       const auto vocab = static_cast<size_t>(config_.vocab_size);
       for (size_t at = 0; at < p.size(); at += vocab)
         sums[static_cast<size_t>(i)] +=
@@ -238,11 +160,14 @@ class EffectWalk {
     return sum / static_cast<double>(std::max<int64_t>(count, 1));
   }
 
-  Rows logits(const LinearGroup& head, const Rows& x) const {
-    const Rows h = normed(x);
+  Rows logits(const LinearGroup& head, SampleStream& stream, size_t sample) const {
+    Rows h;
+    stream.with_stream(sample, [&](const Rows& x) { h = x; });
+    runner_.final_norm(h);
     const int64_t rows = std::ssize(h) / config_.hidden_size;
     Rows out(static_cast<size_t>(rows * config_.vocab_size));
     head.forward(h, rows, out.data(), exec_.single());
+    cap_logits(config_, out);
     return out;
   }
 
@@ -255,12 +180,11 @@ class EffectWalk {
   const LinearOptions linear_;
   const std::function<void(const GroupInput&, const Effect&)>& f_;
   const WeightLoader original_;
-  const BlockWalk walk_;
-  const BlockSteps steps_;
+  const LayerRunner runner_;
   std::vector<std::string> planned_;
   size_t calibrating_ = 0;
   LinearGroup head_;
-  Stream base_;
+  SampleStream base_;
 };
 
 }  // namespace

@@ -5,11 +5,10 @@
 #include <mutex>
 
 #include "nibble/compress/output_sums.h"
-#include "nibble/compress/sample_rows.h"
+#include "nibble/compress/sample_stream.h"
 #include "nibble/core/error.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
-#include "nibble/model/block_walk.h"
 #include "nibble/train/block_gradient.h"
 #include "nibble/train/head_gradient.h"
 
@@ -56,24 +55,11 @@ class Workers {
 };
 
 // The first samples, with about `tokens` tokens.
-std::span<const std::vector<int32_t>> first_samples(const CalibrationText& text, int64_t tokens) {
+Samples first_samples(const CalibrationText& text, int64_t tokens) {
   size_t count = 0;
   for (int64_t sum = 0; count < text.samples.size() && sum < tokens; ++count)
     sum += std::ssize(text.samples[count]);
-  return std::span(text.samples).first(count);
-}
-
-int64_t tokens_of(std::span<const std::vector<int32_t>> samples) {
-  int64_t sum = 0;
-  for (const auto& s : samples) sum += std::ssize(s);
-  return sum;
-}
-
-// Tokens of the longest; 1 where there is none.
-int64_t longest(std::span<const std::vector<int32_t>> samples) {
-  int64_t most = 1;
-  for (const auto& s : samples) most = std::max(most, std::ssize(s));
-  return most;
+  return Samples(text.samples).first(count);
 }
 
 // A stream of random numbers of its own for each (sample, draw).
@@ -94,7 +80,7 @@ class FisherWalk {
         load_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         release_([&model](const ParamSpec& spec) { release_weight(model, spec); }),
         find_(config_, load_, release_),
-        walk_(config_, load_),
+        runner_(config_, load_),
         workers_(config_),
         samples_(first_samples(text, options.tokens)),
         draws_(draws_for(options, tokens_of(samples_))),
@@ -102,7 +88,7 @@ class FisherWalk {
         dx_(rows(1, draws_)) {}
 
   OutputMetrics run() {
-    for_each_sample([this](size_t s) { x_.put(s, walk_.embed(samples_[s])); });
+    for_each_sample(samples_, exec_, [this](size_t s) { x_.put(s, runner_.embed(samples_[s])); });
     for (int layer = 0; layer < config_.layers; ++layer) forward(layer);
     head();
     OutputMetrics out;
@@ -123,13 +109,6 @@ class FisherWalk {
     return static_cast<size_t>(layer) * samples_.size() + sample;
   }
 
-  // f(sample) for every sample, spread over threads.
-  void for_each_sample(const std::function<void(size_t)>& f) const {
-    parallel_for(std::ssize(samples_), exec_.threads,
-                 [&f](int64_t s) { f(static_cast<size_t>(s)); });
-    exec_.check_stop();
-  }
-
   void report() {
     exec_.report({"gradients", ++done_, 2 * config_.layers, {}});
     exec_.check_stop();
@@ -142,7 +121,7 @@ class FisherWalk {
 
   void forward(int layer) {
     const auto weights = load(layer);
-    for_each_sample([&](size_t s) {
+    for_each_sample(samples_, exec_, [&](size_t s) {
       Rows x = x_.take(place(layer, s));
       workers_.use([&](Worker& worker) {
         float* const out = worker.load(x.data(), std::ssize(x));
@@ -156,7 +135,7 @@ class FisherWalk {
 
   void head() {
     const HeadGradient head(config_, find_);
-    for_each_sample([&](size_t s) {
+    for_each_sample(samples_, exec_, [&](size_t s) {
       std::vector<PyRandom> random;
       random.reserve(static_cast<size_t>(draws_));
       for (int draw = 0; draw < draws_; ++draw) random.push_back(random_of(options_.seed, s, draw));
@@ -237,9 +216,9 @@ class FisherWalk {
   const WeightLoader load_;
   const WeightRelease release_;
   const ParameterFinder find_;
-  const BlockWalk walk_;
+  const LayerRunner runner_;
   Workers workers_;
-  const std::span<const std::vector<int32_t>> samples_;
+  const Samples samples_;
   const int draws_;
   SampleRows x_, dx_;
   std::vector<OutputSums::Rows> batch_;

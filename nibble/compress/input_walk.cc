@@ -2,10 +2,7 @@
 
 #include <algorithm>
 
-#include "nibble/compress/block_steps.h"
-#include "nibble/compress/sample_rows.h"
-#include "nibble/core/parallel.h"
-#include "nibble/model/block_walk.h"
+#include "nibble/compress/site_statistics.h"
 
 namespace nibble {
 namespace {
@@ -20,85 +17,78 @@ class InputWalk {
         options_(options),
         exec_(exec),
         f_(f),
-        walk_(config_, [&model](const ParamSpec& spec) { return load_weight(model, spec); }),
-        steps_(config_),
-        x_(rows(config_.hidden_size)),
-        input_(rows(std::max(
-            {config_.hidden_size, config_.intermediate_size, config_.heads * config_.head_dim}))) {}
+        runner_(config_, [&model](const ParamSpec& spec) { return load_weight(model, spec); }),
+        stream_(runner_, text.samples, options.spill_folder, exec) {}
 
   void run() {
-    for_each_sample([this](size_t s) { x_.put(s, walk_.embed(text_.samples[s])); });
-    for (int layer = 0; layer < config_.layers; ++layer) {
-      const Block block = walk_.block(layer);
-      for (const Stage stage : kStages) this->stage(block, layer, stage);
-      exec_.report({"calibrate", layer + 1, config_.layers, {}});
+    stream_.embed();
+    for (int i = 0; i < config_.layers; ++i) {
+      const Layer layer = runner_.layer(i, {.threads = exec_.threads});
+      for (size_t s = 0; s < layer.plan.sites.size(); ++s) {
+        stream_.read_input(layer, s);
+        site(layer, i, s);
+        stream_.add_output(layer, s);
+      }
+      exec_.report({"calibrate", i + 1, config_.layers, {}});
     }
     if (!options_.head || config_.tied) return;
-    for_each_sample([this](size_t s) {
-      std::vector<float> x = x_.take(s);
-      if (config_.final_norm) walk_.final_norm(x);
-      input_.put(s, std::move(x));
-    });
-    hand_over(-1, {Role::lm_head});
+    stream_.read_head();
+    Layer head;
+    head.plan = head_plan(config_);
+    site(head, -1, 0);
   }
 
  private:
-  void stage(const Block& block, int layer, Stage stage) {
-    for_each_sample([&](size_t s) {
-      std::vector<float> x = x_.take(s);
-      const bool goes_on = stage == Stage::o || stage == Stage::down;
-      const std::vector<float> before = goes_on ? input_.take(s) : std::vector<float>();
-      input_.put(s, steps_.input(block, stage, x, before));
-      x_.put(s, std::move(x));
-    });
-    hand_over(layer, roles_of(config_, stage));
-    if (stage == Stage::qkv || stage == Stage::up) return;
-    for_each_sample([&](size_t s) {
-      std::vector<float> x = x_.take(s);
-      steps_.add_output(block, stage, input_.take(s), x);
-      x_.put(s, std::move(x));
+  void site(const Layer& layer, int index, size_t s) {
+    const Site& site = layer.plan.sites[s];
+    if (options_.joint && site.in == BufferId::gathered) return joint(layer, index, s);
+    for (int e = 0; e < layer.plan.copies(site); ++e) {
+      GroupInput out;
+      out.layer = index;
+      out.title = site.title;
+      out.reads = weights_of(table_, site, index, site.experts ? e : -1);
+      hand_over(std::move(out), [&](const std::vector<float>& kept) {
+        return SiteInput(layer.plan, s, kept).of(e);
+      });
+    }
+  }
+
+  // What all experts read, each row as often as it was sent to one.
+  void joint(const Layer& layer, int index, size_t s) {
+    const Site& site = layer.plan.sites[s];
+    GroupInput out;
+    out.layer = index;
+    out.title = site.title;
+    for (int e = 0; e < layer.plan.copies(site); ++e) {
+      for (ParamSpec& p : weights_of(table_, site, index, e)) out.reads.push_back(std::move(p));
+    }
+    hand_over(std::move(out), [&](const std::vector<float>& kept) {
+      const int64_t m = SiteInput(layer.plan, s, kept).rows() * layer.plan.experts->chosen;
+      return std::span(kept).first(static_cast<size_t>(m * site.inputs));
     });
   }
 
-  void hand_over(int layer, const std::vector<Role>& roles) {
-    GroupInput out;
-    out.layer = layer;
-    for (const Role role : roles) {
-      for (const ParamSpec& p : table_) {
-        if (p.role == role && p.layer == layer && !p.bias) out.reads.push_back(p);
-      }
-    }
+  // rows_of(kept) are those that the group reads of a sample.
+  template <class F>
+  void hand_over(GroupInput out, F rows_of) {
     const int64_t k = out.reads.at(0).shape[1];
     StatisticsCollector collector(k, {options_.hessian, false, 0});
     const int64_t stride =
         options_.sample_rows == 0 ? 0 : std::max<int64_t>(1, text_.tokens() / options_.sample_rows);
     int64_t row = 0;
     for (size_t s = 0; s < text_.samples.size(); ++s) {
-      std::vector<float> rows = input_.take(s);
-      const int64_t m = static_cast<int64_t>(rows.size()) / k;
-      collector.add({rows, {}, {}}, m, exec_.threads);
-      for (int64_t r = 0; r < m && stride > 0; ++r, ++row) {
-        if (row % stride == 0)
-          out.sample.insert(out.sample.end(), rows.begin() + r * k, rows.begin() + (r + 1) * k);
-      }
-      input_.put(s, std::move(rows));
+      stream_.with_input(s, [&](const std::vector<float>& kept) {
+        const std::span<const float> rows = rows_of(kept);
+        const int64_t m = std::ssize(rows) / k;
+        if (m > 0) collector.add({rows, {}, {}}, m, exec_.threads);
+        for (int64_t r = 0; r < m && stride > 0; ++r, ++row) {
+          if (row % stride == 0)
+            out.sample.insert(out.sample.end(), rows.begin() + r * k, rows.begin() + (r + 1) * k);
+        }
+      });
     }
     out.statistics = collector.finish(exec_.threads);
     f_(out);
-  }
-
-  // Room for rows of `width` floats.
-  SampleRows rows(int64_t width) const {
-    size_t longest = 0;
-    for (const auto& s : text_.samples) longest = std::max(longest, s.size());
-    return {text_.samples.size(), static_cast<int64_t>(longest) * width, options_.spill_folder};
-  }
-
-  // f(sample) for every sample, spread over threads.
-  void for_each_sample(const std::function<void(size_t)>& f) {
-    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_.threads,
-                 [&f](int64_t s) { f(static_cast<size_t>(s)); });
-    exec_.check_stop();
   }
 
   const DecoderConfig& config_;
@@ -107,9 +97,8 @@ class InputWalk {
   const InputWalkOptions& options_;
   const Exec& exec_;
   const std::function<void(const GroupInput&)>& f_;
-  const BlockWalk walk_;
-  const BlockSteps steps_;
-  SampleRows x_, input_;
+  const LayerRunner runner_;
+  SampleStream stream_;
 };
 
 }  // namespace

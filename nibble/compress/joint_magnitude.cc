@@ -5,18 +5,10 @@
 #include <vector>
 
 #include "nibble/core/float_formats.h"
+#include "nibble/model/layer_plan.h"
 
 namespace nibble {
 namespace {
-
-const std::vector<Role>& joined_with(Role role) {
-  static const std::vector<Role> kAttention{Role::q, Role::k, Role::v},
-      kGated{Role::gate, Role::up}, kNone;
-  for (const auto* roles : {&kAttention, &kGated}) {
-    if (std::find(roles->begin(), roles->end(), role) != roles->end()) return *roles;
-  }
-  return kNone;
-}
 
 float largest_magnitude(const Tensor& t) {
   std::vector<float> values(static_cast<size_t>(t.elements()));
@@ -29,14 +21,20 @@ float largest_magnitude(const Tensor& t) {
 }  // namespace
 
 float joint_magnitude(const ModelFolder& model, const ParamSpec& spec) {
-  const std::vector<Role>& roles = joined_with(spec.role);
-  float largest = 0;
-  for (const ParamSpec& other : parameter_table(model.config)) {
-    if (other.layer != spec.layer || other.bias || !other.is_matrix()) continue;
-    if (std::find(roles.begin(), roles.end(), other.role) == roles.end()) continue;
-    largest = std::max(largest, largest_magnitude(model.tensors->get(other.name)));
+  if (spec.layer < 0 || !std::holds_alternative<DecoderConfig>(model.config)) return 0;
+  const std::vector<ParamSpec> table = parameter_table(model.config);
+  for (const Site& site : layer_plan(model.decoder_config(), spec.layer).sites) {
+    if (site.members.size() < 2) continue;
+    const auto group = weights_of(table, site, spec.layer, spec.expert);
+    const bool mine = std::any_of(group.begin(), group.end(),
+                                  [&](const ParamSpec& p) { return p.role == spec.role; });
+    if (!mine) continue;
+    float largest = 0;
+    for (const ParamSpec& p : group)
+      largest = std::max(largest, largest_magnitude(model.tensors->get(p.name)));
+    return largest;
   }
-  return largest;
+  return 0;
 }
 
 }  // namespace nibble

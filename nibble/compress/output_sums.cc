@@ -31,7 +31,7 @@ OutputSums::OutputSums(const DecoderConfig& c, int64_t largest) : fused_(c.fused
   cut(Role::k, c.kv_heads * c.head_dim, head, largest);
   cut(Role::v, c.kv_heads * c.head_dim, head, largest);
   cut(Role::o, c.hidden_size, kPieceUnit, largest);
-  if (c.mlp == MlpKind::silu_gated) cut(Role::gate, c.intermediate_size, kPieceUnit, largest);
+  if (is_gated(c.mlp)) cut(Role::gate, c.intermediate_size, kPieceUnit, largest);
   cut(Role::up, c.intermediate_size, kPieceUnit, largest);
   cut(Role::down, c.hidden_size, kPieceUnit, largest);
 }

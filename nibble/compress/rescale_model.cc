@@ -41,7 +41,7 @@ class Rescaling {
 
   void visit(const GroupInput& input) {
     for (const FoldSite& site : sites_) {
-      if (site.layer == input.layer && site.role == input.reads[0].role) choose(site, input);
+      if (site.key == static_cast<const ParamKey&>(input.reads[0])) choose(site, input);
     }
   }
 
@@ -110,7 +110,7 @@ ModelFolder apply_step(const std::string& step, const ModelFolder& model,
   NIBBLE_CHECK(rescaler != nullptr);
   Rescaling work(*rescaler, model, plans, options, reports, exec);
   const bool head = scheme_of(plans, "lm_head.weight").has_value();
-  walk_inputs(model, text, {true, kSampleRows, head, options.spill_folder}, exec,
+  walk_inputs(model, text, {true, kSampleRows, head, true, options.spill_folder}, exec,
               [&](const GroupInput& input) { work.visit(input); });
   return with_changes(model, work.take());
 }
@@ -119,7 +119,7 @@ TensorMap static_scales(const ModelFolder& model, const std::vector<ParameterPla
                         const CalibrationText& text, const std::string& spill_folder,
                         const Exec& exec) {
   TensorMap out;
-  walk_inputs(model, text, {false, 0, true, spill_folder}, exec, [&](const GroupInput& input) {
+  walk_inputs(model, text, {false, 0, true, false, spill_folder}, exec, [&](const GroupInput& input) {
     for (const ParamSpec& p : input.reads) {
       const auto scheme = scheme_of(plans, p.name);
       if (scheme && scheme->activations == ActivationType::a8_static)

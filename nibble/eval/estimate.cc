@@ -85,7 +85,7 @@ int64_t scratch_bytes(const DecoderConfig& c, int64_t rows) {
   const int64_t qkv = (c.heads + 2 * c.kv_heads) * c.head_dim;
   const int64_t mixed = c.heads * c.head_dim;
   const int64_t attention = qkv + mixed;
-  const int64_t mlp = c.intermediate_size * (c.mlp == MlpKind::silu_gated ? 2 : 1);
+  const int64_t mlp = c.intermediate_size * (is_gated(c.mlp) ? 2 : 1);
   const int64_t row = 2 * c.hidden_size + std::max(attention, mlp);
   return (rows * row + c.vocab_size) * static_cast<int64_t>(sizeof(float));
 }

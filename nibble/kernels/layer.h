@@ -30,6 +30,7 @@ struct AttendRows {
   int64_t head_dim = 0;
   int64_t value_stride = 0;  ///< head_dim rounded up to 16; the rest is 0
   float scale = 0;
+  float softcap = 0;         ///< scores become cap tanh(score / cap); 0: they stay
   float* scratch = nullptr;  ///< attend_scratch_floats(head_dim), 64-byte aligned
 };
 
@@ -51,6 +52,7 @@ struct LayerOps {
   void (*relu)(int64_t n, float* x);
   void (*gelu_tanh)(int64_t n, float* x);                      ///< Hendrycks and Gimpel 2016
   void (*silu_gate)(const float* gate, int64_t n, float* up);  ///< up *= silu(gate), Shazeer 2020
+  void (*soft_cap)(float cap, int64_t n, float* x);  ///< x = cap tanh(x / cap), Gemma Team 2024
   /// Turns pairs (x[i], x[i + half]) by the angles whose cosines and sines are given (Su et al.
   /// 2021).
   void (*rotate)(const float* cos, const float* sin, int64_t half, float* x);

@@ -17,9 +17,8 @@ struct Architecture {
   DecoderConfig (*read_config)(const JsonFields& fields);
   /// The keys of config.json that read_config needs to give the same config back.
   void (*write_config)(const DecoderConfig& config, JsonWriter& out);
-  /// The stored name of a parameter, without DecoderConfig::name_prefix. layer is -1 outside
-  /// blocks.
-  std::string (*tensor_name)(Role role, int layer, bool bias);
+  /// The stored name of a parameter, without DecoderConfig::name_prefix.
+  std::string (*tensor_name)(const ParamKey& key);
   /// Quantizing covers embeddings and head too unless told otherwise (models too small to spare
   /// them).
   bool cover_every_matrix = false;

@@ -7,6 +7,8 @@
 #include <new>
 #include <utility>
 
+#include "nibble/core/float_formats.h"
+
 namespace nibble {
 namespace {
 
@@ -41,25 +43,30 @@ Storage pages(size_t size) {
 class ArrangedSource : public TensorSource {
  public:
   ArrangedSource(std::unique_ptr<TensorSource> stored,
-                 std::set<std::string, std::less<>> transposed)
-      : stored_(std::move(stored)), transposed_(std::move(transposed)), infos_(stored_->list()) {
+                 Arrangement arrangement)
+      : stored_(std::move(stored)),
+        arrangement_(std::move(arrangement)),
+        infos_(stored_->list()) {
     for (TensorInfo& info : infos_) {
-      if (transposed_.contains(info.name) && info.shape.rank() == 2)
+      if (arrangement_.transposed.contains(info.name) && info.shape.rank() == 2)
         info.shape = Shape{info.shape[1], info.shape[0]};
     }
   }
   const std::vector<TensorInfo>& list() const override { return infos_; }
   bool contains(std::string_view name) const override { return stored_->contains(name); }
   Tensor get(std::string_view name) const override {
-    Tensor tensor = stored_->get(name);
-    return transposed_.contains(name) && tensor.shape().rank() == 2 ? transpose(tensor) : tensor;
+    const Tensor tensor = stored_->get(name);
+    if (arrangement_.transposed.contains(name) && tensor.shape().rank() == 2)
+      return transpose(tensor);
+    const auto offset = arrangement_.offsets.find(name);
+    return offset == arrangement_.offsets.end() ? tensor : shifted(tensor, offset->second);
   }
   void release(std::string_view name) const override { stored_->release(name); }
   int64_t file_bytes() const override { return stored_->file_bytes(); }
 
  private:
   std::unique_ptr<TensorSource> stored_;
-  std::set<std::string, std::less<>> transposed_;
+  Arrangement arrangement_;
   std::vector<TensorInfo> infos_;
 };
 
@@ -88,10 +95,16 @@ Tensor transpose(const Tensor& matrix) {
   return out;
 }
 
+Tensor shifted(const Tensor& tensor, float by) {
+  Tensor out = tensor.dtype() == DType::f32 ? tensor.clone() : convert(tensor, DType::f32);
+  for (float& v : out.mutable_data<float>()) v += by;
+  return out;
+}
+
 std::unique_ptr<TensorSource> arrange(std::unique_ptr<TensorSource> stored,
-                                      std::set<std::string, std::less<>> transposed) {
-  if (transposed.empty()) return stored;
-  return std::make_unique<ArrangedSource>(std::move(stored), std::move(transposed));
+                                      Arrangement arrangement) {
+  if (arrangement.transposed.empty() && arrangement.offsets.empty()) return stored;
+  return std::make_unique<ArrangedSource>(std::move(stored), std::move(arrangement));
 }
 
 }  // namespace nibble

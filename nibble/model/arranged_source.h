@@ -1,6 +1,7 @@
 // Tensors as the parameter table has them, whatever their layout on disk.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -16,9 +17,18 @@ Shape stored_shape(const ParamSpec& spec);
 /// A matrix [n, k] as [k, n], in memory of its own.
 Tensor transpose(const Tensor& matrix);
 
-/// A source whose `transposed` tensors are given, and listed, with rows and columns exchanged. Such
-/// a tensor is made anew at each get(): one is in memory at a time; all others stay mapped.
+/// A tensor as f32, each element more by `by`.
+Tensor shifted(const Tensor& tensor, float by);
+
+struct Arrangement {
+  std::set<std::string, std::less<>> transposed;       ///< rows and columns exchanged
+  std::map<std::string, float, std::less<>> offsets;   ///< ParamSpec::offset: what is added
+};
+
+/// A source whose tensors are given, and listed, as the arrangement says; those with an offset are
+/// listed as stored and given as f32. Such a tensor is made anew at each get(): one is in memory at
+/// a time; all others stay mapped.
 std::unique_ptr<TensorSource> arrange(std::unique_ptr<TensorSource> stored,
-                                      std::set<std::string, std::less<>> transposed);
+                                      Arrangement arrangement);
 
 }  // namespace nibble

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "nibble/model/architecture.h"
+#include "nibble/model/layer_plan.h"
 
 namespace nibble {
 namespace {
@@ -14,57 +16,38 @@ class TableBuilder {
   explicit TableBuilder(const DecoderConfig& c) : c_(c), names_(architecture(c.architecture)) {}
 
   std::vector<ParamSpec> build() {
-    matrix(Role::token_embedding, -1, c_.vocab_size, c_.hidden_size, false);
+    matrix(Role::token_embedding, c_.vocab_size, c_.hidden_size);
     if (c_.position == PositionKind::learned) {
-      matrix(Role::position_embedding, -1, c_.context + c_.position_offset, c_.hidden_size, false);
+      matrix(Role::position_embedding, c_.context + c_.position_offset, c_.hidden_size);
     }
-    if (!c_.tied) matrix(Role::lm_head, -1, c_.vocab_size, c_.hidden_size, false);
-    if (c_.embedding_norm) norm(Role::embedding_norm, -1);
-    for (int layer = 0; layer < c_.layers; ++layer) block(layer);
-    if (c_.final_norm) norm(Role::final_norm, -1);
+    if (!c_.tied) matrix(Role::lm_head, c_.vocab_size, c_.hidden_size);
+    if (c_.embedding_norm) norm(Role::embedding_norm);
+    for (int layer = 0; layer < c_.layers; ++layer) {
+      for (PlannedParameter& p : parameters_of(layer_plan(c_, layer), layer))
+        add(p.key, std::move(p.shape));
+    }
+    if (c_.final_norm) norm(Role::final_norm);
     return std::move(table_);
   }
 
  private:
-  void block(int layer) {
-    const int64_t q_size = c_.heads * c_.head_dim, kv_size = c_.kv_heads * c_.head_dim;
-    norm(Role::attn_norm, layer);
-    if (c_.fused_qkv) {
-      matrix(Role::qkv, layer, q_size + 2 * kv_size, c_.hidden_size, c_.qkv_bias);
-    } else {
-      matrix(Role::q, layer, q_size, c_.hidden_size, c_.qkv_bias);
-      matrix(Role::k, layer, kv_size, c_.hidden_size, c_.qkv_bias);
-      matrix(Role::v, layer, kv_size, c_.hidden_size, c_.qkv_bias);
-    }
-    if (c_.qk_norm) {
-      add(Role::q_norm, layer, false, Shape{c_.head_dim});
-      add(Role::k_norm, layer, false, Shape{c_.head_dim});
-    }
-    matrix(Role::o, layer, c_.hidden_size, q_size, c_.o_bias);
-    norm(Role::mlp_norm, layer);
-    if (c_.mlp == MlpKind::silu_gated) {
-      matrix(Role::gate, layer, c_.intermediate_size, c_.hidden_size, c_.mlp_bias);
-    }
-    matrix(Role::up, layer, c_.intermediate_size, c_.hidden_size, c_.mlp_bias);
-    matrix(Role::down, layer, c_.hidden_size, c_.intermediate_size, c_.mlp_bias);
+  void matrix(Role role, int64_t n, int64_t k) { add({role}, Shape{n, k}); }
+
+  void norm(Role role) {
+    if (c_.norm_gain) add({role}, Shape{c_.hidden_size});
+    if (c_.norm_bias) add(ParamKey{role}.with_bias(true), Shape{c_.hidden_size});
   }
 
-  void matrix(Role role, int layer, int64_t n, int64_t k, bool bias) {
-    add(role, layer, false, Shape{n, k});
-    if (bias) add(role, layer, true, Shape{n});
+  void add(const ParamKey& key, Shape shape) {
+    ParamSpec spec{key, {}, std::move(shape)};
+    spec.name = (key.role == Role::lm_head ? "" : c_.name_prefix) + names_.tensor_name(key);
+    spec.transposed = names_.conv1d && key.layer >= 0 && spec.is_matrix();
+    if (is_gain(spec)) spec.offset = c_.norm_offset;
+    table_.push_back(std::move(spec));
   }
 
-  void norm(Role role, int layer) {
-    if (c_.norm_gain) add(role, layer, false, Shape{c_.hidden_size});
-    if (c_.norm_bias) add(role, layer, true, Shape{c_.hidden_size});
-  }
-
-  void add(Role role, int layer, bool bias, Shape shape) {
-    const std::string prefix = role == Role::lm_head ? "" : c_.name_prefix;
-    const bool transposed = names_.conv1d && layer >= 0 && shape.rank() == 2;
-    table_.push_back({role, layer, bias, prefix + names_.tensor_name(role, layer, bias),
-                      std::move(shape), transposed});
-  }
+  // Of a norm: all vectors but biases are.
+  static bool is_gain(const ParamSpec& p) { return p.shape.rank() == 1 && !p.bias; }
 
   const DecoderConfig& c_;
   const Architecture& names_;
@@ -108,10 +91,37 @@ void validate_rope(const DecoderConfig& c) {
     throw bad_value("rope_theta", fmt::format("must be above 1 for yarn (got {})", r.theta));
 }
 
+void validate_kinds(const DecoderConfig& c) {
+  if (!c.layer_kinds.empty() && std::ssize(c.layer_kinds) != c.layers)
+    throw bad_value("layer_types", fmt::format("names {} layers; there are {}",
+                                               c.layer_kinds.size(), c.layers));
+  for (const LayerKind kind : c.layer_kinds) {
+    if (kind == LayerKind::window) require_range("sliding_window", c.sliding_window, 1, 1LL << 31);
+    if (kind == LayerKind::convolution) require_range("conv_L_cache", c.conv_taps, 1, 1 << 10);
+  }
+}
+
 }  // namespace
 
 std::vector<ParamSpec> parameter_table(const DecoderConfig& config) {
   return TableBuilder(config).build();
+}
+
+const ParamSpec* find_parameter(const std::vector<ParamSpec>& table, const ParamKey& key) {
+  const auto found = std::find_if(table.begin(), table.end(), [&](const ParamSpec& p) {
+    return static_cast<const ParamKey&>(p) == key;
+  });
+  return found == table.end() ? nullptr : &*found;
+}
+
+LayerKind layer_kind(const DecoderConfig& config, int layer) {
+  return config.layer_kinds.empty() ? LayerKind::full
+                                    : config.layer_kinds[static_cast<size_t>(layer)];
+}
+
+float attention_scale(const DecoderConfig& c) {
+  if (c.attention_scale > 0) return static_cast<float>(c.attention_scale);
+  return 1.0f / std::sqrt(static_cast<float>(c.head_dim));
 }
 
 int64_t parameter_count(const DecoderConfig& config) {
@@ -124,14 +134,16 @@ void validate(const DecoderConfig& c) {
   // Limits far above any published model, low enough that no product of two of them overflows.
   require_range("vocab_size", c.vocab_size, 1, 1 << 24);
   require_range("hidden_size", c.hidden_size, 1, 1 << 20);
-  require_range("num_hidden_layers", c.layers, 1, 10'000);
+  require_range("num_hidden_layers", c.layers, 1, kMostLayers);
   require_range("num_attention_heads", c.heads, 1, 1 << 16);
   require_range("num_key_value_heads", c.kv_heads, 1, c.heads);
   require_range("head_dim", c.head_dim, 1, 1 << 16);
   require_range("intermediate_size", c.intermediate_size, 1, 1 << 24);
   require_range("max_position_embeddings", c.context, 1, int64_t{1} << 31);
   require_range("sliding_window", c.sliding_window, 0, int64_t{1} << 31);
-  require_range("max_window_layers", c.first_window_layer, 0, 1 << 30);
+  require_range("num_local_experts", c.experts, 0, 1 << 16);
+  require_range("num_experts_per_tok", c.experts_per_token, c.experts > 0 ? 1 : 0, c.experts);
+  validate_kinds(c);
   NIBBLE_CHECK(c.position_offset >= 0 && c.position_offset <= 1 << 10);
   if (c.heads % c.kv_heads != 0) {
     throw bad_value("num_key_value_heads",

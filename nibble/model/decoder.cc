@@ -6,15 +6,14 @@
 
 #include "nibble/core/error.h"
 #include "nibble/kernels/layer.h"
-#include "nibble/model/decoder_build.h"
 
 namespace nibble {
 namespace {
 
 // Below this many multiplications a pass stays on one thread: starting a team costs more.
 constexpr int64_t kWorthATeam = int64_t{1} << 20;
-// The workspace buffer of the logits; those before belong to BlockPass.
-constexpr size_t kLogits = 15;
+// The workspace buffer of the logits; those before belong to LayerPass.
+constexpr size_t kLogits = kBuffers + 7;
 
 }  // namespace
 
@@ -26,26 +25,29 @@ Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
   if (config_.tied) {
     head_ =
         LinearGroup({{"lm_head (tied)", find.table(Role::token_embedding), std::nullopt}}, options);
-    find.done(Role::token_embedding, -1);
+    find.done({Role::token_embedding});
   } else {
-    head_ = LinearGroup({find.linear(Role::lm_head, -1)}, options);
-    find.done(Role::lm_head, -1);
+    head_ = LinearGroup({find.linear({Role::lm_head})}, options);
+    find.done({Role::lm_head});
   }
   ends_ = ModelEnds(config_, find, !config_.tied);
   if (config_.position == PositionKind::rotary) rotary_ = Rotary(config_.rope, config_.head_dim);
-  for (int layer = 0; layer < config_.layers; ++layer)
-    blocks_.push_back(build_block(config_, layer, find, options));
-  for (const Block& b : blocks_) {
-    for (const LinearGroup* g : {&b.qkv, &b.o, &b.up, &b.down})
-      block_multiplications_ += g->multiplications();
+  for (int i = 0; i < config_.layers; ++i) {
+    layers_.push_back(build_layer(config_, i, find, options));
+    Layer& layer = layers_.back();
+    layer.place = add_layer(layer.plan, cache_shape_);
+    size_.add(layer.plan);
+    layer_multiplications_ += layer.multiplications();
   }
 }
 
 KvCache Decoder::make_cache(int64_t capacity, DType dtype) const {
-  return {config_.layers, capacity, {config_.heads, config_.kv_heads, config_.head_dim}, dtype};
+  return {cache_shape_, capacity, dtype};
 }
 
 void Decoder::check(std::span<const int32_t> ids, const KvCache& cache) const {
+  if (cache.shape() != cache_shape_)
+    throw invalid_argument("the cache was made for a model of another shape");
   const int64_t needed = cache.length() + static_cast<int64_t>(ids.size());
   const int64_t room = std::min(cache.capacity(), config_.context);
   if (needed > room) {
@@ -60,7 +62,7 @@ void Decoder::check(std::span<const int32_t> ids, const KvCache& cache) const {
 }
 
 // This thread's share of the rows: token, position, norm.
-void Decoder::embed(const Batch& batch, const BlockPass& pass, const Team& team) const {
+void Decoder::embed(const Batch& batch, const LayerPass& pass, const Team& team) const {
   const auto width = static_cast<size_t>(config_.hidden_size);
   const auto [begin, end] = team.share(pass.rows());
   int64_t row = 0;
@@ -76,7 +78,7 @@ void Decoder::embed(const Batch& batch, const BlockPass& pass, const Team& team)
 }
 
 int Decoder::threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const {
-  const int64_t work = rows * block_multiplications_ + logit_rows * head_.multiplications();
+  const int64_t work = rows * layer_multiplications_ + logit_rows * head_.multiplications();
   return work < kWorthATeam ? 1 : std::max(exec.threads, 1);
 }
 
@@ -88,13 +90,13 @@ int64_t Decoder::products_bytes(int64_t m, int64_t logit_rows, int threads,
   workspace.rows = key;
   workspace.threads = threads;
   int64_t most = head_.workspace_bytes(std::max<int64_t>(logit_rows, 1), threads);
-  for (const Block& b : blocks_) most = std::max(most, b.workspace_bytes(m, threads));
+  for (const Layer& l : layers_) most = std::max(most, l.workspace_bytes(m, threads));
   return most;
 }
 
 // This thread's share of the final norm: rows whose logits are wanted, into h, which has room for
 // every row of the pass.
-void Decoder::final_norm(const Batch& batch, const BlockPass& pass, const Team& team) const {
+void Decoder::final_norm(const Batch& batch, const LayerPass& pass, const Team& team) const {
   const int64_t width = config_.hidden_size;
   const auto [begin, end] = team.share(static_cast<int64_t>(batch.logit_rows.size()));
   for (int64_t i = begin; i < end; ++i) {
@@ -103,34 +105,55 @@ void Decoder::final_norm(const Batch& batch, const BlockPass& pass, const Team& 
   }
 }
 
-void Decoder::run_together(const Batch& batch, const BlockPass& pass, float* logits,
+void Decoder::run_together(const Batch& batch, const LayerPass& pass, float* logits,
                            Team& team) const {
   embed(batch, pass, team);
   pass.prepare(team);
   team.sync();
-  for (size_t i = 0; i < blocks_.size(); ++i) pass.run(blocks_[i], static_cast<int64_t>(i), &team);
+  for (const Layer& layer : layers_) pass.run(layer, team);
   if (batch.logit_rows.empty()) return;
   final_norm(batch, pass, team);
   team.sync();
-  head_.forward(pass.h(), static_cast<int64_t>(batch.logit_rows.size()), {std::span(&logits, 1)},
-                pass.products(), team);
+  const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
+  head_.forward(pass.h(), wanted, {std::span(&logits, 1)}, pass.products(), team);
+  if (config_.final_softcap == 0) return;
+  team.sync();
+  const auto [begin, end] = team.share(wanted * config_.vocab_size);
+  cap_logits(config_, {logits + begin, static_cast<size_t>(end - begin)});
+}
+
+void Decoder::observe(const Layer& layer, size_t step, const LayerPass& pass,
+                      const Exec& exec) const {
+  const Step& s = layer.plan.steps[step];
+  if (s.op != Op::project) return;
+  const auto site = static_cast<size_t>(s.index);
+  for (size_t e = 0; e < layer.groups[site].size(); ++e) {
+    const auto x = pass.input(layer, site, static_cast<int64_t>(e));
+    const LinearGroup& group = layer.groups[site][e];
+    group.observe(x, std::ssize(x) / group.inputs(), exec);
+  }
 }
 
 // The same in steps, between which the observer hears what the products are about to read.
-void Decoder::run_observed(const Batch& batch, const BlockPass& pass, float* logits, int threads,
+void Decoder::run_observed(const Batch& batch, const LayerPass& pass, float* logits, int threads,
                            const Exec& exec) const {
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
   run_team(threads, [&](Team& team) {
     embed(batch, pass, team);
     pass.prepare(team);
   });
-  for (size_t i = 0; i < blocks_.size(); ++i)
-    pass.run(blocks_[i], static_cast<int64_t>(i), nullptr);
+  for (const Layer& layer : layers_) {
+    for (size_t i = 0; i < layer.plan.steps.size(); ++i) {
+      observe(layer, i, pass, exec);
+      run_team(threads, [&](Team& team) { pass.run_steps(layer, i, i + 1, team); });
+    }
+  }
   run_team(threads, [&](Team& team) { final_norm(batch, pass, team); });
   head_.observe({pass.h(), static_cast<size_t>(wanted * config_.hidden_size)}, wanted, exec);
   run_team(threads, [&](Team& team) {
     head_.forward(pass.h(), wanted, {std::span(&logits, 1)}, pass.products(), team);
   });
+  cap_logits(config_, {logits, static_cast<size_t>(wanted * config_.vocab_size)});
 }
 
 std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
@@ -138,8 +161,8 @@ std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
   const auto m = static_cast<int64_t>(batch.ids.size());
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
   const int threads = threads_for(m, wanted, exec);
-  const BlockPass pass(config_, rotary_, batch.sequences, threads,
-                       products_bytes(m, wanted, threads, workspace), workspace, exec);
+  const LayerPass pass(config_, rotary_, batch.sequences, threads, size_,
+                       products_bytes(m, wanted, threads, workspace), workspace);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
   if (exec.observer != nullptr)
     run_observed(batch, pass, logits, threads, exec);
@@ -159,8 +182,9 @@ std::span<const float> Decoder::step(std::span<const int32_t> ids, KvCache& cach
                                                      : size_t{0});
   for (size_t i = 0; i < rows.size(); ++i)
     rows[i] = m - static_cast<int64_t>(rows.size()) + static_cast<int64_t>(i);
+  const auto logits = run({ids, {&sequence, 1}, rows}, cache.workspace(), exec);
   cache.advance(m);
-  return run({ids, {&sequence, 1}, rows}, cache.workspace(), exec);
+  return logits;
 }
 
 std::vector<float> Decoder::forward(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
@@ -179,37 +203,29 @@ std::span<const float> Decoder::decode(std::span<const int32_t> ids,
   for (size_t i = 0; i < ids.size(); ++i) {
     sequences.push_back({caches[i], caches[i]->length(), 1});
     rows.push_back(static_cast<int64_t>(i));
-    caches[i]->advance(1);
   }
-  return run({ids, sequences, rows}, caches[0]->workspace(), exec);
+  const auto logits = run({ids, sequences, rows}, caches[0]->workspace(), exec);
+  for (KvCache* cache : caches) cache->advance(1);
+  return logits;
 }
 
 void Decoder::for_each_linear(const std::function<void(const LinearGroup&, size_t)>& f) const {
   const auto each = [&](const LinearGroup& g) {
     for (size_t i = 0; i < g.size(); ++i) f(g, i);
   };
-  for (const Block& b : blocks_) {
-    each(b.qkv), each(b.o), each(b.up), each(b.down);
-  }
+  for (const Layer& l : layers_) l.for_each_group(each);
   each(head_);
 }
 
 size_t Decoder::memory_bytes() const {
   size_t sum = head_.memory_bytes() + ends_.memory_bytes();
-  for (const Block& b : blocks_) {
-    sum += b.qkv.memory_bytes() + b.o.memory_bytes() + b.up.memory_bytes() + b.down.memory_bytes();
-    sum += (b.attn_gain.size() + b.attn_bias.size() + b.mlp_gain.size() + b.mlp_bias.size() +
-            b.q_gain.size() + b.k_gain.size()) *
-           sizeof(float);
-  }
+  for (const Layer& l : layers_) sum += l.memory_bytes();
   return sum;
 }
 
 size_t Decoder::weight_bytes() const {
   size_t sum = head_.weight_bytes();
-  for (const Block& b : blocks_) {
-    sum += b.qkv.weight_bytes() + b.o.weight_bytes() + b.up.weight_bytes() + b.down.weight_bytes();
-  }
+  for (const Layer& l : layers_) sum += l.weight_bytes();
   return sum;
 }
 

@@ -10,18 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "nibble/model/block_pass.h"
+#include "nibble/model/layer_pass.h"
 #include "nibble/model/config.h"
 #include "nibble/model/model_ends.h"
 
 namespace nibble {
-
-/// Gives the weight (or gain, or bias) stored under a name of the parameter table. Called once for
-/// each.
-using WeightLoader = std::function<Weight(const ParamSpec&)>;
-/// Hears of a parameter that its place in the model has been filled with: what it was made of can
-/// be let go.
-using WeightRelease = std::function<void(const ParamSpec&)>;
 
 class Decoder {
  public:
@@ -30,6 +23,7 @@ class Decoder {
           const WeightRelease& release = {});
 
   const DecoderConfig& config() const { return config_; }
+  const std::vector<Layer>& layers() const { return layers_; }
   /// An empty cache for this model; dtype f32, f16, or i8 for int8 with a scale for each head and
   /// token.
   KvCache make_cache(int64_t capacity, DType dtype = DType::f32) const;
@@ -66,19 +60,22 @@ class Decoder {
   void check(std::span<const int32_t> ids, const KvCache& cache) const;
   std::span<const float> run(const Batch& batch, Workspace& workspace, const Exec& exec) const;
   int64_t products_bytes(int64_t m, int64_t logit_rows, int threads, Workspace& workspace) const;
-  void run_together(const Batch& batch, const BlockPass& pass, float* logits, Team& team) const;
-  void run_observed(const Batch& batch, const BlockPass& pass, float* logits, int threads,
+  void run_together(const Batch& batch, const LayerPass& pass, float* logits, Team& team) const;
+  void run_observed(const Batch& batch, const LayerPass& pass, float* logits, int threads,
                     const Exec& exec) const;
-  void embed(const Batch& batch, const BlockPass& pass, const Team& team) const;
-  void final_norm(const Batch& batch, const BlockPass& pass, const Team& team) const;
+  void embed(const Batch& batch, const LayerPass& pass, const Team& team) const;
+  void observe(const Layer& layer, size_t step, const LayerPass& pass, const Exec& exec) const;
+  void final_norm(const Batch& batch, const LayerPass& pass, const Team& team) const;
   int threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const;
 
   DecoderConfig config_;
   ModelEnds ends_;  // without a token table where the head is the table
   Rotary rotary_;
-  std::vector<Block> blocks_;
+  std::vector<Layer> layers_;
+  PassSize size_;
+  CacheShape cache_shape_;
   LinearGroup head_;
-  int64_t block_multiplications_ = 0;  // for one row through all blocks
+  int64_t layer_multiplications_ = 0;  // for one row through all layers
 };
 
 }  // namespace nibble

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "nibble/core/error.h"
+#include "nibble/model/layer_plan.h"
 
 namespace nibble {
 namespace {
@@ -12,82 +13,117 @@ class Sites {
   explicit Sites(const DecoderConfig& c) : c_(c), table_(parameter_table(c)) {}
 
   std::vector<FoldSite> build() {
-    const bool gated = c_.mlp == MlpKind::silu_gated;
-    for (int layer = 0; layer < c_.layers; ++layer) {
-      const auto qkv =
-          c_.fused_qkv ? std::vector{Role::qkv} : std::vector{Role::q, Role::k, Role::v};
-      const auto up = gated ? std::vector{Role::gate, Role::up} : std::vector{Role::up};
-      behind_norm(Role::attn_norm, layer, layer, qkv);
-      attention_output(layer);
-      behind_norm(Role::mlp_norm, layer, layer, up);
-      mlp_output(layer);
+    for (layer_ = 0; layer_ < c_.layers; ++layer_) {
+      plan_ = layer_plan(c_, layer_);
+      for (size_t s = 0; s < plan_.sites.size(); ++s) site(s);
     }
-    if (!c_.tied) behind_norm(Role::final_norm, -1, -1, {Role::lm_head});
+    layer_ = -1;
+    if (!c_.tied) behind_norm(add({Role::lm_head}), {Role::final_norm});
     return std::move(sites_);
   }
 
  private:
-  const ParamSpec* find(Role role, int layer, bool bias) const {
-    for (const ParamSpec& p : table_) {
-      if (p.role == role && p.layer == layer && p.bias == bias) return &p;
-    }
-    return nullptr;
-  }
-  std::string name(Role role, int layer, bool bias) const {
-    const ParamSpec* p = find(role, layer, bias);
+  std::string name(const ParamKey& key) const {
+    const ParamSpec* p = find_parameter(table_, key);
     return p == nullptr ? std::string() : p->name;
   }
 
-  FoldSite& add(int layer, const std::vector<Role>& consumers) {
-    FoldSite site;
-    site.role = consumers[0];
-    site.layer = layer;
-    for (const Role role : consumers) {
-      const ParamSpec* p = find(role, layer, false);
-      NIBBLE_CHECK(p != nullptr);
-      site.consumers.push_back(p->name);
-      site.k = p->shape[1];
-    }
-    sites_.push_back(std::move(site));
+  FoldSite& add(const ParamKey& first) {
+    sites_.emplace_back();
+    sites_.back().key = first;
+    consume(sites_.back(), first);
     return sites_.back();
   }
 
-  void behind_norm(Role norm, int norm_layer, int layer, const std::vector<Role>& consumers) {
-    FoldSite& site = add(layer, consumers);
-    site.weight = name(norm, norm_layer, false);
-    site.bias = name(norm, norm_layer, true);
-    site.block = site.k;
-    if (site.weight.empty())
-      site.refusal = "the norm before it has no gain";
+  void consume(FoldSite& site, const ParamKey& key) const {
+    const ParamSpec* p = find_parameter(table_, key);
+    NIBBLE_CHECK(p != nullptr);
+    site.consumers.push_back(p->name);
+    site.k = site.block = p->shape[1];
+  }
+
+  // Experts read what one norm makes, all of them and their router, or what their own up makes.
+  void site(size_t index) {
+    const Site& s = plan_.sites[index];
+    const bool gathered = s.in == BufferId::gathered;
+    for (int e = 0; e < plan_.copies(s); ++e) {
+      const int expert = s.experts ? e : -1;
+      const bool joins = gathered && e > 0;
+      FoldSite& fold = joins ? sites_.back() : add({s.members[0].role, layer_, expert});
+      for (size_t m = joins ? 0 : 1; m < s.members.size(); ++m)
+        consume(fold, {s.members[m].role, layer_, expert});
+      if (!gathered) produce(fold, maker(step_of(plan_, index), s.in), expert);
+    }
+    if (!gathered) return;
+    FoldSite& fold = sites_.back();
+    consume(fold, {Role::router, layer_});
+    const size_t route = maker(step_of(plan_, index), s.in);
+    produce(fold, maker(route, plan_.steps[route].in), -1);
+  }
+
+  // The last step before `step` that writes a buffer.
+  size_t maker(size_t step, BufferId id) const {
+    while (step-- > 0) {
+      if (plan_.steps[step].out == id) return step;
+    }
+    NIBBLE_CHECK(false && "a buffer that nothing fills");
+    return 0;
+  }
+
+  void produce(FoldSite& fold, size_t step, int expert) const {
+    const Step& s = plan_.steps[step];
+    switch (s.op) {
+      case Op::norm:
+        return behind_norm(fold, {plan_.norms[static_cast<size_t>(s.index)].role, layer_});
+      case Op::attend:
+        return behind_attention(fold);
+      case Op::convolve:
+        rows_of(fold, {Role::conv_in, layer_});
+        fold.first_row = plan_.convolution->channels;
+        return;
+      case Op::project:
+        return behind_activation(fold, s, expert);
+      case Op::route:
+      case Op::combine:
+        NIBBLE_CHECK(false && "no site reads what they make");
+    }
+  }
+
+  void behind_norm(FoldSite& fold, const ParamKey& norm) const {
+    fold.weight = name(norm);
+    fold.bias = name(norm.with_bias(true));
+    if (fold.weight.empty())
+      fold.refusal = "the norm before it has no gain";
     else
-      site.producer = Producer::norm;
+      fold.producer = Producer::norm;
   }
 
-  void rows_of(FoldSite& site, Role role, int layer) {
-    site.producer = Producer::rows;
-    site.weight = name(role, layer, false);
-    site.bias = name(role, layer, true);
+  void rows_of(FoldSite& fold, const ParamKey& key) const {
+    fold.producer = Producer::rows;
+    fold.weight = name(key);
+    fold.bias = name(key.with_bias(true));
   }
 
-  void attention_output(int layer) {
-    FoldSite& site = add(layer, {Role::o});
-    rows_of(site, c_.fused_qkv ? Role::qkv : Role::v, layer);
-    if (c_.fused_qkv) site.first_row = (c_.heads + c_.kv_heads) * c_.head_dim;
-    site.block = c_.head_dim;
-    site.repeat = c_.heads / c_.kv_heads;
+  void behind_attention(FoldSite& fold) const {
+    const AttentionShape& shape = plan_.attention->rule.shape;
+    const BufferPlan& v = plan_.buffer(BufferId::v);
+    rows_of(fold, {v.within ? Role::qkv : Role::v, layer_});
+    fold.first_row = v.first;
+    fold.block = shape.head_dim;
+    fold.repeat = shape.shared();
   }
 
-  void mlp_output(int layer) {
-    FoldSite& site = add(layer, {Role::down});
-    site.block = site.k;
-    if (c_.mlp == MlpKind::silu_gated || c_.mlp == MlpKind::relu)
-      rows_of(site, Role::up, layer);
+  void behind_activation(FoldSite& fold, const Step& s, int expert) const {
+    if (is_gate(s.end) || s.end == LinearEnd::relu)
+      rows_of(fold, {plan_.site(s).members.back().role, layer_, expert});
     else
-      site.refusal = "GELU does not commute with a scale";
+      fold.refusal = "GELU does not commute with a scale";
   }
 
   const DecoderConfig& c_;
   const std::vector<ParamSpec> table_;
+  int layer_ = 0;
+  LayerPlan plan_;
   std::vector<FoldSite> sites_;
 };
 

@@ -1,9 +1,10 @@
 // Fold sites: the places of a decoder where channels can be rescaled without changing its function.
 //
 // Dividing what makes channel i by s and multiplying the columns i of everything that reads it by s
-// changes no output. Makers are the gain and bias of a norm (read by q, k, v or gate, up or an
-// untied lm_head), the rows of v (attention mixes positions, not channels; read by o), and the rows
-// of up (a gate or ReLU commutes with positive scales; read by down). AWQ and SmoothQuant choose s.
+// changes no output. Makers are found by following a site's input back through the layer's plan: the
+// gain and bias of a norm, the rows of v behind an attention (it mixes positions, not channels), the
+// rows of C behind a gated convolution, and the rows of up (a gate or ReLU commutes with positive
+// scales). AWQ and SmoothQuant choose s.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,7 @@ enum class Producer {
 };
 
 struct FoldSite {
-  Role role = Role::q;  ///< of the first consumer
-  int layer = -1;       ///< -1 for lm_head
+  ParamKey key;  ///< of the first consumer
   Producer producer = Producer::none;
   std::string refusal;       ///< why there is no producer, for people
   std::string weight, bias;  ///< stored names of the producer's; bias may be empty

@@ -16,8 +16,8 @@ constexpr hf::NameRow kNames[] = {{Role::token_embedding, "wte"}, {Role::positio
                                   {Role::o, "attn.c_proj"},       {Role::mlp_norm, "ln_2"},
                                   {Role::up, "mlp.c_fc"},         {Role::down, "mlp.c_proj"}};
 
-std::string tensor_name(Role role, int layer, bool bias) {
-  return hf::tensor_name(kNames, "h", role, layer, bias);
+std::string tensor_name(const ParamKey& key) {
+  return hf::tensor_name(kNames, "h", key);
 }
 
 // n_ctx is what files before transformers 3 said; where both stand they must agree.

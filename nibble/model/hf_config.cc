@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <optional>
+
 #include <vector>
 
 namespace nibble::hf {
@@ -12,23 +14,28 @@ std::string at_key(std::string_view key) { return fmt::format("key \"{}\"", key)
 
 struct ActivationRow {
   std::string_view name;
-  MlpKind mlp;
+  std::optional<MlpKind> plain, gated;
 };
 // The first name of a kind is the one written.
 constexpr ActivationRow kActivations[] = {
-    {"gelu_new", MlpKind::gelu_tanh}, {"gelu_pytorch_tanh", MlpKind::gelu_tanh},
-    {"gelu", MlpKind::gelu},          {"relu", MlpKind::relu},
-    {"silu", MlpKind::silu_gated},    {"swish", MlpKind::silu_gated}};
+    {"gelu_pytorch_tanh", {}, MlpKind::gelu_tanh_gated},
+    {"gelu_new", MlpKind::gelu_tanh, MlpKind::gelu_tanh_gated},
+    {"gelu_pytorch_tanh", MlpKind::gelu_tanh, {}},
+    {"gelu", MlpKind::gelu, {}},
+    {"relu", MlpKind::relu, {}},
+    {"silu", {}, MlpKind::silu_gated},
+    {"swish", {}, MlpKind::silu_gated}};
 
 }  // namespace
 
-std::string tensor_name(std::span<const NameRow> names, std::string_view blocks, Role role,
-                        int layer, bool bias) {
+std::string tensor_name(std::span<const NameRow> names, std::string_view layers,
+                        const ParamKey& key) {
   for (const NameRow& r : names) {
-    if (r.role != role) continue;
-    const std::string_view end = bias ? "bias" : "weight";
-    return layer < 0 ? fmt::format("{}.{}", r.name, end)
-                     : fmt::format("{}.{}.{}.{}", blocks, layer, r.name, end);
+    if (r.role != key.role) continue;
+    const std::string_view end = key.bias ? "bias" : "weight";
+    if (key.layer < 0) return fmt::format("{}.{}", r.name, end);
+    const std::string inside = fmt::format(fmt::runtime(r.name), key.expert);
+    return fmt::format("{}.{}.{}.{}", layers, key.layer, inside, end);
   }
   NIBBLE_CHECK(false && "a role without a name");
   return {};
@@ -47,13 +54,14 @@ void require_flag(const JsonFields& fields, std::string_view key, bool expected)
       .at(at_key(key));
 }
 
-MlpKind activation(const JsonFields& fields, std::string_view key, std::string_view otherwise) {
+MlpKind activation(const JsonFields& fields, std::string_view key, std::string_view otherwise,
+                   bool gated) {
   const std::string name = fields.string_or(key, std::string(otherwise));
   std::vector<std::string_view> known;
-  const bool gated = otherwise == "silu";
   for (const ActivationRow& r : kActivations) {
-    if ((r.mlp == MlpKind::silu_gated) != gated) continue;
-    if (r.name == name) return r.mlp;
+    const std::optional<MlpKind> kind = gated ? r.gated : r.plain;
+    if (!kind) continue;
+    if (r.name == name) return *kind;
     known.push_back(r.name);
   }
   throw unsupported(fmt::format("{} is none of {}", in_quotes(name), fmt::join(known, ", ")))
@@ -62,7 +70,7 @@ MlpKind activation(const JsonFields& fields, std::string_view key, std::string_v
 
 std::string_view activation_name(MlpKind mlp) {
   for (const ActivationRow& r : kActivations) {
-    if (r.mlp == mlp) return r.name;
+    if (r.plain == mlp || r.gated == mlp) return r.name;
   }
   NIBBLE_CHECK(false);
   return {};

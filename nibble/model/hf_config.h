@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,14 +13,15 @@
 
 namespace nibble::hf {
 
-/// A name table's row: the stored name of a role, without ".weight" or ".bias".
+/// A name table's row: the stored name of a role, without ".weight" or ".bias"; "{}" stands for the
+/// number of an expert.
 struct NameRow {
   Role role;
   std::string_view name;
 };
-/// "OUTSIDE.weight", or "BLOCKS.LAYER.INSIDE.weight" for layer >= 0.
-std::string tensor_name(std::span<const NameRow> names, std::string_view blocks, Role role,
-                        int layer, bool bias);
+/// "OUTSIDE.weight", or "LAYERS.LAYER.INSIDE.weight" for layer >= 0.
+std::string tensor_name(std::span<const NameRow> names, std::string_view layers,
+                        const ParamKey& key);
 
 /// A whole number from 1 to 2^31; Error{corrupt} names the key.
 int64_t size(const JsonFields& fields, std::string_view key);
@@ -28,8 +30,10 @@ int64_t size(const JsonFields& fields, std::string_view key);
 /// absent key is as expected.
 void require_flag(const JsonFields& fields, std::string_view key, bool expected);
 
-/// The MlpKind of an activation's name; Error{unsupported} lists the known ones.
-MlpKind activation(const JsonFields& fields, std::string_view key, std::string_view otherwise);
+/// The MlpKind of an activation's name, plain or behind a gate; Error{unsupported} lists the known
+/// ones.
+MlpKind activation(const JsonFields& fields, std::string_view key, std::string_view otherwise,
+                   bool gated = false);
 std::string_view activation_name(MlpKind mlp);
 
 /// hidden_size / heads; Error{corrupt} names `key` where it does not divide.
@@ -45,7 +49,16 @@ void write_rope(const RopeConfig& rope, JsonWriter& out);
 /// caller sets biases, windows and norms of its own.
 DecoderConfig read_llama_like(const JsonFields& fields, std::string_view model_type);
 void write_llama_like(const DecoderConfig& config, JsonWriter& out);
-std::string llama_tensor_name(Role role, int layer, bool bias);
+std::string llama_tensor_name(const ParamKey& key);
+
+void set_layer_kinds(DecoderConfig& config,
+                     const std::function<LayerKind(int64_t layer)>& kind);
+/// layer_types; where it is absent `otherwise` of each layer. Error{unsupported} for a kind that is
+/// not one of `known`.
+void read_layer_types(const JsonFields& fields, std::span<const LayerKind> known,
+                      const std::function<LayerKind(int64_t layer)>& otherwise,
+                      DecoderConfig& config);
+void write_layer_types(const DecoderConfig& config, JsonWriter& out);
 
 /// use_sliding_window, sliding_window and max_window_layers (Qwen): the layers from
 /// max_window_layers on see the window. Error{unsupported} where layer_types says otherwise.

@@ -1,5 +1,8 @@
-// Sliding windows of some layers in config.json.
+// Kinds of layers in config.json: which see all positions, which a window, which are no attention.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "nibble/model/hf_config.h"
 
@@ -8,18 +11,60 @@ namespace nibble::hf {
 namespace {
 // transformers' defaults.
 constexpr int64_t kWindow = 4096, kFirst = 28;
+
+constexpr std::string_view kKinds[] = {"full_attention", "sliding_attention", "conv"};  // LayerKind
+
+std::string_view name_of(LayerKind kind) { return kKinds[static_cast<size_t>(kind)]; }
+
+LayerKind kind_of(const std::string& name, std::span<const LayerKind> known) {
+  std::vector<std::string_view> names;
+  for (const LayerKind kind : known) {
+    if (name_of(kind) == name) return kind;
+    names.push_back(name_of(kind));
+  }
+  throw unsupported(fmt::format("a layer is {}, which cannot be run here (expected one of {})",
+                                in_quotes(name), fmt::join(names, ", ")))
+      .at("key \"layer_types\"");
+}
+
 }  // namespace
 
+void set_layer_kinds(DecoderConfig& c, const std::function<LayerKind(int64_t layer)>& kind) {
+  c.layer_kinds.clear();
+  for (int64_t layer = 0; layer < std::min(c.layers, kMostLayers); ++layer)
+    c.layer_kinds.push_back(kind(layer));
+}
+
+void read_layer_types(const JsonFields& f, std::span<const LayerKind> known,
+                      const std::function<LayerKind(int64_t layer)>& otherwise, DecoderConfig& c) {
+  c.layer_kinds.clear();
+  for (const std::string& name : f.strings("layer_types"))
+    c.layer_kinds.push_back(kind_of(name, known));
+  if (c.layer_kinds.empty()) set_layer_kinds(c, otherwise);
+}
+
+void write_layer_types(const DecoderConfig& c, JsonWriter& out) {
+  out.key("layer_types").begin_array();
+  for (const LayerKind kind : c.layer_kinds) out.value(name_of(kind));
+  out.end_array();
+}
+
 void read_upper_window(const JsonFields& f, DecoderConfig& c) {
+  int64_t first = c.layers;
   if (f.boolean_or("use_sliding_window", false)) {
     c.sliding_window = f.integer_or("sliding_window", kWindow);
-    if (c.sliding_window > 0) c.first_window_layer = f.integer_or("max_window_layers", kFirst);
+    if (c.sliding_window > 0)
+      first = std::clamp<int64_t>(f.integer_or("max_window_layers", kFirst), 0, c.layers);
+  }
+  if (first < c.layers) {
+    set_layer_kinds(
+        c, [first](int64_t i) { return i < first ? LayerKind::full : LayerKind::window; });
   }
   // transformers 5 says it layer by layer as well; what nibble computes must agree.
   const std::vector<std::string> kinds = f.strings("layer_types");
   for (size_t i = 0; i < kinds.size(); ++i) {
-    const bool windowed = c.sliding_window > 0 && static_cast<int64_t>(i) >= c.first_window_layer;
-    const std::string_view expected = windowed ? "sliding_attention" : "full_attention";
+    const std::string_view expected =
+        name_of(static_cast<int64_t>(i) < first ? LayerKind::full : LayerKind::window);
     if (kinds[i] == expected) continue;
     throw unsupported(
         fmt::format("layer {} is {}; by sliding_window and max_window_layers it is {}", i,
@@ -29,10 +74,11 @@ void read_upper_window(const JsonFields& f, DecoderConfig& c) {
 }
 
 void write_upper_window(const DecoderConfig& c, JsonWriter& out) {
+  const auto first = std::find(c.layer_kinds.begin(), c.layer_kinds.end(), LayerKind::window);
   out.field("use_sliding_window", c.sliding_window > 0);
   if (c.sliding_window == 0) return;
   out.field("sliding_window", c.sliding_window);
-  out.field("max_window_layers", c.first_window_layer);
+  out.field("max_window_layers", c.layer_kinds.empty() ? c.layers : first - c.layer_kinds.begin());
 }
 
 }  // namespace nibble::hf

@@ -23,8 +23,8 @@ constexpr NameRow kNames[] = {{Role::token_embedding, "embed_tokens"},
 
 }  // namespace
 
-std::string llama_tensor_name(Role role, int layer, bool bias) {
-  return tensor_name(kNames, "layers", role, layer, bias);
+std::string llama_tensor_name(const ParamKey& key) {
+  return tensor_name(kNames, "layers", key);
 }
 
 DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type) {
@@ -45,7 +45,7 @@ DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type) 
   c.norm_eps = f.number_or("rms_norm_eps", 1e-6);
   c.position = PositionKind::rotary;
   c.rope = read_rope(f, 10000.0, c.context);
-  c.mlp = activation(f, "hidden_act", "silu");
+  c.mlp = activation(f, "hidden_act", "silu", true);
   c.tied = f.boolean_or("tie_word_embeddings", false);
   return c;
 }
@@ -61,7 +61,7 @@ void write_llama_like(const DecoderConfig& c, JsonWriter& out) {
   out.field("max_position_embeddings", c.context);
   out.field("rms_norm_eps", c.norm_eps);
   write_rope(c.rope, out);
-  out.field("hidden_act", "silu");
+  out.field("hidden_act", activation_name(c.mlp));
   out.field("tie_word_embeddings", c.tied);
 }
 

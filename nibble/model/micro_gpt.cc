@@ -26,13 +26,13 @@ constexpr NameRow kInside[] = {
     {Role::v, "attn.wv"},           {Role::o, "attn.wo"},  {Role::mlp_norm, "mlp.norm"},
     {Role::gate, "mlp.gate"},       {Role::up, "mlp.fc1"}, {Role::down, "mlp.fc2"}};
 
-std::string tensor_name(Role role, int layer, bool bias) {
-  const std::string_view end = bias ? "bias" : "weight";
+std::string tensor_name(const ParamKey& key) {
+  const std::string_view end = key.bias ? "bias" : "weight";
   for (const NameRow& r : kOutside) {
-    if (r.role == role) return fmt::format("{}.{}", r.name, end);
+    if (r.role == key.role) return fmt::format("{}.{}", r.name, end);
   }
   for (const NameRow& r : kInside) {
-    if (r.role == role) return fmt::format("layers.{}.{}.{}", layer, r.name, end);
+    if (r.role == key.role) return fmt::format("layers.{}.{}.{}", key.layer, r.name, end);
   }
   NIBBLE_CHECK(false && "a role without a name");
   return {};

@@ -11,6 +11,7 @@ DecoderConfig read_config(const JsonFields& f) {
   DecoderConfig c = hf::read_llama_like(f, "mistral");
   // Null means none; an absent key means transformers' default.
   c.sliding_window = f.contains("sliding_window") ? f.integer_or("sliding_window", 0) : kWindow;
+  if (c.sliding_window > 0) hf::set_layer_kinds(c, [](int64_t) { return LayerKind::window; });
   return c;
 }
 

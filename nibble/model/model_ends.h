@@ -8,11 +8,9 @@
 #include <vector>
 
 #include "nibble/model/config.h"
-#include "nibble/nn/linear.h"
+#include "nibble/model/layer_pass.h"
 
 namespace nibble {
-
-class ParameterFinder;
 
 class ModelEnds {
  public:
@@ -32,7 +30,10 @@ class ModelEnds {
 
  private:
   Embedding tokens_, positions_;
-  std::vector<float> embedding_gain_, embedding_bias_, final_gain_, final_bias_;
+  NormWeights embedding_norm_, final_norm_;
 };
+
+/// What the head gave becomes logits, in place (DecoderConfig::final_softcap). Each by itself.
+void cap_logits(const DecoderConfig& config, std::span<float> logits);
 
 }  // namespace nibble

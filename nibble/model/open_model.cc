@@ -144,12 +144,12 @@ void check_tied_head(const ModelConfig& config, const TensorSource& tensors) {
       kHead);
 }
 
-// Parameters that plain files hold with rows and columns exchanged.
-std::set<std::string, std::less<>> transposed_tensors(const ModelConfig& config,
-                                                      const SchemeMap& schemes) {
-  std::set<std::string, std::less<>> out;
+// What plain files hold otherwise than the parameter table has it.
+Arrangement arrangement_of(const ModelConfig& config, const SchemeMap& schemes) {
+  Arrangement out;
   for (const ParamSpec& p : parameter_table(config)) {
-    if (p.transposed && !schemes.contains(module_of(p.name))) out.insert(p.name);
+    if (p.transposed && !schemes.contains(module_of(p.name))) out.transposed.insert(p.name);
+    if (p.offset != 0) out.offsets.emplace(p.name, p.offset);
   }
   return out;
 }
@@ -171,7 +171,7 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
     check_tied_head(m.config, *tensors);
     m.warnings = unused_tensors(m.config, m.schemes, *tensors);
   });
-  m.tensors = arrange(std::move(tensors), transposed_tensors(m.config, m.schemes));
+  m.tensors = arrange(std::move(tensors), arrangement_of(m.config, m.schemes));
   return m;
 }
 

@@ -24,8 +24,8 @@ constexpr hf::NameRow kNames[] = {{Role::token_embedding, "decoder.embed_tokens"
 
 constexpr int64_t kPositionOffset = 2;
 
-std::string tensor_name(Role role, int layer, bool bias) {
-  return hf::tensor_name(kNames, "decoder.layers", role, layer, bias);
+std::string tensor_name(const ParamKey& key) {
+  return hf::tensor_name(kNames, "decoder.layers", key);
 }
 
 DecoderConfig read_config(const JsonFields& f) {

@@ -1,12 +1,14 @@
 #include "nibble/model/rotate_model.h"
 
+#include <fmt/format.h>
+
 #include <map>
-#include <tuple>
 #include <utility>
 
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/model/fold.h"
+#include "nibble/model/layer_plan.h"
 #include "nibble/quant/rotate.h"
 
 namespace nibble {
@@ -58,8 +60,7 @@ class Turning {
         config_(model.decoder_config()),
         stream_(std::make_shared<const Rotation>(config_.hidden_size, seed)),
         head_(std::make_shared<const Rotation>(config_.head_dim, seed + 1)) {
-    for (const ParamSpec& p : parameter_table(config_))
-      specs_.emplace(std::tuple(p.role, p.layer, p.bias), p);
+    for (const ParamSpec& p : parameter_table(config_)) specs_.emplace(p, p);
   }
 
   ModelFolder run() {
@@ -69,49 +70,49 @@ class Turning {
           "a rotation changes; use awq or gptq")
           .in_file(model_.path);
     untie();
-    rows(Role::token_embedding, -1);
-    rows(Role::position_embedding, -1);
-    if (config_.embedding_norm) refuse_gain(Role::embedding_norm);
-    for (int layer = 0; layer < config_.layers; ++layer) block(layer);
-    if (!config_.tied) reader(Role::lm_head, -1, Role::final_norm, -1);
-    drop_gain(Role::final_norm, -1);
+    rows(Role::token_embedding);
+    rows(Role::position_embedding);
+    if (config_.embedding_norm) refuse_gain({Role::embedding_norm}, "behind the embeddings");
+    for (int i = 0; i < config_.layers; ++i) layer(layer_plan(config_, i), i);
+    if (!config_.tied) reader({Role::lm_head}, {Role::final_norm});
+    drop_gain({Role::final_norm});
     ModelFolder out = with_changes(model_, std::move(changes_));
     out.config = config_;
     return out;
   }
 
  private:
-  const ParamSpec* find(Role role, int layer, bool bias) const {
-    const auto found = specs_.find(std::tuple(role, layer, bias));
+  const ParamSpec* find(const ParamKey& key) const {
+    const auto found = specs_.find(key);
     return found == specs_.end() ? nullptr : &found->second;
   }
   void change(const ParamSpec* p, TensorChange f) {
     if (p != nullptr) changes_.changes[p->name].push_back(std::move(f));
   }
-  void rows(Role role, int layer) { change(find(role, layer, false), turn_rows(stream_)); }
-  void drop_gain(Role role, int layer) { change(find(role, layer, false), become_one); }
+  void rows(Role role) { change(find({role}), turn_rows(stream_)); }
+  void drop_gain(const ParamKey& key) { change(find(key), become_one); }
 
   // The gain would have to be applied between two rotations.
-  void refuse_gain(Role role) {
-    if (find(role, -1, false) == nullptr) return;
-    throw unsupported("rotate: the norm behind the embeddings has a gain").in_file(model_.path);
+  void refuse_gain(const ParamKey& key, std::string_view where) const {
+    if (find(key) == nullptr) return;
+    throw unsupported(fmt::format("rotate: the norm {} has a gain", where)).in_file(model_.path);
   }
 
   void untie() {
-    if (!config_.tied || find(Role::final_norm, -1, false) == nullptr) return;
+    if (!config_.tied || find({Role::final_norm}) == nullptr) return;
     config_.tied = false;
     for (const ParamSpec& p : parameter_table(config_)) {
       if (p.role != Role::lm_head) continue;
-      specs_.emplace(std::tuple(p.role, p.layer, p.bias), p);
-      changes_.copies.emplace(p.name, find(Role::token_embedding, -1, false)->name);
+      specs_.emplace(p, p);
+      changes_.copies.emplace(p.name, find({Role::token_embedding})->name);
     }
   }
 
   // W reads norm(x) * gain: W diag(gain) R.
-  void reader(Role role, int layer, Role norm, int norm_layer) {
-    const ParamSpec* w = find(role, layer, false);
+  void reader(const ParamKey& key, const ParamKey& norm) {
+    const ParamSpec* w = find(key);
     if (w == nullptr) return;
-    if (const ParamSpec* gain = find(norm, norm_layer, false)) {
+    if (const ParamSpec* gain = find(norm)) {
       const Tensor stored = model_.tensors->get(gain->name);
       std::vector<float> values(static_cast<size_t>(stored.elements()));
       to_f32(stored, values);
@@ -121,35 +122,49 @@ class Turning {
   }
 
   // W writes to the residual stream: R^T W, and its bias b R.
-  void writer(Role role, int layer) {
+  void writer(const ParamKey& key) {
     for (const bool bias : {false, true})
-      change(find(role, layer, bias), turn_columns(stream_, 0, config_.hidden_size));
+      change(find(key.with_bias(bias)), turn_columns(stream_, 0, config_.hidden_size));
   }
 
   // Values are turned head by head, and back in what reads their mixture.
-  void values(int layer) {
-    const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim;
-    const Role role = config_.fused_qkv ? Role::qkv : Role::v;
+  void values(const LayerPlan& plan, int layer) {
+    const BufferPlan& v = plan.buffer(BufferId::v);
+    const ParamKey key{v.within ? Role::qkv : Role::v, layer};
     for (const bool bias : {false, true})
-      change(find(role, layer, bias), turn_columns(head_, config_.fused_qkv ? q + kv : 0, kv));
-    change(find(Role::o, layer, false), turn_rows(head_));
+      change(find(key.with_bias(bias)), turn_columns(head_, v.first, v.width));
+    change(find({Role::o, layer}), turn_rows(head_));
   }
 
-  void block(int layer) {
-    for (const Role role : {Role::qkv, Role::q, Role::k, Role::v})
-      reader(role, layer, Role::attn_norm, layer);
-    for (const Role role : {Role::gate, Role::up}) reader(role, layer, Role::mlp_norm, layer);
-    drop_gain(Role::attn_norm, layer);
-    drop_gain(Role::mlp_norm, layer);
-    values(layer);
-    writer(Role::o, layer);
-    writer(Role::down, layer);
+  // A norm of the stream is folded into all that reads it, which is turned; a norm in front of the
+  // stream must have no gain. What joins the stream is turned.
+  void layer(const LayerPlan& plan, int layer) {
+    ParamKey norm;
+    for (const Step& step : plan.steps) {
+      if (step.op == Op::norm) {
+        norm = {plan.norms[static_cast<size_t>(step.index)].role, layer};
+        step.adds ? refuse_gain(norm, "in front of the residual stream") : drop_gain(norm);
+      }
+      if (step.op == Op::route) reader({Role::router, layer}, norm);
+      if (step.op == Op::attend) values(plan, layer);
+      if (step.op == Op::project) site(plan, plan.site(step), layer, norm);
+    }
+  }
+
+  void site(const LayerPlan& plan, const Site& site, int layer, const ParamKey& norm) {
+    const bool reads = site.in == BufferId::normed || site.in == BufferId::gathered;
+    for (int e = 0; e < plan.copies(site); ++e) {
+      for (const SiteMember& m : site.members) {
+        const ParamKey key{m.role, layer, site.experts ? e : -1};
+        reads ? reader(key, norm) : writer(key);
+      }
+    }
   }
 
   const ModelFolder& model_;
   DecoderConfig config_;
   const Turn stream_, head_;
-  std::map<std::tuple<Role, int, bool>, ParamSpec> specs_;
+  std::map<ParamKey, ParamSpec> specs_;
   TensorChanges changes_;
 };
 

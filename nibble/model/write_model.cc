@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "nibble/core/files.h"
+#include "nibble/core/float_formats.h"
 #include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/arranged_source.h"
@@ -44,9 +45,11 @@ void write_text(const std::string& path, std::string_view text) {
 std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
   if (!p.scheme) {
     return {{{p.spec.name, p.dtype, stored_shape(p.spec)},
-             [make = p.make, transposed = p.spec.transposed] {
-               Tensor tensor = std::get<Tensor>(make());
-               return transposed ? transpose(tensor) : tensor;
+             [make = p.make, spec = p.spec, dtype = p.dtype] {
+               const Tensor tensor = std::get<Tensor>(make());
+               return spec.transposed    ? transpose(tensor)
+                      : spec.offset != 0 ? convert(shifted(tensor, -spec.offset), dtype)
+                                         : tensor;
              }}};
   }
   const auto made = std::make_shared<std::map<std::string, Tensor, std::less<>>>();

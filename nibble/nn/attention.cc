@@ -1,7 +1,6 @@
 #include "nibble/nn/attention.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "nibble/core/aligned_memory.h"
 #include "nibble/core/checked.h"
@@ -15,30 +14,33 @@ constexpr int64_t kParallelWork = 1 << 18;
 
 }  // namespace
 
-int64_t Attention::tiles() const { return ceil_div(q_.m * shape_.shared(), kQueryRows); }
+int64_t Attention::tiles() const { return ceil_div(q_.m * rule_.shape.shared(), kQueryRows); }
 
 void Attention::run(int64_t kv_head, int64_t tile, float* scratch) const {
-  const int64_t d = shape_.head_dim, shared = shape_.shared(), total = q_.m * shared;
+  const AttentionShape& shape = rule_.shape;
+  const int64_t d = shape.head_dim, shared = shape.shared(), total = q_.m * shared;
   AttendRows a;
   cache_.describe(layer_, kv_head, a);
-  a.scale = 1.0f / std::sqrt(static_cast<float>(d));
+  a.scale = rule_.scale;
+  a.softcap = rule_.softcap;
   a.scratch = scratch;
   for (int64_t i = tile * kQueryRows; i < std::min(total, (tile + 1) * kQueryRows); ++i) {
     const int64_t r = i / shared, head = kv_head * shared + i % shared, end = q_.start + r + 1;
     a.q[a.rows] = q_.data + r * q_.stride + head * d;
-    a.out[a.rows] = out_ + (r * shape_.heads + head) * d;
-    a.begin[a.rows] = window_ > 0 ? std::max<int64_t>(0, end - window_) : 0;
+    a.out[a.rows] = out_ + (r * shape.heads + head) * d;
+    a.begin[a.rows] = rule_.window > 0 ? std::max<int64_t>(0, end - rule_.window) : 0;
     a.end[a.rows++] = end;
   }
   best_layer_ops().attend[static_cast<size_t>(cache_.type())](a);
 }
 
-void attend(const Queries& q, const KvCache& cache, int64_t layer, const AttentionShape& shape,
-            int64_t window, std::span<float> out, const Exec& exec) {
+void attend(const Queries& q, const KvCache& cache, int64_t layer, const AttentionRule& rule,
+            std::span<float> out, const Exec& exec) {
+  const AttentionShape& shape = rule.shape;
   const int64_t d = shape.head_dim, most = q.start + q.m;
   NIBBLE_CHECK(most <= cache.capacity());
   NIBBLE_CHECK(static_cast<int64_t>(out.size()) == q.m * shape.heads * d);
-  const Attention attention(q, cache, layer, shape, window, out.data());
+  const Attention attention(q, cache, layer, rule, out.data());
   const int64_t tiles = attention.tiles(), floats = ceil_div(attend_scratch_floats(d), 16) * 16;
   const int threads = q.m * shape.heads * most * d > kParallelWork ? exec.threads : 1;
   const AlignedMemory scratch(threads * floats * int64_t{sizeof(float)});

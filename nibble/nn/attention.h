@@ -20,14 +20,22 @@ struct Queries {
   int64_t start;
 };
 
+/// How one layer attends.
+struct AttentionRule {
+  AttentionShape shape;
+  int64_t window = 0;  ///< positions that a row sees, itself included; 0: all before it
+  float scale = 0;     ///< scores are scale * q.k
+  float softcap = 0;   ///< and then cap tanh(score / cap), where above 0
+};
+
 /// One attention: queries against what is cached of one layer. Row r sees the positions 0 .. start
-/// + r, or where `window` > 0 only the last `window` of them. Each (row, head) gives the same bytes
+/// + r, or only a window of them. Each (row, head) gives the same bytes
 /// whatever is computed beside it. Work is cut into tiles, numbered for each key head.
 class Attention {
  public:
-  Attention(const Queries& q, const KvCache& cache, int64_t layer, const AttentionShape& shape,
-            int64_t window, float* out)
-      : q_(q), cache_(cache), layer_(layer), shape_(shape), window_(window), out_(out) {}
+  Attention(const Queries& q, const KvCache& cache, int64_t layer, const AttentionRule& rule,
+            float* out)
+      : q_(q), cache_(cache), layer_(layer), rule_(rule), out_(out) {}
   /// Tiles of each key head.
   int64_t tiles() const;
   /// out[r] of the rows and heads of one tile; out is [m, heads * head_dim]. `scratch` has
@@ -38,13 +46,12 @@ class Attention {
   const Queries q_;
   const KvCache& cache_;
   int64_t layer_;
-  const AttentionShape& shape_;
-  int64_t window_;
+  const AttentionRule& rule_;
   float* out_;
 };
 
-/// All of it: out[r] = softmax(q[r] K^T / sqrt(head_dim)) V.
-void attend(const Queries& q, const KvCache& cache, int64_t layer, const AttentionShape& shape,
-            int64_t window, std::span<float> out, const Exec& exec);
+/// All of it: out[r] = softmax(scale q[r] K^T) V.
+void attend(const Queries& q, const KvCache& cache, int64_t layer, const AttentionRule& rule,
+            std::span<float> out, const Exec& exec);
 
 }  // namespace nibble

@@ -49,22 +49,23 @@ float encode(const float* x, int64_t n, Put put) {
 
 }  // namespace
 
-KvCache::KvCache(int64_t layers, int64_t capacity, const AttentionShape& shape, DType dtype)
+KvCache::KvCache(const CacheShape& shape, int64_t capacity, DType dtype)
     : capacity_(capacity),
       padded_(padded_to(capacity, kKeyBlock)),
-      value_stride_(padded_to(shape.head_dim, kVector)),
+      value_stride_(padded_to(shape.attention.head_dim, kVector)),
       shape_(shape),
       dtype_(dtype),
       element_(size_of(dtype)),
-      rows_(checked_bytes(layers, shape.kv_heads, padded_)) {
+      rows_(checked_bytes(shape.attention_layers, shape.attention.kv_heads, padded_)) {
   if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::i8) {
     throw unsupported(
         fmt::format("a KV cache of {} cannot be kept (f32, f16 and int8 can)", to_string(dtype)));
   }
   const auto rows = static_cast<int64_t>(rows_);
-  keys_.reset(allocate(checked_bytes(rows, shape.head_dim, element_)));
+  keys_.reset(allocate(checked_bytes(rows, shape.attention.head_dim, element_)));
   // Vectors are read up to the end of the last row's padding.
   values_.reset(allocate(checked_bytes(rows, value_stride_, element_)));
+  states_.reset(allocate(state_bytes()));
   if (dtype != DType::i8) return;
   key_scales_.reset(allocate(checked_bytes(rows, 1, sizeof(float))));
   value_scales_.reset(allocate(checked_bytes(rows, 1, sizeof(float))));
@@ -77,8 +78,17 @@ CacheType KvCache::type() const {
 }
 
 size_t KvCache::memory_bytes() const {
-  const auto width = static_cast<size_t>((shape_.head_dim + value_stride_) * element_);
-  return rows_ * (width + (dtype_ == DType::i8 ? 2 * sizeof(float) : 0));
+  const auto width = static_cast<size_t>((shape_.attention.head_dim + value_stride_) * element_);
+  return rows_ * (width + (dtype_ == DType::i8 ? 2 * sizeof(float) : 0)) + state_bytes();
+}
+
+size_t KvCache::state_bytes() const {
+  return checked_bytes(2 * shape_.state_layers, shape_.state, sizeof(float));
+}
+
+void KvCache::clear() {
+  length_ = 0;
+  std::memset(states_.get(), 0, state_bytes());
 }
 
 int64_t KvCache::bytes_per_token(int64_t layers, const AttentionShape& shape, DType dtype) {
@@ -89,7 +99,7 @@ int64_t KvCache::bytes_per_token(int64_t layers, const AttentionShape& shape, DT
 
 void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* key,
                     const float* value) {
-  const int64_t n = shape_.head_dim, first = row(layer, head);
+  const int64_t n = shape_.attention.head_dim, first = row(layer, head);
   const int64_t block = (first + position / kKeyBlock * kKeyBlock) * n + position % kKeyBlock;
   std::byte* const keys = keys_.get() + block * element_;
   std::byte* const values = values_.get() + (first + position) * value_stride_ * element_;
@@ -119,9 +129,10 @@ void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* 
 
 void KvCache::describe(int64_t layer, int64_t head, AttendRows& rows) const {
   const int64_t first = row(layer, head);
-  rows.head_dim = shape_.head_dim;
+  const int64_t d = shape_.attention.head_dim;
+  rows.head_dim = d;
   rows.value_stride = value_stride_;
-  rows.keys = keys_.get() + first * shape_.head_dim * element_;
+  rows.keys = keys_.get() + first * d * element_;
   rows.values = values_.get() + first * value_stride_ * element_;
   if (dtype_ != DType::i8) return;
   rows.key_scales = reinterpret_cast<const float*>(key_scales_.get()) + first;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <span>
 
 #include "nibble/core/aligned_memory.h"
 #include "nibble/core/dtype.h"
@@ -19,12 +20,24 @@ struct AttentionShape {
   int64_t head_dim = 0;
   /// Queries that read one key head.
   int64_t shared() const { return heads / kv_heads; }
+
+  bool operator==(const AttentionShape&) const = default;
+};
+
+/// What a model keeps of a sequence: keys and values of its attention layers, and in layers with a
+/// state (short convolutions) `state` floats.
+struct CacheShape {
+  AttentionShape attention;
+  int64_t attention_layers = 0;
+  int64_t state_layers = 0, state = 0;
+
+  bool operator==(const CacheShape&) const = default;
 };
 
 /// Memory that a pass over a sequence works in, kept between passes so that nothing is allocated
 /// while tokens are decoded. Each user names its buffers by numbers of its own.
 struct Workspace {
-  std::array<AlignedMemory, 16> buffers;
+  std::array<AlignedMemory, 20> buffers;
   int64_t rows = -1, threads = -1;  ///< what they were last made for
 };
 
@@ -35,16 +48,24 @@ struct Workspace {
 class KvCache {
  public:
   /// Error{unsupported} for a dtype that is none of f32, f16, i8.
-  KvCache(int64_t layers, int64_t capacity, const AttentionShape& shape, DType dtype = DType::f32);
+  KvCache(const CacheShape& shape, int64_t capacity, DType dtype = DType::f32);
+  /// For attention layers alone.
+  KvCache(int64_t layers, int64_t capacity, const AttentionShape& shape, DType dtype = DType::f32)
+      : KvCache({shape, layers, 0, 0}, capacity, dtype) {}
+  const CacheShape& shape() const { return shape_; }
   /// Tokens in the cache, and how many there can be.
   int64_t length() const { return length_; }
   int64_t capacity() const { return capacity_; }
   DType dtype() const { return dtype_; }
-  void clear() { length_ = 0; }
-  /// Makes room for m tokens more; every layer then writes its own rows. The caller checked the
-  /// capacity.
-  void advance(int64_t m) { length_ += m; }
-  /// Writes the key and the value (head_dim elements each) of one head at a position of a layer. In
+  void clear();
+  /// What a pass has written behind the tokens that were there becomes part of them: m more, and
+  /// the next states. Until then the cache is as it was. The caller checked the capacity.
+  void advance(int64_t m) { length_ += m, now_ = 1 - now_; }
+  /// The state of a layer (0 .. state_layers - 1) behind the tokens that are there, and where a
+  /// pass puts the one behind its own.
+  std::span<const float> state(int64_t layer) const { return of_state(layer, now_); }
+  std::span<float> next_state(int64_t layer) { return of_state(layer, 1 - now_); }
+  /// `layer` counts attention layers only. Writes the key and the value (head_dim elements each) of one head at a position of a layer. In
   /// f16, values beyond its range become its largest ones. Different heads and positions may be
   /// written by different threads.
   void write(int64_t layer, int64_t head, int64_t position, const float* key, const float* value);
@@ -61,17 +82,24 @@ class KvCache {
     void operator()(std::byte* p) const { std::free(p); }
   };
   using Memory = std::unique_ptr<std::byte[], Free>;
+  size_t state_bytes() const;
   // The first row of a head in an array whose rows have `row_bytes`.
   int64_t row(int64_t layer, int64_t head) const {
-    return (layer * shape_.kv_heads + head) * padded_;
+    return (layer * shape_.attention.kv_heads + head) * padded_;
+  }
+  std::span<float> of_state(int64_t layer, int which) const {
+    const auto size = static_cast<size_t>(shape_.state);
+    const auto at = static_cast<size_t>(which * shape_.state_layers + layer) * size;
+    return {reinterpret_cast<float*>(states_.get()) + at, size};
   }
 
   int64_t capacity_, padded_, length_ = 0, value_stride_;
-  AttentionShape shape_;
+  CacheShape shape_;
+  int now_ = 0;  // which half of the states is the one behind the tokens
   DType dtype_;
   int64_t element_;  // bytes
   size_t rows_;      // over all layers and heads
-  Memory keys_, values_, key_scales_, value_scales_;
+  Memory keys_, values_, key_scales_, value_scales_, states_;
   Workspace workspace_;
 };
 

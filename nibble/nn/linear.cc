@@ -135,7 +135,7 @@ class LinearGroup::Product {
 
   // This thread's share of the slices, each over all rows: a slice stays in cache meanwhile.
   void work(const Team& team) const {
-    const bool gated = out_.end == LinearEnd::silu_gate;
+    const bool gated = is_gate(out_.end);
     const int64_t slices = gated ? impl_.slices / 2 : impl_.slices;
     const int64_t blocks = ceil_div(m_, kRowBlock);
     const auto [begin, end] = team.share(slices * blocks);
@@ -219,10 +219,18 @@ class LinearGroup::Product {
         case LinearEnd::silu_gate:
           impl_.ops.silu_gate(out_.y[0] + r * n + begin, count, y);
           break;
+        case LinearEnd::gelu_tanh_gate:
+          gate(count, out_.y[0] + r * n + begin, y);
+          break;
         case LinearEnd::none:
           break;
       }
     }
+  }
+
+  void gate(int64_t n, float* gate, float* up) const {
+    impl_.ops.gelu_tanh(n, gate);
+    for (int64_t i = 0; i < n; ++i) up[i] *= gate[i];
   }
 
   GemmInput input(const GemmTraits& traits, int64_t row) const {

@@ -50,7 +50,10 @@ enum class LinearEnd {
   gelu,       ///< 0.5 x (1 + erf(x / sqrt 2))
   gelu_tanh,  ///< GPT-2's gelu_new
   silu_gate,  ///< for two members, gate and up: y[1] = silu(y[0]) * y[1]
+  gelu_tanh_gate,  ///< the same with gelu_tanh
 };
+
+inline bool is_gate(LinearEnd end) { return end >= LinearEnd::silu_gate; }
 
 /// Where the products of one group go.
 struct LinearOutput {

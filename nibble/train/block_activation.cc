@@ -49,6 +49,8 @@ void activate(const BlockActivation<T>& a, const TrainOps<T>& ops) {
       return exact_gelu(a);
     case MlpKind::silu_gated:
       return silu_gate(a);
+    case MlpKind::gelu_tanh_gated:
+      break;
   }
 }
 
@@ -65,6 +67,8 @@ void activate_backward(const BlockActivation<T>& a, const T* dactivated, T* dgat
       return;
     case MlpKind::silu_gated:
       return silu_gate_backward(a, dactivated, dgate, dup);
+    case MlpKind::gelu_tanh_gated:
+      break;
   }
 }
 

@@ -16,13 +16,13 @@ struct Stored {
 };
 
 Stored load(const ParameterFinder& find, Role role, int layer) {
-  const LinearMember member = find.linear(role, layer);
+  const LinearMember member = find.linear({role, layer});
   Stored out{columns(member.weight), floats_of(member.weight), {}};
   if (member.bias) {
     out.bias.resize(static_cast<size_t>(member.bias->elements()));
     to_f32(*member.bias, out.bias);
   }
-  find.done(role, layer);
+  find.done({role, layer});
   return out;
 }
 
@@ -59,8 +59,8 @@ BlockWeights<T> load_block_weights(const DecoderConfig& c, const ParameterFinder
     return part(stored, 0, std::ssize(stored.weight) / stored.k, narrow, ops);
   };
   const auto norm = [&](Role role) {
-    return BlockNorm<T>{buffer_of<T>(find.vector(role, layer, false)),
-                        buffer_of<T>(find.vector(role, layer, true))};
+    return BlockNorm<T>{buffer_of<T>(find.vector({role, layer})),
+                        buffer_of<T>(find.vector({role, layer, -1, true}))};
   };
   if (c.fused_qkv) {
     const Stored stored = load(find, Role::qkv, layer);
@@ -73,14 +73,14 @@ BlockWeights<T> load_block_weights(const DecoderConfig& c, const ParameterFinder
     out.v = whole(Role::v);
   }
   out.o = whole(Role::o);
-  if (c.mlp == MlpKind::silu_gated) out.gate = whole(Role::gate);
+  if (is_gated(c.mlp)) out.gate = whole(Role::gate);
   out.up = whole(Role::up);
   out.down = whole(Role::down);
   out.attn_norm = norm(Role::attn_norm);
   out.mlp_norm = norm(Role::mlp_norm);
   out.q_norm = norm(Role::q_norm);
   out.k_norm = norm(Role::k_norm);
-  out.window = layer >= c.first_window_layer ? c.sliding_window : 0;
+  out.window = layer_kind(c, layer) == LayerKind::window ? c.sliding_window : 0;
   return out;
 }
 

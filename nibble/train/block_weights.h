@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "nibble/model/decoder_build.h"
+#include "nibble/model/parameter_finder.h"
 #include "nibble/train/block_product.h"
 
 namespace nibble {

@@ -43,11 +43,11 @@ struct HeadGradient::Scratch {
 
 HeadGradient::HeadGradient(const DecoderConfig& config, const ParameterFinder& find)
     : config_(config) {
-  norm_.gain = buffer_of<float>(find.vector(Role::final_norm, -1, false));
-  norm_.bias = buffer_of<float>(find.vector(Role::final_norm, -1, true));
+  norm_.gain = buffer_of<float>(find.vector({Role::final_norm}));
+  norm_.bias = buffer_of<float>(find.vector({Role::final_norm, -1, -1, true}));
   load(config.tied ? Weight(find.table(Role::token_embedding))
-                   : find.linear(Role::lm_head, -1).weight);
-  find.done(config.tied ? Role::token_embedding : Role::lm_head, -1);
+                   : find.linear({Role::lm_head}).weight);
+  find.done({config.tied ? Role::token_embedding : Role::lm_head});
 }
 
 // Not by way of a second copy in f32: with a wide vocabulary the head is what is largest.

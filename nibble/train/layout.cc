@@ -14,11 +14,13 @@ void require_supported(const DecoderConfig& c) {
     throw unsupported(fmt::format("training does not know {} yet", what));
   };
   if (c.position != PositionKind::learned) refuse("rotary positions (it knows learned ones)");
-  if (c.mlp == MlpKind::silu_gated) refuse("gated MLPs (it knows relu and gelu_tanh)");
+  if (is_gated(c.mlp)) refuse("gated MLPs (it knows relu and gelu_tanh)");
   if (c.mlp == MlpKind::gelu) refuse("the exact GELU (it knows relu and gelu_tanh)");
   if (c.position_offset != 0) refuse("positions with an offset");
   if (c.qk_norm) refuse("norms of queries and keys");
   if (c.sliding_window != 0) refuse("sliding windows");
+  if (c.experts > 0) refuse("mixtures of experts");
+  if (c.post_norms) refuse("norms behind each half of a layer");
   if (c.kv_heads != c.heads) refuse("grouped key/value heads (kv_heads must be heads)");
 }
 
@@ -89,9 +91,7 @@ class LayoutBuilder {
       case Role::lm_head:
         matrix(out_.head);
         break;
-      case Role::q_norm:
-      case Role::k_norm:
-      case Role::gate:
+      default:
         NIBBLE_CHECK(false && "refused before");
     }
   }

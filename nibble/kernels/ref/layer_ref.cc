@@ -49,6 +49,10 @@ void silu_gate(const float* gate, int64_t n, float* up) {
   for (int64_t i = 0; i < n; ++i) up[i] *= gate[i] / (1.0f + std::exp(-gate[i]));
 }
 
+void soft_cap(float cap, int64_t n, float* x) {
+  for (int64_t i = 0; i < n; ++i) x[i] = cap * std::tanh(x[i] / cap);
+}
+
 void rotate(const float* cos, const float* sin, int64_t half, float* x) {
   for (int64_t i = 0; i < half; ++i) {
     const float a = x[i], b = x[i + half];
@@ -85,7 +89,8 @@ void attend(const AttendRows& a) {
     const T* key = keys + t / kKeyBlock * kKeyBlock * a.head_dim + t % kKeyBlock;
     float sum = 0;
     for (int64_t i = 0; i < a.head_dim; ++i) sum += a.q[r][i] * widen(key[i * kKeyBlock]);
-    return sum * a.scale * (a.key_scales == nullptr ? 1.0f : a.key_scales[t]);
+    const float value = sum * a.scale * (a.key_scales == nullptr ? 1.0f : a.key_scales[t]);
+    return a.softcap > 0 ? a.softcap * std::tanh(value / a.softcap) : value;
   };
   for (int64_t r = 0; r < a.rows; ++r) {
     float highest = -INFINITY, total = 0;
@@ -108,6 +113,7 @@ constexpr LayerOps kOps = {"ref",
                            relu,
                            gelu_tanh,
                            silu_gate,
+                           soft_cap,
                            rotate,
                            to_f16,
                            to_bf16,

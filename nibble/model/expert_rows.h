@@ -1,0 +1,40 @@
+// ExpertRows: which rows go to which experts, and the weights with which they come back (Shazeer et
+// al. 2017; Fedus et al. 2022).
+#pragma once
+
+#include <cstdint>
+
+#include "nibble/model/layer_plan.h"
+
+namespace nibble {
+
+/// Chooses the experts of one row of `routing` from the logits in it: the most likely ones by
+/// softmax, weights made to sum up to 1 (Jiang et al. 2024, Mixtral).
+void choose_experts(const ExpertPlan& plan, float* routing);
+/// The experts chosen, and their weights, in a row of `routing`.
+inline const float* chosen_experts(const ExpertPlan& plan, const float* routing) {
+  return routing + plan.experts;
+}
+inline const float* expert_weights(const ExpertPlan& plan, const float* routing) {
+  return routing + plan.experts + plan.chosen;
+}
+
+/// A row for each (row of the stream, expert of it), those of one expert together and in the order
+/// of the stream.
+struct ExpertRows {
+  int32_t* starts = nullptr;   ///< [experts + 1]: expert e has the rows [starts[e], starts[e + 1])
+  int32_t* sources = nullptr;  ///< [rows * chosen]: the row of the stream that one is of
+  int32_t* places = nullptr;   ///< [rows * chosen]: where (row, choice) is
+
+  static int64_t count(int64_t rows, int64_t experts, int64_t chosen) {
+    return experts + 1 + 2 * rows * chosen;
+  }
+  /// Lies in `memory` of count() elements.
+  ExpertRows() = default;
+  ExpertRows(int32_t* memory, int64_t rows, int64_t experts, int64_t chosen)
+      : starts(memory), sources(starts + experts + 1), places(sources + rows * chosen) {}
+  /// From what each of m rows chose.
+  void find(const ExpertPlan& plan, const float* routing, int64_t m);
+};
+
+}  // namespace nibble

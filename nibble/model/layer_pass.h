@@ -1,0 +1,102 @@
+// LayerPass: rows of one or several sequences on their way through the layers of a decoder. It
+// interprets the layers' plans; all of it is done by one team, whose threads meet only where a step
+// needs what others computed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "nibble/core/exec.h"
+#include "nibble/core/team.h"
+#include "nibble/model/expert_rows.h"
+#include "nibble/model/layer.h"
+#include "nibble/nn/attention.h"
+#include "nibble/nn/rotary.h"
+
+namespace nibble {
+
+/// Rows that stand behind each other in a pass: those of one sequence, at positions start .. start
+/// + rows - 1 of its cache.
+struct SequenceRows {
+  KvCache* cache = nullptr;
+  int64_t start = 0, rows = 0;
+};
+
+/// What a pass needs room for, at most, over the layers that it goes through.
+struct PassSize {
+  std::array<int64_t, kBuffers> floats{};  ///< of each buffer, for one row of the stream
+  int64_t head_dim = 0, experts = 0, chosen = 0;
+
+  void add(const LayerPlan& plan);
+};
+
+/// out = norm(x) of one row [width]; x and out may be the same.
+void normalize(NormKind kind, double eps, const NormWeights& weights, const float* x, int64_t width,
+               float* out);
+
+class LayerPass {
+ public:
+  /// Everything is referred to, not copied. Buffers are taken from `workspace`; products_bytes is
+  /// the most that any of the products needs.
+  LayerPass(const DecoderConfig& config, const Rotary& rotary,
+            std::span<const SequenceRows> sequences, int threads, const PassSize& size,
+            int64_t products_bytes, Workspace& workspace);
+
+  int64_t rows() const { return m_; }
+  /// The residual stream, [rows, hidden_size]: the caller fills it in.
+  float* x() const { return buffers_[0]; }
+  /// [rows, hidden_size], free between layers; workspace for products outside of them.
+  float* h() const { return buffers_[static_cast<size_t>(BufferId::normed)]; }
+  std::byte* products() const { return products_; }
+
+  /// Computes the angles of this thread's share of the rows. Sync before a layer runs.
+  void prepare(const Team& team) const;
+  /// One layer, in place in x: all threads of the team call it with the same arguments.
+  void run(const Layer& layer, Team& team) const;
+
+  // For who must stand between the steps.
+
+  /// Steps [first, end) of a layer's plan; all buffers that they read must be there.
+  void run_steps(const Layer& layer, size_t first, size_t end, Team& team) const;
+  /// Finds out which rows belong to which expert, from `routing` as it is: before steps that read
+  /// it are run without the one that made it. On one thread.
+  void find_experts(const LayerPlan& plan) const;
+  /// [rows * plan.rows, plan.width] of a buffer that is no part of another one; a site's input as
+  /// one expert reads it.
+  float* buffer(BufferId id) const { return buffers_[static_cast<size_t>(id)]; }
+  std::span<const float> input(const Layer& layer, size_t site, int64_t expert) const;
+
+ private:
+  struct View {
+    float* data;
+    int64_t stride;
+  };
+  View view(const LayerPlan& plan, BufferId id) const;
+  float* own_h(const Team& team) const;
+  void run_step(const Layer& layer, const Step& step, Team& team) const;
+  void norm(const Layer& layer, const Step& step, const Team& team) const;
+  void project(const Layer& layer, const Step& step, Team& team) const;
+  void project_experts(const Layer& layer, const Step& step, Team& team) const;
+  void attend(const Layer& layer, Team& team) const;
+  void prepare_rows(const Layer& layer, int64_t begin, int64_t end, int64_t kv_head) const;
+  void prepare_row(const Layer& layer, const SequenceRows& s, int64_t row, int64_t position,
+                   int64_t kv_head) const;
+  void attend_head(const Layer& layer, int64_t kv_head, int64_t step, const Team& team) const;
+  void convolve(const Layer& layer, const Team& team) const;
+  void route(const Layer& layer, const Step& step, Team& team) const;
+  void combine(const Layer& layer, const Step& step, const Team& team) const;
+
+  const DecoderConfig& config_;
+  const Rotary& rotary_;
+  const std::span<const SequenceRows> sequences_;
+  int64_t m_ = 0, half_;
+  bool own_;  // few rows: each thread computes norms of the stream for itself
+  std::array<float*, kBuffers> buffers_{};
+  float *cos_, *sin_, *scratch_;
+  ExpertRows experts_;
+  std::byte* products_;
+  int64_t scratch_each_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,130 @@
+#include "nibble/model/layer_runner.h"
+
+#include <algorithm>
+
+#include "nibble/core/error.h"
+
+namespace nibble {
+namespace {
+
+// What the steps from one on read, in the order in which it is kept: f(pointer, floats).
+template <class F>
+void for_each_kept(const LayerPass& pass, const LayerPlan& plan, size_t step, F f) {
+  for (const BufferId id : live_before(plan, step)) {
+    NIBBLE_CHECK(!plan.buffer(id).within);
+    f(pass.buffer(id), pass.rows() * plan.buffer(id).rows * plan.buffer(id).width);
+  }
+}
+
+void restore(const LayerPass& pass, const LayerPlan& plan, size_t step,
+             std::span<const float> kept) {
+  for_each_kept(pass, plan, step, [&](float* to, int64_t count) {
+    std::copy_n(kept.begin(), count, to);
+    kept = kept.subspan(static_cast<size_t>(count));
+  });
+  NIBBLE_CHECK(kept.empty());
+  if (plan.experts) pass.find_experts(plan);
+}
+
+}  // namespace
+
+LayerRunner::LayerRunner(const DecoderConfig& config, WeightLoader load)
+    : config_(config), load_(std::move(load)), one_layer_(cache_shape(config)) {
+  validate(config_);
+  const WeightRelease keep;
+  const ParameterFinder find(config_, load_, keep);
+  ends_ = ModelEnds(config_, find, true);
+  if (config_.position == PositionKind::rotary) rotary_ = Rotary(config_.rope, config_.head_dim);
+  one_layer_.attention_layers = std::min<int64_t>(one_layer_.attention_layers, 1);
+  one_layer_.state_layers = std::min<int64_t>(one_layer_.state_layers, 1);
+}
+
+std::vector<float> LayerRunner::embed(std::span<const int32_t> ids) const {
+  const auto width = static_cast<size_t>(config_.hidden_size);
+  std::vector<float> x(ids.size() * width);
+  for (size_t r = 0; r < ids.size(); ++r) {
+    const std::span<float> row = std::span(x).subspan(r * width, width);
+    ends_.token(ids[r], row);
+    ends_.place(config_, static_cast<int64_t>(r), row);
+  }
+  return x;
+}
+
+Layer LayerRunner::layer(int index, const LinearOptions& options) const {
+  const WeightRelease keep;
+  return build_layer(config_, index, ParameterFinder(config_, load_, keep), options);
+}
+
+std::unique_ptr<KvCache> LayerRunner::take(int64_t rows) const {
+  std::unique_ptr<KvCache> cache;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      cache = std::move(idle_.back());
+      idle_.pop_back();
+    }
+  }
+  // One that is too short gives way to a longer one, so that there are never more than threads.
+  if (cache != nullptr && cache->capacity() >= rows) {
+    cache->clear();
+    return cache;
+  }
+  return std::make_unique<KvCache>(one_layer_, rows);
+}
+
+template <class F>
+void LayerRunner::pass(const Layer& layer, std::span<const float> x, F f) const {
+  const int64_t rows = std::ssize(x) / config_.hidden_size;
+  std::unique_ptr<KvCache> cache = take(rows);
+  const SequenceRows sequence{cache.get(), 0, rows};
+  PassSize size;
+  size.add(layer.plan);
+  const LayerPass pass(config_, rotary_, {&sequence, 1}, 1, size, layer.workspace_bytes(rows, 1),
+                       cache->workspace());
+  std::copy(x.begin(), x.end(), pass.x());
+  run_team(1, [&](Team& team) {
+    pass.prepare(team);
+    f(pass, team);
+  });
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(cache));
+}
+
+void LayerRunner::run(const Layer& layer, std::span<float> x) const {
+  pass(layer, x, [&](const LayerPass& p, Team& team) {
+    p.run(layer, team);
+    std::copy_n(p.x(), x.size(), x.begin());
+  });
+}
+
+void LayerRunner::final_norm(std::span<float> x) const {
+  for (size_t at = 0; at < x.size(); at += static_cast<size_t>(config_.hidden_size))
+    ends_.final_norm(config_, x.data() + at, x.data() + at);
+}
+
+std::vector<float> LayerRunner::input(const Layer& layer, size_t site, std::span<const float> x,
+                                      std::span<const float> before) const {
+  const SiteSteps steps = site_steps(layer.plan)[site];
+  std::vector<float> out;
+  pass(layer, x, [&](const LayerPass& p, Team& team) {
+    if (steps.before) restore(p, layer.plan, steps.begin, before);
+    p.run_steps(layer, steps.begin, steps.at, team);
+    for_each_kept(p, layer.plan, steps.at, [&](const float* from, int64_t count) {
+      out.insert(out.end(), from, from + count);
+    });
+  });
+  return out;
+}
+
+void LayerRunner::add_output(const Layer& layer, size_t site, std::span<const float> kept,
+                             std::vector<float>& x) const {
+  const SiteSteps steps = site_steps(layer.plan)[site];
+  if (steps.end == steps.at) return;
+  pass(layer, x, [&](const LayerPass& p, Team& team) {
+    restore(p, layer.plan, steps.at, kept);
+    p.run_steps(layer, steps.at, steps.end, team);
+    std::copy_n(p.x(), x.size(), x.begin());
+  });
+}
+
+}  // namespace nibble

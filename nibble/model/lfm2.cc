@@ -1,0 +1,106 @@
+// LFM2 (Liquid AI 2025): short gated convolutions in most layers, attention with normed queries and
+// keys in the others.
+#include <algorithm>
+
+#include "nibble/core/checked.h"
+#include "nibble/model/architecture.h"
+#include "nibble/model/hf_config.h"
+
+namespace nibble {
+namespace {
+
+constexpr hf::NameRow kNames[] = {{Role::token_embedding, "embed_tokens"},
+                                  {Role::final_norm, "embedding_norm"},
+                                  {Role::lm_head, "lm_head"},
+                                  {Role::attn_norm, "operator_norm"},
+                                  {Role::q, "self_attn.q_proj"},
+                                  {Role::k, "self_attn.k_proj"},
+                                  {Role::v, "self_attn.v_proj"},
+                                  {Role::q_norm, "self_attn.q_layernorm"},
+                                  {Role::k_norm, "self_attn.k_layernorm"},
+                                  {Role::o, "self_attn.out_proj"},
+                                  {Role::conv_in, "conv.in_proj"},
+                                  {Role::conv, "conv.conv"},
+                                  {Role::conv_out, "conv.out_proj"},
+                                  {Role::mlp_norm, "ffn_norm"},
+                                  {Role::gate, "feed_forward.w1"},
+                                  {Role::up, "feed_forward.w3"},
+                                  {Role::down, "feed_forward.w2"}};
+
+constexpr double kTheta = 1e6;
+
+std::string tensor_name(const ParamKey& key) { return hf::tensor_name(kNames, "layers", key); }
+
+// Two thirds of the width that is named, in whole blocks.
+int64_t adjusted(const JsonFields& f, int64_t width) {
+  if (!f.boolean_or("block_auto_adjust_ff_dim", true)) return width;
+  width = 2 * width / 3;
+  if (!f.is_null("block_ffn_dim_multiplier"))
+    width = static_cast<int64_t>(f.number_or("block_ffn_dim_multiplier", 1.0) *
+                                 static_cast<double>(width));
+  const int64_t unit = f.contains("block_multiple_of") ? hf::size(f, "block_multiple_of") : 256;
+  return ceil_div(width, unit) * unit;
+}
+
+// Layers that full_attn_idxs names attend; all, where neither it nor layer_types is there.
+void read_kinds(const JsonFields& f, DecoderConfig& c) {
+  constexpr LayerKind kKinds[] = {LayerKind::full, LayerKind::convolution};
+  const std::vector<int64_t> attend =
+      f.is_null("full_attn_idxs") ? std::vector<int64_t>() : f.integers("full_attn_idxs");
+  const auto otherwise = [&](int64_t layer) {
+    const bool named = std::find(attend.begin(), attend.end(), layer) != attend.end();
+    return attend.empty() || named ? LayerKind::full : LayerKind::convolution;
+  };
+  hf::read_layer_types(f, kKinds, otherwise, c);
+}
+
+DecoderConfig read_config(const JsonFields& f) {
+  DecoderConfig c;
+  c.architecture = "lfm2";
+  c.name_prefix = "model.";
+  c.vocab_size = hf::size(f, "vocab_size");
+  c.hidden_size = hf::size(f, "hidden_size");
+  c.intermediate_size = adjusted(f, hf::size(f, "intermediate_size"));
+  c.layers = hf::size(f, "num_hidden_layers");
+  c.heads = hf::size(f, "num_attention_heads");
+  c.kv_heads = f.integer_or("num_key_value_heads", c.heads);
+  c.head_dim = hf::divide_heads(c.hidden_size, c.heads, "num_attention_heads");
+  c.context = hf::size(f, "max_position_embeddings");
+  c.norm_gain = c.final_norm = c.qk_norm = true;
+  c.norm_eps = f.number_or("norm_eps", 1e-5);
+  c.position = PositionKind::rotary;
+  c.rope = hf::read_rope(f, kTheta, c.context);
+  c.mlp = MlpKind::silu_gated;
+  c.conv_taps = f.integer_or("conv_L_cache", 3);
+  c.conv_bias = f.boolean_or("conv_bias", false);
+  c.tied = f.boolean_or("tie_word_embeddings", f.boolean_or("tie_embedding", true));
+  read_kinds(f, c);
+  return c;
+}
+
+void write_config(const DecoderConfig& c, JsonWriter& out) {
+  out.field("vocab_size", c.vocab_size);
+  out.field("hidden_size", c.hidden_size);
+  out.field("intermediate_size", c.intermediate_size);
+  out.field("block_auto_adjust_ff_dim", false);
+  out.field("num_hidden_layers", c.layers);
+  out.field("num_attention_heads", c.heads);
+  out.field("num_key_value_heads", c.kv_heads);
+  out.field("max_position_embeddings", c.context);
+  out.field("norm_eps", c.norm_eps);
+  hf::write_rope(c.rope, out);
+  out.field("conv_L_cache", c.conv_taps);
+  out.field("conv_bias", c.conv_bias);
+  out.field("tie_word_embeddings", c.tied);
+  hf::write_layer_types(c, out);
+}
+
+}  // namespace
+
+const Architecture& lfm2_architecture() {
+  static constexpr Architecture kLfm2{"lfm2", read_config, write_config, tensor_name,
+                                      false,  "model."};
+  return kLfm2;
+}
+
+}  // namespace nibble

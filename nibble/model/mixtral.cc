@@ -1,0 +1,44 @@
+// Mixtral (Jiang et al. 2024): Mistral whose MLP is a mixture of experts, of which each token
+// uses a few.
+#include "nibble/model/architecture.h"
+#include "nibble/model/hf_config.h"
+
+namespace nibble {
+namespace {
+
+constexpr hf::NameRow kExperts[] = {{Role::router, "block_sparse_moe.gate"},
+                                    {Role::gate, "block_sparse_moe.experts.{}.w1"},
+                                    {Role::up, "block_sparse_moe.experts.{}.w3"},
+                                    {Role::down, "block_sparse_moe.experts.{}.w2"}};
+
+std::string tensor_name(const ParamKey& key) {
+  return key.role == Role::router || key.expert >= 0 ? hf::tensor_name(kExperts, "layers", key)
+                                                     : hf::llama_tensor_name(key);
+}
+
+DecoderConfig read_config(const JsonFields& f) {
+  DecoderConfig c = hf::read_llama_like(f, "mixtral");
+  c.experts = hf::size(f, "num_local_experts");
+  c.experts_per_token = hf::size(f, "num_experts_per_tok");
+  c.sliding_window = f.integer_or("sliding_window", 0);
+  if (c.sliding_window > 0) hf::set_layer_kinds(c, [](int64_t) { return LayerKind::window; });
+  return c;
+}
+
+void write_config(const DecoderConfig& c, JsonWriter& out) {
+  hf::write_llama_like(c, out);
+  out.field("num_local_experts", c.experts);
+  out.field("num_experts_per_tok", c.experts_per_token);
+  out.key("sliding_window");
+  c.sliding_window > 0 ? out.value(c.sliding_window) : out.null();
+}
+
+}  // namespace
+
+const Architecture& mixtral_architecture() {
+  static constexpr Architecture kMixtral{"mixtral", read_config, write_config, tensor_name,
+                                         false,     "model."};
+  return kMixtral;
+}
+
+}  // namespace nibble

@@ -1,0 +1,66 @@
+// The parameters of a model: what each is for, where it belongs, what it is stored as.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nibble/core/tensor.h"
+
+namespace nibble {
+
+/// What a parameter is for.
+enum class Role {
+  token_embedding,
+  position_embedding,
+  embedding_norm,
+  attn_norm,
+  qkv,
+  q,
+  k,
+  v,
+  q_norm,
+  k_norm,
+  o,
+  conv_in,
+  conv,
+  conv_out,
+  post_attn_norm,
+  mlp_norm,
+  router,
+  gate,
+  up,
+  down,
+  post_mlp_norm,
+  final_norm,
+  lm_head,
+};
+
+/// Which parameter of a model: everything that belongs to one is found by it.
+struct ParamKey {
+  Role role = Role::token_embedding;
+  int layer = -1;     ///< -1: it belongs to no layer
+  int expert = -1;    ///< -1: it belongs to no expert
+  bool bias = false;  ///< the bias that belongs to the others rather than the weight or gain
+
+  auto operator<=>(const ParamKey&) const = default;
+  /// The bias beside this weight; the weight beside this bias.
+  ParamKey with_bias(bool is_bias) const { return {role, layer, expert, is_bias}; }
+};
+
+struct ParamSpec : ParamKey {
+  std::string name;  ///< as stored, "layers.0.attn.wq.weight"
+  Shape shape;       ///< [n, k] for a matrix or an embedding; in memory
+  /// Plain files hold it as [k, n] (GPT-2's Conv1D). In memory, and quantized on disk, it is [n, k]
+  /// like every other.
+  bool transposed = false;
+  /// Plain files hold it less by this much (Gemma's norms: 1). In memory it is whole.
+  float offset = 0;
+
+  /// Whether it can be quantized: what rows are multiplied with or looked up in. A router decides
+  /// where rows go, and stays as it is.
+  bool is_matrix() const { return shape.rank() == 2 && role != Role::router; }
+};
+
+}  // namespace nibble
