@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,19 +17,9 @@ struct Progress {
   std::string detail;  ///< "loss 2.31, 812,000 tokens/s"
 };
 
-/// Sees the input of every Linear (calibration, activation statistics). Called from one thread at a
-/// time.
-class ActivationObserver {
- public:
-  virtual ~ActivationObserver() = default;
-  /// x is [m, k], row-major; `name` is the stored name of the weight it will be multiplied with.
-  virtual void observe(std::string_view name, std::span<const float> x, int64_t m, int64_t k) = 0;
-};
-
 struct Exec {
   int threads = 1;
   std::function<void(const Progress&)> progress;
-  ActivationObserver* observer = nullptr;
   /// Set by a signal handler to the signal's number; 0 means go on.
   const std::atomic<int>* stop_signal = nullptr;
 
@@ -43,7 +32,7 @@ struct Exec {
   /// Throws Error{io} with exit code 128 + signal where a stop was asked for. Never call it inside
   /// a parallel region.
   void check_stop() const;
-  /// The same surroundings with one thread and no observer, for work inside a parallel region.
+  /// The same surroundings with one thread, for work inside a parallel region.
   Exec single() const;
 };
 

@@ -122,40 +122,6 @@ void Decoder::run_together(const Batch& batch, const LayerPass& pass, float* log
   cap_logits(config_, {logits + begin, static_cast<size_t>(end - begin)});
 }
 
-void Decoder::observe(const Layer& layer, size_t step, const LayerPass& pass,
-                      const Exec& exec) const {
-  const Step& s = layer.plan.steps[step];
-  if (s.op != Op::project) return;
-  const auto site = static_cast<size_t>(s.index);
-  for (size_t e = 0; e < layer.groups[site].size(); ++e) {
-    const auto x = pass.input(layer, site, static_cast<int64_t>(e));
-    const LinearGroup& group = layer.groups[site][e];
-    group.observe(x, std::ssize(x) / group.inputs(), exec);
-  }
-}
-
-// The same in steps, between which the observer hears what the products are about to read.
-void Decoder::run_observed(const Batch& batch, const LayerPass& pass, float* logits, int threads,
-                           const Exec& exec) const {
-  const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
-  run_team(threads, [&](Team& team) {
-    embed(batch, pass, team);
-    pass.prepare(team);
-  });
-  for (const Layer& layer : layers_) {
-    for (size_t i = 0; i < layer.plan.steps.size(); ++i) {
-      observe(layer, i, pass, exec);
-      run_team(threads, [&](Team& team) { pass.run_steps(layer, i, i + 1, team); });
-    }
-  }
-  run_team(threads, [&](Team& team) { final_norm(batch, pass, team); });
-  head_.observe({pass.h(), static_cast<size_t>(wanted * config_.hidden_size)}, wanted, exec);
-  run_team(threads, [&](Team& team) {
-    head_.forward(pass.h(), wanted, {std::span(&logits, 1)}, pass.products(), team);
-  });
-  cap_logits(config_, {logits, static_cast<size_t>(wanted * config_.vocab_size)});
-}
-
 std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
                                     const Exec& exec) const {
   const auto m = static_cast<int64_t>(batch.ids.size());
@@ -164,10 +130,7 @@ std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
   const LayerPass pass(config_, rotary_, batch.sequences, threads, size_,
                        products_bytes(m, wanted, threads, workspace), workspace);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
-  if (exec.observer != nullptr)
-    run_observed(batch, pass, logits, threads, exec);
-  else
-    run_team(threads, [&](Team& team) { run_together(batch, pass, logits, team); });
+  run_team(threads, [&](Team& team) { run_together(batch, pass, logits, team); });
   return {logits, static_cast<size_t>(wanted * config_.vocab_size)};
 }
 

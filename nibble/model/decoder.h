@@ -61,10 +61,7 @@ class Decoder {
   std::span<const float> run(const Batch& batch, Workspace& workspace, const Exec& exec) const;
   int64_t products_bytes(int64_t m, int64_t logit_rows, int threads, Workspace& workspace) const;
   void run_together(const Batch& batch, const LayerPass& pass, float* logits, Team& team) const;
-  void run_observed(const Batch& batch, const LayerPass& pass, float* logits, int threads,
-                    const Exec& exec) const;
   void embed(const Batch& batch, const LayerPass& pass, const Team& team) const;
-  void observe(const Layer& layer, size_t step, const LayerPass& pass, const Exec& exec) const;
   void final_norm(const Batch& batch, const LayerPass& pass, const Team& team) const;
   int threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const;
 

@@ -62,10 +62,8 @@ class LayerPass {
   /// Finds out which rows belong to which expert, from `routing` as it is: before steps that read
   /// it are run without the one that made it. On one thread.
   void find_experts(const LayerPlan& plan) const;
-  /// [rows * plan.rows, plan.width] of a buffer that is no part of another one; a site's input as
-  /// one expert reads it.
+  /// [rows * plan.rows, plan.width] of a buffer that is no part of another one.
   float* buffer(BufferId id) const { return buffers_[static_cast<size_t>(id)]; }
-  std::span<const float> input(const Layer& layer, size_t site, int64_t expert) const;
 
  private:
   struct View {

@@ -31,13 +31,6 @@ void LayerPass::route(const Layer& layer, const Step& step, Team& team) const {
     std::copy_n(own_h(team) + experts_.sources[i] * width, width, buffer(step.out) + i * width);
 }
 
-std::span<const float> LayerPass::input(const Layer& layer, size_t site, int64_t expert) const {
-  const Site& s = layer.plan.sites[site];
-  const int64_t first = s.experts ? experts_.starts[expert] : 0;
-  const int64_t end = s.experts ? experts_.starts[expert + 1] : m_;
-  return {buffer(s.in) + first * s.inputs, static_cast<size_t>((end - first) * s.inputs)};
-}
-
 void LayerPass::project_experts(const Layer& layer, const Step& step, Team& team) const {
   const Site& site = layer.plan.site(step);
   for (int64_t e = 0; e < layer.plan.experts->experts; ++e) {

@@ -271,11 +271,6 @@ int64_t LinearGroup::workspace_bytes(int64_t m, int64_t threads) const {
   return Layout(*impl_, m, threads).bytes;
 }
 
-void LinearGroup::observe(std::span<const float> x, int64_t m, const Exec& exec) const {
-  if (exec.observer == nullptr) return;
-  for (const PackedWeight& w : impl_->members) exec.observer->observe(w.name(), x, m, impl_->k);
-}
-
 void LinearGroup::forward(const float* x, int64_t m, const LinearOutput& out, std::byte* workspace,
                           Team& team) const {
   const Product product(*impl_, x, m, out, workspace, team);
@@ -287,7 +282,6 @@ void LinearGroup::forward(std::span<const float> x, int64_t m, std::span<float* 
                           const Exec& exec) const {
   NIBBLE_CHECK(impl_ != nullptr && m >= 0 && y.size() == size());
   NIBBLE_CHECK(static_cast<int64_t>(x.size()) == m * impl_->k);
-  observe(x, m, exec);
   if (m == 0) return;
   const bool worth_a_team = m * impl_->outputs >= ceil_div(kWorthATeam, impl_->k);
   const int threads = worth_a_team ? std::max(exec.threads, 1) : 1;

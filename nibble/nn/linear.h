@@ -80,14 +80,12 @@ class LinearGroup {
   /// The same as this thread's share of a team's work, which every thread calls with the same
   /// arguments (but x, where m <= kOwnRows: each may have its own copy). `workspace` has
   /// workspace_bytes(m, team.size()), 64-byte aligned, shared by the team. The others may still be
-  /// working when it returns: sync before y is read. The observer is not told.
+  /// working when it returns: sync before y is read.
   void forward(const float* x, int64_t m, const LinearOutput& out, std::byte* workspace,
                Team& team) const;
   int64_t workspace_bytes(int64_t m, int64_t threads) const;
   /// Up to this many rows every thread quantizes all of x for itself.
   static constexpr int64_t kOwnRows = 4;
-  /// Tells the observer, where there is one, what the members are about to read.
-  void observe(std::span<const float> x, int64_t m, const Exec& exec) const;
 
   /// Row `row` of a member's weight as f32, out[k].
   void weight_row(size_t member, int64_t row, std::span<float> out) const;

@@ -193,7 +193,7 @@ DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
   }
   add_weights(base, at, report);
   report.activation_outliers =
-      activation_outliers(load_decoder(base), data.heldout, kActivationRows, kSigmas, exec);
+      activation_outliers(base, data.heldout, kActivationRows, kSigmas, exec);
   add_sensitivity(base, heldout, exec, report);
 
   write_text(at + "/report.html", render_html(report));

@@ -8,8 +8,7 @@
 #include <cmath>
 
 #include "nibble/compress/fisher_estimate.h"
-#include "nibble/model/block_walk.h"
-#include "nibble/model/decoder_build.h"
+#include "nibble/model/layer_runner.h"
 #include "nibble/nn/losses.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
@@ -37,6 +36,7 @@ std::vector<std::pair<const char*, DecoderConfig>> configs() {
   const auto of = [](const char* type) { return std::pair(type, tiny_decoder_config(type)); };
   auto window = of("mistral"), exact = of("gpt2");
   window.second.sliding_window = 3;
+  window.second.layer_kinds.assign(static_cast<size_t>(window.second.layers), LayerKind::window);
   exact.second.mlp = MlpKind::gelu;
   return {of("gpt2"), of("opt"), of("llama"), of("qwen3"), window, exact};
 }
@@ -68,21 +68,21 @@ class Rest {
           if (config_.tied)
             members.push_back({"head", find.table(Role::token_embedding), std::nullopt});
           else
-            members.push_back(find.linear(Role::lm_head, -1));
+            members.push_back(find.linear({Role::lm_head}));
           return LinearGroup(std::move(members), {});
         }()) {
     for (int i = 0; i < config_.layers; ++i)
-      (i <= layer ? front_ : behind_).push_back(walk_.block(i));
+      (i <= layer ? front_ : behind_).push_back(walk_.layer(i));
   }
 
   Rows stream(const std::vector<int32_t>& ids) const {
     Rows x = walk_.embed(ids);
-    for (const Block& b : front_) walk_.run(b, x, Exec{});
+    for (const Layer& b : front_) walk_.run(b, x);
     return x;
   }
   Rows logits(Rows x) const {
     const int64_t rows = std::ssize(x) / config_.hidden_size;
-    for (const Block& b : behind_) walk_.run(b, x, Exec{});
+    for (const Layer& b : behind_) walk_.run(b, x);
     walk_.final_norm(x);
     Rows out(static_cast<size_t>(rows * config_.vocab_size));
     head_.forward(x, rows, out.data(), Exec{});
@@ -92,9 +92,9 @@ class Rest {
  private:
   const DecoderConfig& config_;
   const WeightLoader load_;
-  const BlockWalk walk_;
+  const LayerRunner walk_;
   const LinearGroup head_;
-  std::vector<Block> front_, behind_;
+  std::vector<Layer> front_, behind_;
 };
 
 // The mean over rows s of sum over rows t of J^T (diag p - p p^T) J, J = dlogits[t] / dx[s]. What

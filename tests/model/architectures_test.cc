@@ -115,7 +115,8 @@ TEST(Architectures, LayerTypesMustAgree) {
   refuses("layer_types", kLlama, types, "qwen2");
   const std::string window =
       R"("use_sliding_window": true, "sliding_window": 5, "max_window_layers": 1, )";
-  EXPECT_EQ(read(kLlama, window + types, "qwen2").first_window_layer, 1);
+  EXPECT_EQ(read(kLlama, window + types, "qwen2").layer_kinds,
+            (std::vector{LayerKind::full, LayerKind::window}));
 }
 
 TEST(Architectures, RefusesValuesNoDecoderHas) {

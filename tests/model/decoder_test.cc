@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "nibble/core/error.h"
-#include "nibble/model/block_walk.h"
 #include "nibble/train/decoder_pass.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/layer_walks.h"
 #include "tests/support/tiny_model.h"
 
 namespace nibble {
@@ -148,40 +148,13 @@ TEST_P(BothSides, SequencesDecodedTogetherGetWhatTheyGetAlone) {
   }
 }
 
-// Block by block, as calibration runs them, gives what the whole pass gives; so does a pass that is
-// observed.
-TEST_P(BothSides, BlocksOneAtATimeGiveTheSame) {
+// Layer by layer, and site by site, as calibration runs them, gives what the whole pass gives.
+TEST_P(BothSides, LayersOneAtATimeGiveTheSame) {
   const DecoderConfig config = GetParam();
   const TensorMap weights = random_weights(config, 14, 0.2);
-  const WeightLoader load = [&](const ParamSpec& p) -> Weight {
+  expect_walks_agree(config, [&](const ParamSpec& p) -> Weight {
     return weights.find(p.name)->second;
-  };
-  const Decoder decoder(config, load);
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < config.context; ++i)
-    ids.push_back(static_cast<int32_t>(i * 7 % config.vocab_size));
-  struct HeadInput : ActivationObserver {
-    std::vector<float> last;
-    int64_t calls = 0;
-    void observe(std::string_view, std::span<const float> x, int64_t, int64_t) override {
-      last.assign(x.begin(), x.end());
-      ++calls;
-    }
-  } seen;
-  Exec exec;
-  exec.observer = &seen;
-  KvCache a = decoder.make_cache(config.context), b = decoder.make_cache(config.context);
-  const auto expected = decoder.forward(ids, a, Decoder::Logits::all, Exec{});
-  EXPECT_EQ(decoder.forward(ids, b, Decoder::Logits::all, exec), expected);
-  const BlockWalk walk(config, load);
-  std::vector<float> x = walk.embed(ids);
-  HeadInput blocks;
-  Exec observed;
-  observed.observer = &blocks;
-  for (int layer = 0; layer < config.layers; ++layer) walk.run(walk.block(layer), x, observed);
-  walk.final_norm(x);
-  EXPECT_EQ(x, seen.last);
-  EXPECT_EQ(blocks.calls + 1, seen.calls);
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Configs, BothSides, testing::Values(micro(), char_like(), gpt2_like()));

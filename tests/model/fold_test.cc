@@ -66,13 +66,13 @@ TEST_P(FoldTest, ChangesEveryConsumer) {
 
 INSTANTIATE_TEST_SUITE_P(Architectures, FoldTest,
                          testing::Values("gpt2", "llama", "mistral", "qwen2", "qwen3", "opt",
-                                         "micro_gpt"),
+                                         "mixtral", "gemma2", "lfm2", "micro_gpt"),
                          [](const auto& each) { return each.param; });
 
 TEST(FoldSites, SharedHeadsHaveOneScale) {
   DecoderConfig config = tiny_decoder_config("llama");
   const FoldSite o = fold_sites(config)[1];
-  EXPECT_EQ(o.role, Role::o);
+  EXPECT_EQ(o.key.role, Role::o);
   EXPECT_EQ(o.channels(), 8);
   EXPECT_EQ(o.channel_of(0), o.channel_of(4));  // two query heads of 4 read one value head
   EXPECT_EQ(o.channel_of(11), 7);

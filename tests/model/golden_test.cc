@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Ids = std::vector<int32_t>;
 
-const Exec kExec{.threads = 2, .progress = {}, .observer = nullptr, .stop_signal = nullptr};
+const Exec kExec{.threads = 2, .progress = {}, .stop_signal = nullptr};
 
 Json read_json(const fs::path& path) { return Json::parse(std::ifstream(path)); }
 

@@ -24,6 +24,10 @@ struct Case {
   int64_t positions, window;
 };
 
+AttentionRule rule_of(const AttentionShape& shape, int64_t window) {
+  return {shape, window, 1.0f / std::sqrt(static_cast<float>(shape.head_dim)), 0};
+}
+
 class Attention : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
@@ -37,6 +41,7 @@ class Attention : public testing::TestWithParam<Case> {
   // The rows from..to-1, asked for `step` at a time.
   std::vector<float> run(int64_t step, DType dtype = DType::f32, int threads = 1) const {
     KvCache cache(2, p_.positions, p_.shape, dtype);
+    const AttentionRule rule = rule_of(p_.shape, p_.window);
     std::vector<float> out(q_.size());
     Exec exec;
     exec.threads = threads;
@@ -44,7 +49,7 @@ class Attention : public testing::TestWithParam<Case> {
       const int64_t m = std::min(step, p_.positions - at);
       for (int64_t t = at; t < at + m; ++t) write(cache, 1, t);
       cache.advance(m);
-      attend({q_.data() + at * q_width(), q_width(), m, at}, cache, 1, p_.shape, p_.window,
+      attend({q_.data() + at * q_width(), q_width(), m, at}, cache, 1, rule,
              std::span(out).subspan(static_cast<size_t>(at * q_width()),
                                     static_cast<size_t>(m * q_width())),
              exec);
@@ -118,7 +123,7 @@ TEST(KvCache, HalvesAreExactAndSaturate) {
   cache.write(0, 0, 0, k.data(), v.data());
   cache.advance(1);
   std::vector<float> out(6);
-  attend({q.data(), 6, 1, 0}, cache, 0, shape, 0, out, Exec{});
+  attend({q.data(), 6, 1, 0}, cache, 0, rule_of(shape, 0), out, Exec{});
   EXPECT_EQ(out, (std::vector<float>{1.5f, 0.0f, 0x1p-24f, 65504, -65504, -0x1.8p-15f}));
   // 16 positions of 6 key and 16 value elements.
   EXPECT_EQ(cache.memory_bytes(), size_t{16 * (6 + 16) * 2});
@@ -133,7 +138,7 @@ TEST(KvCache, BytesHaveAScaleForEachHeadAndPosition) {
   cache.write(0, 1, 0, k.data(), large.data());
   cache.advance(1);
   std::vector<float> out(8);
-  attend({q.data(), 8, 1, 0}, cache, 0, shape, 0, out, Exec{});
+  attend({q.data(), 8, 1, 0}, cache, 0, rule_of(shape, 0), out, Exec{});
   for (size_t i = 0; i < 4; ++i) {
     EXPECT_FLOAT_EQ(out[i], small[i]);
     EXPECT_FLOAT_EQ(out[4 + i], large[i]);

@@ -292,29 +292,6 @@ TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
   EXPECT_EQ(name("int4:g16"), wide == "ref" ? "gemm_dequant_ref" : "gemm_w4_" + wide);
 }
 
-class Names : public ActivationObserver {
- public:
-  void observe(std::string_view name, std::span<const float> x, int64_t m, int64_t k) override {
-    seen += std::string(name) + " " + std::to_string(x.size()) + " " + std::to_string(m) + " " +
-            std::to_string(k) + ";";
-  }
-  std::string seen;
-};
-
-TEST(Linear, TheObserverSeesTheInputOfEachMember) {
-  std::vector<LinearMember> members;
-  for (const char* name : {"a", "b"})
-    members.push_back({name, noise_matrix(2, 3, 1), std::nullopt});
-  const LinearGroup group(std::move(members), {});
-  Names names;
-  Exec exec;
-  exec.observer = &names;
-  std::vector<float> a(4), b(4);
-  float* const y[] = {a.data(), b.data()};
-  group.forward(noise(6, 1), 2, y, exec);
-  EXPECT_EQ(names.seen, "a 6 2 3;b 6 2 3;");
-}
-
 TEST(Linear, RefusesPartsThatDoNotFit) {
   const Tensor w = noise_matrix(4, 8, 1);
   EXPECT_THROW(linear(w, Tensor(DType::f32, {5})), Error);

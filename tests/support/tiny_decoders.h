@@ -9,6 +9,13 @@
 
 namespace nibble {
 
+inline std::string tiny_decoder_keys(const std::string& type) {
+  if (type == "mixtral") return R"("num_local_experts": 4, "num_experts_per_tok": 2})";
+  if (type != "gemma2") return R"("sliding_window": null})";
+  return R"("head_dim": 4, "query_pre_attn_scalar": 5, "attn_logit_softcapping": 2.0,
+            "final_logit_softcapping": 3.0, "sliding_window": 6})";
+}
+
 inline DecoderConfig tiny_decoder_config(const std::string& type) {
   const std::string common = R"({"model_type": ")" + type + R"(", "vocab_size": 50, )";
   std::string keys;
@@ -17,10 +24,16 @@ inline DecoderConfig tiny_decoder_config(const std::string& type) {
   else if (type == "opt")
     keys = R"("hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
               "max_position_embeddings": 64})";
+  else if (type == "lfm2")
+    keys = R"("hidden_size": 16, "intermediate_size": 24, "block_auto_adjust_ff_dim": false,
+              "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+              "max_position_embeddings": 64, "tie_word_embeddings": false,
+              "layer_types": ["conv", "full_attention"]})";
   else
     keys = R"("hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
               "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
-              "rms_norm_eps": 1e-6, "sliding_window": null, "tie_word_embeddings": false})";
+              "rms_norm_eps": 1e-6, "tie_word_embeddings": false, )" +
+           tiny_decoder_keys(type);
   if (type != "micro_gpt") return architecture(type).read_config(JsonFields::parse(common + keys));
   return tiny_config(CharTokenizer::from_text(kTinyText, true));
 }
@@ -29,7 +42,7 @@ inline DecoderConfig tiny_decoder_config(const std::string& type) {
 inline ModelFolder tiny_decoder(const DecoderConfig& config, uint64_t seed) {
   TensorMap weights = random_weights(config, seed, 0.3);
   for (const ParamSpec& p : parameter_table(config)) {
-    if (p.is_matrix() || p.bias) continue;
+    if (p.shape.rank() != 1 || p.bias) continue;
     for (float& v : weights.at(p.name).mutable_data<float>()) v += 1;
   }
   return in_memory(config, std::move(weights), CharTokenizer::from_text(kTinyText, true));

@@ -9,7 +9,7 @@
 #include <map>
 
 #include "nibble/kernels/onednn/product_bf16.h"
-#include "nibble/model/block_walk.h"
+#include "nibble/model/layer_runner.h"
 #include "tests/support/tiny_decoders.h"
 
 namespace nibble {
@@ -31,7 +31,7 @@ DecoderConfig changed(const std::string& type, const std::function<void(DecoderC
 
 std::vector<Case> cases() {
   const auto plain = [](const char* type) { return Case{type, tiny_decoder_config(type), 7}; };
-  const auto window = [](DecoderConfig& c) { c.sliding_window = 3, c.first_window_layer = 1; };
+  const auto window = [](DecoderConfig& c) { c.sliding_window = 3, c.layer_kinds = {LayerKind::full, LayerKind::window}; };
   const auto stretched = [](DecoderConfig& c) {
     c.rope = {.theta = 100, .scaling = RopeScaling::yarn, .factor = 4, .original_context = 16};
   };
@@ -170,7 +170,10 @@ TEST(BlockGradient, EveryInputAndEveryOutputOfEveryArchitecture) {
 TEST(BlockGradient, SequencesOfSeveralTiles) {
   for (const int64_t window : {0, 50, 100}) {
     SCOPED_TRACE(window);
-    const auto change = [&](DecoderConfig& c) { c.sliding_window = window, c.context = 256; };
+    const auto change = [&](DecoderConfig& c) {
+      c.sliding_window = window, c.context = 256;
+      if (window > 0) c.layer_kinds.assign(static_cast<size_t>(c.layers), LayerKind::window);
+    };
     Check check(changed("mistral", change), 0, 150);
     check.differentiate();
     EXPECT_LT(check.worst_input(97), kWorst);
@@ -180,7 +183,10 @@ TEST(BlockGradient, SequencesOfSeveralTiles) {
 
 // What a later row does is nothing to an earlier one's loss, and a window ends what a row does.
 TEST(BlockGradient, IsCausalAndEndsWithTheWindow) {
-  const auto change = [](DecoderConfig& c) { c.sliding_window = 3; };
+  const auto change = [](DecoderConfig& c) {
+    c.sliding_window = 3;
+    c.layer_kinds.assign(static_cast<size_t>(c.layers), LayerKind::window);
+  };
   const DecoderConfig config = changed("mistral", change);
   const auto weights = random_block(config, 0, ref_train_ops_f64());
   const int64_t tokens = 9, width = config.hidden_size, row = 5;
@@ -265,7 +271,7 @@ TEST(BlockGradient, ForwardIsTheDecodersOwn) {
     const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
     const WeightRelease keep;
     const ParameterFinder find(c.config, load, keep);
-    const BlockWalk walk(c.config, load);
+    const LayerRunner walk(c.config, load);
     std::vector<int32_t> ids;
     for (int i = 0; i < std::min<int>(40, static_cast<int>(c.config.context)); ++i)
       ids.push_back((i * 7 + 3) % static_cast<int>(c.config.vocab_size));
@@ -274,7 +280,7 @@ TEST(BlockGradient, ForwardIsTheDecodersOwn) {
     BlockGradient<float> pass(c.config, best_train_ops());
     for (int layer = 0; layer < c.config.layers; ++layer) {
       std::copy(x.begin(), x.end(), own.begin());
-      walk.run(walk.block(layer), x, Exec{});
+      walk.run(walk.layer(layer), x);
       pass.forward(load_block_weights(c.config, find, layer, false, best_train_ops()),
                    std::ssize(ids), own.data(), own.data());
       double error = 0, size = 0;

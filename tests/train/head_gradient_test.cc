@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "nibble/model/block_walk.h"
+#include "nibble/model/layer_runner.h"
 #include "nibble/nn/losses.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/tiny_decoders.h"
@@ -57,9 +57,9 @@ TEST_P(HeadGradients, ProbabilitiesAreTheDecodersOwn) {
   const Head head(GetParam());
   const std::vector<int32_t> ids = {3, 1, 4, 1, 5, 9, 2, 6};
   const std::vector<float> logits = logits_of_tokens(head.model, ids);
-  const BlockWalk walk(head.config, head.load);
+  const LayerRunner walk(head.config, head.load);
   std::vector<float> x = walk.embed(ids);
-  for (int layer = 0; layer < head.config.layers; ++layer) walk.run(walk.block(layer), x, Exec{});
+  for (int layer = 0; layer < head.config.layers; ++layer) walk.run(walk.layer(layer), x);
   const std::vector<float> own = head.log_probabilities(x);
   const auto n = static_cast<size_t>(head.config.vocab_size);
   ASSERT_EQ(own.size(), logits.size());
