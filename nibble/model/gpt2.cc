@@ -30,6 +30,10 @@ int64_t read_context(const JsonFields& f) {
   return positions;
 }
 
+constexpr std::string_view kHarmless[] = {"reorder_and_upcast_attn", "summary_type",
+                                          "summary_use_proj",        "summary_activation",
+                                          "summary_proj_to_labels",  "summary_first_dropout"};
+
 DecoderConfig read_config(const JsonFields& f) {
   hf::require_flag(f, "scale_attn_weights", true);
   hf::require_flag(f, "scale_attn_by_inverse_layer_idx", false);
@@ -70,7 +74,7 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 const Architecture& gpt2_architecture() {
   static constexpr Architecture kGpt2{"gpt2", read_config,    write_config, tensor_name,
-                                      false,  "transformer.", true};
+                                      false,  "transformer.", true,         kHarmless};
   return kGpt2;
 }
 

@@ -11,10 +11,10 @@ constexpr int64_t kWindow = 4096, kFirst = 28;
 }  // namespace
 
 void read_upper_window(const JsonFields& f, DecoderConfig& c) {
-  if (f.boolean_or("use_sliding_window", false)) {
-    c.sliding_window = f.integer_or("sliding_window", kWindow);
-    if (c.sliding_window > 0) c.first_window_layer = f.integer_or("max_window_layers", kFirst);
-  }
+  const int64_t window = f.integer_or("sliding_window", kWindow);
+  const int64_t first = f.integer_or("max_window_layers", kFirst);
+  if (f.boolean_or("use_sliding_window", false)) c.sliding_window = window;
+  if (c.sliding_window > 0) c.first_window_layer = first;
   // transformers 5 says it layer by layer as well; what nibble computes must agree.
   const std::vector<std::string> kinds = f.strings("layer_types");
   for (size_t i = 0; i < kinds.size(); ++i) {
