@@ -46,9 +46,8 @@ class EffectWalk {
       const Layer layer = runner_.layer(i, linear_);
       for (size_t s = 0; s < layer.plan.sites.size(); ++s) {
         base_.read_input(layer, s);
-        hand_over(layer.plan, i, s, [this, i, s](const auto& name, const auto& w) {
-          return effect(i, s, name, w);
-        });
+        hand_over(layer.plan, i, s,
+                  [this, i, s](const auto& name, const auto& w) { return effect(i, s, name, w); });
         base_.add_output(layer, s);
       }
     }

@@ -14,7 +14,7 @@ namespace nibble {
 
 /// The rows that the projections of one site read; of one expert, where a site has several.
 struct GroupInput {
-  int layer = -1;  ///< -1 for lm_head
+  int layer = -1;                      ///< -1 for lm_head
   std::string_view title = "lm_head";  ///< of the site
   std::vector<ParamSpec> reads;        ///< weights of the group
   InputStatistics statistics;

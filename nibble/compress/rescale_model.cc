@@ -119,13 +119,14 @@ TensorMap static_scales(const ModelFolder& model, const std::vector<ParameterPla
                         const CalibrationText& text, const std::string& spill_folder,
                         const Exec& exec) {
   TensorMap out;
-  walk_inputs(model, text, {false, 0, true, false, spill_folder}, exec, [&](const GroupInput& input) {
-    for (const ParamSpec& p : input.reads) {
-      const auto scheme = scheme_of(plans, p.name);
-      if (scheme && scheme->activations == ActivationType::a8_static)
-        out.emplace(p.name, static_scale(input.statistics.absmax));
-    }
-  });
+  walk_inputs(model, text, {false, 0, true, false, spill_folder}, exec,
+              [&](const GroupInput& input) {
+                for (const ParamSpec& p : input.reads) {
+                  const auto scheme = scheme_of(plans, p.name);
+                  if (scheme && scheme->activations == ActivationType::a8_static)
+                    out.emplace(p.name, static_scale(input.statistics.absmax));
+                }
+              });
   return out;
 }
 

@@ -47,7 +47,8 @@ void SampleStream::embed() {
 void SampleStream::read_input(const Layer& layer, size_t site) {
   for_each_sample(samples_, exec_, [&](size_t s) {
     with_stream(s, [&](const std::vector<float>& x) {
-      input_.put(s, runner_.input(layer, site, x, site > 0 ? input_.take(s) : std::vector<float>()));
+      input_.put(s,
+                 runner_.input(layer, site, x, site > 0 ? input_.take(s) : std::vector<float>()));
     });
   });
 }

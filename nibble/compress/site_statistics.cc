@@ -45,8 +45,8 @@ InputStatistics site_statistics(const GroupPlace& place, const StatisticsSource&
   const Site& site = place.site();
   const bool targets = source.original != nullptr && corrects_stream(place);
   // Behind its first site an expert has other rows in the original model.
-  const bool pairs = source.original != nullptr && !targets &&
-                     (!site.experts || site.in == BufferId::gathered);
+  const bool pairs =
+      source.original != nullptr && !targets && (!site.experts || site.in == BufferId::gathered);
   const int64_t outputs = targets ? site.members[0].outputs : 0;
   StatisticsCollector collector(site.inputs, {hessian, pairs, outputs});
   for (size_t s = 0; s < source.samples; ++s) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,25 +39,33 @@ class JsonHandler {
   virtual void on_null() {}
 };
 
+/// Which numbers a text may hold: JSON's, or Python's as well, whose json module writes NaN,
+/// Infinity and -Infinity (transformers does so in config.json).
+enum class JsonNumbers { finite, python };
+
 /// Parses the whole of `text`; throws Error{corrupt} with the byte offset where it is not one JSON
 /// document. An Error that a handler throws without a place gets the offset as its place.
 /// `base_offset` is where in its file the text begins.
-void parse_json(std::string_view text, JsonHandler& handler, int64_t base_offset = 0);
+void parse_json(std::string_view text, JsonHandler& handler, int64_t base_offset = 0,
+                JsonNumbers numbers = JsonNumbers::finite);
 
 /// The scalars of a small document (config.json, nibble.json) by path: "rope_scaling.factor",
 /// "ids.0". A flat table, bounded to 1 MiB of text, 65,536 values and 8 MiB of paths. Callers name
-/// the file in errors (Error::set_file).
+/// the file in errors (Error::set_file). It remembers which paths were asked for (unread()), so
+/// that one table must not be read by several threads at once.
 class JsonFields {
  public:
+  /// Numbers may be Python's: number() refuses those that are not finite, by key.
   static JsonFields parse(std::string_view text);
 
-  /// True where the path is a scalar, null included.
+  /// True where the path is present at all, whatever its type, null included.
   bool contains(std::string_view path) const;
-  /// True where the path is present at all: a scalar, null, an object or an array, empty or not.
+  /// True for an object, false where the path is absent or null. Error{corrupt} naming the key for
+  /// anything else.
   bool has_section(std::string_view path) const;
   bool is_null(std::string_view path) const;
   /// Each throws Error{corrupt} naming the key where it is absent or of another type. number()
-  /// takes integers as well.
+  /// takes integers as well, and throws where the value is NaN or infinite.
   int64_t integer(std::string_view path) const;
   double number(std::string_view path) const;
   bool boolean(std::string_view path) const;
@@ -71,6 +80,11 @@ class JsonFields {
   std::vector<int64_t> integers(std::string_view path) const;
   /// The keys directly under a path, in file order.
   std::vector<std::string> keys(std::string_view path) const;
+  /// The outermost paths that no call above has asked for, nor for anything under them, in file
+  /// order. keys() asks for nothing.
+  std::vector<std::string> unread() const;
+  /// A value as errors show it: "12", "the string "x"", "an object". The path must be there.
+  std::string shown(std::string_view path) const;
 
  private:
   friend class JsonFieldsBuilder;
@@ -84,7 +98,8 @@ class JsonFields {
   const Value& require(std::string_view path) const;
   bool absent(std::string_view path) const;
   int64_t array_size(std::string_view path) const;
-  static Error mismatch(std::string_view path, std::string_view expected, const Value& found);
+  Error mismatch(std::string_view path, std::string_view expected) const;
+  bool asked(std::string_view path) const;
 
   struct Place {
     std::string path;
@@ -92,6 +107,7 @@ class JsonFields {
   };
   std::map<std::string, Value, std::less<>> values_;
   std::vector<Place> order_;
+  mutable std::set<std::string, std::less<>> asked_;
 };
 
 /// `text` as a JSON string, its quotes included; bytes that are not UTF-8 become U+FFFD.
@@ -117,6 +133,8 @@ class JsonWriter {
   JsonWriter& value(int number) { return value(static_cast<int64_t>(number)); }
   JsonWriter& value(bool boolean);
   JsonWriter& null();
+  /// A number as it stands in another document (JsonHandler::on_number's text).
+  JsonWriter& number_text(std::string_view text);
   template <class T>
   JsonWriter& field(std::string_view name, const T& v) {
     key(name);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <utility>
 
 #include "nibble/core/error.h"
@@ -86,11 +87,12 @@ JsonFields JsonFields::parse(std::string_view text) {
   if (text.size() > kMaxText)
     throw corrupt(fmt::format("a JSON document of {} bytes, limit {}", text.size(), kMaxText));
   JsonFieldsBuilder builder;
-  parse_json(text, builder);
+  parse_json(text, builder, 0, JsonNumbers::python);
   return std::move(builder.fields);
 }
 
 const JsonFields::Value* JsonFields::find(std::string_view path) const {
+  asked_.emplace(path);
   const auto found = values_.find(path);
   return found == values_.end() ? nullptr : &found->second;
 }
@@ -101,42 +103,43 @@ const JsonFields::Value& JsonFields::require(std::string_view path) const {
   return *found;
 }
 
-// "expected an integer, found "12" (a string)"
-Error JsonFields::mismatch(std::string_view path, std::string_view expected, const Value& found) {
+std::string JsonFields::shown(std::string_view path) const {
   using Type = Value::Type;
-  std::string text;
-  switch (found.type) {
+  const auto found = values_.find(path);
+  NIBBLE_CHECK(found != values_.end());
+  const Value& v = found->second;
+  switch (v.type) {
     case Type::null:
-      text = "null";
-      break;
+      return "null";
     case Type::boolean:
-      text = found.integer != 0 ? "true" : "false";
-      break;
+      return v.integer != 0 ? "true" : "false";
     case Type::integer:
-      text = fmt::to_string(found.integer);
-      break;
+      return fmt::to_string(v.integer);
     case Type::number:
-      text = printable(found.text, 40);
-      break;
+      return printable(v.text, 40);
     case Type::string:
-      text = "the string " + in_quotes(found.text, 40);
-      break;
+      return "the string " + in_quotes(v.text, 40);
     case Type::object:
-      text = "an object";
-      break;
+      return "an object";
     case Type::array:
-      text = "an array";
-      break;
+      return "an array";
   }
-  return corrupt(fmt::format("expected {}, found {}", expected, text)).at(at_key(path));
+  return {};
 }
 
-bool JsonFields::contains(std::string_view path) const {
+// "expected an integer, found the string "12""
+Error JsonFields::mismatch(std::string_view path, std::string_view expected) const {
+  return corrupt(fmt::format("expected {}, found {}", expected, shown(path))).at(at_key(path));
+}
+
+bool JsonFields::contains(std::string_view path) const { return find(path) != nullptr; }
+
+bool JsonFields::has_section(std::string_view path) const {
   const Value* v = find(path);
-  return v != nullptr && v->type != Value::Type::object && v->type != Value::Type::array;
+  if (v == nullptr || v->type == Value::Type::null) return false;
+  if (v->type == Value::Type::object) return true;
+  throw mismatch(path, "an object");
 }
-
-bool JsonFields::has_section(std::string_view path) const { return find(path) != nullptr; }
 
 bool JsonFields::is_null(std::string_view path) const {
   const Value* v = find(path);
@@ -145,26 +148,27 @@ bool JsonFields::is_null(std::string_view path) const {
 
 int64_t JsonFields::integer(std::string_view path) const {
   const Value& v = require(path);
-  if (v.type != Value::Type::integer) throw mismatch(path, "an integer", v);
+  if (v.type != Value::Type::integer) throw mismatch(path, "an integer");
   return v.integer;
 }
 
 double JsonFields::number(std::string_view path) const {
   const Value& v = require(path);
   if (v.type != Value::Type::integer && v.type != Value::Type::number)
-    throw mismatch(path, "a number", v);
+    throw mismatch(path, "a number");
+  if (!std::isfinite(v.number)) throw mismatch(path, "a finite number");
   return v.number;
 }
 
 bool JsonFields::boolean(std::string_view path) const {
   const Value& v = require(path);
-  if (v.type != Value::Type::boolean) throw mismatch(path, "true or false", v);
+  if (v.type != Value::Type::boolean) throw mismatch(path, "true or false");
   return v.integer != 0;
 }
 
 std::string JsonFields::string(std::string_view path) const {
   const Value& v = require(path);
-  if (v.type != Value::Type::string) throw mismatch(path, "a string", v);
+  if (v.type != Value::Type::string) throw mismatch(path, "a string");
   return v.text;
 }
 
@@ -188,7 +192,7 @@ std::string JsonFields::string_or(std::string_view path, std::string otherwise) 
 int64_t JsonFields::array_size(std::string_view path) const {
   if (absent(path)) return 0;
   const Value& v = require(path);
-  if (v.type != Value::Type::array) throw mismatch(path, "an array", v);
+  if (v.type != Value::Type::array) throw mismatch(path, "an array");
   int64_t n = 0;
   while (find(fmt::format("{}.{}", path, n)) != nullptr) ++n;
   return n;
@@ -213,6 +217,26 @@ std::vector<std::string> JsonFields::keys(std::string_view path) const {
   for (const Place& place : order_) {
     if (std::string_view(place.path).substr(0, place.parent) != path) continue;
     out.push_back(place.path.substr(path.empty() ? 0 : path.size() + 1));
+  }
+  return out;
+}
+
+// Whether the path or anything under it was asked for.
+bool JsonFields::asked(std::string_view path) const {
+  if (asked_.contains(path)) return true;
+  const std::string below = std::string(path) + '.';
+  const auto next = asked_.lower_bound(below);
+  return next != asked_.end() && next->starts_with(below);
+}
+
+std::vector<std::string> JsonFields::unread() const {
+  std::vector<std::string> out;
+  for (const Place& place : order_) {
+    const std::string_view outside = std::string_view(place.path).substr(0, place.parent);
+    // What stands under an unread path follows it at once.
+    const bool inside = !out.empty() && !outside.empty() &&
+                        (outside == out.back() || outside.starts_with(out.back() + '.'));
+    if (!inside && !asked(place.path)) out.push_back(place.path);
   }
   return out;
 }

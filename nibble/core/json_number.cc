@@ -34,4 +34,11 @@ std::optional<double> json_number(std::string_view text) {
   return text.starts_with('-') ? -0.0 : 0.0;
 }
 
+std::string_view python_number_word(std::string_view text) {
+  for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+    if (text.starts_with(word)) return word;
+  }
+  return {};
+}
+
 }  // namespace nibble

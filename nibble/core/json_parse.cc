@@ -33,12 +33,13 @@ uint64_t special_bytes(uint64_t word) {
 
 class Parser {
  public:
-  Parser(std::string_view text, JsonHandler& handler, int64_t base_offset)
+  Parser(std::string_view text, JsonHandler& handler, int64_t base_offset, JsonNumbers numbers)
       : begin_(text.data()),
         now_(begin_),
         end_(begin_ + text.size()),
         handler_(handler),
-        base_(base_offset) {}
+        base_(base_offset),
+        numbers_(numbers) {}
 
   void run() {
     refuse_nul();
@@ -312,7 +313,17 @@ class Parser {
     while (now_ != end_ && is_digit(*now_)) ++now_;
   }
 
+  // Takes one of Python's words; false where none stands here.
+  bool python_number() {
+    const std::string_view word = python_number_word({now_, static_cast<size_t>(end_ - now_)});
+    if (word.empty()) return false;
+    now_ += word.size();
+    tell([&] { handler_.on_number(json_number(word).value(), word); });
+    return true;
+  }
+
   void number() {
+    if (numbers_ == JsonNumbers::python && python_number()) return;
     const char* start = now_;
     if (*now_ == '-') {
       ++now_;
@@ -363,6 +374,7 @@ class Parser {
   const char* end_;
   JsonHandler& handler_;
   int64_t base_;  // where in its file the text begins
+  JsonNumbers numbers_;
   std::vector<Level> levels_;
   std::vector<KeySet> keys_;  // one a level, kept for reuse
   std::string scratch_;       // the string at hand, where it had escapes
@@ -379,8 +391,9 @@ void JsonHandler::on_unsigned(uint64_t value) {
   }
 }
 
-void parse_json(std::string_view text, JsonHandler& handler, int64_t base_offset) {
-  Parser(text, handler, base_offset).run();
+void parse_json(std::string_view text, JsonHandler& handler, int64_t base_offset,
+                JsonNumbers numbers) {
+  Parser(text, handler, base_offset, numbers).run();
 }
 
 }  // namespace nibble

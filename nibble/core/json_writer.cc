@@ -117,6 +117,7 @@ JsonWriter& JsonWriter::value(int64_t number) { return scalar(fmt::format("{}", 
 JsonWriter& JsonWriter::value(uint64_t number) { return scalar(fmt::format("{}", number)); }
 JsonWriter& JsonWriter::value(bool boolean) { return scalar(boolean ? "true" : "false"); }
 JsonWriter& JsonWriter::null() { return scalar("null"); }
+JsonWriter& JsonWriter::number_text(std::string_view text) { return scalar(text); }
 
 JsonWriter& JsonWriter::value(double number) {
   if (!std::isfinite(number)) return null();

@@ -2,6 +2,7 @@
 // each, named in list.inc; nothing else in nibble knows an architecture's name.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,9 @@ struct Architecture {
   std::string_view prefix = "";
   /// Plain files hold the matrices of the blocks as [k, n].
   bool conv1d = false;
+  /// Keys of its config.json that read_config does not ask for and that change nothing that nibble
+  /// computes, beside those of every architecture (config_keys.cc).
+  std::span<const std::string_view> harmless_keys = {};
 };
 
 /// Error{unsupported}, listing what there is, for a model_type that is not in list.inc.

@@ -42,11 +42,8 @@ Storage pages(size_t size) {
 
 class ArrangedSource : public TensorSource {
  public:
-  ArrangedSource(std::unique_ptr<TensorSource> stored,
-                 Arrangement arrangement)
-      : stored_(std::move(stored)),
-        arrangement_(std::move(arrangement)),
-        infos_(stored_->list()) {
+  ArrangedSource(std::unique_ptr<TensorSource> stored, Arrangement arrangement)
+      : stored_(std::move(stored)), arrangement_(std::move(arrangement)), infos_(stored_->list()) {
     for (TensorInfo& info : infos_) {
       if (arrangement_.transposed.contains(info.name) && info.shape.rank() == 2)
         info.shape = Shape{info.shape[1], info.shape[0]};

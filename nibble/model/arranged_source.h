@@ -21,8 +21,8 @@ Tensor transpose(const Tensor& matrix);
 Tensor shifted(const Tensor& tensor, float by);
 
 struct Arrangement {
-  std::set<std::string, std::less<>> transposed;       ///< rows and columns exchanged
-  std::map<std::string, float, std::less<>> offsets;   ///< ParamSpec::offset: what is added
+  std::set<std::string, std::less<>> transposed;      ///< rows and columns exchanged
+  std::map<std::string, float, std::less<>> offsets;  ///< ParamSpec::offset: what is added
 };
 
 /// A source whose tensors are given, and listed, as the arrangement says; those with an offset are

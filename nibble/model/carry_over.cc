@@ -59,8 +59,8 @@ class Copier : public JsonHandler {
   void on_integer(int64_t v) override {
     scalar([&] { out_.value(v); });
   }
-  void on_number(double v, std::string_view) override {
-    scalar([&] { out_.value(v); });
+  void on_number(double, std::string_view text) override {
+    scalar([&] { out_.number_text(text); });
   }
   void on_boolean(bool v) override {
     scalar([&] { out_.value(v); });
@@ -100,7 +100,7 @@ std::string carry_config(std::string_view original, const std::function<void(Jso
   JsonWriter out;
   out.begin_object();
   Copier copier(out, dropped);
-  parse_json(original, copier);
+  parse_json(original, copier, 0, JsonNumbers::python);
   add(out);
   return out.end_object().finish();
 }

@@ -93,8 +93,8 @@ void validate_rope(const DecoderConfig& c) {
 
 void validate_kinds(const DecoderConfig& c) {
   if (!c.layer_kinds.empty() && std::ssize(c.layer_kinds) != c.layers)
-    throw bad_value("layer_types", fmt::format("names {} layers; there are {}",
-                                               c.layer_kinds.size(), c.layers));
+    throw bad_value("layer_types",
+                    fmt::format("names {} layers; there are {}", c.layer_kinds.size(), c.layers));
   for (const LayerKind kind : c.layer_kinds) {
     if (kind == LayerKind::window) require_range("sliding_window", c.sliding_window, 1, 1LL << 31);
     if (kind == LayerKind::convolution) require_range("conv_L_cache", c.conv_taps, 1, 1 << 10);

@@ -48,9 +48,9 @@ struct DecoderConfig {
   int64_t position_offset = 0;  ///< rows of the position table before position 0 (OPT: 2)
   RopeConfig rope;
   std::vector<LayerKind> layer_kinds;  ///< of each layer; empty: all are LayerKind::full
-  int64_t sliding_window = 0;  ///< positions a token sees in window layers, itself included
-  bool qk_norm = false;            ///< RMSNorm of every head's query and key before the rotation
-  bool fused_qkv = false;          ///< q, k and v are one matrix, in this order of rows
+  int64_t sliding_window = 0;          ///< positions a token sees in window layers, itself included
+  bool qk_norm = false;    ///< RMSNorm of every head's query and key before the rotation
+  bool fused_qkv = false;  ///< q, k and v are one matrix, in this order of rows
 
   MlpKind mlp = MlpKind::relu;
   bool qkv_bias = false, o_bias = false, mlp_bias = false;

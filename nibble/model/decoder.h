@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "nibble/model/layer_pass.h"
 #include "nibble/model/config.h"
+#include "nibble/model/layer_pass.h"
 #include "nibble/model/model_ends.h"
 
 namespace nibble {

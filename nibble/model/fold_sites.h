@@ -1,10 +1,10 @@
 // Fold sites: the places of a decoder where channels can be rescaled without changing its function.
 //
 // Dividing what makes channel i by s and multiplying the columns i of everything that reads it by s
-// changes no output. Makers are found by following a site's input back through the layer's plan: the
-// gain and bias of a norm, the rows of v behind an attention (it mixes positions, not channels), the
-// rows of C behind a gated convolution, and the rows of up (a gate or ReLU commutes with positive
-// scales). AWQ and SmoothQuant choose s.
+// changes no output. Makers are found by following a site's input back through the layer's plan:
+// the gain and bias of a norm, the rows of v behind an attention (it mixes positions, not
+// channels), the rows of C behind a gated convolution, and the rows of up (a gate or ReLU commutes
+// with positive scales). AWQ and SmoothQuant choose s.
 #pragma once
 
 #include <cstdint>

@@ -77,8 +77,8 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 }  // namespace
 
 const Architecture& gemma2_architecture() {
-  static constexpr Architecture kGemma2{"gemma2", read_config, write_config, tensor_name,
-                                        false,    "model."};
+  static constexpr Architecture kGemma2{"gemma2",    read_config, write_config,
+                                        tensor_name, false,       "model."};
   return kGemma2;
 }
 

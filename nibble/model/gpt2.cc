@@ -16,9 +16,7 @@ constexpr hf::NameRow kNames[] = {{Role::token_embedding, "wte"}, {Role::positio
                                   {Role::o, "attn.c_proj"},       {Role::mlp_norm, "ln_2"},
                                   {Role::up, "mlp.c_fc"},         {Role::down, "mlp.c_proj"}};
 
-std::string tensor_name(const ParamKey& key) {
-  return hf::tensor_name(kNames, "h", key);
-}
+std::string tensor_name(const ParamKey& key) { return hf::tensor_name(kNames, "h", key); }
 
 // n_ctx is what files before transformers 3 said; where both stand they must agree.
 int64_t read_context(const JsonFields& f) {
@@ -29,6 +27,10 @@ int64_t read_context(const JsonFields& f) {
   }
   return positions;
 }
+
+constexpr std::string_view kHarmless[] = {"reorder_and_upcast_attn", "summary_type",
+                                          "summary_use_proj",        "summary_activation",
+                                          "summary_proj_to_labels",  "summary_first_dropout"};
 
 DecoderConfig read_config(const JsonFields& f) {
   hf::require_flag(f, "scale_attn_weights", true);
@@ -70,7 +72,7 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 const Architecture& gpt2_architecture() {
   static constexpr Architecture kGpt2{"gpt2", read_config,    write_config, tensor_name,
-                                      false,  "transformer.", true};
+                                      false,  "transformer.", true,         kHarmless};
   return kGpt2;
 }
 

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <optional>
-
 #include <vector>
 
 namespace nibble::hf {

@@ -51,8 +51,7 @@ DecoderConfig read_llama_like(const JsonFields& fields, std::string_view model_t
 void write_llama_like(const DecoderConfig& config, JsonWriter& out);
 std::string llama_tensor_name(const ParamKey& key);
 
-void set_layer_kinds(DecoderConfig& config,
-                     const std::function<LayerKind(int64_t layer)>& kind);
+void set_layer_kinds(DecoderConfig& config, const std::function<LayerKind(int64_t layer)>& kind);
 /// layer_types; where it is absent `otherwise` of each layer. Error{unsupported} for a kind that is
 /// not one of `known`.
 void read_layer_types(const JsonFields& fields, std::span<const LayerKind> known,

@@ -18,6 +18,16 @@ constexpr ScalingRow kScalings[] = {{"default", RopeScaling::none},
                                     {"llama3", RopeScaling::llama3},
                                     {"yarn", RopeScaling::yarn}};
 
+std::string at_key(std::string_view key) { return fmt::format("key \"{}\"", key); }
+
+std::string_view name_of(RopeScaling scaling) {
+  for (const ScalingRow& r : kScalings) {
+    if (r.scaling == scaling) return r.name;
+  }
+  NIBBLE_CHECK(false);
+  return {};
+}
+
 RopeScaling scaling_of(const std::string& name, const std::string& key) {
   std::vector<std::string_view> known;
   for (const ScalingRow& r : kScalings) {
@@ -26,15 +36,7 @@ RopeScaling scaling_of(const std::string& name, const std::string& key) {
   }
   throw unsupported(fmt::format("rotary scaling {} is not one that nibble knows (it knows {})",
                                 in_quotes(name), fmt::join(known, ", ")))
-      .at(fmt::format("key \"{}\"", key));
-}
-
-// The object the scaling stands in, with a dot behind; empty where there is none.
-std::string section_of(const JsonFields& f) {
-  for (const char* name : {"rope_parameters", "rope_scaling"}) {
-    if (f.has_section(name) && !f.is_null(name)) return std::string(name) + ".";
-  }
-  return "";
+      .at(at_key(key));
 }
 
 void read_yarn(const JsonFields& f, const std::string& at, RopeConfig& rope) {
@@ -46,40 +48,91 @@ void read_yarn(const JsonFields& f, const std::string& at, RopeConfig& rope) {
   rope.truncate = f.boolean_or(at + "truncate", true);
 }
 
+void read_scaling(const JsonFields& f, const std::string& at, int64_t context, RopeConfig& rope) {
+  rope.factor = f.number(at + "factor");
+  if (rope.scaling == RopeScaling::linear) return;
+  rope.original_context = f.integer_or(at + "original_max_position_embeddings", context);
+  if (rope.scaling == RopeScaling::yarn) return read_yarn(f, at, rope);
+  rope.low_freq_factor = f.number(at + "low_freq_factor");
+  rope.high_freq_factor = f.number(at + "high_freq_factor");
+}
+
+// "rope_type", or "type" in older files; where both stand they must agree.
+RopeScaling read_kind(const JsonFields& f, const std::string& at) {
+  const std::string now = at + "rope_type", old = at + "type";
+  const std::string key = f.contains(now) ? now : old;
+  const std::string name = f.string_or(key, "default");
+  if (const std::string other = f.string_or(old, name); other != name) {
+    throw corrupt(fmt::format("is {}, \"{}\" is {}", in_quotes(other), key, in_quotes(name)))
+        .at(at_key(old));
+  }
+  return scaling_of(name, key);
+}
+
+void refuse_part_of_head(const JsonFields& f, const std::string& key) {
+  if (f.number_or(key, 1.0) == 1.0) return;
+  throw unsupported("rotating only a part of each head cannot be run").at(at_key(key));
+}
+
+// Keys in `section` that its kind of scaling does not read would be lost without a word.
+void refuse_unread(const JsonFields& f, const std::string& section, RopeScaling scaling) {
+  for (const std::string& key : f.unread()) {
+    if (!key.starts_with(section + '.') || f.is_null(key)) continue;
+    const std::string_view name = std::string_view(key).substr(section.size() + 1);
+    const bool unscaled = name == "factor" && f.number(key) == 1;
+    if (name == "finetuned" || unscaled || name == "original_max_position_embeddings") continue;
+    throw unsupported(fmt::format("rotary scaling {} does nothing with it (remove the key, or name "
+                                  "the rope_type that needs it)",
+                                  in_quotes(name_of(scaling))))
+        .at(at_key(key));
+  }
+}
+
+// One of the two objects, "rope_scaling" or "rope_parameters". `rope` holds the theta outside.
+RopeConfig read_section(const JsonFields& f, const std::string& section, RopeConfig rope,
+                        int64_t context) {
+  const std::string at = section + '.';
+  rope.theta = f.number_or(at + "rope_theta", rope.theta);
+  rope.scaling = read_kind(f, at);
+  refuse_part_of_head(f, at + "partial_rotary_factor");
+  if (rope.scaling != RopeScaling::none) read_scaling(f, at, context, rope);
+  refuse_unread(f, section, rope.scaling);
+  return rope;
+}
+
+void require_same_theta(const RopeConfig& chosen, double other, std::string_view where) {
+  if (chosen.theta == other) return;
+  throw corrupt(fmt::format("is {} {} and {} elsewhere in the file: keep one of them", other, where,
+                            chosen.theta))
+      .at(at_key("rope_theta"));
+}
+
 }  // namespace
 
 RopeConfig read_rope(const JsonFields& f, double default_theta, int64_t context) {
+  refuse_part_of_head(f, "partial_rotary_factor");
   RopeConfig rope;
   rope.theta = f.number_or("rope_theta", default_theta);
-  const std::string at = section_of(f);
-  if (at.empty()) return rope;
-  rope.theta = f.number_or(at + "rope_theta", rope.theta);
-  const std::string key = at + (f.contains(at + "rope_type") ? "rope_type" : "type");
-  rope.scaling = scaling_of(f.string_or(key, "default"), key);
-  if (f.number_or(at + "partial_rotary_factor", 1.0) != 1.0) {
-    throw unsupported("rotating only a part of each head cannot be run")
-        .at(fmt::format("key \"{}partial_rotary_factor\"", at));
-  }
-  if (rope.scaling == RopeScaling::none) return rope;
-  rope.factor = f.number(at + "factor");
-  if (rope.scaling == RopeScaling::linear) return rope;
-  rope.original_context = f.integer_or(at + "original_max_position_embeddings", context);
-  if (rope.scaling == RopeScaling::yarn) {
-    read_yarn(f, at, rope);
-  } else {
-    rope.low_freq_factor = f.number(at + "low_freq_factor");
-    rope.high_freq_factor = f.number(at + "high_freq_factor");
-  }
-  return rope;
+  const double outside = rope.theta;
+  const bool old = f.has_section("rope_scaling"), now = f.has_section("rope_parameters");
+  if (!old && !now) return rope;
+  rope = read_section(f, old ? "rope_scaling" : "rope_parameters", rope, context);
+  if (!f.is_null("rope_theta") && f.contains("rope_theta"))
+    require_same_theta(rope, outside, "at the top");
+  if (!old || !now) return rope;
+  // People add rope_scaling by hand, as model cards say; transformers lets it win.
+  const RopeConfig other = read_section(f, "rope_parameters", {.theta = outside}, context);
+  require_same_theta(rope, other.theta, "in rope_parameters");
+  if (other.scaling == RopeScaling::none || other == rope) return rope;
+  throw corrupt("and rope_parameters scale differently: keep one of them")
+      .at(at_key("rope_scaling"));
 }
 
 void write_rope(const RopeConfig& rope, JsonWriter& out) {
   out.field("rope_theta", rope.theta);
   if (rope.scaling == RopeScaling::none) return;
   out.key("rope_scaling").begin_object();
-  for (const ScalingRow& r : kScalings) {
-    if (r.scaling == rope.scaling) out.field("rope_type", r.name);
-  }
+  out.field("rope_type", name_of(rope.scaling));
   out.field("factor", rope.factor);
   if (rope.scaling != RopeScaling::linear)
     out.field("original_max_position_embeddings", rope.original_context);

@@ -50,15 +50,13 @@ void write_layer_types(const DecoderConfig& c, JsonWriter& out) {
 }
 
 void read_upper_window(const JsonFields& f, DecoderConfig& c) {
-  int64_t first = c.layers;
-  if (f.boolean_or("use_sliding_window", false)) {
-    c.sliding_window = f.integer_or("sliding_window", kWindow);
-    if (c.sliding_window > 0)
-      first = std::clamp<int64_t>(f.integer_or("max_window_layers", kFirst), 0, c.layers);
-  }
+  const int64_t window = f.integer_or("sliding_window", kWindow);
+  int64_t first = f.integer_or("max_window_layers", kFirst);
+  if (f.boolean_or("use_sliding_window", false)) c.sliding_window = window;
+  first = c.sliding_window > 0 ? std::clamp<int64_t>(first, 0, c.layers) : c.layers;
   if (first < c.layers) {
-    set_layer_kinds(
-        c, [first](int64_t i) { return i < first ? LayerKind::full : LayerKind::window; });
+    set_layer_kinds(c,
+                    [first](int64_t i) { return i < first ? LayerKind::full : LayerKind::window; });
   }
   // transformers 5 says it layer by layer as well; what nibble computes must agree.
   const std::vector<std::string> kinds = f.strings("layer_types");

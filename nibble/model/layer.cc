@@ -67,9 +67,8 @@ void Layer::for_each_group(const std::function<void(const LinearGroup&)>& f) con
 // An expert may get every row.
 int64_t Layer::workspace_bytes(int64_t m, int64_t threads) const {
   int64_t most = 0;
-  for_each_group([&](const LinearGroup& g) {
-    most = std::max(most, g.workspace_bytes(m, threads));
-  });
+  for_each_group(
+      [&](const LinearGroup& g) { most = std::max(most, g.workspace_bytes(m, threads)); });
   return most;
 }
 

@@ -110,8 +110,10 @@ class Builder {
 
   void convolution() {
     const int64_t width = c_.hidden_size;
-    project({"convolution", {{Role::conv_in, 3 * width, c_.conv_bias, BufferId::qkv}},
-             BufferId::normed, 0});
+    project({"convolution",
+             {{Role::conv_in, 3 * width, c_.conv_bias, BufferId::qkv}},
+             BufferId::normed,
+             0});
     plan_.convolution = {width, c_.conv_taps, c_.conv_bias};
     buffer(BufferId::mixed, width);
     plan_.steps.push_back({Op::convolve, BufferId::qkv, BufferId::mixed});
@@ -139,8 +141,11 @@ class Builder {
     Site in = up("experts", BufferId::gathered);
     in.experts = true;
     project(std::move(in), end_of(c_.mlp));
-    project({"experts out", {{Role::down, c_.hidden_size, c_.mlp_bias, BufferId::out}},
-             BufferId::up, 0, true});
+    project({"experts out",
+             {{Role::down, c_.hidden_size, c_.mlp_bias, BufferId::out}},
+             BufferId::up,
+             0,
+             true});
     plan_.steps.push_back(
         {Op::combine, BufferId::out, BufferId::stream, -1, LinearEnd::none, true});
   }

@@ -27,6 +27,20 @@ constexpr hf::NameRow kNames[] = {{Role::token_embedding, "embed_tokens"},
                                   {Role::up, "feed_forward.w3"},
                                   {Role::down, "feed_forward.w2"}};
 
+// How weights were drawn, and sizes that others say as well.
+constexpr std::string_view kHarmless[] = {"block_dim",
+                                          "block_mlp_init_scale",
+                                          "block_norm_eps",
+                                          "block_out_init_scale",
+                                          "block_use_swiglu",
+                                          "block_use_xavier_init",
+                                          "conv_dim",
+                                          "conv_dim_out",
+                                          "conv_use_xavier_init",
+                                          "num_heads",
+                                          "use_pos_enc",
+                                          "tie_embedding"};
+
 constexpr double kTheta = 1e6;
 
 std::string tensor_name(const ParamKey& key) { return hf::tensor_name(kNames, "layers", key); }
@@ -99,7 +113,7 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 const Architecture& lfm2_architecture() {
   static constexpr Architecture kLfm2{"lfm2", read_config, write_config, tensor_name,
-                                      false,  "model."};
+                                      false,  "model.",    false,        kHarmless};
   return kLfm2;
 }
 

@@ -23,9 +23,7 @@ constexpr NameRow kNames[] = {{Role::token_embedding, "embed_tokens"},
 
 }  // namespace
 
-std::string llama_tensor_name(const ParamKey& key) {
-  return tensor_name(kNames, "layers", key);
-}
+std::string llama_tensor_name(const ParamKey& key) { return tensor_name(kNames, "layers", key); }
 
 DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type) {
   DecoderConfig c;

@@ -11,6 +11,10 @@ constexpr hf::NameRow kExperts[] = {{Role::router, "block_sparse_moe.gate"},
                                     {Role::up, "block_sparse_moe.experts.{}.w3"},
                                     {Role::down, "block_sparse_moe.experts.{}.w2"}};
 
+// What only training does.
+constexpr std::string_view kHarmless[] = {"output_router_logits", "router_aux_loss_coef",
+                                          "router_jitter_noise"};
+
 std::string tensor_name(const ParamKey& key) {
   return key.role == Role::router || key.expert >= 0 ? hf::tensor_name(kExperts, "layers", key)
                                                      : hf::llama_tensor_name(key);
@@ -37,7 +41,7 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 const Architecture& mixtral_architecture() {
   static constexpr Architecture kMixtral{"mixtral", read_config, write_config, tensor_name,
-                                         false,     "model."};
+                                         false,     "model.",    false,        kHarmless};
   return kMixtral;
 }
 

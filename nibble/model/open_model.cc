@@ -15,6 +15,7 @@
 #include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/arranged_source.h"
+#include "nibble/model/config_keys.h"
 #include "nibble/model/model_folder.h"
 #include "nibble/model/open_llama2c.h"
 
@@ -38,11 +39,18 @@ bool is_regular(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
 }
 
-ModelConfig read_config(const JsonFields& fields) {
+ModelConfig read_config(const JsonFields& fields, std::vector<std::string>& warnings) {
   const std::string type = fields.string("model_type");
-  if (type == "mlp") return read_mlp_config(fields);
-  DecoderConfig config = architecture(type).read_config(fields);
-  validate(config);
+  std::span<const std::string_view> harmless;
+  ModelConfig config;
+  if (type == "mlp") {
+    config = read_mlp_config(fields);
+  } else {
+    config = architecture(type).read_config(fields);
+    validate(std::get<DecoderConfig>(config));
+    harmless = architecture(type).harmless_keys;
+  }
+  warnings = check_other_keys(fields, type, harmless);
   return config;
 }
 
@@ -161,7 +169,7 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   m.path = folder;
   naming_file(config, [&] {
     const JsonFields fields = JsonFields::parse(read_file(config, kConfigLimit));
-    m.config = read_config(fields);
+    m.config = read_config(fields, m.warnings);
     if (tensors == nullptr) tensors = open_safetensors_folder(folder);
     find_prefix(m.config, *tensors);
     m.schemes = read_quantization_config(fields, matrix_modules(m.config), *tensors);
@@ -169,7 +177,8 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   naming_file(folder, [&] {
     check_parameters(m.config, m.schemes, *tensors);
     check_tied_head(m.config, *tensors);
-    m.warnings = unused_tensors(m.config, m.schemes, *tensors);
+    for (std::string& w : unused_tensors(m.config, m.schemes, *tensors))
+      m.warnings.push_back(std::move(w));
   });
   m.tensors = arrange(std::move(tensors), arrangement_of(m.config, m.schemes));
   return m;

@@ -23,6 +23,7 @@ constexpr hf::NameRow kNames[] = {{Role::token_embedding, "decoder.embed_tokens"
                                   {Role::down, "fc2"}};
 
 constexpr int64_t kPositionOffset = 2;
+constexpr std::string_view kHarmless[] = {"activation_dropout", "layerdrop"};
 
 std::string tensor_name(const ParamKey& key) {
   return hf::tensor_name(kNames, "decoder.layers", key);
@@ -73,8 +74,8 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 }  // namespace
 
 const Architecture& opt_architecture() {
-  static constexpr Architecture kOpt{"opt",       read_config, write_config,
-                                     tensor_name, false,       "model."};
+  static constexpr Architecture kOpt{"opt", read_config, write_config, tensor_name,
+                                     false, "model.",    false,        kHarmless};
   return kOpt;
 }
 

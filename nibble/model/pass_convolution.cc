@@ -15,8 +15,7 @@ class Gated {
   // B and C of a row lie in front of its x.
   const float* row(int64_t r) const { return rows_ + r * 3 * plan_.channels; }
   float at(int64_t r, int64_t channel) const {
-    if (r < 0)
-      return state_[static_cast<size_t>((r + plan_.taps - 1) * plan_.channels + channel)];
+    if (r < 0) return state_[static_cast<size_t>((r + plan_.taps - 1) * plan_.channels + channel)];
     const float* const x = row(r);
     return x[channel] * x[2 * plan_.channels + channel];
   }

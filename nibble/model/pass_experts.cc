@@ -51,8 +51,7 @@ void LayerPass::combine(const Layer& layer, const Step& step, const Team& team) 
   const int64_t width = layer.plan.buffer(step.in).width;
   const auto [begin, end] = team.share(m_);
   for (int64_t r = begin; r < end; ++r) {
-    const float* const weights =
-        expert_weights(plan, buffer(BufferId::routing) + r * plan.width());
+    const float* const weights = expert_weights(plan, buffer(BufferId::routing) + r * plan.width());
     float* const sum = buffer(step.out) + r * width;
     for (int64_t i = 0; i < plan.chosen; ++i) {
       const float* const of = buffer(step.in) + experts_.places[r * plan.chosen + i] * width;

@@ -47,9 +47,7 @@ int64_t most_kept_floats(const DecoderConfig& config) {
 }
 
 SiteInput::SiteInput(const LayerPlan& plan, size_t site, std::span<const float> kept)
-    : site_(plan.sites[site]),
-      kept_(kept),
-      rows_(std::ssize(kept) / kept_floats(plan, site)) {
+    : site_(plan.sites[site]), kept_(kept), rows_(std::ssize(kept) / kept_floats(plan, site)) {
   if (!site_.experts) return;
   const auto live = live_before(plan, step_of(plan, site));
   size_t at = 0;

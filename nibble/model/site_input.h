@@ -14,8 +14,8 @@ namespace nibble {
 struct SiteSteps {
   size_t begin = 0;  ///< from here the site's input follows from the stream, or from `before`
   size_t at = 0;     ///< it multiplies
-  size_t end = 0;    ///< behind `at`, where the stream is all that is left; `at`: nowhere before the
-                     ///< next site
+  size_t end = 0;  ///< behind `at`, where the stream is all that is left; `at`: nowhere before the
+                   ///< next site
   bool before = false;  ///< the input of the site ahead is needed
   bool adds = false;    ///< its products are added to the stream as they are
 };

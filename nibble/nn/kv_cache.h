@@ -65,9 +65,9 @@ class KvCache {
   /// pass puts the one behind its own.
   std::span<const float> state(int64_t layer) const { return of_state(layer, now_); }
   std::span<float> next_state(int64_t layer) { return of_state(layer, 1 - now_); }
-  /// `layer` counts attention layers only. Writes the key and the value (head_dim elements each) of one head at a position of a layer. In
-  /// f16, values beyond its range become its largest ones. Different heads and positions may be
-  /// written by different threads.
+  /// `layer` counts attention layers only. Writes the key and the value (head_dim elements each) of
+  /// one head at a position of a layer. In f16, values beyond its range become its largest ones.
+  /// Different heads and positions may be written by different threads.
   void write(int64_t layer, int64_t head, int64_t position, const float* key, const float* value);
   /// Fills in the fields of `rows` that say where the keys and values of one head are.
   void describe(int64_t layer, int64_t head, AttendRows& rows) const;

@@ -47,9 +47,9 @@ struct LinearOptions {
 enum class LinearEnd {
   none,
   relu,
-  gelu,       ///< 0.5 x (1 + erf(x / sqrt 2))
-  gelu_tanh,  ///< GPT-2's gelu_new
-  silu_gate,  ///< for two members, gate and up: y[1] = silu(y[0]) * y[1]
+  gelu,            ///< 0.5 x (1 + erf(x / sqrt 2))
+  gelu_tanh,       ///< GPT-2's gelu_new
+  silu_gate,       ///< for two members, gate and up: y[1] = silu(y[0]) * y[1]
   gelu_tanh_gate,  ///< the same with gelu_tanh
 };
 

@@ -11,8 +11,6 @@
 namespace nibble {
 namespace {
 
-constexpr size_t kMaxContent = 256;
-
 char32_t first_character(std::string_view text) { return take_code_point(text, text); }
 
 // The beginning of the character that ends at `end`.
@@ -45,14 +43,15 @@ bool touches_word(std::string_view text, TextRange at) {
 
 }  // namespace
 
+void check_content(const AddedToken& token) {
+  if (!token.content.empty() && token.content.size() <= kMaxAddedContent) return;
+  throw corrupt(fmt::format("added token {} (id {}): {} bytes long, must be 1 to {}",
+                            in_quotes(token.content, 40), token.id, token.content.size(),
+                            kMaxAddedContent));
+}
+
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
-  for (const AddedToken& token : tokens_) {
-    if (token.content.empty() || token.content.size() > kMaxContent) {
-      throw corrupt(fmt::format("added token {} (id {}): {} bytes long, must be 1 to {}",
-                                in_quotes(token.content, 40), token.id, token.content.size(),
-                                kMaxContent));
-    }
-  }
+  for (const AddedToken& token : tokens_) check_content(token);
   const auto by_content = [](const AddedToken& a, const AddedToken& b) {
     return a.content < b.content;
   };

@@ -23,6 +23,11 @@ struct AddedToken {
   bool special = false;
 };
 
+/// Most bytes of a token's content, before and after it is normalized.
+constexpr size_t kMaxAddedContent = 256;
+/// Error{corrupt} where it is empty or longer.
+void check_content(const AddedToken& token);
+
 /// Finds the leftmost, and of those the longest. O(text x longest content), which is at most 256
 /// bytes.
 class AddedTokens {

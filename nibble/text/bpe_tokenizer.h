@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "nibble/core/error.h"
 #include "nibble/text/added_tokens.h"
 #include "nibble/text/merge_table.h"
 #include "nibble/text/normalizer.h"
@@ -26,6 +27,7 @@ struct PieceDecoder {
 
 /// Everything a BPE tokenizer is made of.
 struct BpeParts {
+  std::string file;  ///< they come from, for errors about it
   TokenTable tokens;
   /// Ids from tokens.size() on may appear as well: characters that only stand inside of tokens.
   TokenTable hidden;  ///< ids count from 0 here
@@ -49,6 +51,17 @@ struct BpeParts {
   std::optional<int32_t> bos, eos;
   std::vector<int32_t> special_ids;  ///< beside the special ones among `added`
 };
+
+/// Runs f; an Error of its own names the file and the section that asks for what went wrong.
+template <class F>
+auto in_section(std::string_view file, std::string_view section, F f) {
+  try {
+    return f();
+  } catch (Error& e) {
+    e.set_file(file);
+    throw std::move(e).at("key " + in_quotes(section));
+  }
+}
 
 class BpeTokenizer : public Tokenizer {
  public:

@@ -85,8 +85,9 @@ bool is_characters(std::string_view json) {
   return json.substr(0, 4096).find("\"nibble.characters\"") != std::string_view::npos;
 }
 
-std::unique_ptr<Tokenizer> finish(BpeParts parts, const TokenizerConfig& config,
-                                  const std::string& config_path) {
+std::unique_ptr<Tokenizer> finish(const std::string& file, BpeParts parts,
+                                  const TokenizerConfig& config, const std::string& config_path) {
+  parts.file = file;
   try {
     apply_config(config, parts);
   } catch (Error& e) {
@@ -153,25 +154,26 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
     return from_file(file, kMaxFile, [&](const std::string& json) -> std::unique_ptr<Tokenizer> {
       if (is_characters(json))
         return std::make_unique<CharTokenizer>(CharTokenizer::from_json(json));
-      return finish(parse_tokenizer_json(json), config, config_path);
+      return finish(file, parse_tokenizer_json(json), config, config_path);
     });
   }
   if (there("vocab.json") || there("merges.txt")) {
     TokenTable tokens = from_file(at("vocab.json"), kMaxFile, parse_vocab);
-    return from_file(at("merges.txt"), kMaxFile, [&](const std::string& merges) {
-      return finish(parse_merges(std::move(tokens), merges, config), config, config_path);
+    const std::string file = at("merges.txt");
+    return from_file(file, kMaxFile, [&](const std::string& merges) {
+      return finish(file, parse_merges(std::move(tokens), merges, config), config, config_path);
     });
   }
   if (there("tokenizer.model") || only.ends_with(".model")) {
     const std::string file = folder ? at("tokenizer.model") : path;
     return from_file(file, kMaxFile, [&](const std::string& content) {
-      return finish(parse_sentencepiece(bytes_of(content)), config, config_path);
+      return finish(file, parse_sentencepiece(bytes_of(content)), config, config_path);
     });
   }
   if (there("tokenizer.bin") || only.ends_with(".bin")) {
     const std::string file = folder ? at("tokenizer.bin") : path;
     return from_file(file, kMaxFile, [&](const std::string& content) {
-      return finish(parse_llama2c_tokenizer(bytes_of(content)), config, config_path);
+      return finish(file, parse_llama2c_tokenizer(bytes_of(content)), config, config_path);
     });
   }
   throw not_found(

@@ -51,7 +51,7 @@ std::vector<CodePoint> decompose(std::string_view text, utf8proc_option_t option
 class NormalFormStep : public Normalizer {
  public:
   explicit NormalFormStep(NormalForm form) : form_(form) {}
-  std::string apply(std::string text) const override {
+  std::string apply(std::string text, const Normalizing&) const override {
     return is_ascii(text) ? std::move(text) : normal_form(text, form_);
   }
 
@@ -61,7 +61,7 @@ class NormalFormStep : public Normalizer {
 
 class Lowercase : public Normalizer {
  public:
-  std::string apply(std::string text) const override {
+  std::string apply(std::string text, const Normalizing&) const override {
     std::string out;
     out.reserve(text.size());
     for (std::string_view rest = text; !rest.empty();) {
@@ -78,20 +78,26 @@ class Lowercase : public Normalizer {
 
 class Prepend : public Normalizer {
  public:
-  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
-  std::string apply(std::string text) const override {
-    return text.empty() ? text : prefix_ + text;
+  Prepend(std::string prefix, bool only_first)
+      : prefix_(std::move(prefix)), only_first_(only_first) {}
+  std::string apply(std::string text, const Normalizing& with) const override {
+    if (text.empty() || (only_first_ && !with.first)) return text;
+    if (text.size() + prefix_.size() > with.most) grown_too_long(with.most);
+    return prefix_ + text;
   }
 
  private:
   std::string prefix_;
+  bool only_first_;
 };
 
 class ReplaceText : public Normalizer {
  public:
   ReplaceText(std::string pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  std::string apply(std::string text) const override { return replaced(text, pattern_, content_); }
+  std::string apply(std::string text, const Normalizing& with) const override {
+    return replaced(text, pattern_, content_, with.most);
+  }
 
  private:
   std::string pattern_, content_;
@@ -101,13 +107,14 @@ class ReplaceMatches : public Normalizer {
  public:
   ReplaceMatches(Regex pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  std::string apply(std::string text) const override {
-    RegexScratch scratch(text.size());
+  std::string apply(std::string text, const Normalizing& with) const override {
+    with.regex.allow(text.size());
     std::string out;
     size_t done = 0;
     for (size_t from = 0; from <= text.size();) {
-      const auto match = pattern_.search(text, from, scratch);
+      const auto match = pattern_.search(text, from, with.regex);
       if (!match) break;
+      if (out.size() + match->begin - done + content_.size() > with.most) grown_too_long(with.most);
       out.append(text, done, match->begin - done).append(content_);
       done = match->end;
       from = match->size() > 0 ? match->end
@@ -124,17 +131,16 @@ class ReplaceMatches : public Normalizer {
 class Strip : public Normalizer {
  public:
   Strip(bool left, bool right) : left_(left), right_(right), pattern_("\\S") {}
-  std::string apply(std::string text) const override {
-    RegexScratch scratch(text.size());
+  std::string apply(std::string text, const Normalizing& with) const override {
     size_t begin = 0, end = text.size();
     if (left_) {
-      const auto first = pattern_.search(text, 0, scratch);
+      const auto first = pattern_.search(text, 0, with.regex);
       begin = first ? first->begin : text.size();
     }
     for (size_t at = end; right_ && at > begin;) {
       do --at;
       while (at > begin && (static_cast<unsigned char>(text[at]) >> 6) == 2);
-      if (pattern_.search(std::string_view(text).substr(at, end - at), 0, scratch)) break;
+      if (pattern_.search(std::string_view(text).substr(at, end - at), 0, with.regex)) break;
       end = at;
     }
     return text.substr(begin, end - begin);
@@ -147,7 +153,7 @@ class Strip : public Normalizer {
 
 class SingleSpaces : public Normalizer {
  public:
-  std::string apply(std::string text) const override {
+  std::string apply(std::string text, const Normalizing&) const override {
     std::string out;
     for (const char c : text) {
       if (c != ' ' || (!out.empty() && out.back() != ' ')) out += c;
@@ -178,21 +184,40 @@ std::string normal_form(std::string_view text, NormalForm form) {
   return out;
 }
 
-std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+void grown_too_long(size_t most) {
+  throw corrupt(
+      fmt::format("it makes more than {} bytes of a text, where the limit is 1,024 and 32 for each "
+                  "byte of the text",
+                  most));
+}
+
+std::string replaced(std::string_view text, std::string_view from, std::string_view to,
+                     size_t most) {
   std::string out;
   size_t done = 0;
   for (size_t at; (at = text.find(from, done)) != std::string_view::npos; done = at + from.size()) {
+    if (out.size() + at - done + to.size() > most) grown_too_long(most);
     out.append(text.substr(done, at - done)).append(to);
   }
   return out.append(text.substr(done));
+}
+
+std::string normalized(const Normalizers& steps, std::string text, bool first,
+                       RegexScratch& regex) {
+  const Normalizing with{regex, most_grown(text.size()), first};
+  for (const auto& step : steps) {
+    text = step->apply(std::move(text), with);
+    if (text.size() > with.most) grown_too_long(with.most);
+  }
+  return text;
 }
 
 std::unique_ptr<Normalizer> make_normal_form(NormalForm form) {
   return std::make_unique<NormalFormStep>(form);
 }
 std::unique_ptr<Normalizer> make_lowercase() { return std::make_unique<Lowercase>(); }
-std::unique_ptr<Normalizer> make_prepend(std::string prefix) {
-  return std::make_unique<Prepend>(std::move(prefix));
+std::unique_ptr<Normalizer> make_prepend(std::string prefix, bool only_first) {
+  return std::make_unique<Prepend>(std::move(prefix), only_first);
 }
 std::unique_ptr<Normalizer> make_replace(Regex pattern, std::string content) {
   return std::make_unique<ReplaceMatches>(std::move(pattern), std::move(content));

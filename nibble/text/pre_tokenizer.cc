@@ -59,6 +59,7 @@ void Splitter::apply(std::string_view text, std::vector<TextRange>& parts,
                      RegexScratch& regex) const {
   std::vector<TextRange> out;
   out.reserve(parts.size());
+  regex.allow(text.size());
   for (const TextRange part : parts) {
     const std::string_view subject = text.substr(part.begin, part.size());
     Joiner joiner(behavior, out);

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "nibble/core/error.h"
+#include "nibble/text/regex_syntax.h"
 
 namespace nibble {
 namespace {
@@ -16,75 +18,10 @@ constexpr size_t kMaxPattern = 4096;
 constexpr uint32_t kMaxNesting = 32, kMaxDepth = 5000;
 constexpr size_t kMostStack = size_t{1} << 28;
 constexpr uint32_t kHeapKib = 64 << 10;
-// Steps of one match: a few for each byte of the text, so that time stays linear.
-constexpr uint64_t kStepsForAByte = 64, kMostSteps = uint64_t{1} << 31;
-// White_Space of Unicode; PCRE2's own \s holds U+180E as well, which ceased to be a space.
-constexpr std::string_view kSpaces = R"(\t-\r\x{85}\p{Z})";
-
-// The pattern in PCRE2's language.
-class Translation {
- public:
-  explicit Translation(std::string_view pattern) : rest_(pattern) {
-    while (!rest_.empty()) step();
-  }
-  std::string text;
-
- private:
-  static void refuse(std::string_view what) {
-    throw unsupported(fmt::format("{} in a pattern is not supported", what));
-  }
-
-  void step() {
-    const char c = rest_.front();
-    if (c == '\\') return escape();
-    if (in_class_) {
-      if (rest_.starts_with("&&")) refuse("an intersection of classes (&&)");
-      if (c == '[' && !rest_.starts_with("[:")) refuse("a class inside a class");
-      if (c == '[') return take(std::min(rest_.size(), rest_.find(":]") + 2));
-      if (c == ']' && !first_in_class_) in_class_ = false;
-      first_in_class_ = first_in_class_ && c == '^';
-    } else if (c == '[') {
-      in_class_ = first_in_class_ = true;
-    } else if (rest_.starts_with("(*")) {
-      refuse("a verb \"(*\"");
-    } else if (rest_.starts_with("(?m") || rest_.starts_with("(?-m")) {
-      refuse("the option m");
-    } else if (rest_.starts_with("}+")) {
-      refuse("a quantifier \"{...}+\"");
-    }
-    take(1);
-  }
-
-  void escape() {
-    if (rest_.size() < 2) refuse("a backslash at the end");
-    const char c = rest_[1];
-    first_in_class_ = false;
-    if (c == 's' || (c == 'S' && !in_class_)) {
-      rest_.remove_prefix(2);
-      text +=
-          in_class_ ? std::string(kSpaces) : fmt::format("[{}{}]", c == 'S' ? "^" : "", kSpaces);
-      return;
-    }
-    if (std::string_view("hHKCXRGQEgk").find(c) != std::string_view::npos ||
-        (c >= '1' && c <= '9')) {
-      refuse(fmt::format("\"\\{}\"", printable({&c, 1})));
-    }
-    // \p{L} and \x{85} as a whole: their brace is no quantifier.
-    const bool braced = (c == 'p' || c == 'P' || c == 'x') && rest_.substr(2).starts_with('{');
-    const size_t end = braced ? rest_.find('}') : 1;
-    if (end == std::string_view::npos) refuse("a brace without its end");
-    take(end + 1);
-  }
-
-  void take(size_t n) {
-    text += rest_.substr(0, n);
-    rest_.remove_prefix(n);
-  }
-
-  std::string_view rest_;
-  bool in_class_ = false, first_in_class_ = false;
-};
-
+// Steps: some for each byte of the text, so that time stays linear, and some for a text of any
+// size.
+constexpr uint64_t kStepsForAByte = 64, kStepsAtLeast = 4096 * kStepsForAByte;
+constexpr uint64_t kMostSteps = uint64_t{1} << 31;
 std::string message_of(int code) {
   std::array<unsigned char, 256> buffer{};
   pcre2_get_error_message(code, buffer.data(), buffer.size());
@@ -103,7 +40,8 @@ struct Freer {
 
 struct Regex::Compiled {
   std::unique_ptr<pcre2_code, Freer<pcre2_code_free>> code;
-  bool fast = false;  // machine code
+  bool fast = false;    // machine code
+  std::string pattern;  // as the file has it
 };
 
 Regex::Regex(Regex&&) noexcept = default;
@@ -114,7 +52,8 @@ Regex::Regex(std::string_view pattern) : compiled_(std::make_unique<Compiled>())
   if (pattern.size() > kMaxPattern) {
     throw unsupported(fmt::format("a pattern of {} bytes, limit {}", pattern.size(), kMaxPattern));
   }
-  const std::string text = Translation(pattern).text;
+  compiled_->pattern = pattern;
+  const std::string text = pcre2_pattern(pattern);
   std::unique_ptr<pcre2_compile_context, Freer<pcre2_compile_context_free>> context(
       pcre2_compile_context_create(nullptr));
   if (!context) throw std::bad_alloc();
@@ -149,6 +88,19 @@ struct RegexScratch::State {
   std::unique_ptr<pcre2_match_context, Freer<pcre2_match_context_free>> context{
       pcre2_match_context_create(nullptr)};
   std::unique_ptr<pcre2_jit_stack, Freer<pcre2_jit_stack_free>> stack;
+  uint64_t steps_left = kStepsAtLeast;
+  size_t at = 0;  // where the matcher was last seen
+
+  // PCRE2 counts steps for each place where a match may begin, not in all, and reading on through a
+  // repeated character not at all. So the way between the callouts of pcre2_pattern() is counted.
+  static int count(pcre2_callout_block* block, void* data) {
+    auto& state = *static_cast<State*>(data);
+    const size_t now = block->current_position, before = std::exchange(state.at, now);
+    const uint64_t steps = 1 + (now > before ? now - before : before - now);
+    if (steps > state.steps_left) return PCRE2_ERROR_MATCHLIMIT;
+    state.steps_left -= steps;
+    return 0;
+  }
 };
 
 // The stack of the machine code lies on the heap and is only touched where it is used: a place to
@@ -160,14 +112,18 @@ RegexScratch::RegexScratch(size_t longest) : state_(std::make_unique<State>()) {
   pcre2_set_heap_limit(state_->context.get(), kHeapKib);
   pcre2_set_depth_limit(state_->context.get(), kMaxDepth);
   pcre2_jit_stack_assign(state_->context.get(), nullptr, state_->stack.get());
+  pcre2_set_callout(state_->context.get(), State::count, state_.get());
 }
 
 RegexScratch::~RegexScratch() = default;
 
+void RegexScratch::allow(size_t bytes) { state_->steps_left += bytes * kStepsForAByte; }
+
 std::optional<TextRange> Regex::search(std::string_view text, size_t from,
                                        RegexScratch& scratch) const {
   RegexScratch::State& state = *scratch.state_;
-  const uint64_t steps = (text.size() - from + 4096) * kStepsForAByte;
+  const uint64_t steps = (text.size() - from) * kStepsForAByte + kStepsAtLeast;
+  state.at = from;
   pcre2_set_match_limit(state.context.get(), static_cast<uint32_t>(std::min(steps, kMostSteps)));
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   const auto run = [&](auto match, uint32_t options) {
@@ -179,7 +135,8 @@ std::optional<TextRange> Regex::search(std::string_view text, size_t from,
   if (rc == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (rc < 0) {
     throw unsupported(
-        fmt::format("the pattern needs too much time or memory on this text ({})", message_of(rc)));
+        fmt::format("the pattern {} needs too much time or memory on a text of {} bytes ({})",
+                    in_quotes(compiled_->pattern), text.size(), message_of(rc)));
   }
   const size_t* ends = pcre2_get_ovector_pointer(state.data.get());
   if (ends[0] < from || ends[1] < ends[0]) throw unsupported("a pattern that matches backwards");

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "nibble/core/error.h"
+#include "nibble/core/utf8.h"
 #include "nibble/text/utf8.h"
 
 namespace nibble {
@@ -24,6 +25,15 @@ Regex read_pattern(const JsonNode& node) {
   } catch (Error& e) {
     throw std::move(e).at(fmt::format("key {}", in_quotes(node.path)));
   }
+}
+
+std::string read_character(const JsonNode& node, std::string_view name,
+                           std::string_view otherwise) {
+  std::string text = node.string_or(name, std::string(otherwise));
+  if (text.empty() || utf8_length(text, 0) != text.size()) {
+    throw node.at(name).wrong("a single character");
+  }
+  return text;
 }
 
 PrefixSpace read_prefix_scheme(const JsonNode& node) {
@@ -64,8 +74,7 @@ void read_metaspace(const JsonNode& node, BpeParts& parts) {
   if (!out.splitters.empty() || !out.space.empty()) {
     throw node.not_supported("Metaspace behind another step");
   }
-  out.space = node.string_or("replacement", "\u2581");
-  if (out.space.empty()) throw node.at("replacement").wrong("a character");
+  out.space = read_character(node, "replacement", "\u2581");
   out.prefix = read_prefix_scheme(node);
   if (node.boolean_or("split", true)) {
     out.splitters.push_back({Regex::literal(out.space), SplitBehavior::merged_with_next});
@@ -123,6 +132,7 @@ void read_normalizer(const JsonNode& node, BpeParts& parts) {
   } else {
     unknown_type(node, "normalizer");
   }
+  if (parts.normalizers.size() > 64) throw node.not_supported("more than 64 steps");
 }
 
 void read_pre_tokenizer(const JsonNode& node, BpeParts& parts) {
@@ -172,6 +182,7 @@ void read_post_processor(const JsonNode& node, BpeParts& parts) {
       for (const JsonNode& id : node.at("special_tokens").at(name).elements("ids")) {
         if (id.type != JsonNode::Type::integer) throw id.wrong("an id");
         if (id.integer < 0 || id.integer >= parts.tokens.size()) throw id.wrong("a token's id");
+        if (before.size() + after.size() == 64) throw node.not_supported("more than 64 tokens");
         (seen ? after : before).push_back(static_cast<int32_t>(id.integer));
       }
     }
@@ -218,18 +229,16 @@ void read_decoder(const JsonNode& node, PieceDecoder& decoder) {
     if (decoder.replace.size() > 8) throw node.not_supported("more than 8 replacements");
   } else if (type == "Metaspace") {
     node.only({"type", "replacement", "add_prefix_space", "prepend_scheme", "split", "str_rep"});
-    decoder.strip = node.string_or("replacement", "\u2581");
-    if (decoder.strip.empty()) throw node.at("replacement").wrong("a character");
+    decoder.strip = read_character(node, "replacement", "\u2581");
     decoder.strip_first_piece = read_prefix_scheme(node) != PrefixSpace::never;
     decoder.replace.emplace_back(decoder.strip, " ");
     if (decoder.strip_first_piece) decoder.strip.assign(1, ' ');
   } else if (type == "Strip") {
     node.only({"type", "content", "start", "stop"});
     if (node.integer_at("stop") != 0) throw node.at("stop").not_supported("stripping the end");
-    decoder.strip = node.string("content");
+    decoder.strip = read_character(node, "content", "");
     const int64_t count = node.integer_at("start");
-    if (decoder.strip.empty() || count < 0 || count > 1024)
-      throw node.wrong("a character to strip");
+    if (count < 0 || count > 1024) throw node.at("start").wrong("0 to 1024 characters");
     decoder.strip_count = static_cast<int>(count);
   } else {
     unknown_type(node, "decoder");

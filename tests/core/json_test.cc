@@ -151,7 +151,9 @@ TEST(JsonFields, ReadsByPath) {
   EXPECT_TRUE(f.strings("absent").empty());
   EXPECT_EQ(f.keys(""), (std::vector<std::string>{"n", "x", "b", "s", "z", "o", "l", "i", "e"}));
   EXPECT_EQ(f.keys("o"), (std::vector<std::string>{"f", "e"}));
-  EXPECT_TRUE(f.contains("z") && f.is_null("z") && f.has_section("o.e") && !f.contains("o"));
+  EXPECT_TRUE(f.contains("z") && f.is_null("z") && f.has_section("o.e") && !f.has_section("z"));
+  // Objects and arrays are there as well: a value of the wrong type is not an absent one.
+  EXPECT_TRUE(f.contains("o") && f.contains("l") && f.contains("e"));
   EXPECT_FALSE(f.contains("absent") || f.has_section("absent") || f.is_null("absent"));
 }
 
@@ -176,6 +178,54 @@ TEST(JsonFields, NamesTheKey) {
   expect_error(kExitData, "found 18446744073709551615", [&] { (void)f.integer("big"); });
 }
 
+TEST(JsonFields, SectionsAreObjects) {
+  const auto f = JsonFields::parse(R"({"o":{},"z":null,"s":"linear","l":[1],"n":4,"b":false})");
+  EXPECT_TRUE(f.has_section("o"));
+  EXPECT_FALSE(f.has_section("z") || f.has_section("absent"));
+  expect_error(kExitData, R"(key "s": expected an object, found the string "linear")",
+               [&] { (void)f.has_section("s"); });
+  for (const char* key : {"l", "n", "b"})
+    expect_error(kExitData, "expected an object", [&] { (void)f.has_section(key); });
+}
+
+// Python's json writes them, transformers with it; no value that counts may be one.
+TEST(JsonFields, NumbersThatAreNotFinite) {
+  const auto f = JsonFields::parse(R"({"a":NaN,"b":[Infinity,-Infinity],"c":{"d":-Infinity}})");
+  EXPECT_EQ(f.keys(""), (std::vector<std::string>{"a", "b", "c"}));
+  expect_error(kExitData, R"(key "a": expected a finite number, found NaN)",
+               [&] { (void)f.number("a"); });
+  expect_error(kExitData, R"(key "c.d": expected a finite number, found -Infinity)",
+               [&] { (void)f.number_or("c.d", 1); });
+  expect_error(kExitData, R"(key "a": expected an integer, found NaN)",
+               [&] { (void)f.integer_or("a", 1); });
+  for (const char* text : {R"({"a":nan})", R"({"a":Inf})", R"({"a":-NaN})", R"({"a":+Infinity})",
+                           R"({"a":NaN1})", R"({"a":Infinity.0})", "NaN"})
+    EXPECT_THROW((void)JsonFields::parse(text), Error) << text;
+}
+
+TEST(Json, StrictUnlessAskedForPythonsNumbers) {
+  JsonHandler handler;
+  for (const char* text : {"NaN", "Infinity", "-Infinity", "[1,NaN]"}) {
+    refused(text, "not valid JSON");
+    EXPECT_NO_THROW(parse_json(text, handler, 0, JsonNumbers::python)) << text;
+  }
+}
+
+TEST(JsonFields, TellsWhatNobodyAskedFor) {
+  const auto f = JsonFields::parse(
+      R"({"n":12,"o":{"a":1,"b":{"c":2,"d":3}},"on":1,"l":[1,2],"x":{"y":1},"q":{"r":{"s":1}}})");
+  EXPECT_EQ(f.unread(), (std::vector<std::string>{"n", "o", "on", "l", "x", "q"}));
+  (void)f.integer("n");
+  (void)f.integer_or("o.b.c", 0);
+  (void)f.integers("l");
+  (void)f.has_section("x");
+  (void)f.contains("absent");
+  (void)f.keys("q");
+  EXPECT_EQ(f.unread(), (std::vector<std::string>{"o.a", "o.b.d", "on", "x.y", "q"}));
+  EXPECT_EQ(f.shown("o"), "an object");
+  EXPECT_EQ(f.shown("n"), "12");
+}
+
 TEST(JsonFields, IsBounded) {
   const auto parse = [](const std::string& text) {
     return [text] { (void)JsonFields::parse(text); };
@@ -197,7 +247,8 @@ TEST(JsonWriter, Writes) {
   w.begin_object().field("x", 1.0).field("s", "a\"\\\n\x01\xff").field("yes", true);
   w.array("list", std::vector<int64_t>{1, 2, 3});
   w.key("rows").begin_array().begin_object().field("n", 1).end_object().end_array();
-  w.key("none").begin_array().end_array().key("nan").value(std::nan("")).end_object();
+  w.key("none").begin_array().end_array().key("nan").value(std::nan(""));
+  w.key("as it stood").number_text("1.50e-05").end_object();
   EXPECT_EQ(w.finish(), R"({
   "x": 1.0,
   "s": "a\"\\\n\u0001)"
@@ -211,7 +262,8 @@ TEST(JsonWriter, Writes) {
     }
   ],
   "none": [],
-  "nan": null
+  "nan": null,
+  "as it stood": 1.50e-05
 }
 )");
 }

@@ -7,6 +7,7 @@
 #include "nibble/core/error.h"
 #include "nibble/model/architecture.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/tiny_decoders.h"
 
 namespace nibble {
 namespace {
@@ -100,6 +101,9 @@ TEST(Architectures, WhatIsWrittenComesBack) {
       read(kLlama, R"("head_dim": 8)", "qwen3"),
       read(kGpt2, R"("n_positions": 32, "n_inner": null)"),
       read(kGpt2, R"("n_ctx": 32, "n_inner": 20, "activation_function": "relu")"),
+      tiny_decoder_config("mixtral"),
+      tiny_decoder_config("gemma2"),
+      tiny_decoder_config("lfm2"),
       read(kOpt),
       read(kOpt, R"("enable_bias": false, "tie_word_embeddings": false)")};
   for (const DecoderConfig& c : configs) EXPECT_EQ(round_trip(c), c) << c.architecture;
@@ -155,17 +159,15 @@ TEST(Architectures, RefusesVariantsItCannotRun) {
 
 TEST(Architectures, UnknownOnesAreToldWhatThereIs) {
   for (const char* type : {"gemma2", "mixtral", "phi3", "", "GPT2"}) {
-    expect_error(kExitData, "micro_gpt, gpt2, llama, mistral, qwen2, qwen3, opt, mlp",
+    expect_error(kExitData,
+                 "micro_gpt, gpt2, llama, mistral, qwen2, qwen3, opt, mixtral, gemma2, lfm2, mlp",
                  [&] { architecture(type); });
   }
 }
 
 TEST(Architectures, NamesInTheTableAreUnique) {
   for (const std::string_view name : architecture_names()) {
-    if (name == "micro_gpt") continue;
-    const DecoderConfig c = name == "gpt2"  ? read(kGpt2, R"("n_positions": 8)")
-                            : name == "opt" ? read(kOpt)
-                                            : read(kLlama, "", std::string(name));
+    const DecoderConfig c = tiny_decoder_config(std::string(name));
     std::vector<std::string> names;
     for (const ParamSpec& p : parameter_table(c)) names.push_back(p.name);
     std::sort(names.begin(), names.end());

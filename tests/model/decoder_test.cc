@@ -5,8 +5,8 @@
 
 #include "nibble/core/error.h"
 #include "nibble/train/decoder_pass.h"
-#include "tests/support/temp_folder.h"
 #include "tests/support/layer_walks.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
 
 namespace nibble {
@@ -152,9 +152,8 @@ TEST_P(BothSides, SequencesDecodedTogetherGetWhatTheyGetAlone) {
 TEST_P(BothSides, LayersOneAtATimeGiveTheSame) {
   const DecoderConfig config = GetParam();
   const TensorMap weights = random_weights(config, 14, 0.2);
-  expect_walks_agree(config, [&](const ParamSpec& p) -> Weight {
-    return weights.find(p.name)->second;
-  });
+  expect_walks_agree(config,
+                     [&](const ParamSpec& p) -> Weight { return weights.find(p.name)->second; });
 }
 
 INSTANTIATE_TEST_SUITE_P(Configs, BothSides, testing::Values(micro(), char_like(), gpt2_like()));

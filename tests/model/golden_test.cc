@@ -111,6 +111,28 @@ INSTANTIATE_TEST_SUITE_P(Models, SharedModel,
                                          "llama-shakespeare-outliers"),
                          test_name);
 
+// Families beyond those above, with what transformers makes of them (../shared/data/README.md).
+class SharedArchitecture : public testing::TestWithParam<const char*> {};
+
+TEST_P(SharedArchitecture, EqualsTransformers) {
+  const fs::path folder = fs::path("../shared/data/archs") / GetParam();
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not here";
+  const Json expected = read_json(folder.string() + ".json");
+  const ModelFolder model = open_model(folder);
+  const Decoder decoder = load_decoder(model);
+  const Ids prompt = expected["prompt_ids"];
+  EXPECT_EQ(model.require_tokenizer().encode(expected["prompt"].get<std::string>(), true), prompt);
+  Ids ids = prompt;
+  expect_logits(decoder, ids, expected["logits_last"], 1e-4);
+  EXPECT_EQ(greedy(decoder, prompt, 64), expected["greedy_ids"].get<Ids>());
+  ids = model.require_tokenizer().encode(expected["text"].get<std::string>(), false);
+  ids.resize(expected["window"]);
+  EXPECT_NEAR(window_nll(decoder, ids), expected["mean_nll"].get<double>(), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, SharedArchitecture, testing::Values("mixtral", "gemma2", "lfm2"),
+                         test_name);
+
 class RandomModel : public testing::TestWithParam<const char*> {};
 
 TEST_P(RandomModel, EqualsTransformers) {

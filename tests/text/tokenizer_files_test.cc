@@ -8,6 +8,7 @@
 #include "nibble/text/tokenizer.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
+#include "tests/text/tokenizer_json.h"
 
 namespace nibble {
 namespace {
@@ -20,27 +21,8 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
-// A tokenizer.json of a few tokens, each section to be replaced.
-struct File {
-  std::string vocab = R"({"a":0,"b":1,"ab":2,"<unk>":3})";
-  std::string merges = R"(["a b"])";
-  std::string model = R"("unk_token":"<unk>")";
-  std::string added = "[]", normalizer = "null", pre = "null", post = "null";
-  std::string decoder = R"({"type":"Fuse"})";
-  std::string type = "BPE", more = "";
-
-  std::string text() const {
-    return "{" + more + R"("added_tokens":)" + added + R"(,"normalizer":)" + normalizer +
-           R"(,"pre_tokenizer":)" + pre + R"(,"post_processor":)" + post + R"(,"decoder":)" +
-           decoder + R"(,"model":{"type":")" + type + "\"," + model + R"(,"vocab":)" + vocab +
-           R"(,"merges":)" + merges + "}}";
-  }
-  BpeTokenizer load() const { return BpeTokenizer(parse_tokenizer_json(text())); }
-};
-
-void refused(const File& file, std::string_view words) {
-  expect_error(kExitData, words, [&] { file.load(); });
-}
+using File = test::TokenizerJsonText;
+using test::refused;
 
 TEST(TokenizerJson, SmallestFileWorks) {
   const BpeTokenizer t = File{}.load();

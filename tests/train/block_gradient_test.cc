@@ -31,7 +31,9 @@ DecoderConfig changed(const std::string& type, const std::function<void(DecoderC
 
 std::vector<Case> cases() {
   const auto plain = [](const char* type) { return Case{type, tiny_decoder_config(type), 7}; };
-  const auto window = [](DecoderConfig& c) { c.sliding_window = 3, c.layer_kinds = {LayerKind::full, LayerKind::window}; };
+  const auto window = [](DecoderConfig& c) {
+    c.sliding_window = 3, c.layer_kinds = {LayerKind::full, LayerKind::window};
+  };
   const auto stretched = [](DecoderConfig& c) {
     c.rope = {.theta = 100, .scaling = RopeScaling::yarn, .factor = 4, .original_context = 16};
   };
