@@ -1,0 +1,329 @@
+#include "nibble/model/reference_layer.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "nibble/core/float_formats.h"
+#include "nibble/model/layer_plan.h"
+#include "nibble/model/weight_floats.h"
+
+namespace nibble {
+namespace {
+
+using Rows = std::vector<double>;
+
+size_t at(int64_t i) { return static_cast<size_t>(i); }
+
+// y [k, n] += W x + b for each row of x: the row's own weight [outputs, inputs].
+struct Matrix {
+  std::vector<float> weight, bias;
+  int64_t outputs = 0, inputs = 0;
+  void add(const double* x, double* y) const {
+    for (int64_t o = 0; o < outputs; ++o) {
+      for (int64_t i = 0; i < inputs; ++i) y[o] += double{weight[at(o * inputs + i)]} * x[i];
+      if (!bias.empty()) y[o] += double{bias[at(o)]};
+    }
+  }
+};
+
+Matrix matrix(const ParameterFinder& find, const ParamKey& key) {
+  const LinearMember m = find.linear(key);
+  return {floats_of(m.weight), find.vector(key.with_bias(true)), rows(m.weight), columns(m.weight)};
+}
+
+void norm_row(const ParameterFinder& find, const ParamKey& key, NormKind kind, double eps,
+              int64_t width, double* x) {
+  const std::vector<float> gain = find.vector(key), bias = find.vector(key.with_bias(true));
+  const auto n = static_cast<double>(width);
+  double mean = 0, square = 0;
+  for (int64_t i = 0; i < width && kind == NormKind::layer; ++i) mean += x[i] / n;
+  for (int64_t i = 0; i < width; ++i) square += (x[i] - mean) * (x[i] - mean) / n;
+  for (int64_t i = 0; i < width; ++i) {
+    x[i] = (x[i] - mean) / std::sqrt(square + eps);
+    if (!gain.empty()) x[i] *= double{gain[at(i)]};
+    if (!bias.empty()) x[i] += double{bias[at(i)]};
+  }
+}
+
+double capped(double x, double cap) { return cap > 0 ? cap * std::tanh(x / cap) : x; }
+
+double gelu_tanh(double x) {
+  const double inner = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+  return 0.5 * x * (1 + std::tanh(inner));
+}
+
+double ended(LinearEnd end, double gate, double up) {
+  switch (end) {
+    case LinearEnd::none:
+      return up;
+    case LinearEnd::relu:
+      return std::max(up, 0.0);
+    case LinearEnd::gelu:
+      return 0.5 * up * (1 + std::erf(up / std::numbers::sqrt2));
+    case LinearEnd::gelu_tanh:
+      return gelu_tanh(up);
+    case LinearEnd::silu_gate:
+      return gate / (1 + std::exp(-gate)) * up;
+    case LinearEnd::gelu_tanh_gate:
+      return gelu_tanh(gate) * up;
+  }
+  return 0;
+}
+
+// The steps of one layer. A row for each (row of the stream, choice of an expert) is where the plan
+// has several; here they lie in the order of the stream.
+class Steps {
+ public:
+  Steps(const DecoderConfig& config, int layer, const ParameterFinder& find, Rows& x)
+      : config_(config),
+        layer_(layer),
+        plan_(layer_plan(config, layer)),
+        find_(find),
+        rows_(std::ssize(x) / config.hidden_size) {
+    buffer(BufferId::stream) = std::move(x);
+    for (const Step& step : plan_.steps) run(step);
+    x = std::move(buffer(BufferId::stream));
+  }
+
+ private:
+  Rows& buffer(BufferId id) { return buffers_[static_cast<size_t>(id)]; }
+  double* row(BufferId id, int64_t r) { return buffer(id).data() + r * plan_.buffer(id).width; }
+  // Where what a step gives goes.
+  Rows& output(const BufferId id, bool adds) {
+    if (!adds) buffer(id).assign(at(rows_ * plan_.buffer(id).rows * plan_.buffer(id).width), 0.0);
+    return buffer(id);
+  }
+
+  void run(const Step& step) {
+    switch (step.op) {
+      case Op::norm:
+        return norm(step);
+      case Op::project:
+        return project(step);
+      case Op::attend:
+        return attend(step);
+      case Op::convolve:
+        return convolve(step);
+      case Op::route:
+        return route(step);
+      case Op::combine:
+        return combine(step);
+    }
+  }
+
+  void norm(const NormPlan& n, double* x) const {
+    norm_row(find_, {n.role, layer_}, n.kind, config_.norm_eps, n.width, x);
+  }
+
+  void norm(const Step& step) {
+    Rows y = buffer(step.in);
+    const NormPlan& n = plan_.norms[at(step.index)];
+    for (int64_t r = 0; r < rows_; ++r) norm(n, y.data() + r * n.width);
+    Rows& out = output(step.out, step.adds);
+    for (size_t i = 0; i < y.size(); ++i) out[i] += y[i];
+  }
+
+  void project(const Step& step) {
+    const Site& site = plan_.site(step);
+    for (const SiteMember& m : site.members) {
+      output(m.out, step.adds);
+      for (int64_t e = 0; e < plan_.copies(site); ++e) multiply(site, m, site.experts ? e : -1);
+    }
+    const Rows& gate = buffer(site.members.front().out);
+    Rows& up = buffer(site.members.back().out);
+    for (size_t i = 0; i < up.size() && step.end != LinearEnd::none; ++i)
+      up[i] = ended(step.end, gate[i], up[i]);
+    if (plan_.buffer(BufferId::q).within) split();
+  }
+
+  void multiply(const Site& site, const SiteMember& m, int64_t expert) {
+    const Matrix w = matrix(find_, {m.role, layer_, static_cast<int>(expert)});
+    for (int64_t r = 0; r < rows_ * plan_.buffer(site.in).rows; ++r) {
+      if (expert < 0 || chosen_[at(r)] == expert) w.add(row(site.in, r), row(m.out, r));
+    }
+  }
+
+  // q, k and v are columns of one buffer.
+  void split() {
+    for (const BufferId id : {BufferId::q, BufferId::k, BufferId::v}) {
+      const BufferPlan& b = plan_.buffer(id);
+      output(id, false);
+      for (int64_t r = 0; r < rows_; ++r)
+        std::copy_n(row(*b.within, r) + b.first, b.width, row(id, r));
+    }
+  }
+
+  // Norms and turns every head of a buffer.
+  void prepare(BufferId id, int norm_index) {
+    const AttentionPlan& a = *plan_.attention;
+    const int64_t d = a.rule.shape.head_dim, half = d / 2;
+    const Rotary rotary = a.rotary ? Rotary(config_.rope, d) : Rotary();
+    std::vector<float> cos(at(half)), sin(at(half));
+    for (int64_t r = 0; r < rows_; ++r) {
+      if (a.rotary) rotary.angles(r, cos.data(), sin.data());
+      for (double* x = row(id, r); x < row(id, r) + plan_.buffer(id).width; x += d) {
+        if (norm_index >= 0) norm(plan_.norms[at(norm_index)], x);
+        for (int64_t i = 0; i < half && a.rotary; ++i) {
+          const double first = x[i], second = x[i + half], c = cos[at(i)], s = sin[at(i)];
+          x[i] = first * c - second * s;
+          x[i + half] = second * c + first * s;
+        }
+      }
+    }
+  }
+
+  void attend(const Step& step) {
+    const AttentionPlan& a = *plan_.attention;
+    prepare(BufferId::q, a.q_norm);
+    prepare(BufferId::k, a.k_norm);
+    output(step.out, false);
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t head = 0; head < a.rule.shape.heads; ++head) attend(a.rule, r, head);
+    }
+  }
+
+  void attend(const AttentionRule& rule, int64_t r, int64_t head) {
+    const int64_t d = rule.shape.head_dim, kv = head / rule.shape.shared() * d;
+    const int64_t first = rule.window > 0 ? std::max<int64_t>(0, r - rule.window + 1) : 0;
+    const double* const q = row(BufferId::q, r) + head * d;
+    Rows p;
+    double sum = 0;
+    for (int64_t u = first; u <= r; ++u) {
+      double dot = 0;
+      for (int64_t i = 0; i < d; ++i) dot += q[i] * row(BufferId::k, u)[kv + i];
+      p.push_back(capped(double{rule.scale} * dot, double{rule.softcap}));
+    }
+    const double most = *std::max_element(p.begin(), p.end());
+    for (double& v : p) sum += v = std::exp(v - most);
+    for (int64_t u = first; u <= r; ++u) {
+      for (int64_t i = 0; i < d; ++i)
+        row(BufferId::mixed, r)[head * d + i] +=
+            p[at(u - first)] / sum * row(BufferId::v, u)[kv + i];
+    }
+  }
+
+  void convolve(const Step& step) {
+    const ConvolutionPlan& plan = *plan_.convolution;
+    const ParamKey key{Role::conv, layer_};
+    const std::vector<float> taps = find_.vector(key), bias = find_.vector(key.with_bias(true));
+    const int64_t n = plan.channels;
+    output(step.out, false);
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t c = 0; c < n; ++c) {
+        double sum = bias.empty() ? 0 : double{bias[at(c)]};
+        for (int64_t t = 0; t < plan.taps; ++t) {
+          const int64_t from = r - plan.taps + 1 + t;
+          if (from < 0) continue;
+          const double* const x = row(step.in, from);
+          sum += double{taps[at(c * plan.taps + t)]} * x[c] * x[2 * n + c];
+        }
+        row(step.out, r)[c] = row(step.in, r)[n + c] * sum;
+      }
+    }
+  }
+
+  void route(const Step& step) {
+    const ExpertPlan& plan = *plan_.experts;
+    const Matrix router = matrix(find_, {Role::router, layer_});
+    output(step.out, false);
+    for (int64_t r = 0; r < rows_; ++r) {
+      Rows logits(at(plan.experts));
+      router.add(row(step.in, r), logits.data());
+      choose(logits);
+      for (int64_t i = 0; i < plan.chosen; ++i)
+        std::copy_n(row(step.in, r), plan_.buffer(step.in).width,
+                    row(step.out, r * plan.chosen + i));
+    }
+  }
+
+  // The most likely experts of a row; their probabilities by softmax, made to sum up to 1.
+  void choose(const Rows& logits) {
+    const int64_t chosen = plan_.experts->chosen;
+    std::vector<int64_t> order(logits.size());
+    for (size_t e = 0; e < order.size(); ++e) order[e] = static_cast<int64_t>(e);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return logits[at(a)] > logits[at(b)]; });
+    double sum = 0;
+    for (int64_t i = 0; i < chosen; ++i) {
+      chosen_.push_back(order[at(i)]);
+      weights_.push_back(std::exp(logits[at(order[at(i)])] - logits[at(order[0])]));
+      sum += weights_.back();
+    }
+    for (auto w = weights_.end() - chosen; w != weights_.end(); ++w) *w /= sum;
+  }
+
+  void combine(const Step& step) {
+    const int64_t chosen = plan_.experts->chosen, width = plan_.buffer(step.in).width;
+    for (int64_t i = 0; i < rows_ * chosen; ++i) {
+      for (int64_t c = 0; c < width; ++c)
+        row(step.out, i / chosen)[c] += weights_[at(i)] * row(step.in, i)[c];
+    }
+  }
+
+  const DecoderConfig& config_;
+  const int layer_;
+  const LayerPlan plan_;
+  const ParameterFinder& find_;
+  const int64_t rows_;
+  std::array<Rows, kBuffers> buffers_;
+  std::vector<int64_t> chosen_;  // of each row of the stream, the experts ...
+  Rows weights_;                 // ... and the weights with which they come back
+};
+
+}  // namespace
+
+void run_reference_layer(const DecoderConfig& config, int layer, const ParameterFinder& find,
+                         std::vector<double>& x) {
+  Steps(config, layer, find, x);
+}
+
+std::vector<double> reference_embedding(const DecoderConfig& c, const ParameterFinder& find,
+                                        std::span<const int32_t> ids) {
+  const std::vector<float> tokens = floats_of(find.table(Role::token_embedding));
+  const bool learned = c.position == PositionKind::learned;
+  const auto positions = learned ? floats_of(find.table(Role::position_embedding)) : tokens;
+  const int64_t width = c.hidden_size;
+  // As models that scale have it: in f32.
+  const auto scale = static_cast<double>(static_cast<float>(c.embedding_scale));
+  Rows out;
+  for (int64_t r = 0; r < std::ssize(ids); ++r) {
+    for (int64_t i = 0; i < width; ++i) {
+      out.push_back(scale * double{tokens[at(ids[at(r)] * width + i)]});
+      if (learned) out.back() += double{positions[at((c.position_offset + r) * width + i)]};
+    }
+    if (c.embedding_norm)
+      norm_row(find, {Role::embedding_norm}, c.norm, c.norm_eps, width, out.data() + r * width);
+  }
+  return out;
+}
+
+std::vector<double> reference_head(const DecoderConfig& c, const ParameterFinder& find,
+                                   std::vector<double> x) {
+  const Matrix head{
+      floats_of(c.tied ? find.table(Role::token_embedding) : find.linear({Role::lm_head}).weight),
+      {},
+      c.vocab_size,
+      c.hidden_size};
+  const int64_t rows = std::ssize(x) / c.hidden_size;
+  Rows out(at(rows * c.vocab_size));
+  for (int64_t r = 0; r < rows; ++r) {
+    double* const row = x.data() + r * c.hidden_size;
+    if (c.final_norm) norm_row(find, {Role::final_norm}, c.norm, c.norm_eps, c.hidden_size, row);
+    head.add(row, out.data() + r * c.vocab_size);
+  }
+  for (double& v : out) v = capped(v, c.final_softcap);
+  return out;
+}
+
+std::vector<double> reference_logits(const DecoderConfig& config, const WeightLoader& load,
+                                     std::span<const int32_t> ids) {
+  const WeightRelease keep;
+  const ParameterFinder find(config, load, keep);
+  Rows x = reference_embedding(config, find, ids);
+  for (int layer = 0; layer < config.layers; ++layer) run_reference_layer(config, layer, find, x);
+  return reference_head(config, find, std::move(x));
+}
+
+}  // namespace nibble
