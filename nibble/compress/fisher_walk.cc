@@ -9,8 +9,8 @@
 #include "nibble/core/error.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
-#include "nibble/train/block_gradient.h"
 #include "nibble/train/head_gradient.h"
+#include "nibble/train/layer_gradient.h"
 
 namespace nibble {
 namespace {
@@ -19,20 +19,21 @@ using Rows = std::vector<float>;
 
 // What a thread works in; between samples it waits for the next thread that wants one.
 struct Worker {
-  explicit Worker(const DecoderConfig& config) : gradient(config, best_train_ops()) {}
+  Worker(const DecoderConfig& config, int layer) : gradient(config, layer, best_train_ops()) {}
   // Rows of one sample where kernels may read behind their end.
   float* load(const float* rows, int64_t size) {
     if (buffer.size() < size) buffer = Buffer<float>(size);
     std::copy_n(rows, size, buffer.data());
     return buffer.data();
   }
-  BlockGradient<float> gradient;
+  LayerGradient<float> gradient;
   Buffer<float> buffer;
 };
 
+// Of one layer.
 class Workers {
  public:
-  explicit Workers(const DecoderConfig& config) : config_(config) {}
+  Workers(const DecoderConfig& config, int layer) : config_(config), layer_(layer) {}
   template <class F>
   void use(F f) {
     std::unique_ptr<Worker> worker = take();
@@ -44,12 +45,13 @@ class Workers {
  private:
   std::unique_ptr<Worker> take() {
     const std::lock_guard lock(mutex_);
-    if (idle_.empty()) return std::make_unique<Worker>(config_);
+    if (idle_.empty()) return std::make_unique<Worker>(config_, layer_);
     std::unique_ptr<Worker> worker = std::move(idle_.back());
     idle_.pop_back();
     return worker;
   }
   const DecoderConfig& config_;
+  const int layer_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Worker>> idle_;
 };
@@ -81,7 +83,6 @@ class FisherWalk {
         release_([&model](const ParamSpec& spec) { release_weight(model, spec); }),
         find_(config_, load_, release_),
         runner_(config_, load_),
-        workers_(config_),
         samples_(first_samples(text, options.tokens)),
         draws_(draws_for(options, tokens_of(samples_))),
         x_(rows(config_.layers + 1, 1)),
@@ -104,7 +105,7 @@ class FisherWalk {
   }
 
   int64_t tokens(size_t sample) const { return std::ssize(samples_[sample]); }
-  // Where the stream in front of a block (behind the last: of block `layers`) is kept.
+  // Where the stream in front of a layer (behind the last: of layer `layers`) is kept.
   size_t place(int64_t layer, size_t sample) const {
     return static_cast<size_t>(layer) * samples_.size() + sample;
   }
@@ -114,18 +115,20 @@ class FisherWalk {
     exec_.check_stop();
   }
 
-  BlockWeights<float> load(int layer) const {
+  LayerWeights<float> load(int layer) const {
     const bool narrow = config_.hidden_size >= options_.bf16_width;
-    return load_block_weights(config_, find_, layer, narrow, best_train_ops());
+    return load_layer_weights(config_, find_, layer, narrow, best_train_ops());
   }
 
   void forward(int layer) {
     const auto weights = load(layer);
+    const LayerView<float> view = weights.view();
+    Workers workers(config_, layer);
     for_each_sample(samples_, exec_, [&](size_t s) {
       Rows x = x_.take(place(layer, s));
-      workers_.use([&](Worker& worker) {
+      workers.use([&](Worker& worker) {
         float* const out = worker.load(x.data(), std::ssize(x));
-        worker.gradient.forward(weights, tokens(s), out, out);
+        worker.gradient.forward(view, tokens(s), out, out);
         x_.put(place(layer + 1, s), Rows(out, out + x.size()));
       });
       x_.put(place(layer, s), std::move(x));
@@ -149,22 +152,23 @@ class FisherWalk {
     });
   }
 
-  // One sample's gradients through a block, for every draw.
-  void backward(const BlockWeights<float>& weights, int layer, size_t s, const OutputSums& sums,
-                OutputSums::Rows& out) {
+  // One sample's gradients through a layer, for every draw.
+  void backward(const LayerView<float>& weights, int layer, Workers& workers, size_t s,
+                const OutputSums& sums, OutputSums::Rows& out) {
     const int64_t m = tokens(s), size = m * config_.hidden_size;
-    sums.resize(out, m * draws_);
+    sums.clear(out);
     Rows dx = dx_.take(s);
     const Rows x = x_.take(place(layer, s));
-    workers_.use([&](Worker& worker) {
+    workers.use([&](Worker& worker) {
       float* const buffer = worker.load(x.data(), size);
       worker.gradient.forward(weights, m, buffer, buffer);
       for (int draw = 0; draw < draws_; ++draw) {
         float* const own = dx.data() + draw * size;
         worker.load(own, size);
-        worker.gradient.backward(weights, buffer, [&](Role role, const float* gradient) {
-          sums.put(role, gradient, draw * m, m, out);
-        });
+        worker.gradient.backward(buffer,
+                                 [&](const ParamKey& key, int64_t rows, const float* gradient) {
+                                   sums.put(key, rows, gradient, out);
+                                 });
         std::copy_n(buffer, size, own);
       }
     });
@@ -181,32 +185,27 @@ class FisherWalk {
 
   void backward(int layer, OutputMetrics& out) {
     const auto weights = load(layer);
-    OutputSums sums(config_, options_.largest_block);
+    const LayerView<float> view = weights.view();
+    Workers workers(config_, layer);
+    OutputSums sums(config_, layer, options_.largest_block);
     const int64_t all = std::ssize(samples_), step = batch_size(sums);
     int64_t rows = 0;
     for (int64_t first = 0; first < all; first += step) {
       const int64_t count = std::min(step, all - first);
       batch_.resize(static_cast<size_t>(std::max(count, std::ssize(batch_))));
       parallel_for(count, exec_.threads, [&](int64_t i) {
-        backward(weights, layer, static_cast<size_t>(first + i), sums,
+        backward(view, layer, workers, static_cast<size_t>(first + i), sums,
                  batch_[static_cast<size_t>(i)]);
       });
       sums.add(std::span(batch_).first(static_cast<size_t>(count)), exec_.threads);
       for (int64_t i = 0; i < count; ++i) rows += tokens(static_cast<size_t>(first + i));
       exec_.check_stop();
     }
+    // Of all rows, an expert's as well: what is rarely asked for matters as much less.
     const double scale = 1 / static_cast<double>(std::max<int64_t>(1, rows * draws_));
-    for (auto& [role, metric] : sums.finish(scale, exec_.threads))
-      out.emplace(name_of(role, layer), std::move(metric));
+    for (auto& [key, metric] : sums.finish(scale, exec_.threads))
+      out.emplace(find_parameter(table_, key)->name, std::move(metric));
     report();
-  }
-
-  const std::string& name_of(Role role, int layer) const {
-    const auto found = std::find_if(table_.begin(), table_.end(), [&](const ParamSpec& p) {
-      return p.role == role && p.layer == layer && !p.bias;
-    });
-    NIBBLE_CHECK(found != table_.end());
-    return found->name;
   }
 
   const DecoderConfig& config_;
@@ -217,7 +216,6 @@ class FisherWalk {
   const WeightRelease release_;
   const ParameterFinder find_;
   const LayerRunner runner_;
-  Workers workers_;
   const Samples samples_;
   const int draws_;
   SampleRows x_, dx_;

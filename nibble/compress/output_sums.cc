@@ -1,10 +1,12 @@
 #include "nibble/compress/output_sums.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/parallel.h"
 #include "nibble/quant/dense.h"
+#include "nibble/train/layer_weights.h"
 
 namespace nibble {
 namespace {
@@ -25,45 +27,49 @@ std::vector<int64_t> equal_pieces(int64_t n, int64_t unit, int64_t largest) {
   return ends;
 }
 
-OutputSums::OutputSums(const DecoderConfig& c, int64_t largest) : fused_(c.fused_qkv) {
+OutputSums::OutputSums(const DecoderConfig& c, int layer, int64_t largest) : fused_(c.fused_qkv) {
+  const LayerPlan plan = gradient_plan(c, layer);
   const int64_t head = c.head_dim <= largest ? c.head_dim : kPieceUnit;
-  cut(Role::q, c.heads * c.head_dim, head, largest);
-  cut(Role::k, c.kv_heads * c.head_dim, head, largest);
-  cut(Role::v, c.kv_heads * c.head_dim, head, largest);
-  cut(Role::o, c.hidden_size, kPieceUnit, largest);
-  if (is_gated(c.mlp)) cut(Role::gate, c.intermediate_size, kPieceUnit, largest);
-  cut(Role::up, c.intermediate_size, kPieceUnit, largest);
-  cut(Role::down, c.hidden_size, kPieceUnit, largest);
+  for (const Site& site : plan.sites) {
+    for (int64_t copy = 0; copy < plan.copies(site); ++copy) {
+      for (const SiteMember& m : site.members)
+        cut(key_of(site, m, layer, copy), m.outputs, is_part_of_qkv(m.role) ? head : kPieceUnit,
+            largest);
+    }
+  }
+  if (plan.experts)
+    expert_share_ =
+        static_cast<double>(plan.experts->chosen) / static_cast<double>(plan.experts->experts);
 }
 
-void OutputSums::cut(Role role, int64_t n, int64_t unit, int64_t largest) {
+void OutputSums::cut(const ParamKey& key, int64_t n, int64_t unit, int64_t largest) {
   const std::vector<int64_t> ends = equal_pieces(n, unit, largest);
   for (size_t i = 0; i + 1 < ends.size(); ++i) {
     const int64_t size = ends[i + 1] - ends[i];
     pieces_.push_back(
-        {role, n, ends[i], size, std::vector<float>(static_cast<size_t>(size * size))});
+        {key, n, ends[i], size, std::vector<float>(static_cast<size_t>(size * size))});
   }
 }
 
-void OutputSums::resize(Rows& rows, int64_t count) const {
+void OutputSums::clear(Rows& rows) const {
   rows.resize(pieces_.size());
-  for (size_t i = 0; i < pieces_.size(); ++i)
-    rows[i].resize(static_cast<size_t>(count * pieces_[i].size));
+  for (std::vector<float>& piece : rows) piece.clear();
 }
 
 int64_t OutputSums::width() const {
-  int64_t sum = 0;
-  for (const Piece& p : pieces_) sum += p.size;
-  return sum;
+  int64_t all = 0, of_experts = 0;
+  for (const Piece& p : pieces_) (p.key.expert < 0 ? all : of_experts) += p.size;
+  return all + std::llround(expert_share_ * static_cast<double>(of_experts));
 }
 
-void OutputSums::put(Role role, const float* gradient, int64_t first, int64_t rows,
-                     Rows& to) const {
+void OutputSums::put(const ParamKey& key, int64_t rows, const float* gradient, Rows& to) const {
   for (size_t i = 0; i < pieces_.size(); ++i) {
     const Piece& p = pieces_[i];
-    if (p.role != role) continue;
-    for (int64_t r = 0; r < rows; ++r)
-      std::copy_n(gradient + r * p.n + p.first, p.size, to[i].data() + (first + r) * p.size);
+    if (p.key != key) continue;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* const from = gradient + r * p.n + p.first;
+      to[i].insert(to[i].end(), from, from + p.size);
+    }
   }
 }
 
@@ -78,11 +84,12 @@ void OutputSums::add(std::span<const Rows> samples, int threads) {
   });
 }
 
-std::vector<std::pair<Role, OutputMetric>> OutputSums::finish(double scale, int threads) {
-  std::vector<std::pair<Role, OutputMetric>> out;
+std::vector<std::pair<ParamKey, OutputMetric>> OutputSums::finish(double scale, int threads) {
+  std::vector<std::pair<ParamKey, OutputMetric>> out;
   for (Piece& p : pieces_) {
-    const Role role = fused_ && is_part_of_qkv(p.role) ? Role::qkv : p.role;
-    if (out.empty() || out.back().first != role) out.emplace_back(role, OutputMetric{});
+    ParamKey key = p.key;
+    if (fused_ && is_part_of_qkv(key.role)) key.role = Role::qkv;
+    if (out.empty() || out.back().first != key) out.emplace_back(key, OutputMetric{});
     for (float& v : p.sum) v = static_cast<float>(v * scale);
     mirror(p.size, p.sum.data(), threads);
     OutputMetric& metric = out.back().second;

@@ -1,4 +1,4 @@
-// The sums of g g^T over the gradients of every projection of one block.
+// The sums of g g^T over the gradients of every projection of one layer.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "nibble/model/config.h"
+#include "nibble/model/layer_plan.h"
 #include "nibble/quant/output_metric.h"
 
 namespace nibble {
@@ -20,29 +20,30 @@ class OutputSums {
   /// The gradients of one sample, cut as the metrics are: [piece][row, outputs of the piece].
   using Rows = std::vector<std::vector<float>>;
 
-  /// For a block of this config.
-  OutputSums(const DecoderConfig& config, int64_t largest_block);
+  OutputSums(const DecoderConfig& config, int layer, int64_t largest_block);
 
-  /// Makes room for the gradients of so many rows; what it held is worthless then.
-  void resize(Rows& rows, int64_t count) const;
-  /// Floats of one row.
+  /// Makes it ready for a sample's gradients.
+  void clear(Rows& rows) const;
+  /// Floats of one row of the stream.
   int64_t width() const;
-  /// Puts the gradient [rows, n] of a projection's outputs at rows [first, first + rows) of `to`.
-  void put(Role role, const float* gradient, int64_t first, int64_t rows, Rows& to) const;
+  /// Puts the gradient [rows, n] of a projection's outputs behind what `to` has of them.
+  void put(const ParamKey& key, int64_t rows, const float* gradient, Rows& to) const;
   /// Adds samples, in this order whatever the number of threads.
   void add(std::span<const Rows> samples, int threads);
-  /// The metrics of the block's matrices: the sums times `scale`. A fused matrix has the role qkv.
-  std::vector<std::pair<Role, OutputMetric>> finish(double scale, int threads);
+  /// The metrics of the layer's matrices: the sums times `scale`. Those of the parts of a fused
+  /// matrix become its own, with the role qkv.
+  std::vector<std::pair<ParamKey, OutputMetric>> finish(double scale, int threads);
 
  private:
   struct Piece {
-    Role role;
-    int64_t n, first, size;  // outputs [first, first + size) of the role's n
+    ParamKey key;
+    int64_t n, first, size;  // outputs [first, first + size) of the weight's n
     std::vector<float> sum;  // [size, size], on and above the diagonal
   };
-  void cut(Role role, int64_t n, int64_t unit, int64_t largest);
+  void cut(const ParamKey& key, int64_t n, int64_t unit, int64_t largest);
 
   bool fused_;
+  double expert_share_ = 1;  // of the rows, that an expert has in the mean
   std::vector<Piece> pieces_;
 };
 

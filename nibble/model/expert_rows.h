@@ -10,12 +10,15 @@ namespace nibble {
 
 /// Chooses the experts of one row of `routing` from the logits in it: the most likely ones by
 /// softmax, weights made to sum up to 1 (Jiang et al. 2024, Mixtral).
-void choose_experts(const ExpertPlan& plan, float* routing);
+template <class T>
+void choose_experts(const ExpertPlan& plan, T* routing);
 /// The experts chosen, and their weights, in a row of `routing`.
-inline const float* chosen_experts(const ExpertPlan& plan, const float* routing) {
+template <class T>
+const T* chosen_experts(const ExpertPlan& plan, const T* routing) {
   return routing + plan.experts;
 }
-inline const float* expert_weights(const ExpertPlan& plan, const float* routing) {
+template <class T>
+const T* expert_weights(const ExpertPlan& plan, const T* routing) {
   return routing + plan.experts + plan.chosen;
 }
 
@@ -34,7 +37,8 @@ struct ExpertRows {
   ExpertRows(int32_t* memory, int64_t rows, int64_t experts, int64_t chosen)
       : starts(memory), sources(starts + experts + 1), places(sources + rows * chosen) {}
   /// From what each of m rows chose.
-  void find(const ExpertPlan& plan, const float* routing, int64_t m);
+  template <class T>
+  void find(const ExpertPlan& plan, const T* routing, int64_t m);
 };
 
 }  // namespace nibble

@@ -23,7 +23,8 @@ void restore(const LayerPass& pass, const LayerPlan& plan, size_t step,
     kept = kept.subspan(static_cast<size_t>(count));
   });
   NIBBLE_CHECK(kept.empty());
-  if (plan.experts) pass.find_experts(plan);
+  const std::vector<BufferId> live = live_before(plan, step);
+  if (std::find(live.begin(), live.end(), BufferId::routing) != live.end()) pass.find_experts(plan);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "nibble/train/attention_gradient.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "nibble/train/softmax_row.h"
 
@@ -49,12 +50,27 @@ void AttentionGradient<T>::probabilities(const AttentionTask<T>& a, const Tile& 
   ops_.product({t.rows, t.keys, a.head_dim, a.q + t.first * width + t.head * a.head_dim, width, 1,
                 k_transposed_.data() + kv_column(a, t.head) * ld_ + t.key, ld_, p_.data(), ld_,
                 false});
+  if (a.softcap > 0) cap(a, t);
   for (int64_t r = 0; r < t.rows; ++r) {
     T* const row = p_.data() + r * ld_;
     const int64_t query = t.first + r, begin = first_key(a, query) - t.key, end = query + 1 - t.key;
     std::fill(row, row + begin, T{0});
     softmax_row(ops_, end - begin, row + begin);
     std::fill(row + end, row + t.keys, T{0});
+  }
+}
+
+// Scores become softcapped ones (Gemma Team 2024); what slopes() needs of that is kept.
+template <class T>
+void AttentionGradient<T>::cap(const AttentionTask<T>& a, const Tile& t) {
+  if (cap_slopes_.size() < p_.size()) cap_slopes_ = Buffer<T>(p_.size());
+  for (int64_t r = 0; r < t.rows; ++r) {
+    T *const row = p_.data() + r * ld_, *const slope = cap_slopes_.data() + r * ld_;
+    for (int64_t u = 0; u < t.keys; ++u) {
+      const T tanh = std::tanh(row[u] / a.softcap);
+      row[u] = a.softcap * tanh;
+      slope[u] = T{1} - tanh * tanh;
+    }
   }
 }
 
@@ -74,6 +90,9 @@ void AttentionGradient<T>::slopes(const AttentionTask<T>& a, const Tile& t, cons
     const T* const p = p_.data() + r * ld_;
     T* const dp = dp_.data() + r * ld_;
     for (int64_t u = 0; u < t.keys; ++u) dp[u] = p[u] * (dp[u] - mean);
+    if (a.softcap == 0) continue;
+    const T* const slope = cap_slopes_.data() + r * ld_;
+    for (int64_t u = 0; u < t.keys; ++u) dp[u] *= slope[u];
   }
 }
 

@@ -14,7 +14,8 @@ template <class T>
 struct AttentionTask {
   int64_t tokens, heads, kv_heads, head_dim;
   int64_t window;  ///< positions that a token sees, itself included; 0 = all
-  const T* q;      ///< [tokens, heads * head_dim], times 1 / sqrt(head_dim) already
+  T softcap;       ///< scores become cap tanh(score / cap), where above 0
+  const T* q;      ///< [tokens, heads * head_dim], times the scale of scores already
   const T *k, *v;  ///< [tokens, kv_heads * head_dim]
 };
 
@@ -39,12 +40,14 @@ class AttentionGradient {
   template <class F>
   void for_each_tile(const AttentionTask<T>& a, F f);
   void probabilities(const AttentionTask<T>& a, const Tile& t);
+  void cap(const AttentionTask<T>& a, const Tile& t);
   void slopes(const AttentionTask<T>& a, const Tile& t, const T* out, const T* dout);
 
   const TrainOps<T>& ops_;
   int64_t ld_ = 0;                         // of everything with a column for each key
   Buffer<T> k_transposed_, v_transposed_;  // [kv_width, ld]
   Buffer<T> p_, dp_;                       // [kTile, ld]
+  Buffer<T> cap_slopes_;                   // the same, of softcapped scores
 };
 
 }  // namespace nibble

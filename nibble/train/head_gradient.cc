@@ -5,6 +5,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/model/model_ends.h"
 #include "nibble/train/softmax_row.h"
 
 namespace nibble {
@@ -22,29 +23,33 @@ const float* or_null(const Buffer<float>& b) { return b.size() == 0 ? nullptr : 
 
 // What one thread needs for `most` rows.
 struct HeadGradient::Scratch {
-  Scratch(int64_t most, int64_t vocabulary, int64_t hidden)
+  Scratch(int64_t most, int64_t vocabulary, int64_t hidden, bool capped)
       : ld(round_up(vocabulary, kTrainAlign)),
         x(most * hidden),
         normed(most * hidden),
         transposed(most * hidden),
         logits(most * vocabulary),
         p(most * ld),
+        cap_slopes(capped ? most * ld : 0),
+        weighted(capped ? most * ld : 0),
         expected(most * hidden),
         gradient(most * hidden),
         mean(most),
         rstd(most) {}
-  int64_t ld, rows = 0;              // rows in use
-  Buffer<float> x, normed;           // [rows, hidden]
-  Buffer<float> transposed;          // what the head reads, [hidden, rows]
-  Buffer<float> logits, p;           // [vocabulary, rows], [rows, ld]
+  int64_t ld, rows = 0;      // rows in use
+  Buffer<float> x, normed;   // [rows, hidden]
+  Buffer<float> transposed;  // what the head reads, [hidden, rows]
+  Buffer<float> logits, p;   // [vocabulary, rows], [rows, ld]
+  // Where logits are capped, [rows, ld]: dlogits / d(what the head gave), and p times that.
+  Buffer<float> cap_slopes, weighted;
   Buffer<float> expected, gradient;  // [rows, hidden]
   Buffer<float> mean, rstd;
 };
 
 HeadGradient::HeadGradient(const DecoderConfig& config, const ParameterFinder& find)
     : config_(config) {
-  norm_.gain = buffer_of<float>(find.vector({Role::final_norm}));
-  norm_.bias = buffer_of<float>(find.vector({Role::final_norm, -1, -1, true}));
+  gain_ = buffer_of<float>(find.vector({Role::final_norm}));
+  bias_ = buffer_of<float>(find.vector({Role::final_norm, -1, -1, true}));
   load(config.tied ? Weight(find.table(Role::token_embedding))
                    : find.linear({Role::lm_head}).weight);
   find.done({config.tied ? Role::token_embedding : Role::lm_head});
@@ -61,7 +66,8 @@ void HeadGradient::load(const Weight& w) {
 int64_t HeadGradient::work_bytes(const DecoderConfig& config, int64_t tokens) {
   const int64_t rows = rows_together(config.vocab_size, tokens);
   // Logits, probabilities, and what oneDNN packs of them; the rows themselves.
-  return rows * (3 * config.vocab_size + 8 * config.hidden_size) * int64_t{sizeof(float)};
+  const int64_t each = config.final_softcap > 0 ? 5 : 3;
+  return rows * (each * config.vocab_size + 8 * config.hidden_size) * int64_t{sizeof(float)};
 }
 
 TrainNorm<float> HeadGradient::norm_task(Scratch& s) const {
@@ -70,8 +76,8 @@ TrainNorm<float> HeadGradient::norm_task(Scratch& s) const {
           config_.norm == NormKind::layer,
           static_cast<float>(config_.norm_eps),
           s.x.data(),
-          or_null(norm_.gain),
-          or_null(norm_.bias),
+          or_null(gain_),
+          or_null(bias_),
           s.normed.data(),
           s.mean.data(),
           s.rstd.data()};
@@ -91,19 +97,35 @@ void HeadGradient::forward(Scratch& s) const {
     float* const p = s.p.data() + r * s.ld;
     if (!std::all_of(p, p + n, [](float v) { return std::isfinite(v); }))
       throw corrupt("the model's outputs are not finite: its gradients cannot be computed");
+    if (config_.final_softcap > 0) cap(s, r);
     softmax_row(ops, n, p);
+    for (int64_t i = r * s.ld; i < r * s.ld + n && config_.final_softcap > 0; ++i)
+      s.weighted[i] = s.p[i] * s.cap_slopes[i];
   }
-  ops.product({rows, k, n, s.p.data(), s.ld, 1, weight_.data(), k, s.expected.data(), k, false});
+  const float* const by = config_.final_softcap > 0 ? s.weighted.data() : s.p.data();
+  ops.product({rows, k, n, by, s.ld, 1, weight_.data(), k, s.expected.data(), k, false});
 }
 
-// dL/d(logits) = p - onehot(label), so that by what the head reads it is p W - W[label].
+// Row r of p: what the head gave becomes logits.
+void HeadGradient::cap(Scratch& s, int64_t r) const {
+  const auto n = static_cast<size_t>(config_.vocab_size);
+  const auto most = static_cast<float>(config_.final_softcap);
+  const std::span p(s.p.data() + r * s.ld, n), slopes(s.cap_slopes.data() + r * s.ld, n);
+  cap_logits(config_, p);
+  for (size_t i = 0; i < n; ++i) slopes[i] = 1 - p[i] / most * (p[i] / most);
+}
+
+// dL/d(logits) = p - onehot(label), so that by what the head reads it is p W - W[label]; a
+// softcap's slope stands before each row of W.
 void HeadGradient::backward(Scratch& s, const std::function<int32_t(int64_t)>& label,
                             float* out) const {
   const int64_t k = config_.hidden_size;
   for (int64_t r = 0; r < s.rows; ++r) {
-    const float *expected = s.expected.data() + r * k, *row = weight_.data() + label(r) * k;
+    const int32_t chosen = label(r);
+    const float *expected = s.expected.data() + r * k, *row = weight_.data() + chosen * k;
+    const float slope = config_.final_softcap > 0 ? s.cap_slopes[r * s.ld + chosen] : 1;
     float* const gradient = s.gradient.data() + r * k;
-    for (int64_t i = 0; i < k; ++i) gradient[i] = expected[i] - row[i];
+    for (int64_t i = 0; i < k; ++i) gradient[i] = expected[i] - slope * row[i];
   }
   if (config_.final_norm) {
     best_train_ops().norm_backward(norm_task(s), {s.gradient.data(), out, nullptr, nullptr, false});
@@ -116,7 +138,7 @@ void HeadGradient::run(const float* x, int64_t tokens, int draws, const LabelCho
                        float* out) const {
   const int64_t n = config_.vocab_size, k = config_.hidden_size;
   const int64_t most = rows_together(n, tokens);
-  Scratch s(most, n, k);
+  Scratch s(most, n, k, config_.final_softcap > 0);
   for (int64_t first = 0; first < tokens; first += most) {
     s.rows = std::min(most, tokens - first);
     std::copy_n(x + first * k, s.rows * k, s.x.data());

@@ -6,7 +6,8 @@
 #include <functional>
 #include <span>
 
-#include "nibble/train/block_weights.h"
+#include "nibble/model/parameter_finder.h"
+#include "nibble/train/matrix_product.h"
 
 namespace nibble {
 
@@ -32,11 +33,12 @@ class HeadGradient {
   struct Scratch;
   TrainNorm<float> norm_task(Scratch& s) const;
   void forward(Scratch& s) const;
+  void cap(Scratch& s, int64_t r) const;
   void backward(Scratch& s, const std::function<int32_t(int64_t)>& label, float* out) const;
 
   const DecoderConfig& config_;
-  BlockNorm<float> norm_;
-  Buffer<float> weight_;  // [vocab_size, hidden_size]
+  Buffer<float> gain_, bias_;  // of the final norm; empty where it has none
+  Buffer<float> weight_;       // [vocab_size, hidden_size]
 };
 
 /// The label that u, in [0, 1), draws from p.

@@ -38,7 +38,7 @@ std::vector<std::pair<const char*, DecoderConfig>> configs() {
   window.second.sliding_window = 3;
   window.second.layer_kinds.assign(static_cast<size_t>(window.second.layers), LayerKind::window);
   exact.second.mlp = MlpKind::gelu;
-  return {of("gpt2"), of("opt"), of("llama"), of("qwen3"), window, exact};
+  return {of("gpt2"), of("opt"), of("llama"), of("qwen3"), of("lfm2"), window, exact};
 }
 
 std::string name_of(const DecoderConfig& config, Role role, int layer) {
@@ -224,7 +224,7 @@ TEST(Fisher, IsTheDivergenceOfASmallError) {
 }
 
 TEST(Fisher, SameBytesForAnyNumberOfThreadsAndInAFile) {
-  for (const char* type : {"gpt2", "llama"}) {
+  for (const char* type : {"gpt2", "llama", "mixtral"}) {
     const DecoderConfig config = tiny_decoder_config(type);
     const ModelFolder model = tiny_decoder(config, 11);
     const CalibrationText text = text_of(config, 7, 12);
@@ -247,7 +247,9 @@ TEST(Fisher, SameBytesForAnyNumberOfThreadsAndInAFile) {
 }
 
 TEST(Fisher, EveryMatrixOfTheBlocksHasOne) {
-  for (const auto& [name, config] : configs()) {
+  auto all = configs();
+  for (const char* type : {"mixtral", "gemma2"}) all.emplace_back(type, tiny_decoder_config(type));
+  for (const auto& [name, config] : all) {
     SCOPED_TRACE(name);
     const ModelFolder model = tiny_decoder(config, 11);
     const OutputMetrics metrics =

@@ -38,7 +38,7 @@ void expect_finite(const ModelFolder& made, const std::string& what) {
 class YaqaOn : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Models, YaqaOn,
                          testing::Values("micro_gpt", "gpt2", "llama", "mistral", "qwen2", "qwen3",
-                                         "opt"),
+                                         "opt", "mixtral", "gemma2", "lfm2"),
                          [](const auto& p) { return std::string(p.param); });
 
 TEST_P(YaqaOn, MakesModelsInEveryScheme) {

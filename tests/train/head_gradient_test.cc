@@ -116,7 +116,8 @@ TEST_P(HeadGradients, SumToNothingAndSquareToTheDivergence) {
   EXPECT_NEAR(square / 2 / divergence, 1, 0.01);
 }
 
-INSTANTIATE_TEST_SUITE_P(, HeadGradients, testing::Values("micro_gpt", "gpt2", "opt", "llama"));
+INSTANTIATE_TEST_SUITE_P(, HeadGradients,
+                         testing::Values("micro_gpt", "gpt2", "opt", "llama", "gemma2"));
 
 TEST(HeadGradient, LabelsAreDrawnAsOftenAsTheyAreLikely) {
   const std::vector<float> p = {0.125F, 0, 0.5F, 0.375F};

@@ -1,0 +1,154 @@
+// Experts: where rows go to, and how they come back (Shazeer et al. 2017). Which experts are chosen
+// has no gradient; with what weight they come back has one.
+#include <algorithm>
+
+#include "nibble/train/gradient_step.h"
+
+namespace nibble {
+namespace {
+
+template <class T>
+class RouteGradient : public GradientStep<T> {
+ public:
+  RouteGradient(const StepRows<T>& r, const Step& step)
+      : step_(step), plan_(*r.plan.experts), width_(r.plan.buffer(step.in).width) {}
+
+  void reserve(int64_t rows, int64_t) override {
+    logits_ = Buffer<T>(rows * plan_.experts);
+    dlogits_ = Buffer<T>(rows * plan_.experts);
+    routing_ = Buffer<T>(rows * plan_.width());
+    gathered_ = Buffer<T>(rows * plan_.chosen * width_);
+    memory_.resize(static_cast<size_t>(ExpertRows::count(rows, plan_.experts, plan_.chosen)));
+    experts_ = ExpertRows(memory_.data(), rows, plan_.experts, plan_.chosen);
+  }
+
+  void forward(StepRows<T>& r) override {
+    x_ = r.value(step_.in);
+    r.products.forward(r.weights->router, r.rows, x_, logits_.data(), false);
+    for (int64_t row = 0; row < r.rows; ++row) {
+      T* const to = routing_.data() + row * plan_.width();
+      std::copy_n(logits_.data() + row * plan_.experts, plan_.experts, to);
+      choose_experts(plan_, to);
+    }
+    experts_.find(plan_, routing_.data(), r.rows);
+    r.experts = experts_;
+    for (int64_t i = 0; i < r.rows * plan_.chosen; ++i)
+      std::copy_n(x_ + experts_.sources[i] * width_, width_, gathered_.data() + i * width_);
+    r.set(BufferId::routing, routing_.data());
+    r.set(step_.out, gathered_.data());
+  }
+
+  void backward(StepRows<T>& r) override {
+    T* const dx = r.slope(step_.in);
+    if (!r.start(step_.in)) std::fill_n(dx, r.rows * width_, T{0});
+    const T* const dgathered = r.slope(step_.out);
+    for (int64_t i = 0; i < r.rows * plan_.chosen; ++i) {
+      T* const to = dx + experts_.sources[i] * width_;
+      for (int64_t c = 0; c < width_; ++c) to[c] += dgathered[i * width_ + c];
+    }
+    for (int64_t row = 0; row < r.rows; ++row) slopes_of_logits(r.slope(BufferId::routing), row);
+    if (r.into != nullptr)
+      r.products.weights(r.weights->router, r.rows, x_, dlogits_.data(), r.into->router);
+    r.products.backward(r.weights->router, r.rows, dlogits_.data(), dx, true);
+    r.end(step_.out);
+    r.end(BufferId::routing);
+  }
+
+ private:
+  // From those of the weights, which are the softmax of the chosen logits.
+  void slopes_of_logits(const T* dweights, int64_t row) {
+    const T* const routing = routing_.data() + row * plan_.width();
+    const T *const chosen = chosen_experts(plan_, routing),
+                   *const weights = expert_weights(plan_, routing),
+                   *const slope = dweights + row * plan_.chosen;
+    T* const to = dlogits_.data() + row * plan_.experts;
+    std::fill_n(to, plan_.experts, T{0});
+    T mean = 0;
+    for (int64_t i = 0; i < plan_.chosen; ++i) mean += weights[i] * slope[i];
+    for (int64_t i = 0; i < plan_.chosen; ++i)
+      to[static_cast<int64_t>(chosen[i])] = weights[i] * (slope[i] - mean);
+  }
+
+  const Step step_;
+  const ExpertPlan plan_;
+  const int64_t width_;
+  const T* x_ = nullptr;
+  Buffer<T> logits_, dlogits_, routing_, gathered_;
+  std::vector<int32_t> memory_;
+  ExpertRows experts_;
+};
+
+// The slope of `routing` is that of the weights, [rows, chosen].
+template <class T>
+class CombineGradient : public GradientStep<T> {
+ public:
+  CombineGradient(const StepRows<T>& r, const Step& step)
+      : step_(step), plan_(*r.plan.experts), width_(r.plan.buffer(step.in).width) {}
+
+  void reserve(int64_t rows, int64_t) override { sum_ = Buffer<T>(rows * width_); }
+
+  void forward(StepRows<T>& r) override {
+    given_ = r.value(step_.in);
+    routing_ = r.value(BufferId::routing);
+    std::copy_n(r.value(step_.out), r.rows * width_, sum_.data());
+    for_each(r, [&](int64_t row, int64_t, int64_t place, T weight) {
+      for (int64_t c = 0; c < width_; ++c)
+        sum_[row * width_ + c] += weight * given_[place * width_ + c];
+    });
+    r.set(step_.out, sum_.data());
+  }
+
+  void backward(StepRows<T>& r) override {
+    const T* const dsum = r.slope(step_.out);
+    T *const dgiven = r.slope(step_.in), *const dweights = r.slope(BufferId::routing);
+    for_each(r, [&](int64_t row, int64_t i, int64_t place, T weight) {
+      T dot = 0;
+      for (int64_t c = 0; c < width_; ++c) {
+        const T d = dsum[row * width_ + c];
+        dgiven[place * width_ + c] = weight * d;
+        dot += d * given_[place * width_ + c];
+      }
+      dweights[row * plan_.chosen + i] = dot;
+    });
+    r.start(step_.in);
+    r.start(BufferId::routing);
+  }
+
+ private:
+  // f(row of the stream, its choice, where that is, its weight).
+  template <class F>
+  void for_each(const StepRows<T>& r, F f) const {
+    for (int64_t row = 0; row < r.rows; ++row) {
+      const T* const weights = expert_weights(plan_, routing_ + row * plan_.width());
+      for (int64_t i = 0; i < plan_.chosen; ++i)
+        f(row, i, int64_t{r.experts.places[row * plan_.chosen + i]}, weights[i]);
+    }
+  }
+
+  const Step step_;
+  const ExpertPlan plan_;
+  const int64_t width_;
+  const T *given_ = nullptr, *routing_ = nullptr;
+  Buffer<T> sum_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<GradientStep<T>> make_route_gradient(const StepRows<T>& r, const Step& step) {
+  return std::make_unique<RouteGradient<T>>(r, step);
+}
+template <class T>
+std::unique_ptr<GradientStep<T>> make_combine_gradient(const StepRows<T>& r, const Step& step) {
+  return std::make_unique<CombineGradient<T>>(r, step);
+}
+template std::unique_ptr<GradientStep<float>> make_route_gradient(const StepRows<float>&,
+                                                                  const Step&);
+template std::unique_ptr<GradientStep<double>> make_route_gradient(const StepRows<double>&,
+                                                                   const Step&);
+template std::unique_ptr<GradientStep<float>> make_combine_gradient(const StepRows<float>&,
+                                                                    const Step&);
+template std::unique_ptr<GradientStep<double>> make_combine_gradient(const StepRows<double>&,
+                                                                     const Step&);
+
+}  // namespace nibble

@@ -1,0 +1,80 @@
+// GradientStep: one step of a layer's plan, forward and backward. LayerGradient runs them in turn.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "nibble/model/expert_rows.h"
+#include "nibble/train/layer_weights.h"
+
+namespace nibble {
+
+/// Hears dL/d(outputs), [rows, n], of each projection of a layer, by the key of its weight: of q, k
+/// and v as the weights give them, before norms and rotation, also where they are one matrix; of an
+/// expert's the rows that went to it, and nothing where there were none.
+template <class T>
+using OutputGradients = std::function<void(const ParamKey&, int64_t rows, const T*)>;
+
+/// What the steps of a layer hand to each other.
+template <class T>
+struct StepRows {
+  const DecoderConfig& config;
+  const TrainOps<T>& ops;
+  const LayerPlan& plan;
+  int layer;
+  MatrixProducts<T> products;
+
+  int64_t rows = 0;                   // of the stream
+  std::span<const int64_t> starts{};  // of sequences, and behind the last
+  const LayerView<T>* weights = nullptr;
+  ExpertRows experts{};
+
+  std::array<const T*, kBuffers> values{};  // forward: what steps have made so far
+
+  // Backward.
+  std::array<T*, kBuffers> slopes{};     // dL/d(values)
+  std::array<bool, kBuffers> started{};  // something has been added to them
+  const OutputGradients<T>* hear = nullptr;
+  const LayerSlopes<T>* into = nullptr;  // where gradients of weights go; null: nowhere
+
+  const T* value(BufferId id) const { return values[static_cast<size_t>(id)]; }
+  void set(BufferId id, const T* made) { values[static_cast<size_t>(id)] = made; }
+  T* slope(BufferId id) const { return slopes[static_cast<size_t>(id)]; }
+  /// Whether what is to be written into slope(id) must be added to what is there.
+  bool start(BufferId id) { return std::exchange(started[static_cast<size_t>(id)], true); }
+  /// slope(id) has been read by the step that made the buffer.
+  void end(BufferId id) { started[static_cast<size_t>(id)] = false; }
+  int64_t rows_of(BufferId id) const { return rows * plan.buffer(id).rows; }
+  int64_t size_of(BufferId id) const { return rows_of(id) * plan.buffer(id).width; }
+};
+
+/// Holds what backward needs of forward. Backward may be called for several losses.
+template <class T>
+class GradientStep {
+ public:
+  virtual ~GradientStep() = default;
+  /// Makes room for so many rows in sequences of at most so many tokens.
+  virtual void reserve(int64_t rows, int64_t longest) = 0;
+  virtual void forward(StepRows<T>& r) = 0;
+  virtual void backward(StepRows<T>& r) = 0;
+};
+
+template <class T>
+std::unique_ptr<GradientStep<T>> make_norm_gradient(const StepRows<T>& r, const Step& step);
+template <class T>
+std::unique_ptr<GradientStep<T>> make_project_gradient(const StepRows<T>& r, const Step& step);
+template <class T>
+std::unique_ptr<GradientStep<T>> make_attend_gradient(const StepRows<T>& r, const Step& step);
+template <class T>
+std::unique_ptr<GradientStep<T>> make_convolve_gradient(const StepRows<T>& r, const Step& step);
+template <class T>
+std::unique_ptr<GradientStep<T>> make_route_gradient(const StepRows<T>& r, const Step& step);
+template <class T>
+std::unique_ptr<GradientStep<T>> make_combine_gradient(const StepRows<T>& r, const Step& step);
+
+}  // namespace nibble

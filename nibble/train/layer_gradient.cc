@@ -1,0 +1,96 @@
+#include "nibble/train/layer_gradient.h"
+
+#include <algorithm>
+
+#include "nibble/core/error.h"
+
+namespace nibble {
+namespace {
+
+template <class T>
+std::unique_ptr<GradientStep<T>> make_step(const StepRows<T>& r, const Step& step) {
+  switch (step.op) {
+    case Op::norm:
+      return make_norm_gradient(r, step);
+    case Op::project:
+      return make_project_gradient(r, step);
+    case Op::attend:
+      return make_attend_gradient(r, step);
+    case Op::convolve:
+      return make_convolve_gradient(r, step);
+    case Op::route:
+      return make_route_gradient(r, step);
+    case Op::combine:
+      return make_combine_gradient(r, step);
+  }
+  NIBBLE_CHECK(false && "a step without a gradient");
+  return nullptr;
+}
+
+template <class T>
+void hear_nothing(const ParamKey&, int64_t, const T*) {}
+
+}  // namespace
+
+template <class T>
+LayerGradient<T>::LayerGradient(const DecoderConfig& config, int layer, const TrainOps<T>& ops)
+    : plan_(gradient_plan(config, layer)),
+      rows_{config, ops, plan_, layer, MatrixProducts<T>(ops)},
+      slopes_(kBuffers) {
+  for (const Step& step : plan_.steps) steps_.push_back(make_step(rows_, step));
+}
+
+template <class T>
+void LayerGradient<T>::reserve(int64_t rows, int64_t longest) {
+  if (rows <= capacity_ && longest <= longest_) return;
+  capacity_ = std::max(capacity_, rows);
+  longest_ = std::max(longest_, longest);
+  x_ = Buffer<T>(capacity_ * plan_.buffer(BufferId::stream).width);
+  for (size_t i = 0; i < kBuffers; ++i) {
+    const BufferPlan& b = plan_.buffers[i];
+    if (i == static_cast<size_t>(BufferId::stream) || b.width == 0) continue;
+    slopes_[i] = Buffer<T>(capacity_ * b.rows * b.width);
+    rows_.slopes[i] = slopes_[i].data();
+  }
+  for (const auto& step : steps_) step->reserve(capacity_, longest_);
+}
+
+template <class T>
+void LayerGradient<T>::forward(const LayerView<T>& w, std::span<const int64_t> starts, const T* x,
+                               T* out) {
+  int64_t longest = 0;
+  for (size_t s = 0; s + 1 < starts.size(); ++s)
+    longest = std::max(longest, starts[s + 1] - starts[s]);
+  reserve(starts.back(), longest);
+  starts_.assign(starts.begin(), starts.end());
+  rows_.starts = starts_;
+  rows_.rows = starts.back();
+  rows_.weights = &w;
+  const int64_t size = rows_.size_of(BufferId::stream);
+  std::copy_n(x, size, x_.data());
+  rows_.set(BufferId::stream, x_.data());
+  for (const auto& step : steps_) step->forward(rows_);
+  std::copy_n(rows_.value(BufferId::stream), size, out);
+}
+
+template <class T>
+void LayerGradient<T>::forward(const LayerView<T>& w, int64_t tokens, const T* x, T* out) {
+  const int64_t starts[] = {0, tokens};
+  forward(w, starts, x, out);
+}
+
+template <class T>
+void LayerGradient<T>::backward(T* dx, const OutputGradients<T>& hear, const LayerSlopes<T>* into) {
+  const OutputGradients<T> nothing = hear_nothing<T>;
+  rows_.hear = hear ? &hear : &nothing;
+  rows_.into = into;
+  rows_.slopes[static_cast<size_t>(BufferId::stream)] = dx;
+  rows_.started = {};
+  rows_.start(BufferId::stream);
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) (*step)->backward(rows_);
+}
+
+template class LayerGradient<float>;
+template class LayerGradient<double>;
+
+}  // namespace nibble

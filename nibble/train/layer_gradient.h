@@ -1,0 +1,50 @@
+// Forward and backward of one layer of a decoder, of every architecture: its plan, step by step,
+// and then the steps in reverse.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "nibble/train/gradient_step.h"
+
+namespace nibble {
+
+/// Holds the activations of some sequences; one per thread. config and ops must outlive it. Rows
+/// that are handed in lie in buffers with kTrainSlack behind them.
+template <class T>
+class LayerGradient {
+ public:
+  LayerGradient(const DecoderConfig& config, int layer, const TrainOps<T>& ops);
+  // Steps refer to what is in it.
+  LayerGradient(const LayerGradient&) = delete;
+  LayerGradient& operator=(const LayerGradient&) = delete;
+
+  /// gradient_plan(): what the views of weights are for.
+  const LayerPlan& plan() const { return plan_; }
+
+  /// out = the residual stream behind the layer, from x in front of it; both [rows, hidden_size],
+  /// and may be the same. `starts` are the first rows of the sequences, each of which begins at
+  /// position 0, and the end of the last. Keeps what backward needs; `w` must live until then.
+  void forward(const LayerView<T>& w, std::span<const int64_t> starts, const T* x, T* out);
+  /// For one sequence.
+  void forward(const LayerView<T>& w, int64_t tokens, const T* x, T* out);
+
+  /// dx = dL/d(out) becomes dL/dx. May be called for several losses after one forward(). `hear` may
+  /// be empty. Gradients of weights are added to `into`, where there is one.
+  void backward(T* dx, const OutputGradients<T>& hear, const LayerSlopes<T>* into = nullptr);
+
+ private:
+  void reserve(int64_t rows, int64_t longest);
+
+  const LayerPlan plan_;
+  StepRows<T> rows_;
+  std::vector<int64_t> starts_;
+  int64_t capacity_ = 0, longest_ = 0;
+  Buffer<T> x_;
+  std::vector<Buffer<T>> slopes_;  // as StepRows has them; the stream's is the caller's
+  std::vector<std::unique_ptr<GradientStep<T>>> steps_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,95 @@
+#include "nibble/train/matrix_product.h"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "nibble/core/error.h"
+#include "nibble/kernels/layer.h"
+#include "nibble/kernels/onednn/product_bf16.h"
+
+namespace nibble {
+
+template <class T>
+Buffer<T> buffer_of(std::span<const float> values) {
+  if (values.empty()) return {};
+  Buffer<T> out(std::ssize(values));
+  std::copy(values.begin(), values.end(), out.begin());
+  return out;
+}
+
+template <class T>
+MatrixView<T> TrainMatrix<T>::view() const {
+  const auto at = [](const auto& b) { return b.size() == 0 ? nullptr : b.data(); };
+  return {n, k, ld, at(weight), at(transposed), at(narrow), at(bias)};
+}
+
+template <class T>
+TrainMatrix<T> make_matrix(std::span<const float> weight, std::span<const float> bias, int64_t n,
+                           bool narrow, const TrainOps<T>& ops) {
+  TrainMatrix<T> out;
+  out.n = n;
+  out.k = std::ssize(weight) / n;
+  out.bias = buffer_of<T>(bias);
+  if (narrow) {
+    NIBBLE_CHECK((std::is_same_v<T, float>));
+    out.narrow.resize(weight.size());
+    best_layer_ops().to_bf16(weight.data(), std::ssize(weight), out.narrow.data());
+    return out;
+  }
+  out.ld = round_up(n, kTrainAlign);
+  out.weight = buffer_of<T>(weight);
+  out.transposed = Buffer<T>(out.k * out.ld);
+  ops.transpose(n, out.k, out.weight.data(), out.transposed.data(), out.ld);
+  return out;
+}
+
+template <class T>
+const uint16_t* MatrixProducts<T>::rounded(const float* x, int64_t size) {
+  rounded_.resize(std::max(rounded_.size(), static_cast<size_t>(size)));
+  best_layer_ops().to_bf16(x, size, rounded_.data());
+  return rounded_.data();
+}
+
+template <class T>
+void MatrixProducts<T>::forward(const MatrixView<T>& w, int64_t rows, const T* x, T* y,
+                                bool accumulate) {
+  if (w.narrow == nullptr) {
+    ops_.product({rows, w.n, w.k, x, w.k, 1, w.transposed, w.ld, y, w.n, accumulate});
+  } else if constexpr (std::is_same_v<T, float>) {
+    onednn_product(Bf16Product{rows, w.n, w.k, rounded(x, rows * w.k), w.k, 1, w.narrow, 1, w.k, y,
+                               w.n, accumulate});
+  }
+  if (w.bias != nullptr) ops_.add_bias(rows, w.n, w.bias, y);
+}
+
+template <class T>
+void MatrixProducts<T>::backward(const MatrixView<T>& w, int64_t rows, const T* dy, T* dx,
+                                 bool accumulate) {
+  if (w.narrow == nullptr) {
+    ops_.product({rows, w.k, w.n, dy, w.n, 1, w.weight, w.k, dx, w.k, accumulate});
+  } else if constexpr (std::is_same_v<T, float>) {
+    onednn_product(Bf16Product{rows, w.k, w.n, rounded(dy, rows * w.n), w.n, 1, w.narrow, w.k, 1,
+                               dx, w.k, accumulate});
+  }
+}
+
+template <class T>
+void MatrixProducts<T>::weights(const MatrixView<T>& w, int64_t rows, const T* x, const T* dy,
+                                const MatrixSlope<T>& to) {
+  if (to.weight != nullptr)
+    ops_.product({w.n, w.k, rows, dy, 1, w.n, x, w.k, to.weight, w.k, true});
+  if (to.bias != nullptr) ops_.bias_backward(rows, w.n, dy, to.bias);
+}
+
+template struct TrainMatrix<float>;
+template struct TrainMatrix<double>;
+template class MatrixProducts<float>;
+template class MatrixProducts<double>;
+template Buffer<float> buffer_of(std::span<const float>);
+template Buffer<double> buffer_of(std::span<const float>);
+template TrainMatrix<float> make_matrix(std::span<const float>, std::span<const float>, int64_t,
+                                        bool, const TrainOps<float>&);
+template TrainMatrix<double> make_matrix(std::span<const float>, std::span<const float>, int64_t,
+                                         bool, const TrainOps<double>&);
+
+}  // namespace nibble

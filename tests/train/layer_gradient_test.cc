@@ -1,0 +1,473 @@
+// The gradients of a block against central differences, and its forward pass against the decoder
+// that inference runs, for everything that a block can be made of.
+#include "nibble/train/layer_gradient.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+
+#include "nibble/kernels/onednn/product_bf16.h"
+#include "nibble/model/layer_runner.h"
+#include "nibble/model/reference_layer.h"
+#include "tests/support/tiny_decoders.h"
+
+namespace nibble {
+namespace {
+
+constexpr double kStep = 1e-5, kWorst = 1e-7;  // as gradient_test.cc bounds it
+
+struct Case {
+  const char* name;
+  DecoderConfig config;
+  int64_t tokens;
+};
+
+DecoderConfig changed(const std::string& type, const std::function<void(DecoderConfig&)>& change) {
+  DecoderConfig c = tiny_decoder_config(type);
+  change(c);
+  return c;
+}
+
+std::vector<Case> cases() {
+  const auto plain = [](const char* type) { return Case{type, tiny_decoder_config(type), 7}; };
+  const auto window = [](DecoderConfig& c) {
+    c.sliding_window = 3, c.layer_kinds = {LayerKind::full, LayerKind::window};
+  };
+  const auto stretched = [](DecoderConfig& c) {
+    c.rope = {.theta = 100, .scaling = RopeScaling::yarn, .factor = 4, .original_context = 16};
+  };
+  const auto linear = [](DecoderConfig& c) {
+    c.rope.scaling = RopeScaling::linear, c.rope.factor = 2;
+  };
+  const auto llama3 = [](DecoderConfig& c) {
+    c.rope = {.theta = 100, .scaling = RopeScaling::llama3, .factor = 4, .original_context = 16};
+  };
+  return {plain("micro_gpt"),
+          plain("gpt2"),
+          plain("opt"),
+          plain("llama"),
+          plain("mistral"),
+          plain("qwen2"),
+          plain("qwen3"),
+          plain("mixtral"),
+          plain("gemma2"),
+          plain("lfm2"),
+          {"biases of a convolution", changed("lfm2", [](auto& c) { c.conv_bias = true; }), 7},
+          {"softcap and GEGLU of experts",
+           changed("mixtral",
+                   [](auto& c) {
+                     c.attention_softcap = 2;
+                     c.mlp = MlpKind::gelu_tanh_gated;
+                   }),
+           7},
+          {"exact gelu", changed("gpt2", [](auto& c) { c.mlp = MlpKind::gelu; }), 7},
+          {"sliding window", changed("mistral", window), 7},
+          {"window and norms", changed("qwen3", window), 7},
+          {"yarn", changed("llama", stretched), 7},
+          {"linear", changed("llama", linear), 7},
+          {"llama3", changed("llama", llama3), 7},
+          {"one key head", changed("llama", [](auto& c) { c.kv_heads = 1; }), 7},
+          {"one token", tiny_decoder_config("llama"), 1}};
+}
+
+// Layer `layer` of a random model, with a bias in every projection, so that it can be moved.
+template <class T>
+LayerWeights<T> random_layer(const DecoderConfig& config, int layer, const TrainOps<T>& ops,
+                             bool narrow = false, uint64_t seed = 11) {
+  const ModelFolder model = tiny_decoder(config, seed);
+  const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
+  const WeightRelease keep;
+  LayerWeights<T> out =
+      load_layer_weights(config, ParameterFinder(config, load, keep), layer, narrow, ops);
+  PyRandom random(3);
+  for (auto& [key, m] : out.matrices) {
+    if (key.role == Role::router) continue;
+    if (m.bias.size() == 0) m.bias = Buffer<T>(m.n);
+    for (T& v : m.bias) v = static_cast<T>(random.gauss(0, 0.3));
+  }
+  return out;
+}
+
+// All layers of a model from `first` on, and every gradient of them for one loss.
+class Check {
+ public:
+  Check(const DecoderConfig& config, int first, std::vector<int64_t> starts)
+      : config_(config),
+        starts_(std::move(starts)),
+        x_(starts_.back() * config.hidden_size),
+        out_(x_.size()),
+        loss_of_(x_.size()) {
+    for (int layer = first; layer < config.layers; ++layer) {
+      weights_.push_back(random_layer(config_, layer, ops_));
+      passes_.push_back(std::make_unique<LayerGradient<double>>(config_, layer, ops_));
+    }
+    for (const auto& w : weights_) views_.push_back(w.view());
+    PyRandom random(5);
+    for (double& v : x_) v = random.gauss(0, 1);
+    for (double& v : loss_of_) v = random.gauss(0, 1);
+  }
+
+  // A loss that is linear in what the layers put out, so that only they are differentiated.
+  double loss() {
+    const double* from = x_.data();
+    for (size_t i = 0; i < passes_.size(); ++i, from = out_.data())
+      passes_[i]->forward(views_[i], starts_, from, out_.data());
+    double sum = 0;
+    for (int64_t i = 0; i < out_.size(); ++i) sum += out_[i] * loss_of_[i];
+    return sum;
+  }
+
+  // The central difference where `move(d)` adds d to something.
+  template <class F>
+  double numeric(F move) {
+    move(kStep);
+    const double above = loss();
+    move(-2 * kStep);
+    const double below = loss();
+    move(kStep);
+    return (above - below) / (2 * kStep);
+  }
+
+  // Fills dx_, of every projection's outputs the sum over rows (what its bias has for gradient),
+  // and the gradients of all weights.
+  void differentiate() {
+    loss();
+    dx_ = Buffer<double>(x_.size());
+    std::copy(loss_of_.begin(), loss_of_.end(), dx_.begin());
+    for (size_t i = passes_.size(); i-- > 0;) {
+      const auto into =
+          layer_slopes<double>(passes_[i]->plan(), weights_[i].layer,
+                               [&](const ParamKey& key) { return gradient_of(i, key); });
+      const auto hear = [&](const ParamKey& key, int64_t rows, const double* g) {
+        const int64_t n = weights_[i].matrices.at(key).n;
+        std::vector<double>& sum = sums_[key];
+        sum.resize(static_cast<size_t>(n));
+        for (int64_t j = 0; j < rows * n; ++j) sum[static_cast<size_t>(j % n)] += g[j];
+      };
+      passes_[i]->backward(dx_.data(), hear, &into);
+    }
+  }
+
+  void expect_inputs(int64_t stride) {
+    for (int64_t i = 0; i < x_.size(); i += stride)
+      expect(dx_[i], numeric([&](double d) { x_[i] += d; }));
+  }
+  void expect_outputs(int64_t stride) {
+    for (const auto& [key, sum] : sums_) {
+      Buffer<double>& bias = matrix(key).bias;
+      for (int64_t i = 0; i < bias.size(); i += stride)
+        expect(sum[static_cast<size_t>(i)], numeric([&](double d) { bias[i] += d; }));
+    }
+  }
+  void expect_weights(int64_t stride) {
+    for (const auto& [key, gradient] : gradients_) {
+      const bool is_matrix = !key.bias && weights_of(key).matrices.contains(key);
+      for (int64_t i = 0; i < gradient.size(); i += stride) {
+        expect(gradient[i], numeric([&](double d) {
+                 if (!is_matrix) {
+                   (key.bias && weights_of(key).matrices.contains(key.with_bias(false))
+                        ? matrix(key.with_bias(false)).bias
+                        : weights_of(key).vectors.at(key))[i] += d;
+                   return;
+                 }
+                 TrainMatrix<double>& m = matrix(key);
+                 m.weight[i] += d;
+                 m.transposed[i % m.k * m.ld + i / m.k] += d;
+               }));
+      }
+    }
+  }
+  const std::map<ParamKey, std::vector<double>>& sums() const { return sums_; }
+  size_t parameters() const { return gradients_.size(); }
+  double worst() const { return worst_; }
+
+ private:
+  void expect(double got, double wanted) {
+    worst_ = std::max(worst_, std::abs(got - wanted) / std::max(1.0, std::abs(wanted)));
+  }
+  LayerWeights<double>& weights_of(const ParamKey& key) {
+    return weights_[static_cast<size_t>(key.layer - weights_.front().layer)];
+  }
+  TrainMatrix<double>& matrix(const ParamKey& key) { return weights_of(key).matrices.at(key); }
+  double* gradient_of(size_t i, const ParamKey& key) {
+    int64_t size = 0;
+    if (const auto m = weights_[i].matrices.find(key.with_bias(false));
+        m != weights_[i].matrices.end())
+      size = key.bias ? m->second.bias.size() : m->second.weight.size();
+    else if (const auto v = weights_[i].vectors.find(key); v != weights_[i].vectors.end())
+      size = v->second.size();
+    if (size == 0) return nullptr;
+    return (gradients_[key] = Buffer<double>(size)).data();
+  }
+
+  const DecoderConfig config_;
+  const TrainOps<double>& ops_ = ref_train_ops_f64();
+  const std::vector<int64_t> starts_;
+  std::vector<LayerWeights<double>> weights_;
+  std::vector<LayerView<double>> views_;
+  std::vector<std::unique_ptr<LayerGradient<double>>> passes_;
+  Buffer<double> x_, out_, loss_of_, dx_;
+  std::map<ParamKey, std::vector<double>> sums_;
+  std::map<ParamKey, Buffer<double>> gradients_;
+  double worst_ = 0;
+};
+
+// The last layer, which is the one with a window and the one with attention.
+TEST(LayerGradient, EveryInputAndEveryOutputOfEveryArchitecture) {
+  for (const Case& c : cases()) {
+    SCOPED_TRACE(c.name);
+    Check check(c.config, static_cast<int>(c.config.layers) - 1, {0, c.tokens});
+    check.differentiate();
+    const size_t mlp = is_gated(c.config.mlp) ? 3 : 2;
+    if (c.config.experts == 0) {
+      EXPECT_EQ(check.sums().size(), 4 + mlp);
+    }
+    check.expect_inputs(1);
+    check.expect_outputs(1);
+    EXPECT_LT(check.worst(), kWorst);
+  }
+}
+
+// Of whole models: through every layer, every weight, gain, tap and router.
+TEST(LayerGradient, EveryWeightOfEveryArchitecture) {
+  for (const Case& c : cases()) {
+    SCOPED_TRACE(c.name);
+    Check check(c.config, 0, {0, c.tokens});
+    check.differentiate();
+    EXPECT_GE(check.parameters(), 6 * static_cast<size_t>(c.config.layers));
+    check.expect_weights(11);
+    EXPECT_LT(check.worst(), kWorst);
+  }
+}
+
+// Several sequences at once: each begins anew.
+TEST(LayerGradient, SequencesBesideEachOther) {
+  for (const char* type : {"gpt2", "qwen3", "gemma2", "mixtral", "lfm2"}) {
+    SCOPED_TRACE(type);
+    Check check(tiny_decoder_config(type), 0, {0, 5, 6, 9});
+    check.differentiate();
+    check.expect_inputs(1);
+    check.expect_weights(29);
+    EXPECT_LT(check.worst(), kWorst);
+  }
+}
+
+// Experts that no row went to are not heard of; the rows of the others are all rows, as often as
+// each has experts.
+TEST(LayerGradient, AnExpertHearsOfItsOwnRows) {
+  const DecoderConfig config = tiny_decoder_config("mixtral");
+  const auto weights = random_layer(config, 0, ref_train_ops_f64());
+  const LayerView<double> view = weights.view();
+  LayerGradient<double> pass(config, 0, ref_train_ops_f64());
+  for (const int64_t tokens : {1, 9}) {
+    Buffer<double> x(tokens * config.hidden_size), dx(x.size());
+    PyRandom random(5);
+    for (double& v : x) v = random.gauss(0, 1);
+    for (double& v : dx) v = random.gauss(0, 1);
+    pass.forward(view, tokens, x.data(), x.data());
+    std::map<Role, int64_t> rows;
+    pass.backward(dx.data(), [&](const ParamKey& key, int64_t count, const double*) {
+      EXPECT_GT(count, 0);
+      if (key.expert >= 0) rows[key.role] += count;
+    });
+    EXPECT_EQ(rows.size(), 3U);
+    for (const auto& [role, count] : rows) EXPECT_EQ(count, tokens * config.experts_per_token);
+  }
+}
+
+// A view is made of whatever its maker says: another matrix in the place of one is as if the layer
+// had been loaded with it.
+TEST(LayerGradient, MultipliesWithTheWeightsItIsGiven) {
+  const DecoderConfig config = tiny_decoder_config("llama");
+  const auto own = random_layer(config, 0, ref_train_ops_f64());
+  const auto other = random_layer(config, 0, ref_train_ops_f64(), false, 12);
+  const ParamKey up{Role::up, 0};
+  auto mixed = random_layer(config, 0, ref_train_ops_f64());
+  auto third = random_layer(config, 0, ref_train_ops_f64(), false, 12);
+  mixed.matrices[up] = std::move(third.matrices.at(up));
+  const auto view = layer_view<double>(
+      own.plan, 0,
+      [&](const ParamKey& key) { return (key == up ? other : own).matrices.at(key).view(); },
+      [&](const ParamKey& key) {
+        const auto found = own.vectors.find(key);
+        return found == own.vectors.end() ? nullptr : found->second.data();
+      });
+  const int64_t size = 5 * config.hidden_size;
+  std::vector<std::vector<double>> results;
+  for (const LayerView<double>& each : {view, mixed.view(), own.view()}) {
+    Buffer<double> x(size);
+    PyRandom random(5);
+    for (double& v : x) v = random.gauss(0, 1);
+    LayerGradient<double> pass(config, 0, ref_train_ops_f64());
+    pass.forward(each, 5, x.data(), x.data());
+    pass.backward(x.data(), {});
+    results.emplace_back(x.begin(), x.end());
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_NE(results[0], results[2]);
+}
+
+// Longer than two tiles of queries, the last of which is not full; with a window keys begin inside
+// a tile.
+TEST(LayerGradient, SequencesOfSeveralTiles) {
+  for (const int64_t window : {0, 50, 100}) {
+    SCOPED_TRACE(window);
+    const auto change = [&](DecoderConfig& c) {
+      c.sliding_window = window, c.context = 256;
+      if (window > 0) c.layer_kinds.assign(static_cast<size_t>(c.layers), LayerKind::window);
+      if (window == 50) c.attention_softcap = 2;
+    };
+    Check check(changed("mistral", change), 1, {0, 150});
+    check.differentiate();
+    check.expect_inputs(97);
+    check.expect_outputs(11);
+    EXPECT_LT(check.worst(), kWorst);
+  }
+}
+
+// What a later row does is nothing to an earlier one's loss, and a window ends what a row does.
+TEST(LayerGradient, IsCausalAndEndsWithTheWindow) {
+  const auto change = [](DecoderConfig& c) {
+    c.sliding_window = 3;
+    c.layer_kinds.assign(static_cast<size_t>(c.layers), LayerKind::window);
+  };
+  const DecoderConfig config = changed("mistral", change);
+  const auto weights = random_layer(config, 0, ref_train_ops_f64());
+  const LayerView<double> view = weights.view();
+  const int64_t tokens = 9, width = config.hidden_size, row = 5;
+  LayerGradient<double> pass(config, 0, ref_train_ops_f64());
+  Buffer<double> x(tokens * width), out(tokens * width), dx(tokens * width);
+  PyRandom random(5);
+  for (double& v : x) v = random.gauss(0, 1);
+  pass.forward(view, tokens, x.data(), out.data());
+  for (int64_t i = 0; i < width; ++i) dx[row * width + i] = 1;
+  pass.backward(dx.data(), {});
+  for (int64_t r = 0; r < tokens; ++r) {
+    const double* at = dx.data() + r * width;
+    const bool reached = std::any_of(at, at + width, [](double v) { return v != 0; });
+    EXPECT_EQ(reached, r <= row && r > row - 3) << r;
+  }
+}
+
+// Several losses behind one forward pass: each gradient is what it is alone.
+TEST(LayerGradient, BackwardCanBeRepeated) {
+  for (const char* type : {"gpt2", "qwen3"}) {
+    const DecoderConfig config = tiny_decoder_config(type);
+    const auto weights = random_layer(config, 0, best_train_ops());
+    const LayerView<float> view = weights.view();
+    const int64_t tokens = 9, size = tokens * config.hidden_size;
+    Buffer<float> x(size), first(size), again(size), other(size);
+    PyRandom random(5);
+    for (float& v : x) v = static_cast<float>(random.gauss(0, 1));
+    for (int64_t i = 0; i < size; ++i) {
+      first[i] = again[i] = static_cast<float>(random.gauss(0, 1));
+      other[i] = static_cast<float>(random.gauss(0, 1));
+    }
+    LayerGradient<float> pass(config, 0, best_train_ops());
+    pass.forward(view, tokens, x.data(), x.data());
+    for (Buffer<float>* dx : {&first, &other, &again}) pass.backward(dx->data(), {});
+    EXPECT_TRUE(std::equal(first.begin(), first.end(), again.begin())) << type;
+    EXPECT_FALSE(std::equal(first.begin(), first.end(), other.begin())) << type;
+  }
+}
+
+// |a - b| / |b|.
+double distance(const Buffer<float>& a, const Buffer<float>& b) {
+  double difference = 0, size = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    difference += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
+    size += double{b[i]} * b[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+// Rounding to bf16 changes a number by 2^-9 at most; a block has four products behind each
+// other. (Not of relu, whose slope jumps where an input changes its sign.)
+TEST(LayerGradient, NarrowProductsAreNearlyTheSame) {
+  if (!has_bf16_products()) GTEST_SKIP() << "no bf16 products here";
+  for (const char* type : {"gpt2", "llama", "qwen3"}) {
+    SCOPED_TRACE(type);
+    const DecoderConfig config = tiny_decoder_config(type);
+    const int64_t tokens = 40, size = tokens * config.hidden_size;
+    Buffer<float> out[2] = {Buffer<float>(size), Buffer<float>(size)},
+                  dx[2] = {Buffer<float>(size), Buffer<float>(size)};
+    for (const bool narrow : {false, true}) {
+      const auto weights = random_layer(config, 0, best_train_ops(), narrow);
+      const LayerView<float> view = weights.view();
+      EXPECT_EQ(weights.matrices.at({Role::up, 0}).narrow.empty(), !narrow);
+      PyRandom random(5);
+      for (float& v : out[narrow]) v = static_cast<float>(random.gauss(0, 1));
+      for (float& v : dx[narrow]) v = static_cast<float>(random.gauss(0, 1));
+      LayerGradient<float> pass(config, 0, best_train_ops());
+      pass.forward(view, tokens, out[narrow].data(), out[narrow].data());
+      pass.backward(dx[narrow].data(), {});
+    }
+    for (const Buffer<float>* both : {out, dx}) {
+      const double far = distance(both[1], both[0]);
+      EXPECT_GT(far, 1e-5);
+      EXPECT_LT(far, 0.01);
+    }
+  }
+}
+
+TEST(LayerGradient, ForwardIsTheDecodersOwn) {
+  for (const Case& c : cases()) {
+    SCOPED_TRACE(c.name);
+    const ModelFolder model = tiny_decoder(c.config, 11);
+    const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
+    const WeightRelease keep;
+    const ParameterFinder find(c.config, load, keep);
+    const LayerRunner walk(c.config, load);
+    std::vector<int32_t> ids;
+    for (int i = 0; i < std::min<int>(40, static_cast<int>(c.config.context)); ++i)
+      ids.push_back((i * 7 + 3) % static_cast<int>(c.config.vocab_size));
+    std::vector<float> x = walk.embed(ids);
+    Buffer<float> own(std::ssize(x));
+    for (int layer = 0; layer < c.config.layers; ++layer) {
+      std::copy(x.begin(), x.end(), own.begin());
+      walk.run(walk.layer(layer), x);
+      const auto weights = load_layer_weights(c.config, find, layer, false, best_train_ops());
+      const LayerView<float> view = weights.view();
+      LayerGradient<float> pass(c.config, layer, best_train_ops());
+      pass.forward(view, std::ssize(ids), own.data(), own.data());
+      double error = 0, size = 0;
+      for (size_t i = 0; i < x.size(); ++i) {
+        error = std::max<double>(error, std::abs(own[static_cast<int64_t>(i)] - x[i]));
+        size = std::max<double>(size, std::abs(x[i]));
+      }
+      EXPECT_LT(error, 1e-5 * size) << "block " << layer;
+    }
+  }
+}
+
+TEST(LayerGradient, ForwardIsTheDefinition) {
+  for (const Case& c : cases()) {
+    SCOPED_TRACE(c.name);
+    const ModelFolder model = tiny_decoder(c.config, 11);
+    const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
+    const WeightRelease keep;
+    const ParameterFinder find(c.config, load, keep);
+    const TrainOps<double>& ops = ref_train_ops_f64();
+    std::vector<double> x(static_cast<size_t>(11 * c.config.hidden_size));
+    PyRandom random(5);
+    for (double& v : x) v = random.gauss(0, 1);
+    Buffer<double> own(std::ssize(x));
+    std::copy(x.begin(), x.end(), own.begin());
+    for (int layer = 0; layer < c.config.layers; ++layer) {
+      run_reference_layer(c.config, layer, find, x);
+      const auto weights = load_layer_weights(c.config, find, layer, false, ops);
+      const LayerView<double> view = weights.view();
+      LayerGradient<double>(c.config, layer, ops).forward(view, 11, own.data(), own.data());
+    }
+    double worst = 0;
+    for (size_t i = 0; i < x.size(); ++i)
+      worst = std::max(worst, std::abs(x[i] - own[static_cast<int64_t>(i)]));
+    EXPECT_LT(worst, 1e-10);
+  }
+}
+
+}  // namespace
+}  // namespace nibble
