@@ -2,8 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <map>
 
 #include "nibble/compress/quantize.h"
+#include "nibble/core/files.h"
+#include "nibble/nn/losses.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/tiny_decoders.h"
 
@@ -84,6 +88,37 @@ TEST_P(YaqaOn, TakesOneSampleOfOneOrTwoTokens) {
   const ModelFolder model = tiny_decoder(config, 23);
   for (const int64_t length : {1, 2})
     expect_finite(quantized(model, "yaqa", "int4:g8", text_of(config, 1, length)), GetParam());
+}
+
+// Small models as transformers made them: experts, softcaps, convolutions.
+class YaqaOnArchs : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, YaqaOnArchs, testing::Values("mixtral", "gemma2", "lfm2"),
+                         [](const auto& p) { return std::string(p.param); });
+
+TEST_P(YaqaOnArchs, LosesMuchLessThanRtn) {
+  const std::string folder = std::string("../shared/data/archs/") + GetParam();
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  const ModelFolder model = open_model(folder);
+  const std::string words = read_file("../shared/data/text/tinystories-sample.txt");
+  const auto ids = model.require_tokenizer().encode(words.substr(0, 40000), false);
+  CalibrationText text;
+  text.source = "stories";
+  constexpr size_t kLength = 128, kSamples = 24, kHeldOut = 6;
+  ASSERT_GE(ids.size(), kLength * (kSamples + kHeldOut));
+  const auto part = [&](size_t i) {
+    const auto first = ids.begin() + static_cast<int64_t>(i * kLength);
+    return std::vector<int32_t>(first, first + static_cast<int64_t>(kLength));
+  };
+  for (size_t i = 0; i < kSamples; ++i) text.samples.push_back(part(i));
+  std::map<std::string, double> lost;
+  for (const char* method : {"rtn", "yaqa"}) {
+    const ModelFolder made = quantized(model, method, "int4:g32", text);
+    for (size_t i = kSamples; i < kSamples + kHeldOut; ++i)
+      lost[method] +=
+          kl_divergence(logits_of_tokens(model, part(i)), logits_of_tokens(made, part(i)));
+  }
+  EXPECT_GT(lost["yaqa"], 0);
+  EXPECT_LT(lost["yaqa"], 0.7 * lost["rtn"]);
 }
 
 }  // namespace
