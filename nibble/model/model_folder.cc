@@ -66,8 +66,8 @@ Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {
 void release_weight(const ModelFolder& model, const ParamSpec& spec) {
   const auto scheme = model.schemes.find(module_of(spec.name));
   if (scheme == model.schemes.end()) return model.tensors->release(spec.name);
-  for (const TensorInfo& t : tensor_layout(spec.name, scheme->second, spec.shape, DType::f16)) {
-    if (model.tensors->contains(t.name)) model.tensors->release(t.name);
+  for (const std::string& name : stored_names(*model.tensors, spec.name, scheme->second)) {
+    if (model.tensors->contains(name)) model.tensors->release(name);
   }
 }
 
