@@ -196,7 +196,7 @@ GenerationDefaults from_file(const ModelFolder& model, const char* name, Parse p
 
 JsonNode tree_of(std::string_view json) {
   JsonTreeBuilder builder;
-  parse_json(json, builder);
+  parse_json(json, builder, 0, JsonNumbers::python);
   if (builder.root.type != Type::object) throw builder.root.wrong("an object");
   return std::move(builder.root);
 }

@@ -148,6 +148,8 @@ TEST(GenerationConfig, RefusesValuesThatCannotBe) {
   for (const auto& [json, words] : std::vector<std::pair<std::string, std::string>>{
            {R"({"temperature":-1})", "key \"temperature\": expected 0 or more (got -1)"},
            {R"({"temperature":1e999})", "number"},
+           {R"({"temperature":NaN})", "key \"temperature\": expected 0 or more (got nan)"},
+           {R"({"top_p":Infinity})", "key \"top_p\": expected 0 to 1 (got inf)"},
            {R"({"temperature":"hot"})", "key \"temperature\": expected a number"},
            {R"({"top_p":1.5})", "key \"top_p\": expected 0 to 1"},
            {R"({"min_p":-0.1})", "key \"min_p\": expected 0 to 1"},
