@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/load.h"
 #include "cli/prompts.h"
+#include "cli/sampling.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
 #include "nibble/eval/generation.h"
@@ -21,6 +22,8 @@ struct Options {
   int samples = 1, batch = 16;
   uint64_t seed = 42;
   std::string kv = "f32";
+  SamplingFlags flags;
+  Sampling sampling;
   GenerateOptions generate;
 };
 
@@ -139,6 +142,7 @@ void show_json(const Options& o, const Result& r) {
   out.array("samples", texts);
   out.field("prefill_tokens_per_second", rate(r.prompt_tokens, r.prefill_seconds));
   out.field("decode_tokens_per_second", rate(r.new_tokens - r.first_tokens, r.decode_seconds));
+  write_sampling(o.sampling, out);
   out.field("kv", o.kv).key("results").begin_array();
   for (const Sample& s : r.samples) {
     out.begin_object().field("prompt", s.prompt->text);
@@ -148,9 +152,24 @@ void show_json(const Options& o, const Result& r) {
   print_out(out.end_array().end_object().finish());
 }
 
+// What the model's folder says of generating, where no flag says otherwise.
+void take_defaults_of(const ModelFolder& folder, const Common& common, const ChatFormat* format,
+                      const GenerationDefaults& defaults, Options& o) {
+  show_warnings(common, defaults.warnings);
+  o.sampling = sampling_of(o.flags, defaults);
+  say_taken(common, o.sampling);
+  o.generate.sampling = o.sampling.options;
+  o.generate.stop = text_ends(folder, defaults);
+  if (format != nullptr) {
+    const auto ends = answer_ends(*format, folder.require_tokenizer());
+    o.generate.stop.insert(o.generate.stop.end(), ends.begin(), ends.end());
+  }
+  o.stop.insert(o.stop.end(), defaults.stop_strings.begin(), defaults.stop_strings.end());
+}
+
 void run(const Common& common, const Options& given) {
   Options o = given;
-  validate(o.generate.sampling);
+  validate(o.flags.sampling);
   o.generate.kv = parse_kv(o.kv);
   const std::vector<std::string> texts = prompt_texts(o.prompts);
   const Exec exec = make_exec(common);
@@ -158,14 +177,13 @@ void run(const Common& common, const Options& given) {
   warn(common, folder);
   const ChatFormat* format = chat_format_of(o.prompts, folder);
   const Tokenizer& tokenizer = folder.require_tokenizer();
+  const GenerationDefaults defaults = read_generation_defaults(folder);
+  const auto bos = defaults.bos ? defaults.bos : tokenizer.bos();
   std::vector<Prompt> prompts;
   prompts.reserve(texts.size());
   for (const std::string& text : texts)
-    prompts.push_back(encode_prompt(text, o.prompts, format, tokenizer));
-  if (format != nullptr)
-    o.generate.stop = answer_ends(*format, tokenizer);
-  else if (tokenizer.eos())
-    o.generate.stop = {*tokenizer.eos()};
+    prompts.push_back(encode_prompt(text, o.prompts, format, tokenizer, bos));
+  take_defaults_of(folder, common, format, defaults, o);
   const Decoder model = load_decoder(folder);
   folder.tensors.reset();  // the decoder has packed what it needs of them
   Result r;
@@ -176,21 +194,6 @@ void run(const Common& common, const Options& given) {
               r);
   }
   if (common.json) show_json(o, r);
-}
-
-void add_sampling(CLI::App& verb, SamplingOptions& sampling) {
-  verb.add_option("--temperature", sampling.temperature, "0 always takes the most likely token")
-      ->capture_default_str();
-  verb.add_option("--top-k", sampling.top_k, "Choose among the k most likely tokens (0: all)")
-      ->capture_default_str();
-  verb.add_option("--top-p", sampling.top_p, "Choose among the most likely tokens that share p")
-      ->capture_default_str();
-  verb.add_option("--min-p", sampling.min_p,
-                  "Choose among tokens at least this share as likely as the likeliest")
-      ->capture_default_str();
-  verb.add_option("--repetition-penalty", sampling.repetition_penalty,
-                  "Above 1 makes tokens that occurred less likely")
-      ->capture_default_str();
 }
 
 void add_length(CLI::App& verb, Options& o) {
@@ -219,11 +222,10 @@ void add_length(CLI::App& verb, Options& o) {
 void add_generate(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("generate", "Generate text");
   const auto o = std::make_shared<Options>();
-  o->generate.sampling.temperature = 0.5;
   add_load(*verb, o->load);
   add_prompts(*verb, o->prompts);
   add_length(*verb, *o);
-  add_sampling(*verb, o->generate.sampling);
+  add_sampling(*verb, o->flags);
   add_kv(*verb, o->kv);
   add_common(*verb, common,
              "nibble generate my-model --prompt ka --samples 5 --temperature 0.7\n"

@@ -57,7 +57,7 @@ const ChatFormat* chat_format_of(const PromptOptions& o, const ModelFolder& mode
 }
 
 Prompt encode_prompt(const std::string& text, const PromptOptions& o, const ChatFormat* format,
-                     const Tokenizer& tokenizer) {
+                     const Tokenizer& tokenizer, std::optional<int32_t> bos) {
   Prompt out{text, text, {}};
   if (format == nullptr) {
     out.ids = tokenizer.encode(text, true);
@@ -68,9 +68,11 @@ Prompt encode_prompt(const std::string& text, const PromptOptions& o, const Chat
     out.shown = out.text = "";
     for (const TextPart& part : parts) out.text += part.text;
   }
+  if (out.ids.empty() && bos) out.ids.push_back(*bos);
   if (out.ids.empty()) {
     throw invalid_argument(
-        "--prompt: this model has no beginning-of-text token, so it needs at least one character");
+        "the prompt is empty, and neither the tokenizer nor config.json or generation_config.json "
+        "names a token that texts begin with: give at least one character");
   }
   return out;
 }

@@ -33,8 +33,10 @@ std::vector<std::string> prompt_texts(const PromptOptions& options);
 /// The chat format that is asked for; nullptr without --chat. Error where the model's template is
 /// missing or not known.
 const ChatFormat* chat_format_of(const PromptOptions& options, const ModelFolder& model);
-/// One prompt as the model reads it. Error{invalid_argument} where no token comes of it.
+/// One prompt as the model reads it; `bos` where no token comes of it. Error{invalid_argument}
+/// where there is none either.
 Prompt encode_prompt(const std::string& text, const PromptOptions& options,
-                     const ChatFormat* format, const Tokenizer& tokenizer);
+                     const ChatFormat* format, const Tokenizer& tokenizer,
+                     std::optional<int32_t> bos);
 
 }  // namespace nibble::cli

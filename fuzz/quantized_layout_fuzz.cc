@@ -85,7 +85,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const nibble::MemorySource source(tensors_of(in));
   nibble::SchemeMap schemes{{"x", nibble::parse_scheme(kSchemes[chosen % std::size(kSchemes)])}};
   try {
-    auto read = nibble::read_quantization_config(nibble::JsonFields::parse(config), {"x"}, source);
+    const nibble::MatrixModule module{"x", "Linear"};
+    auto read =
+        nibble::read_quantization_config(nibble::JsonFields::parse(config), {&module, 1}, source);
     if (read.contains("x")) schemes = std::move(read);
   } catch (const nibble::Error&) {
   }

@@ -215,7 +215,7 @@ std::vector<int64_t> JsonFields::integers(std::string_view path) const {
 std::vector<std::string> JsonFields::keys(std::string_view path) const {
   std::vector<std::string> out;
   for (const Place& place : order_) {
-    if (std::string_view(place.path).substr(0, place.parent) != path) continue;
+    if (place.parent != path.size() || !std::string_view(place.path).starts_with(path)) continue;
     out.push_back(place.path.substr(path.empty() ? 0 : path.size() + 1));
   }
   return out;

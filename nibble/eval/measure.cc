@@ -5,6 +5,7 @@
 #include "nibble/core/error.h"
 #include "nibble/eval/free_running.h"
 #include "nibble/eval/generation.h"
+#include "nibble/eval/generation_config.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/eval/speed.h"
 #include "nibble/quant/bits.h"
@@ -146,7 +147,8 @@ std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tok
   g.max_new_tokens = new_tokens(model, prompt, options);
   g.kv = options.kv;
   g.sampling.temperature = options.temperature;
-  if (tokenizer.eos()) g.stop = {*tokenizer.eos()};
+  g.stop = tokenizer.ends();
+  g.stop.insert(g.stop.end(), options.stop.begin(), options.stop.end());
   std::vector<std::string> out;
   for (int i = 0; i < options.samples; ++i) {
     // A seed a sample: one model's longer name does not shift the numbers of the next.
@@ -158,7 +160,9 @@ std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tok
 
 Measurement measure_model(const std::string& name, const ModelFolder& folder,
                           const ModelFolder& base, const std::vector<ScoredSequence>& sequences,
-                          const MeasureOptions& options, const Exec& exec) {
+                          const MeasureOptions& given, const Exec& exec) {
+  MeasureOptions options = given;
+  options.stop = read_generation_defaults(base).ends;
   Measurement m;
   m.name = name;
   m.folder = folder.path;

@@ -24,9 +24,10 @@ struct MeasureOptions {
   /// What samples and timed generations begin with; empty means BOS, or the first held-out token
   /// where there is none.
   std::vector<int32_t> prompt;
-  int64_t max_new_tokens = 0;  ///< 0: what the context holds, at most 64
-  DType kv = DType::f32;       ///< of the KV cache
-  bool throughput = false;     ///< time prefill and decode apart
+  int64_t max_new_tokens = 0;      ///< 0: what the context holds, at most 64
+  DType kv = DType::f32;           ///< of the KV cache
+  bool throughput = false;         ///< time prefill and decode apart
+  std::vector<int32_t> stop = {};  ///< ends a sample, beside what the tokenizer's files name
   /// Texts written behind beginnings of the sequences, and one behind the prompt, to compare with
   /// the baseline's; 0: none.
   int64_t continuations = 0;
@@ -39,7 +40,7 @@ Measurement measure_model(const std::string& name, const ModelFolder& model,
                           const ModelFolder& base, const std::vector<ScoredSequence>& sequences,
                           const MeasureOptions& options, const Exec& exec);
 
-/// Samples of a model: text behind `prompt` until the tokenizer's BOS or the context's end.
+/// Samples of a model: text behind `prompt` until a token that ends it or the context's end.
 std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tokenizer,
                                       std::span<const int32_t> prompt,
                                       const MeasureOptions& options, const Exec& exec);

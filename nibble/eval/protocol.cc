@@ -48,16 +48,36 @@ std::vector<ScoredSequence> strided(const std::vector<int32_t>& ids, int64_t win
   return out;
 }
 
+// llama.cpp's program writes BOS over the first token of every chunk.
 std::vector<ScoredSequence> second_halves(const std::vector<int32_t>& ids, int64_t window,
                                           const Tokenizer& tokenizer) {
   auto out = separate(ids, window, true);
-  const bool adds_bos =
-      tokenizer.bos() && tokenizer.encode("", true) == std::vector<int32_t>{*tokenizer.bos()};
+  const std::vector<int32_t> before = tokenizer.edges().before;
+  const bool adds_bos = tokenizer.bos() && before == std::vector<int32_t>{*tokenizer.bos()};
   for (ScoredSequence& s : out) {
     if (adds_bos) s.ids[0] = *tokenizer.bos();
     s.first_scored = window / 2 + 1;
   }
   return out;
+}
+
+// The last tenth of the text's ids.
+void keep_heldout(std::vector<int32_t>& ids) {
+  const size_t kept = ids.size() - (ids.size() / 10 * 9 + ids.size() % 10 * 9 / 10);
+  ids.erase(ids.begin(), ids.end() - static_cast<ptrdiff_t>(kept));
+}
+
+// The programs of the other protocols tokenize the text with the special tokens around it.
+void add_edges(Protocol protocol, const Tokenizer& tokenizer, std::vector<int32_t>& ids) {
+  if (protocol == Protocol::windows) return;
+  const SpecialEdges edges = tokenizer.edges();
+  if (protocol == Protocol::llama_cpp && !edges.after.empty()) {
+    throw invalid_argument(
+        "--protocol llama.cpp: the tokenizer adds a token behind a text, and llama.cpp's program "
+        "refuses such a model: use another protocol");
+  }
+  ids.insert(ids.begin(), edges.before.begin(), edges.before.end());
+  ids.insert(ids.end(), edges.after.begin(), edges.after.end());
 }
 
 }  // namespace
@@ -119,9 +139,8 @@ std::vector<ScoredSequence> scored_text(std::string_view text, const Tokenizer& 
                                 : whole_sequences(text, tokenizer, longest));
   }
   std::vector<int32_t> ids = tokenizer.encode(text, false);
-  if (o.heldout)
-    ids.erase(ids.begin(),
-              ids.begin() + static_cast<ptrdiff_t>(ids.size() / 10 * 9 + ids.size() % 10 * 9 / 10));
+  if (o.heldout) keep_heldout(ids);
+  add_edges(o.protocol, tokenizer, ids);
   return cut_for(o.protocol, ids, context, o.window, tokenizer);
 }
 

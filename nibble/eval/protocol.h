@@ -1,5 +1,7 @@
 // Perplexity protocols: how a text becomes the token sequences that are scored. The same text gives
-// different numbers under different protocols, so the name is printed with the number.
+// different numbers under different protocols, so the name is printed with the number. The
+// protocols of other programs are cut as those do it: from the text as the tokenizer encodes it for
+// a model, BOS (and EOS) around it where it adds them.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +14,8 @@
 namespace nibble {
 
 enum class Protocol {
-  windows,  ///< consecutive windows, none overlapping, a last partial one dropped unless it is the
-            ///< only one
+  windows,    ///< consecutive windows of the text alone, no special tokens around it, none
+              ///< overlapping, a last partial one dropped unless it is the only one
   hf_stride,  ///< Hugging Face's guide "Perplexity of fixed-length models": windows of the context,
               ///< moved on by half of it, only the new tokens scored
   llama_cpp,  ///< llama.cpp's perplexity: chunks of 512, the second half scored, the first token
@@ -32,8 +34,9 @@ struct ScoredSequence {
   int64_t first_scored = 1;
 };
 
-/// Cuts `ids` (the whole text, no special tokens added). `window` 0 takes the protocol's own
-/// length, never more than `context`. Error{invalid_argument} for a window of fewer than 2 tokens.
+/// Cuts `ids` (the whole text, with what the protocol's program puts around it). `window` 0 takes
+/// the protocol's own length, never more than `context`. Error{invalid_argument} for a window of
+/// fewer than 2 tokens.
 std::vector<ScoredSequence> cut_for(Protocol protocol, const std::vector<int32_t>& ids,
                                     int64_t context, int64_t window, const Tokenizer& tokenizer);
 
@@ -48,7 +51,8 @@ struct TextOptions {
 };
 
 /// A text as a model measures it: line data (names) line by line, whatever the protocol; running
-/// text cut by the protocol. Error{invalid_argument} for a window longer than the context.
+/// text cut by the protocol. Error{invalid_argument} for a window longer than the context, and for
+/// llama.cpp's protocol where the tokenizer adds EOS, as llama.cpp refuses such a model.
 std::vector<ScoredSequence> scored_text(std::string_view text, const Tokenizer& tokenizer,
                                         int64_t context, const TextOptions& options);
 

@@ -8,6 +8,7 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/format/bitsandbytes_state.h"
+#include "nibble/format/known_keys.h"
 #include "nibble/format/layout_parts.h"
 #include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
@@ -179,15 +180,37 @@ void write_config(const SchemeMap& schemes, const std::vector<std::string>& plai
   out.end_object();
 }
 
-SchemeMap read_config(const JsonFields& config, const std::vector<std::string>& modules,
+namespace {
+
+// All but the 8-bit ones say how the file was made or is to be run; the tensors say what they are.
+constexpr KnownKey kTopKeys[] = {
+    {"quant_method"},
+    {"load_in_4bit"},
+    {"_load_in_4bit"},
+    {"load_in_8bit"},
+    {"_load_in_8bit"},
+    {"bnb_4bit_quant_type"},
+    {"bnb_4bit_use_double_quant"},
+    {"bnb_4bit_compute_dtype"},
+    {"bnb_4bit_quant_storage"},
+    {"llm_int8_threshold"},
+    {"llm_int8_skip_modules"},
+    {"llm_int8_enable_fp32_cpu_offload"},
+    {"llm_int8_has_fp16_weight"},
+};
+
+}  // namespace
+
+SchemeMap read_config(const JsonFields& config, std::span<const MatrixModule> modules,
                       const TensorSource& tensors) {
   const std::string top = "quantization_config.";
+  require_known_keys(config, "quantization_config", kTopKeys);
   if (config.boolean_or(top + "load_in_8bit", false)) {
     throw unsupported("8-bit weights of bitsandbytes cannot be loaded; 4-bit ones can")
         .at("key \"" + top + "load_in_8bit\"");
   }
   SchemeMap out;
-  for (const std::string& module : modules) {
+  for (const auto& [module, kind] : modules) {
     for (const NumberType type : {NumberType::nf4, NumberType::fp4}) {
       if (!tensors.contains(state_name(module, type))) continue;
       const State state = read_state(tensors, module, type);
@@ -198,6 +221,17 @@ SchemeMap read_config(const JsonFields& config, const std::vector<std::string>& 
       scheme.group = state.block;
       out.emplace(module, scheme);
     }
+  }
+  return out;
+}
+
+std::vector<std::string> stored_names(const TensorSource& source, const std::string& x,
+                                      const QuantScheme& scheme) {
+  const std::string w = x + ".weight", state = state_name(x, scheme.type);
+  std::vector<std::string> out{w, w + ".absmax", w + ".quant_map", state};
+  if (source.contains(state) && read_state(source, x, scheme.type).nested_offset) {
+    out.push_back(w + ".nested_absmax");
+    out.push_back(w + ".nested_quant_map");
   }
   return out;
 }

@@ -27,7 +27,9 @@ QuantizedTensor from_tensors(const TensorSource& source, const std::string& modu
 bool can_say(const SchemeMap& schemes);
 void write_config(const SchemeMap& schemes, const std::vector<std::string>& plain, JsonWriter& out);
 /// The modules that have a quantization state among the tensors.
-SchemeMap read_config(const JsonFields& config, const std::vector<std::string>& modules,
+SchemeMap read_config(const JsonFields& config, std::span<const MatrixModule> modules,
                       const TensorSource& tensors);
+std::vector<std::string> stored_names(const TensorSource& source, const std::string& module,
+                                      const QuantScheme& scheme);
 
 }  // namespace nibble::bitsandbytes

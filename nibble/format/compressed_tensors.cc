@@ -1,4 +1,4 @@
-// The tensors of compressed-tensors.
+// The tensors of compressed-tensors, as nibble writes them.
 #include "nibble/format/compressed_tensors.h"
 
 #include <fmt/format.h>
@@ -6,29 +6,12 @@
 #include <cstring>
 
 #include "nibble/core/checked.h"
+#include "nibble/format/compressed_tensors_parts.h"
 #include "nibble/format/layout_parts.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble::compressed_tensors {
 namespace {
-
-// One row for each way in which codes lie: their tensor and its format. `plain` codes are elements
-// of the weight's own shape; the others are packed bits.
-enum class Storing { packed_words, signed_bytes, plain_floats, packed_floats };
-
-Storing storing(const QuantScheme& s) {
-  if (s.type == NumberType::fp8_e4m3 || s.type == NumberType::fp8_e5m2)
-    return Storing::plain_floats;
-  if (s.has_codebook()) return Storing::packed_floats;
-  // int8 weights with int8 activations lie as plain I8; other integers as packed words.
-  const bool bytes = s.type == NumberType::int8 && s.has_int8_activations() && !s.asymmetric &&
-                     s.granularity != Granularity::group;
-  return bytes ? Storing::signed_bytes : Storing::packed_words;
-}
-
-DType float8(const QuantScheme& s) {
-  return s.type == NumberType::fp8_e4m3 ? DType::f8_e4m3 : DType::f8_e5m2;
-}
 
 Tensor scales_as_stored(const QuantizedTensor& q) {
   return q.scheme.granularity == Granularity::tensor ? q.scales.reshaped(Shape{1}) : q.scales;
@@ -43,11 +26,6 @@ Tensor flip_signs(Tensor bytes) {
 Tensor to_signed_bytes(const QuantizedTensor& q) {
   const Tensor rows = with_row_bytes(q.codes, q.k());
   return seen_as(flip_signs(rows.clone()), DType::i8, q.shape);
-}
-
-Tensor from_signed_bytes(const Tensor& bytes) {
-  const Tensor rows = flip_signs(seen_as(bytes, DType::u8, bytes.shape()).clone());
-  return with_row_bytes(rows, packed_row_bytes(bytes.shape()[1], 8));
 }
 
 // Zero points are packed down the output axis: column g is one LSB-first bit stream over the n
@@ -70,45 +48,6 @@ Tensor pack_zeros(const Tensor& zeros, int bits) {
   return out;
 }
 
-Tensor unpack_zeros(const Tensor& packed, int64_t n, int64_t groups, int bits) {
-  const int64_t words = packed_row_bytes(n, bits) / 4;
-  Tensor out(DType::u8, Shape{n, groups});
-  const auto from = packed.data<int32_t>();
-  auto z = out.mutable_data<uint8_t>();
-  std::vector<uint8_t> column(static_cast<size_t>(n)), stream(static_cast<size_t>(words * 4));
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t w = 0; w < words; ++w) {
-      std::memcpy(stream.data() + w * 4, &from[static_cast<size_t>(w * groups + g)], 4);
-    }
-    unpack_codes(stream, bits, column);
-    for (int64_t r = 0; r < n; ++r)
-      z[static_cast<size_t>(r * groups + g)] = column[static_cast<size_t>(r)];
-  }
-  return out;
-}
-
-Shape read_shape(const TensorSource& source, const std::string& module) {
-  const std::string name = module + ".weight_shape";
-  const Tensor t = require_tensor(source, name, DType::i64, Shape{2});
-  const auto dims = t.data<int64_t>();
-  if (dims[0] < 1 || dims[1] < 1 || !checked_mul(dims[0], dims[1])) {
-    throw corrupt(fmt::format("[{}, {}] is not the shape of a weight", dims[0], dims[1]))
-        .at("tensor " + in_quotes(name));
-  }
-  return Shape{dims[0], dims[1]};
-}
-
-// A tensor whose own shape is that of the weight.
-Tensor require_matrix(const TensorSource& source, const std::string& name, DType dtype) {
-  Tensor t = source.get(name);
-  if (t.dtype() != dtype || t.shape().rank() != 2 || t.elements() == 0) {
-    throw corrupt(fmt::format("expected {} [n, k], found {} {}", to_string(dtype),
-                              to_string(t.dtype()), t.shape().to_string()))
-        .at("tensor " + in_quotes(name));
-  }
-  return t;
-}
-
 std::vector<NamedTensor> packed_words(const std::string& x, const QuantizedTensor& q) {
   const Shape words{q.n(), q.codes.shape()[1] / 4};
   const int64_t dims[] = {q.n(), q.k()};
@@ -128,50 +67,26 @@ std::vector<NamedTensor> packed_floats(const std::string& x, const QuantizedTens
   return out;
 }
 
-QuantizedTensor from_packed_words(const TensorSource& source, const std::string& x,
-                                  QuantizedTensor q) {
-  q.shape = read_shape(source, x);
-  const int bits = q.scheme.bits();
-  const int64_t stride = packed_row_bytes(q.k(), bits);
-  q.codes =
-      seen_as(require_tensor(source, x + ".weight_packed", DType::i32, Shape{q.n(), stride / 4}),
-              DType::u8, Shape{q.n(), stride});
-  const Shape scales = scales_shape(q.scheme, q.n(), q.k());
-  q.scales = require_scales(source, x + ".weight_scale", scales);
-  if (!q.scheme.asymmetric) return q;
-  const Shape packed{packed_row_bytes(scales[0], bits) / 4, scales[1]};
-  q.zeros = unpack_zeros(require_tensor(source, x + ".weight_zero_point", DType::i32, packed),
-                         scales[0], scales[1], bits);
-  return q;
-}
-
-QuantizedTensor from_bytes(const TensorSource& source, const std::string& x, DType dtype,
-                           QuantizedTensor q) {
-  const Tensor bytes = require_matrix(source, x + ".weight", dtype);
-  q.shape = bytes.shape();
-  q.codes = dtype == DType::i8 ? from_signed_bytes(bytes)
-                               : with_row_bytes(seen_as(bytes, DType::u8, bytes.shape()),
-                                                packed_row_bytes(q.k(), 8));
-  q.scales = require_scales(source, x + ".weight_scale", scales_shape(q.scheme, q.n(), q.k()));
-  return q;
-}
-
-// The number of columns is nowhere said: two a byte, as every reader takes it.
-QuantizedTensor from_packed_floats(const TensorSource& source, const std::string& x,
-                                   QuantizedTensor q) {
-  const Tensor packed = require_matrix(source, x + ".weight_packed", DType::u8);
-  const auto columns = checked_mul(packed.shape()[1], 2);
-  NIBBLE_CHECK(columns.has_value());  // as many bytes exist
-  q.shape = Shape{packed.shape()[0], *columns};
-  q.codes = with_row_bytes(packed, packed_row_bytes(q.k(), 4));
-  q.scales = require_tensor(source, x + ".weight_scale", stored_scale_dtype(q.scheme, DType::f16),
-                            scales_shape(q.scheme, q.n(), q.k()));
-  if (q.scheme.type == NumberType::nvfp4)
-    q.super_scales = require_tensor(source, x + ".weight_global_scale", DType::f32, Shape{1});
-  return q;
-}
-
 }  // namespace
+
+Storing storing(const QuantScheme& s) {
+  if (s.type == NumberType::fp8_e4m3 || s.type == NumberType::fp8_e5m2)
+    return Storing::plain_floats;
+  if (s.has_codebook()) return Storing::packed_floats;
+  // int8 weights with int8 activations lie as plain I8; other integers as packed words.
+  const bool bytes = s.type == NumberType::int8 && s.has_int8_activations() && !s.asymmetric &&
+                     s.granularity != Granularity::group;
+  return bytes ? Storing::signed_bytes : Storing::packed_words;
+}
+
+DType float8(const QuantScheme& s) {
+  return s.type == NumberType::fp8_e4m3 ? DType::f8_e4m3 : DType::f8_e5m2;
+}
+
+std::string activation_name(const std::string& x, const QuantScheme& s) {
+  if (s.activations == ActivationType::a8_static) return x + ".input_scale";
+  return s.activations == ActivationType::a8_outlier ? x + ".input_threshold" : "";
+}
 
 bool can_hold(const QuantScheme& s) {
   const bool activations = s.activations == ActivationType::none ||
@@ -212,12 +127,6 @@ std::vector<NamedTensor> weight_tensors(const std::string& x, const QuantizedTen
       break;
   }
   return packed_words(x, q);
-}
-
-// Where the one number of the inputs lies: nothing for schemes without.
-std::string activation_name(const std::string& x, const QuantScheme& s) {
-  if (s.activations == ActivationType::a8_static) return x + ".input_scale";
-  return s.activations == ActivationType::a8_outlier ? x + ".input_threshold" : "";
 }
 
 }  // namespace
@@ -267,25 +176,6 @@ std::vector<TensorInfo> layout(const std::string& x, const QuantScheme& scheme, 
   if (const std::string name = activation_name(x, scheme); !name.empty())
     out.push_back({name, DType::f32, Shape{1}});
   return out;
-}
-
-QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
-                             const QuantScheme& scheme) {
-  QuantizedTensor q;
-  q.scheme = scheme;
-  const Storing how = storing(scheme);
-  q = how == Storing::signed_bytes    ? from_bytes(source, x, DType::i8, std::move(q))
-      : how == Storing::plain_floats  ? from_bytes(source, x, float8(scheme), std::move(q))
-      : how == Storing::packed_floats ? from_packed_floats(source, x, std::move(q))
-                                      : from_packed_words(source, x, std::move(q));
-  if (const std::string name = activation_name(x, scheme); !name.empty())
-    q.activation = require_tensor(source, name, DType::f32, Shape{1});
-  try {
-    validate(q);
-  } catch (Error& e) {
-    throw std::move(e).at("tensor " + in_quotes(x + ".weight"));
-  }
-  return q;
 }
 
 }  // namespace nibble::compressed_tensors

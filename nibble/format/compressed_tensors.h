@@ -15,13 +15,18 @@ bool can_hold(const QuantScheme& scheme);
 std::vector<NamedTensor> to_tensors(const std::string& module, const QuantizedTensor& q);
 std::vector<TensorInfo> layout(const std::string& module, const QuantScheme& scheme,
                                const Shape& shape, DType scale_dtype);
+/// Reads what other tools write as well: integers as plain I8, zero points as I8, and the packing
+/// of releases up to 2025.
 QuantizedTensor from_tensors(const TensorSource& source, const std::string& module,
                              const QuantScheme& scheme);
+std::vector<std::string> stored_names(const TensorSource& source, const std::string& module,
+                                      const QuantScheme& scheme);
 
 /// The `format` of a config group: "pack-quantized", "float-quantized", ...
 std::string_view format_of(const QuantScheme& scheme);
 /// One config group a scheme, its targets the modules by name.
 void write_config(const SchemeMap& schemes, const std::vector<std::string>& plain, JsonWriter& out);
-SchemeMap read_config(const JsonFields& config, const std::vector<std::string>& modules);
+SchemeMap read_config(const JsonFields& config, std::span<const MatrixModule> modules,
+                      const TensorSource& tensors);
 
 }  // namespace nibble::compressed_tensors

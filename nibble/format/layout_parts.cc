@@ -10,9 +10,15 @@
 
 namespace nibble {
 
+Tensor require_tensor(const TensorSource& source, const std::string& name) {
+  if (source.contains(name)) return source.get(name);
+  throw corrupt("the quantization_config asks for this tensor, the file does not have it")
+      .at("tensor " + in_quotes(name));
+}
+
 Tensor require_tensor(const TensorSource& source, const std::string& name, DType dtype,
                       const Shape& shape) {
-  Tensor t = source.get(name);
+  Tensor t = require_tensor(source, name);
   if (t.dtype() != dtype || t.shape() != shape) {
     throw corrupt(fmt::format("expected {} {}, found {} {}", to_string(dtype), shape.to_string(),
                               to_string(t.dtype()), t.shape().to_string()))
@@ -22,7 +28,7 @@ Tensor require_tensor(const TensorSource& source, const std::string& name, DType
 }
 
 Tensor require_scales(const TensorSource& source, const std::string& name, const Shape& shape) {
-  const Tensor t = source.get(name);
+  const Tensor t = require_tensor(source, name);
   if (!is_scale_dtype(t.dtype()) || t.elements() != shape.elements()) {
     throw corrupt(fmt::format("expected float scales {}, found {} {}", shape.to_string(),
                               to_string(t.dtype()), t.shape().to_string()))

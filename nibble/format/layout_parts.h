@@ -9,7 +9,8 @@
 
 namespace nibble {
 
-/// The tensor, or Error{corrupt} naming it where it has another type or shape.
+/// The tensor, or Error{corrupt} naming it where it is missing or has another type or shape.
+Tensor require_tensor(const TensorSource& source, const std::string& name);
 Tensor require_tensor(const TensorSource& source, const std::string& name, DType dtype,
                       const Shape& shape);
 /// Scales of f16, bf16 or f32 with as many elements as `shape`, in that shape.

@@ -6,12 +6,14 @@
 
 #include "nibble/format/bitsandbytes.h"
 #include "nibble/format/compressed_tensors.h"
+#include "nibble/format/known_keys.h"
 
 namespace nibble {
 namespace {
 
 constexpr std::string_view kWeightEnd = ".weight";
-constexpr std::string_view kTop = "quantization_config";
+constexpr char kTop[] = "quantization_config", kGroups[] = "quantization_config.config_groups",
+               kMethod[] = "quantization_config.quant_method", kOldTop[] = "compression_config";
 
 bool is_bitsandbytes(const QuantScheme& s) {
   return s.type == NumberType::nf4 || s.type == NumberType::fp4;
@@ -31,18 +33,34 @@ void write_own_config(const SchemeMap& schemes, const std::vector<std::string>& 
   out.end_object().array("ignore", plain).end_object();
 }
 
-SchemeMap read_own_config(const JsonFields& f) {
+constexpr KnownKey kOwnKeys[] = {{"quant_method"}, {"config_groups"}, {"ignore"}};
+constexpr KnownKey kOwnGroupKeys[] = {{"scheme"}, {"targets"}};
+
+QuantScheme read_own_scheme(const JsonFields& f, const std::string& key) {
+  const std::string text = f.string(key);
+  try {
+    const QuantScheme scheme = parse_scheme(text);
+    if (scheme.is_float()) throw corrupt("a plain float type is not a quantized one");
+    return scheme;
+  } catch (const Error& e) {
+    throw corrupt(e.reason()).at("key " + in_quotes(key));
+  }
+}
+
+SchemeMap read_own_config(const JsonFields& f, std::span<const MatrixModule> modules) {
+  require_known_keys(f, kTop, kOwnKeys);
+  ModuleTargets targets(modules);
+  std::vector<QuantScheme> schemes;
+  for (const std::string& name : f.keys(kGroups)) {
+    const std::string group = fmt::format("{}.{}", kGroups, name);
+    require_known_keys(f, group, kOwnGroupKeys);
+    schemes.push_back(read_own_scheme(f, group + ".scheme"));
+    for (const std::string& target : f.strings(group + ".targets"))
+      targets.add_target(target, schemes.size() - 1, group + ".targets");
+  }
   SchemeMap out;
-  const std::string groups = std::string(kTop) + ".config_groups";
-  for (const std::string& name : f.keys(groups)) {
-    const std::string group = groups + "." + name;
-    try {
-      const QuantScheme scheme = parse_scheme(f.string(group + ".scheme"));
-      if (scheme.is_float()) throw corrupt("a plain float type is not a quantized one");
-      for (const std::string& target : f.strings(group + ".targets")) out[target] = scheme;
-    } catch (const Error& e) {
-      throw corrupt(e.reason()).at("key \"" + group + ".scheme\"");
-    }
+  for (const MatrixModule& m : modules) {
+    if (const auto found = targets.find(m)) out.emplace(m.name, schemes[*found]);
   }
   return out;
 }
@@ -86,6 +104,24 @@ QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor
                                  : compressed_tensors::from_tensors(source, module, scheme);
 }
 
+std::vector<std::string> stored_names(const TensorSource& source, std::string_view tensor_name,
+                                      const QuantScheme& scheme) {
+  const std::string module = module_of(tensor_name);
+  return is_bitsandbytes(scheme) ? bitsandbytes::stored_names(source, module, scheme)
+                                 : compressed_tensors::stored_names(source, module, scheme);
+}
+
+void require_stored(const TensorSource& source, std::string_view tensor_name,
+                    const QuantScheme& scheme) {
+  for (const std::string& name : stored_names(source, tensor_name, scheme)) {
+    if (source.contains(name)) continue;
+    throw corrupt(fmt::format("quantization_config has {} stored as {}, which asks for this "
+                              "tensor; the file does not have it",
+                              in_quotes(module_of(tensor_name)), to_string(scheme)))
+        .at("tensor " + in_quotes(name));
+  }
+}
+
 void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
                                JsonWriter& out) {
   const bool compressed = std::all_of(schemes.begin(), schemes.end(), [](const auto& entry) {
@@ -96,18 +132,23 @@ void write_quantization_config(const SchemeMap& schemes, const std::vector<std::
   write_own_config(schemes, plain, out);
 }
 
-SchemeMap read_quantization_config(const JsonFields& f, const std::vector<std::string>& modules,
+SchemeMap read_quantization_config(const JsonFields& f, std::span<const MatrixModule> modules,
                                    const TensorSource& tensors) {
-  const std::string top(kTop);
-  if (!f.has_section(top) || f.is_null(top)) return {};
-  const std::string method = f.string_or(top + ".quant_method", "");
-  if (method == "compressed-tensors") return compressed_tensors::read_config(f, modules);
+  if (!is_empty(f, kOldTop)) {
+    throw unsupported(
+        "what compressed-tensors called quantization_config until 2024 is not read: "
+        "save the model again with a release of today")
+        .at("key " + in_quotes(kOldTop));
+  }
+  if (!f.has_section(kTop)) return {};
+  const std::string method = f.string_or(kMethod, "");
+  if (method == "compressed-tensors") return compressed_tensors::read_config(f, modules, tensors);
   if (method == "bitsandbytes") return bitsandbytes::read_config(f, modules, tensors);
-  if (method == "nibble") return read_own_config(f);
+  if (method == "nibble") return read_own_config(f, modules);
   throw unsupported(
       fmt::format("quant_method {} cannot be loaded; compressed-tensors and bitsandbytes can",
                   in_quotes(method)))
-      .at("key \"quantization_config.quant_method\"");
+      .at("key " + in_quotes(kMethod));
 }
 
 }  // namespace nibble

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "nibble/core/json.h"
 #include "nibble/core/tensor_source.h"
+#include "nibble/format/module_targets.h"
 #include "nibble/format/safetensors.h"
 #include "nibble/quant/quantized_tensor.h"
 
@@ -37,6 +39,13 @@ std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantS
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
                              const QuantScheme& scheme);
 
+/// The names of the tensors that make up one weight in `source`, whether they are there or not.
+std::vector<std::string> stored_names(const TensorSource& source, std::string_view tensor_name,
+                                      const QuantScheme& scheme);
+/// Error{corrupt} naming one of them that is missing, and what asks for it.
+void require_stored(const TensorSource& source, std::string_view tensor_name,
+                    const QuantScheme& scheme);
+
 /// `quantization_config`, written as the value of a key that was just begun: that of
 /// compressed-tensors or bitsandbytes where one of them can say all of `schemes`; else one that
 /// only nibble reads ("quant_method": "nibble"), so that other loaders refuse the model instead of
@@ -44,11 +53,10 @@ QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor
 void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
                                JsonWriter& out);
 
-/// The reverse; empty where config.json has none. `modules` are the matrices of the model, which
-/// class names ("Linear") mean; `tensors` says which of them bitsandbytes has packed.
-/// Error{unsupported} names what nibble cannot load.
-SchemeMap read_quantization_config(const JsonFields& config,
-                                   const std::vector<std::string>& modules,
+/// The reverse; empty where config.json has none. `modules` are the matrices of the model;
+/// `tensors` says which of them bitsandbytes has packed. Error{unsupported} names the key of what
+/// nibble does not do or does not know, Error{corrupt} a target that is no matrix of the model.
+SchemeMap read_quantization_config(const JsonFields& config, std::span<const MatrixModule> modules,
                                    const TensorSource& tensors);
 
 }  // namespace nibble

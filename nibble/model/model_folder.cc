@@ -1,5 +1,6 @@
 #include "nibble/model/model_folder.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <set>
@@ -41,7 +42,17 @@ std::string ModelFolder::folder() const {
 }
 
 const Tokenizer& ModelFolder::require_tokenizer() const {
-  if (tokenizer == nullptr) tokenizer = load_tokenizer(folder());
+  if (tokenizer != nullptr) return *tokenizer;
+  std::shared_ptr<const Tokenizer> loaded = load_tokenizer(folder());
+  const auto* decoder = std::get_if<DecoderConfig>(&config);
+  if (decoder != nullptr && loaded->vocab_size() > decoder->vocab_size) {
+    const auto id = static_cast<int32_t>(decoder->vocab_size);
+    throw corrupt(fmt::format("the tokenizer's token {} has the id {}, but the model's vocabulary "
+                              "(the embedding's rows) has {}",
+                              in_quotes(loaded->token_text(id)), id, decoder->vocab_size))
+        .in_file(folder());
+  }
+  tokenizer = std::move(loaded);
   return *tokenizer;
 }
 
@@ -66,8 +77,8 @@ Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {
 void release_weight(const ModelFolder& model, const ParamSpec& spec) {
   const auto scheme = model.schemes.find(module_of(spec.name));
   if (scheme == model.schemes.end()) return model.tensors->release(spec.name);
-  for (const TensorInfo& t : tensor_layout(spec.name, scheme->second, spec.shape, DType::f16)) {
-    if (model.tensors->contains(t.name)) model.tensors->release(t.name);
+  for (const std::string& name : stored_names(*model.tensors, spec.name, scheme->second)) {
+    if (model.tensors->contains(name)) model.tensors->release(name);
   }
 }
 

@@ -44,6 +44,7 @@ struct ModelFolder {
   /// Where tokenizer and licence lie: the path, or the folder around it where it is a file.
   std::string folder() const;
   /// Loads the folder's tokenizer the first time: not to be called by several threads at once.
+  /// Error{corrupt} naming a token that the model has no row for.
   const Tokenizer& require_tokenizer() const;
 };
 

@@ -54,10 +54,15 @@ ModelConfig read_config(const JsonFields& fields, std::vector<std::string>& warn
   return config;
 }
 
-std::vector<std::string> matrix_modules(const ModelConfig& config) {
-  std::vector<std::string> out;
+// The classes by which other tools call them: GPT-2's Conv1D is no Linear.
+std::vector<MatrixModule> matrix_modules(const ModelConfig& config) {
+  std::vector<MatrixModule> out;
   for (const ParamSpec& p : parameter_table(config)) {
-    if (p.is_matrix()) out.push_back(module_of(p.name));
+    if (!p.is_matrix()) continue;
+    const bool embedding = p.role == Role::token_embedding || p.role == Role::position_embedding;
+    out.push_back({module_of(p.name), embedding      ? "Embedding"
+                                      : p.transposed ? "Conv1D"
+                                                     : "Linear"});
   }
   return out;
 }
@@ -85,7 +90,10 @@ void check_parameters(const ModelConfig& config, const SchemeMap& schemes,
   std::unordered_map<std::string_view, const TensorInfo*> infos;
   for (const TensorInfo& i : tensors.list()) infos.emplace(i.name, &i);
   for (const ParamSpec& p : parameter_table(config)) {
-    if (schemes.contains(module_of(p.name))) continue;
+    if (const auto scheme = schemes.find(module_of(p.name)); scheme != schemes.end()) {
+      require_stored(tensors, p.name, scheme->second);
+      continue;
+    }
     const auto found = infos.find(p.name);
     if (found == infos.end()) {
       throw at_tensor(corrupt("the config asks for this tensor, the file does not have it"),
@@ -110,20 +118,31 @@ bool known_to_be_spare(std::string_view name, const ModelConfig& config) {
   return decoder != nullptr && decoder->tied && name == "lm_head.weight";
 }
 
+std::set<std::string, std::less<>> used_tensors(const ModelConfig& config, const SchemeMap& schemes,
+                                                const TensorSource& tensors) {
+  std::set<std::string, std::less<>> out;
+  for (const ParamSpec& p : parameter_table(config)) {
+    const auto scheme = schemes.find(module_of(p.name));
+    if (scheme == schemes.end()) {
+      out.insert(p.name);
+      continue;
+    }
+    for (std::string& name : stored_names(tensors, p.name, scheme->second))
+      out.insert(std::move(name));
+  }
+  return out;
+}
+
 // "N tensors ... such as A, B, C" for those that no parameter asks for; nothing where there are
 // none.
 std::vector<std::string> unused_tensors(const ModelConfig& config, const SchemeMap& schemes,
                                         const TensorSource& tensors) {
   constexpr size_t kNamed = 3;
-  std::set<std::string, std::less<>> used;
-  for (const ParamSpec& p : parameter_table(config)) used.insert(p.name);
+  const std::set<std::string, std::less<>> used = used_tensors(config, schemes, tensors);
   size_t count = 0;
   std::string names;
   for (const TensorInfo& t : tensors.list()) {
-    // A quantized module's parts are "module.weight_packed", "module.weight_scale", ...
-    const std::string_view module = std::string_view(t.name).substr(0, t.name.rfind(".weight"));
-    if (used.contains(t.name) || schemes.contains(module) || known_to_be_spare(t.name, config))
-      continue;
+    if (used.contains(t.name) || known_to_be_spare(t.name, config)) continue;
     if (count++ < kNamed) names += (names.empty() ? "" : ", ") + in_quotes(t.name);
   }
   if (count == 0) return {};
@@ -170,7 +189,7 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   naming_file(config, [&] {
     const JsonFields fields = JsonFields::parse(read_file(config, kConfigLimit));
     m.config = read_config(fields, m.warnings);
-    if (tensors == nullptr) tensors = open_safetensors_folder(folder);
+    if (tensors == nullptr) tensors = open_safetensors_folder(folder, &m.warnings);
     find_prefix(m.config, *tensors);
     m.schemes = read_quantization_config(fields, matrix_modules(m.config), *tensors);
   });

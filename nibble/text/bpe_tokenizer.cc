@@ -73,6 +73,7 @@ BpeTokenizer::BpeTokenizer(BpeParts parts)
   for (const auto id : {parts_.bos, parts_.eos, parts_.unknown}) {
     if (id) check_id(*id);
   }
+  for (const int32_t id : parts_.ends) check_id(id);
   for (int b = 0; b < 256; ++b) {
     std::string spelling = fmt::format("<0x{:02X}>", b);
     if (parts_.byte_level) {
@@ -93,6 +94,20 @@ bool BpeTokenizer::is_special(int32_t id) const {
   return id >= 0 && id < vocab_size() && special_[static_cast<size_t>(id)];
 }
 
+std::vector<int32_t> BpeTokenizer::ends() const {
+  std::vector<int32_t> out = Tokenizer::ends();
+  for (const int32_t id : parts_.ends) {
+    if (std::find(out.begin(), out.end(), id) == out.end()) out.push_back(id);
+  }
+  return out;
+}
+
+std::optional<int32_t> BpeTokenizer::added_token(std::string_view content) const {
+  const int32_t id = parts_.tokens.find(content);
+  const bool found = id >= 0 && (added_[static_cast<size_t>(id)] || is_special(id));
+  return found ? std::optional(id) : std::nullopt;
+}
+
 std::string BpeTokenizer::token_text(int32_t id) const {
   if (!parts_.tokens.contains(id)) {
     throw invalid_argument(
@@ -102,6 +117,7 @@ std::string BpeTokenizer::token_text(int32_t id) const {
 }
 
 void BpeTokenizer::append_piece(int32_t id, DecodeState& state, std::string& out) const {
+  if (id >= vocab_size()) return;
   const PieceDecoder& decoder = parts_.decoder;
   std::string piece = token_text(id);
   const size_t most = most_grown(piece.size());

@@ -49,6 +49,7 @@ struct BpeParts {
   PieceDecoder decoder;
   std::vector<int32_t> before, after;  ///< what add_special adds
   std::optional<int32_t> bos, eos;
+  std::vector<int32_t> ends;         ///< of a text, beside eos
   std::vector<int32_t> special_ids;  ///< beside the special ones among `added`
 };
 
@@ -74,6 +75,9 @@ class BpeTokenizer : public Tokenizer {
   int32_t vocab_size() const override { return parts_.tokens.size(); }
   std::optional<int32_t> bos() const override { return parts_.bos; }
   std::optional<int32_t> eos() const override { return parts_.eos; }
+  std::vector<int32_t> ends() const override;
+  SpecialEdges edges() const override { return {parts_.before, parts_.after}; }
+  std::optional<int32_t> added_token(std::string_view content) const override;
   bool is_special(int32_t id) const override;
   std::string token_text(int32_t id) const override;
   std::string_view kind() const override {

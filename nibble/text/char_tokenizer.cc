@@ -64,6 +64,10 @@ std::optional<int32_t> CharTokenizer::bos() const {
   return static_cast<int32_t>(characters_.size());
 }
 
+SpecialEdges CharTokenizer::edges() const {
+  return with_bos_ ? SpecialEdges{{*bos()}, {}} : SpecialEdges{};
+}
+
 std::vector<int32_t> CharTokenizer::encode(std::string_view text) const {
   std::vector<int32_t> ids;
   ids.reserve(text.size());
@@ -105,6 +109,7 @@ std::string CharTokenizer::token_text(int32_t id) const {
 }
 
 void CharTokenizer::append_piece(int32_t id, DecodeState&, std::string& out) const {
+  if (id >= vocab_size()) return;
   const std::string text = token_text(id);
   if (bos() != id) out += text;
 }

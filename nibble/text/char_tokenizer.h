@@ -25,6 +25,7 @@ class CharTokenizer : public Tokenizer {
   std::optional<int32_t> bos() const override;
   /// BOS as well: it stands at both ends of a line.
   std::optional<int32_t> eos() const override { return bos(); }
+  SpecialEdges edges() const override;
   bool is_special(int32_t id) const override { return bos() == id; }
   std::string token_text(int32_t id) const override;
   std::string_view kind() const override { return "characters"; }
@@ -34,7 +35,7 @@ class CharTokenizer : public Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override;
   std::vector<int32_t> encode_parts(std::span<const TextPart> parts) const override;
   void append_piece(int32_t id, DecodeState& state, std::string& out) const override;
-  /// BOS decodes to nothing.
+  /// BOS decodes to nothing, and so does an id behind the vocabulary.
   std::string decode(std::span<const int32_t> ids) const;
 
   /// tokenizer.json of nibble's own kind for character models: {"type": "nibble.characters",

@@ -252,11 +252,9 @@ std::string chat_day() {
 }
 
 std::vector<int32_t> answer_ends(const ChatFormat& format, const Tokenizer& tokenizer) {
-  std::vector<int32_t> out;
-  if (tokenizer.eos()) out.push_back(*tokenizer.eos());
-  if (format.answer_end.empty()) return out;
-  const auto ids = tokenizer.encode_parts(std::vector<TextPart>{{std::string(format.answer_end)}});
-  if (ids.size() == 1 && tokenizer.is_special(ids[0]) && ids != out) out.push_back(ids[0]);
+  std::vector<int32_t> out = tokenizer.ends();
+  const auto end = tokenizer.added_token(format.answer_end);
+  if (end && std::find(out.begin(), out.end(), *end) == out.end()) out.push_back(*end);
   return out;
 }
 

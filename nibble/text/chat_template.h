@@ -22,7 +22,7 @@ struct ChatFormat {
   /// One user turn and the beginning of the answer.
   std::string_view turn;
   std::string_view merged = {};      ///< such a turn with the system text in it
-  std::string_view answer_end = {};  ///< ends the answer as a special token, beside EOS
+  std::string_view answer_end = {};  ///< ends the answer, beside EOS, as a token of its own
   std::optional<std::string_view> default_system = {};  ///< where the caller gives none
 };
 
@@ -49,7 +49,8 @@ std::vector<TextPart> chat_prompt(const ChatFormat& format, const Tokenizer& tok
 /// Today as {date} has it, UTC.
 std::string chat_day();
 
-/// The ids that end an answer: EOS and the format's own end where it is a special token.
+/// The ids that end an answer: the tokenizer's and the format's own where that is one token,
+/// special or not.
 std::vector<int32_t> answer_ends(const ChatFormat& format, const Tokenizer& tokenizer);
 
 }  // namespace nibble

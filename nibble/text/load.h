@@ -2,39 +2,29 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "nibble/text/bpe_tokenizer.h"
 #include "nibble/text/tokenizer.h"
+#include "nibble/text/tokenizer_config.h"
 
 namespace nibble {
 
-/// What tokenizer_config.json says and nibble heeds.
-struct TokenizerConfig {
-  std::string tokenizer_class;
-  std::optional<std::string> bos, eos, unknown;  ///< as texts
-  std::optional<bool> add_bos, add_eos;
-  std::vector<AddedToken> added;  ///< added_tokens_decoder
-};
-TokenizerConfig parse_tokenizer_config(std::string_view json);
-
-/// Hugging Face's tokenizer.json with a BPE model.
-BpeParts parse_tokenizer_json(std::string_view json);
+/// Hugging Face's tokenizer.json with a BPE model. Of the config only what says that a space is
+/// put before a text or not.
+BpeParts parse_tokenizer_json(std::string_view json, const TokenizerConfig& config = {});
 /// GPT-2's pair of files: the tokens, then the merges, one a line. The config's class says which
 /// pre-tokenizer: GPT-2's where it is absent.
 TokenTable parse_vocab(std::string_view json);
 BpeParts parse_merges(TokenTable tokens, std::string_view merges, const TokenizerConfig& config);
-/// SentencePiece's model file (sentencepiece_model.proto), BPE only.
-BpeParts parse_sentencepiece(std::span<const std::byte> bytes);
+/// SentencePiece's model file (sentencepiece_model.proto), BPE only. The config says whether a
+/// space is put before a text, and behind special tokens (`legacy`).
+BpeParts parse_sentencepiece(std::span<const std::byte> bytes, const TokenizerConfig& config = {});
 /// llama2.c's tokenizer.bin (run.c, build_tokenizer): i32 longest token, then for each token f32
 /// score, i32 length, bytes, up to the end of the file.
 BpeParts parse_llama2c_tokenizer(std::span<const std::byte> bytes);
-
-/// Enters what the config says into the parts: BOS, EOS, whether they are added.
-void apply_config(const TokenizerConfig& config, BpeParts& parts);
 
 /// Merges of a vocabulary with scores: two symbols whose texts together are a token become that
 /// token, the highest score first (SentencePiece, bpe_model.cc). `scores` by id; tokens that are

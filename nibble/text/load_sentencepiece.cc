@@ -100,8 +100,9 @@ void check(const Settings& s) {
   }
 }
 
-void use_marks(bool dummy_prefix, BpeParts& parts) {
-  if (dummy_prefix) parts.normalizers.push_back(make_prepend(" "));
+// Spaces are marks inside. `legacy`: a space is put before each part between special tokens.
+void use_marks(bool dummy_prefix, bool legacy, BpeParts& parts) {
+  if (dummy_prefix) parts.normalizers.push_back(make_prepend(" ", !legacy));
   parts.normalizers.push_back(make_replace(" ", std::string(kMark)));
   parts.decoder.byte_fallback = parts.byte_fallback;
   parts.decoder.replace = {{std::string(kMark), " "}};
@@ -174,7 +175,7 @@ void merges_from_scores(std::span<const float> scores, const std::vector<bool>& 
   }
 }
 
-BpeParts parse_sentencepiece(std::span<const std::byte> bytes) {
+BpeParts parse_sentencepiece(std::span<const std::byte> bytes, const TokenizerConfig& config) {
   Settings settings;
   std::vector<Piece> pieces;
   ProtobufReader reader(bytes);
@@ -210,7 +211,7 @@ BpeParts parse_sentencepiece(std::span<const std::byte> bytes) {
   parts.normalize_added = false;
   parts.special_is_no_text = true;
   if (settings.single_spaces) parts.normalizers.push_back(make_single_spaces());
-  use_marks(settings.dummy_prefix, parts);
+  use_marks(config.add_prefix_space.value_or(settings.dummy_prefix), config.legacy, parts);
   parts.cut_before = safe_cut(parts.tokens, kMark);
   if (settings.bos >= 0) parts.bos = settings.bos, parts.before = {settings.bos};
   if (settings.eos >= 0) parts.eos = settings.eos;

@@ -5,6 +5,7 @@
 #include "nibble/core/error.h"
 #include "nibble/text/json_tree.h"
 #include "nibble/text/load.h"
+#include "nibble/text/prefix_space.h"
 #include "nibble/text/sections.h"
 
 namespace nibble {
@@ -191,9 +192,10 @@ void read_model(const JsonNode& model, BpeParts& parts) {
 
 }  // namespace
 
-BpeParts parse_tokenizer_json(std::string_view json) {
+BpeParts parse_tokenizer_json(std::string_view json, const TokenizerConfig& config) {
   TokenizerJson file;
   parse_json(json, file);
+  set_prefix_space(config, file.tree.root);
   const JsonNode& root = file.tree.root;
   root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
              "post_processor", "decoder", "model"});
@@ -273,19 +275,17 @@ BpeParts parse_merges(TokenTable tokens, std::string_view merges, const Tokenize
         .at("key \"tokenizer_class\"");
   }
   if (qwen) parts.normalizers.push_back(make_normal_form(NormalForm::nfc));
+  if (qwen && config.add_prefix_space.value_or(false)) {
+    throw config.not_supported("add_prefix_space", "a space before every word");
+  }
+  if (config.add_prefix_space.value_or(false)) parts.pre_tokenizer.prefix = PrefixSpace::always;
   parts.pre_tokenizer.splitters.push_back({Regex(qwen ? kQwen2Pattern : kGpt2Pattern)});
   parts.byte_level = parts.decoder.byte_level = true;
-  // The vocabulary holds special tokens without saying so; GPT-2's has one.
-  std::vector<std::string> special{"<|endoftext|>"};
-  for (const auto& token : {config.bos, config.eos, config.unknown}) {
-    if (token && std::find(special.begin(), special.end(), *token) == special.end()) {
-      special.push_back(*token);
-    }
-  }
-  for (const std::string& text : special) {
-    const int32_t id = parts.tokens.find(text);
-    if (id < 0) continue;
-    parts.added.push_back({.content = text, .id = id, .normalized = false, .special = true});
+  // The vocabulary holds GPT-2's special token without saying so.
+  constexpr std::string_view kEnd = "<|endoftext|>";
+  if (const int32_t id = parts.tokens.find(kEnd); id >= 0) {
+    parts.added.push_back(
+        {.content = std::string(kEnd), .id = id, .normalized = false, .special = true});
   }
   return parts;
 }

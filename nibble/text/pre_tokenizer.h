@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nibble/text/regex.h"
+#include "nibble/core/regex.h"
 
 namespace nibble {
 

@@ -13,6 +13,11 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
   return is_utf8(out) ? out : repaired_utf8(out);
 }
 
+std::vector<int32_t> Tokenizer::ends() const {
+  const auto one = eos();
+  return one ? std::vector<int32_t>{*one} : std::vector<int32_t>{};
+}
+
 std::string StreamDecoder::push(int32_t id) {
   if (skip_special_ && tokenizer_.is_special(id)) return {};
   tokenizer_.append_piece(id, state_, held_);

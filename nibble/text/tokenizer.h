@@ -24,6 +24,11 @@ struct TextPart {
   int32_t id = -1;       ///< this token instead of the text
 };
 
+/// The special tokens around a text.
+struct SpecialEdges {
+  std::vector<int32_t> before, after;
+};
+
 /// Text to token ids and back. Immutable once made: any number of threads may use one.
 class Tokenizer {
  public:
@@ -40,8 +45,9 @@ class Tokenizer {
   /// border.
   virtual std::vector<int32_t> encode_parts(std::span<const TextPart> parts) const = 0;
 
-  /// The bytes that token `id` adds to a text; they need not be whole characters.
-  /// Error{invalid_argument} where the vocabulary has no such id.
+  /// The bytes that token `id` adds to a text; they need not be whole characters. An id behind the
+  /// vocabulary, as models with more rows than tokens choose now and then, adds nothing.
+  /// Error{invalid_argument} for one below 0.
   virtual void append_piece(int32_t id, DecodeState& state, std::string& out) const = 0;
   /// The text of `ids`, always valid UTF-8: what is not becomes U+FFFD. Special tokens show as
   /// their text unless `skip_special`.
@@ -50,9 +56,16 @@ class Tokenizer {
   virtual int32_t vocab_size() const = 0;
   virtual std::optional<int32_t> bos() const = 0;
   virtual std::optional<int32_t> eos() const = 0;
+  /// Every token that ends a text by what the tokenizer's files say: EOS where there is one, first.
+  virtual std::vector<int32_t> ends() const;
+  /// What encode() adds around a text.
+  virtual SpecialEdges edges() const { return {}; }
+  /// The token, special or not, that is found in texts as a whole by this content.
+  virtual std::optional<int32_t> added_token(std::string_view /*content*/) const { return {}; }
   /// True for tokens that steer the model and are no text (BOS, EOS, turn markers).
   virtual bool is_special(int32_t id) const = 0;
   /// The token as its vocabulary spells it ("Ġthe", "▁the", "<0x0A>"), for people to look at.
+  /// Error{invalid_argument} where the vocabulary has no such id.
   virtual std::string token_text(int32_t id) const = 0;
   /// "characters", "byte-level BPE", "SentencePiece BPE".
   virtual std::string_view kind() const = 0;
@@ -79,9 +92,11 @@ class StreamDecoder {
 
 /// The tokenizer of a model folder, or of one file: the first there is of tokenizer.json (nibble's
 /// own for characters; Hugging Face BPE), vocab.json with merges.txt, tokenizer.model
-/// (SentencePiece, BPE), tokenizer.bin (llama2.c). tokenizer_config.json beside it names BOS and
-/// EOS and whether they are added. Error{not_found} where there is none; Error{unsupported} naming
-/// whatever the files ask for that nibble does not do: nothing is ignored.
+/// (SentencePiece, BPE), tokenizer.bin (llama2.c). tokenizer_config.json beside it, and where it
+/// has gaps special_tokens_map.json and added_tokens.json, name special and added tokens and say
+/// whether BOS, EOS and a space are put around a text. Error{not_found} where there is none;
+/// Error{unsupported} naming whatever the files ask for that nibble does not do: nothing is
+/// ignored.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
 }  // namespace nibble

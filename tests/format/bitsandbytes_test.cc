@@ -14,6 +14,9 @@
 namespace nibble {
 namespace {
 
+const std::vector<MatrixModule> kModules = {
+    {"a", "Linear"}, {"b", "Linear"}, {"c", "Linear"}, {"head", "Linear"}, {"x", "Linear"}};
+
 Tensor random_matrix(int64_t n, int64_t k, uint64_t seed) {
   PyRandom random(seed);
   Tensor w(DType::f32, Shape{n, k});
@@ -86,7 +89,7 @@ TEST(Bitsandbytes, ReadsItsOwnTensorsToItsOwnValues) {
     const MemorySource source(std::move(map));
     const auto fields = JsonFields::parse(
         R"({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}})");
-    const SchemeMap schemes = read_quantization_config(fields, {"head", "x"}, source);
+    const SchemeMap schemes = read_quantization_config(fields, kModules, source);
     ASSERT_EQ(schemes.size(), 1u);
     EXPECT_EQ(to_string(schemes.at("x")), kind + ":g" + block);
     const Tensor values = dequantize(from_tensors(source, "x.weight", schemes.at("x")));
@@ -157,14 +160,14 @@ TEST(Bitsandbytes, ConfigIsThatOfBitsandbytesWhereItCanSayAll) {
     mixed["c"] = parse_scheme(other);
     const auto own = config_of(mixed, {"head"});
     EXPECT_EQ(own.string("quantization_config.quant_method"), "nibble") << other;
-    EXPECT_EQ(read_quantization_config(own, {}, MemorySource({})), mixed) << other;
+    EXPECT_EQ(read_quantization_config(own, kModules, MemorySource({})), mixed) << other;
   }
 }
 
 TEST(Bitsandbytes, RefusesConfigsItCannotRead) {
   const auto read = [](const std::string& text) {
     return read_quantization_config(JsonFields::parse(R"({"quantization_config": )" + text + "}"),
-                                    {"x"}, MemorySource({}));
+                                    kModules, MemorySource({}));
   };
   EXPECT_THROW(read(R"({"quant_method": "bitsandbytes", "load_in_8bit": true})"), Error);
   EXPECT_THROW(read(R"({"quant_method": "gptq"})"), Error);
@@ -267,7 +270,7 @@ TEST(BitsandbytesRows, BlocksThatCrossRowsAreRefusedWithAWord) {
   const auto fields = JsonFields::parse(
       R"({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}})");
   try {
-    read_quantization_config(fields, {"x"}, MemorySource(map));
+    read_quantization_config(fields, kModules, MemorySource(map));
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::unsupported);

@@ -22,7 +22,9 @@ Tensor random_matrix(int64_t n, int64_t k, uint64_t seed) {
   return w;
 }
 
-SchemeMap read(const JsonFields& fields, const std::vector<std::string>& modules) {
+SchemeMap read(const JsonFields& fields, const std::vector<std::string>& names) {
+  std::vector<MatrixModule> modules;
+  for (const std::string& name : names) modules.push_back({name, "Linear"});
   return read_quantization_config(fields, modules, MemorySource({}));
 }
 
@@ -188,16 +190,6 @@ TEST(CompressedTensors, ReadsTheFp4TensorsOfCompressedTensors) {
   EXPECT_EQ(cases, 2);
 }
 
-TEST(CompressedTensors, ClassTargetsMeanEveryModuleNotIgnored) {
-  const auto fields =
-      JsonFields::parse(R"({"quantization_config": {"quant_method": "compressed-tensors",
-    "ignore": ["lm_head"], "config_groups": {"group_0": {"targets": ["Linear"], "weights":
-    {"num_bits": 4, "type": "int", "symmetric": true, "strategy": "group", "group_size": 32}}}}})");
-  const auto schemes = read(fields, {"q", "lm_head"});
-  ASSERT_EQ(schemes.size(), 1u);
-  EXPECT_EQ(to_string(schemes.at("q")), "int4:g32");
-}
-
 TEST(CompressedTensors, RefusesWhatItCannotRead) {
   const auto read_group = [](const std::string& weights, const std::string& activations = "null") {
     const std::string text =
@@ -230,7 +222,8 @@ TEST(CompressedTensors, RefusesWhatItCannotRead) {
                           R"({"num_bits": 4, "type": "float", "dynamic": "local"})"),
                Error);
   EXPECT_EQ(to_string(read_group(R"({"num_bits": 8, "type": "float", "strategy": "channel"})",
-                                 R"({"num_bits": 8, "type": "float", "strategy": "token"})")
+                                 R"({"num_bits": 8, "type": "float", "strategy": "token",
+                                     "dynamic": true})")
                           .at("a")),
             "fp8_e4m3:afp8");
   EXPECT_NO_THROW(read_group(R"({"num_bits": 4, "type": "int", "strategy": "channel"})"));

@@ -2,7 +2,9 @@
 #include "nibble/nn/sampling.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <set>
@@ -62,6 +64,80 @@ TEST(Sampling, PenaltyMovesBothSignsDown) {
   EXPECT_EQ(sample(negative, std::vector<int32_t>{0}, {.temperature = 0, .repetition_penalty = 1.2},
                    random),
             1);
+}
+
+// Token i by the words of the definitions, each filter on its own: what comes before a token is
+// every token that is likelier, or as likely with a lower id.
+class Definition {
+ public:
+  Definition(std::vector<double> logits, const std::vector<int32_t>& history,
+             const SamplingOptions& o)
+      : logits_(std::move(logits)), o_(o) {
+    for (const int32_t id : std::set<int32_t>(history.begin(), history.end())) {
+      double& l = logits_[static_cast<size_t>(id)];
+      l = static_cast<float>(l > 0 ? l / o.repetition_penalty : l * o.repetition_penalty);
+    }
+    for (const double l : logits_) highest_ = std::max(highest_, l);
+  }
+
+  std::vector<double> weights() const {
+    std::vector<double> out;
+    for (size_t i = 0; i < logits_.size(); ++i) out.push_back(kept(i) ? weight(i) : 0);
+    return out;
+  }
+
+ private:
+  double weight(size_t i) const { return std::exp((logits_[i] - highest_) / o_.temperature); }
+  bool before(size_t i, size_t j) const {
+    return weight(i) > weight(j) || (weight(i) == weight(j) && i < j);
+  }
+  int64_t rank(size_t i) const {
+    int64_t n = 0;
+    for (size_t j = 0; j < logits_.size(); ++j) n += before(j, i) ? 1 : 0;
+    return n;
+  }
+  bool in_top_k(size_t i) const { return o_.top_k == 0 || rank(i) < o_.top_k; }
+  bool kept(size_t i) const {
+    double before_it = 0, all = 0;
+    std::vector<double> likelier;
+    for (size_t j = 0; j < logits_.size(); ++j) {
+      if (!in_top_k(j)) continue;
+      all += weight(j);
+      if (before(j, i)) likelier.push_back(weight(j));
+    }
+    std::sort(likelier.begin(), likelier.end(), std::greater<>());
+    for (const double w : likelier) before_it += w;
+    const bool in_top_p = rank(i) == 0 || o_.top_p >= 1 || before_it < o_.top_p * all * (1 - 1e-12);
+    return in_top_k(i) && in_top_p && (rank(i) == 0 || weight(i) >= o_.min_p);
+  }
+
+  std::vector<double> logits_;
+  SamplingOptions o_;
+  double highest_ = -1e300;
+};
+
+RC_GTEST_PROP(Sampling, DrawsWhatTheDefinitionsLeave,
+              (const std::vector<int8_t>& draws, const std::vector<uint8_t>& seen)) {
+  RC_PRE(!draws.empty());
+  std::vector<float> logits;
+  for (const int8_t d : draws) logits.push_back(static_cast<float>(d) / 16);
+  std::vector<int32_t> history;
+  for (const uint8_t s : seen) history.push_back(static_cast<int32_t>(s % logits.size()));
+  const auto one_of = [](std::initializer_list<double> values) {
+    return *rc::gen::elementOf(std::vector<double>(values));
+  };
+  SamplingOptions o;
+  o.temperature = one_of({0.3, 1, 2.5});
+  o.top_k = static_cast<int64_t>(one_of({0, 1, 2, 5, 1000}));
+  o.top_p = one_of({1, 0.9, 0.55, 0.1});
+  o.min_p = one_of({0, 0.07, 0.4, 1});
+  o.repetition_penalty = one_of({1, 1.3, 0.8});
+  const std::vector<double> weights =
+      Definition({logits.begin(), logits.end()}, history, o).weights();
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    PyRandom mine(seed), theirs(seed);
+    RC_ASSERT(sample(logits, history, o, mine) == static_cast<int32_t>(theirs.choice(weights)));
+  }
 }
 
 TEST(Sampling, RefusesWhatIsOutOfRange) {

@@ -79,7 +79,7 @@ TEST(CharTokenizer, NamesAnUnknownCharacter) {
     EXPECT_EQ(e.kind(), ErrorKind::invalid_argument);
     EXPECT_NE(std::string(e.what()).find("U+00E9"), std::string::npos);
   }
-  EXPECT_EQ(kind_of([&] { t.decode(Ids{3}); }), ErrorKind::invalid_argument);
+  EXPECT_EQ(t.decode(Ids{0, 3, 1}), "ab");  // a model may have more rows than there are characters
   EXPECT_EQ(kind_of([&] { t.decode(Ids{-1}); }), ErrorKind::invalid_argument);
 }
 

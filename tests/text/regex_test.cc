@@ -1,6 +1,6 @@
 // Patterns of tokenizer files: the same matches as without the counting, the steps of a text
 // counted all together, what the two languages read differently refused.
-#include "nibble/text/regex.h"
+#include "nibble/core/regex.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,8 +9,8 @@
 
 #include <chrono>
 
+#include "nibble/core/regex_syntax.h"
 #include "nibble/text/pre_tokenizer.h"
-#include "nibble/text/regex_syntax.h"
 #include "tests/support/expect_error.h"
 
 namespace nibble {

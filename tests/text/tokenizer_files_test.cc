@@ -137,24 +137,6 @@ TEST(TokenizerJson, TemplateAndAddedTokens) {
   EXPECT_EQ(t.decode(Ids{4, 0}, true), "a");
 }
 
-TEST(TokenizerConfig, NamesTokensAndEdges) {
-  test::TempFolder folder;
-  test::put_file(folder / "tokenizer.json", File{}.text());
-  const auto with = [&](std::string_view config) {
-    test::put_file(folder / "tokenizer_config.json", config);
-    return load_tokenizer(folder.path());
-  };
-  const auto t = with(R"({"bos_token":{"content":"a"},"eos_token":"b","add_bos_token":true})");
-  EXPECT_EQ(t->bos(), 0);
-  EXPECT_EQ(t->eos(), 1);
-  EXPECT_EQ(t->encode("ab", true), (Ids{0, 2}));
-  EXPECT_EQ(t->encode("ab", false), (Ids{2}));
-  expect_error(kExitData, "tokenizer_config.json: key \"bos_token\"",
-               [&] { with(R"({"bos_token":"<gone>"})"); });
-  expect_error(kExitData, "add_bos_token", [&] { with(R"({"add_bos_token":true})"); });
-  expect_error(kExitNoInput, "no tokenizer", [] { load_tokenizer(test::TempFolder().path()); });
-}
-
 TEST(VocabAndMerges, ErrorsNameTheFileAndTheLine) {
   test::TempFolder folder;
   const auto with = [&](std::string_view vocab, std::string_view merges) {

@@ -1,4 +1,4 @@
-#include "nibble/text/regex.h"
+#include "nibble/core/regex.h"
 
 #include <fmt/format.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "nibble/core/error.h"
-#include "nibble/text/regex_syntax.h"
+#include "nibble/core/regex_syntax.h"
 
 namespace nibble {
 namespace {

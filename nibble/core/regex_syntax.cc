@@ -1,4 +1,4 @@
-#include "nibble/text/regex_syntax.h"
+#include "nibble/core/regex_syntax.h"
 
 #include <fmt/format.h>
 
