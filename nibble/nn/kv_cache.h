@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 
 #include "nibble/core/aligned_memory.h"
 #include "nibble/core/dtype.h"
+#include "nibble/core/error.h"
 #include "nibble/kernels/layer.h"
 
 namespace nibble {
@@ -40,14 +42,17 @@ class KvCache {
   int64_t length() const { return length_; }
   int64_t capacity() const { return capacity_; }
   DType dtype() const { return dtype_; }
-  void clear() { length_ = 0; }
+  void clear() { length_ = 0, misfit_ = 0; }
   /// Makes room for m tokens more; every layer then writes its own rows. The caller checked the
   /// capacity.
   void advance(int64_t m) { length_ += m; }
   /// Writes the key and the value (head_dim elements each) of one head at a position of a layer. In
-  /// f16, values beyond its range become its largest ones. Different heads and positions may be
-  /// written by different threads.
+  /// f16, values beyond its range become its largest ones, which range_error() tells. Different
+  /// heads and positions may be written by different threads.
   void write(int64_t layer, int64_t head, int64_t position, const float* key, const float* value);
+  /// Error{corrupt} where a key or a value did not fit f16: beyond its largest number, or all of it
+  /// so small that no digits are left. For one thread, between passes.
+  std::optional<Error> range_error() const;
   /// Fills in the fields of `rows` that say where the keys and values of one head are.
   void describe(int64_t layer, int64_t head, AttendRows& rows) const;
   CacheType type() const;
@@ -66,11 +71,14 @@ class KvCache {
     return (layer * shape_.kv_heads + head) * padded_;
   }
 
+  void check_range(const float* x);
+
   int64_t capacity_, padded_, length_ = 0, value_stride_;
   AttentionShape shape_;
   DType dtype_;
-  int64_t element_;  // bytes
-  size_t rows_;      // over all layers and heads
+  int64_t element_;   // bytes
+  size_t rows_;       // over all layers and heads
+  float misfit_ = 0;  // the largest magnitude among rows that did not fit f16
   Memory keys_, values_, key_scales_, value_scales_;
   Workspace workspace_;
 };
