@@ -30,8 +30,9 @@ bool covers_every_matrix(const ModelConfig& config);
 struct ModelFolder {
   std::string path;
   ModelConfig config;
-  /// Parameters in the shape of the parameter table, whatever their layout on disk.
-  std::unique_ptr<TensorSource> tensors;
+  /// Parameters in the shape of the parameter table, whatever their layout on disk. Shared with
+  /// models that are this one changed.
+  std::shared_ptr<TensorSource> tensors;
   SchemeMap schemes;  ///< modules that are stored quantized
   /// Set for models in memory; a folder's is loaded when it is first asked for.
   mutable std::shared_ptr<const Tokenizer> tokenizer;
@@ -60,6 +61,11 @@ ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTo
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec);
 /// Drops the pages of a parameter's tensors from memory; they come back when they are read.
 void release_weight(const ModelFolder& model, const ParamSpec& spec);
+/// Error{corrupt} naming the first plain parameter that holds NaN or infinity, with the model's
+/// path; nothing where all are finite. Reads every one of them.
+void refuse_nonfinite_weights(const ModelFolder& model);
+/// Where its logits are not finite, the decoder names a weight that is to blame, if there is one
+/// and the model is still in memory or in its folder.
 Decoder load_decoder(const ModelFolder& model, const LinearOptions& options = {});
 Mlp load_mlp(const ModelFolder& model, const LinearOptions& options = {});
 
