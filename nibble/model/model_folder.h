@@ -85,9 +85,11 @@ struct WritableParameter {
 int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer);
-/// The same for a copy of `original`, whose config.json, tokenizer and licence are carried over.
+/// The same for a copy of `original`, whose config.json, tokenizer and licence are carried over;
+/// which of those were not is added to `warnings`.
 int64_t write_model_like(const ModelFolder& original, const std::string& folder,
-                         const std::vector<WritableParameter>& parameters);
+                         const std::vector<WritableParameter>& parameters,
+                         std::vector<std::string>& warnings);
 
 /// The same for weights that are already in memory, all plain.
 int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,
