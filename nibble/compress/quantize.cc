@@ -18,7 +18,6 @@
 #include "nibble/quant/range_loss.h"
 
 namespace nibble {
-namespace {
 
 void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   parse_method_chain(options.method);
@@ -33,6 +32,8 @@ void check_options(const ModelFolder& model, const QuantizeOptions& options) {
         .in_file(model.path);
   }
 }
+
+namespace {
 
 Tensor narrowed(const Tensor& w, DType dtype, std::string_view name) {
   Tensor out = convert(w, dtype);
@@ -125,7 +126,7 @@ void write_weights(const std::string& in, const std::string& folder, const Prepa
                             });
                           }});
   }
-  result.file_bytes = write_model_like(*ready.model, folder, parameters);
+  result.file_bytes = write_model_like(*ready.model, folder, parameters, result.warnings);
   result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
 }
 
@@ -178,8 +179,11 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
   if (is_calibrated(ready.options)) quantize_layers(model, ready, *store, exec);
   for (const ParameterPlan& plan : ready.plans) {
     exec.check_stop();
-    const Weight w = finished_weight(ready, plan, *store);
-    note_range(*ready.model, plan, w, result);
+    const Weight w = naming_file(model.path, [&] {
+      Weight made = finished_weight(ready, plan, *store);
+      note_range(*ready.model, plan, made, result);
+      return made;
+    });
     release_weight(*ready.model, plan.spec);
     if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
       schemes[module_of(plan.spec.name)] = q->scheme;

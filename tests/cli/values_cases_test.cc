@@ -150,6 +150,74 @@ TEST_F(ValueCase, ValuesThatTheCacheCannotHold) {
   EXPECT_NEAR(nll(eval("kv-f16-saturates", {"--kv", "int8"})), 1.8095424690195854, 1e-3);
 }
 
+TEST_F(ValueCase, TiedHead) {
+  const std::string m = model("tied-lm-head"), out = folder_ / "out";
+  const CommandResult one = run_nibble(
+      {"quantize", m, "-o", out, "--scheme", "int8", "--quantize", "lm_head"}, {.limit_s = 60});
+  expect_success(one);
+  EXPECT_NE(one.err.find("the head is the embedding in this model"), std::string::npos) << one.err;
+  const auto scheme_of = [&](const std::string& name) {
+    const CommandResult r = run_nibble({"inspect", out, "--json"}, {.limit_s = 60});
+    const json told = json::parse(r.out);
+    for (const json& t : told.at("tensors"))
+      if (t.at("name") == name) return t.at("scheme").get<std::string>();
+    return std::string("absent");
+  };
+  EXPECT_EQ(scheme_of("lm_head.weight"), "int8");
+  EXPECT_EQ(scheme_of("model.embed_tokens.weight"), "f32");
+  // The guide's line.
+  expect_success(run_nibble({"quantize", m, "-o", out, "--force", "--scheme", "int4:g4",
+                             "--quantize", "lm_head", "--set", "lm_head*=int8"},
+                            {.limit_s = 60}));
+  EXPECT_EQ(scheme_of("lm_head.weight"), "int8");
+  expect_success(run_nibble({"quantize", m, "-o", out, "--force", "--quantize", "embeddings"},
+                            {.limit_s = 60}));
+  EXPECT_EQ(scheme_of("model.embed_tokens.weight"), "int8");
+  EXPECT_EQ(scheme_of("lm_head.weight"), "absent");
+  expect_rejected(run_nibble({"quantize", m, "--dry-run", "--quantize", "heads"}), 64, "heads");
+}
+
+TEST_F(ValueCase, AnAdapterAlone) {
+  expect_rejected(run_nibble({"generate", model("unclear-adapter-only"), "--prompt", "a"}), 65,
+                  "adapter_model.safetensors is a LoRA adapter, not a model: merge it");
+}
+
+TEST_F(ValueCase, AutoRefusesAQuantizedModelAtOnce) {
+  const CommandResult r = run_nibble(
+      {"auto", kCases + "hostile/auto_refuses_late/m", "-o", folder_ / "out", "--bits", "4"});
+  expect_rejected(r, 65, "this model is quantized already");
+  EXPECT_LT(r.seconds, 2);
+}
+
+TEST_F(ValueCase, WeightsThatOverflowNameTheirFileAndTensor) {
+  const std::string huge = kCases + "hostile/no_file_named/huge",
+                    words = huge + ": tensor \"model.layers.2.mlp.down_proj.weight\"",
+                    text = "../shared/data/text/tinystories-sample.txt";
+  expect_rejected(run_nibble({"eval", huge, "--text", text, "--scheme", "int8"}, {.limit_s = 60}),
+                  65, words);
+  expect_rejected(
+      run_nibble({"inspect", huge, "--activations", text, "--samples", "2"}, {.limit_s = 60}), 65,
+      words);
+}
+
+TEST_F(ValueCase, AMatrixWithOneInputIsCalibrated) {
+  const std::string text = "../shared/data/text/shakespeare-val.txt";
+  for (const char* method : {"imatrix", "gptq", "yaqa", "awq", "smoothquant"}) {
+    SCOPED_TRACE(method);
+    expect_success(run_nibble(
+        {"quantize", kCases + "hostile/calibrate_one_input/m", "-o", folder_ / "out", "--force",
+         "--method", method, "--calib", text, "--samples", "4", "--length", "64"},
+        {.limit_s = 60}));
+  }
+}
+
+TEST_F(ValueCase, EstimatesNeitherWrapNorSpeakOfKeys) {
+  expect_rejected(run_nibble({"estimate", "--layers", "10000", "--width", "1048576", "--context",
+                              "2147483648", "--kv", "f32", "--bandwidth", "10"}),
+                  64, "--context");
+  expect_rejected(run_nibble({"estimate", "--layers", "20000", "--width", "64"}), 64, "--layers");
+}
+
 // A key that nobody knows is named where people and programs look.
 TEST_F(ValueCase, UnknownKeysAreWarnedOf) {
   const std::string copy = folder_ / "model";
