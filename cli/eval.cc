@@ -37,9 +37,11 @@ Sequences sequences_of(const Options& o, const ModelFolder& model) {
   }
   const Text text = load_text(o.text);
   return naming_file(text.name, [&] {
-    return Sequences{
-        text.name, scored_text(text.text, model.require_tokenizer(), model.decoder_config().context,
-                               {parse_protocol(o.protocol), o.window, o.heldout, o.data_seed})};
+    Sequences out{text.name,
+                  scored_text(text.text, model.require_tokenizer(), model.decoder_config().context,
+                              {parse_protocol(o.protocol), o.window, o.heldout, o.data_seed})};
+    require_predictions(out.ids);
+    return out;
   });
 }
 
@@ -101,8 +103,9 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
   LossResult r;
   {
     const Exec exec = make_exec(common);
-    r = naming_file(data.name, [&] {
-      return measure_loss(logits_of(decoder, parse_kv(o.kv)), data.ids, exec, "eval");
+    r = naming_file(model.path, [&] {
+      return require_perplexity(
+          measure_loss(logits_of(decoder, parse_kv(o.kv)), data.ids, exec, "eval"));
     });
   }
   if (!common.json) return print_out(words(r));
@@ -123,9 +126,11 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
   ComparisonResult c;
   {
     const Exec exec = make_exec(common);
-    c = naming_file(data.name, [&] {
-      return compare_models(logits_of(decoder, parse_kv(o.kv)), logits_of(base), data.ids, exec,
-                            "eval");
+    c = naming_file(model.path, [&] {
+      ComparisonResult out = compare_models(logits_of(decoder, parse_kv(o.kv)), logits_of(base),
+                                            data.ids, exec, "eval");
+      require_perplexity(out.model);
+      return out;
     });
   }
   if (!common.json) return print_out(words(c.model) + words(c));

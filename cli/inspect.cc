@@ -30,7 +30,7 @@ struct Options {
 struct TensorRow {
   ParamSpec spec;
   std::string scheme, kernel;
-  int64_t bytes = 0;
+  int64_t bytes = 0, not_finite = 0;
 };
 
 std::map<std::string, std::string> kernels_of(const ModelFolder& model) {
@@ -45,6 +45,13 @@ std::map<std::string, std::string> kernels_of(const ModelFolder& model) {
   return out;
 }
 
+// Quantized weights that are not finite are refused when they are loaded.
+int64_t count_not_finite(const Weight& w) {
+  const auto* plain = std::get_if<Tensor>(&w);
+  if (plain == nullptr || plainly_finite(*plain)) return 0;
+  return moments(convert(*plain, DType::f32).data<float>()).not_finite;
+}
+
 std::vector<TensorRow> rows_of(const ModelFolder& model) {
   auto kernels = kernels_of(model);
   std::vector<TensorRow> out;
@@ -53,7 +60,8 @@ std::vector<TensorRow> rows_of(const ModelFolder& model) {
     const auto* q = std::get_if<QuantizedTensor>(&w);
     const std::string scheme =
         q != nullptr ? to_string(q->scheme) : std::string(to_string(std::get<Tensor>(w).dtype()));
-    out.push_back({p, scheme, kernels[p.name], static_cast<int64_t>(bytes(w))});
+    out.push_back(
+        {p, scheme, kernels[p.name], static_cast<int64_t>(bytes(w)), count_not_finite(w)});
   }
   return out;
 }
@@ -131,6 +139,7 @@ void list_tensors(const Common& common, const ModelFolder& model) {
       out.array("shape", std::vector<int64_t>(dims.begin(), dims.end()))
           .field("scheme", r.scheme)
           .field("bytes", r.bytes)
+          .field("not_finite", r.not_finite)
           .field("kernel", r.kernel)
           .end_object();
     }
@@ -149,6 +158,11 @@ void list_tensors(const Common& common, const ModelFolder& model) {
   for (const auto& [scheme, count] : tensors_by_scheme(rows))
     sums += fmt::format("{}{} {}", sums.empty() ? "" : ", ", format_count(count), scheme);
   print_out(fmt::format("\nparameters: {}\n", sums));
+  for (const TensorRow& r : rows) {
+    if (r.not_finite > 0)
+      print_out(fmt::format("NOT FINITE: {} of {}\n", counted(r.not_finite, "value"),
+                            printable(r.spec.name)));
+  }
   if (is_decoder) print_plan(plan_of(model));
 }
 
@@ -157,6 +171,7 @@ void write_outliers(const OutlierStats& s, JsonWriter& out) {
   out.begin_object()
       .field("tensor", s.tensor)
       .field("count", m.count)
+      .field("not_finite", m.not_finite)
       .field("mean", m.mean)
       .field("standard_deviation", m.standard_deviation);
   out.field("minimum", m.minimum)
@@ -176,10 +191,11 @@ std::string describe(const OutlierStats& s) {
       std::count_if(s.by_channel.begin(), s.by_channel.end(), [](int64_t c) { return c > 0; });
   return fmt::format(
       "{:32} deviation {:9.5f}  absmax {:9.4f} ({:5.1f} deviations)  beyond {:g}: {:6} in {} of {} "
-      "channels  widest channel {:.1f}x the median\n",
+      "channels  widest channel {:.1f}x the median{}\n",
       printable(s.tensor), m.standard_deviation, m.absmax,
       m.standard_deviation > 0 ? m.absmax / m.standard_deviation : 0.0, s.k, s.outliers, channels,
-      s.by_channel.size(), s.worst_channel_ratio);
+      s.by_channel.size(), s.worst_channel_ratio,
+      m.not_finite > 0 ? fmt::format("  NOT FINITE: {}", m.not_finite) : "");
 }
 
 void show_outliers(const Common& common, const std::vector<OutlierStats>& all) {

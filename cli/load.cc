@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <map>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -59,13 +59,31 @@ ModelFolder load_model(const LoadOptions& o, const Exec& exec) {
   return quantize_in_memory(model, q, exec);
 }
 
-void show_warnings(const Common& common, const std::vector<std::string>& warnings) {
-  constexpr size_t kShown = 3;
-  for (size_t i = 0; i < std::min(kShown, warnings.size()); ++i) {
-    say(common, "nibble: warning: " + warnings[i]);
+namespace {
+
+// A warning without its names and numbers.
+std::string kind_of(std::string_view warning) {
+  std::string out;
+  bool inside = false;
+  for (const char c : warning) {
+    if (c == '"') inside = !inside;
+    if (!inside && c != '"' && (c < '0' || c > '9')) out += c;
   }
-  if (warnings.size() > kShown) {
-    say(common, fmt::format("nibble: warning: and {} more like these", warnings.size() - kShown));
+  return out;
+}
+
+}  // namespace
+
+void show_warnings(const Common& common, const std::vector<std::string>& warnings) {
+  constexpr int64_t kShown = 3;
+  std::map<std::string, int64_t> all, shown;
+  for (const std::string& w : warnings) ++all[kind_of(w)];
+  for (const std::string& w : warnings) {
+    const std::string kind = kind_of(w);
+    const int64_t n = ++shown[kind], more = all[kind] - kShown;
+    if (n <= kShown) say(common, "nibble: warning: " + w);
+    if (n == kShown && more > 0)
+      say(common, fmt::format("nibble: warning: and {} more like these", more));
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "cli/command.h"
 #include "cli/signals.h"
+#include "cli/strict_numbers.h"
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
@@ -24,8 +25,9 @@ namespace nibble::cli {
 namespace {
 
 bool asked_for_json(int argc, char** argv) {
-  return std::any_of(argv + 1, argv + argc,
-                     [](const char* a) { return std::string_view(a) == "--json"; });
+  return std::any_of(argv + 1, argv + argc, [](std::string_view a) {
+    return a == "--json" || a == "--json=" || a == "--json=true";
+  });
 }
 
 std::string command_line(int argc, char** argv) {
@@ -116,6 +118,7 @@ int run(int argc, char** argv) {
                            add_generate, add_inspect, add_tokenize, add_bench, add_estimate}) {
       add(app, common);
     }
+    read_numbers_strictly(app);
     check_verb(app, argc, argv);
     return parse_and_run(app, argc, argv, json);
   } catch (const Error& e) {

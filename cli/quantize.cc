@@ -12,6 +12,7 @@
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/compress/unread_options.h"
+#include "nibble/compress/untie.h"
 #include "nibble/core/counted.h"
 #include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
@@ -150,9 +151,11 @@ void note_unread(const Options& o, std::vector<std::string>& warnings) {
 
 // What would be done and what it would need, nothing written.
 void show_plan(const Common& common, const Options& o) {
-  const ModelFolder model = open_model(resolve_model(o.in));
+  ModelFolder model = open_model(resolve_model(o.in));
   std::vector<std::string> warnings;
   const QuantizeOptions last = without_steps(o.quantize);
+  check_options(model, last);
+  if (auto untied = untied_model(model, last, warnings)) model = std::move(*untied);
   const auto plans = plan_quantization(model, last, warnings);
   note_unread(o, warnings);
   const double bits = planned_bits_per_weight(plans, last.scale_dtype);
@@ -252,7 +255,9 @@ void add_quantize(CLI::App& app, Common& common) {
       ->capture_default_str();
   verb->add_option("--keep", o->keep,
                    "PATTERN[=f32|f16|bf16]: tensors that stay plain, * and ? allowed (repeatable)");
-  verb->add_option("--quantize", o->quantize.also, "lm_head, embeddings: cover these too")
+  verb->add_option("--quantize", o->quantize.also,
+                   "lm_head, embeddings: cover these too (a head that is the embedding becomes a "
+                   "matrix of its own unless both are covered)")
       ->delimiter(',');
   verb->add_option(
           "--scale-dtype", o->scale_dtype,

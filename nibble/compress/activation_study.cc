@@ -8,6 +8,7 @@
 #include "nibble/compress/input_walk.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/in_file.h"
 #include "nibble/model/fold_sites.h"
 #include "nibble/quant/dense.h"
 #include "nibble/quant/rescale.h"
@@ -134,7 +135,7 @@ class Study {
                          turned(q.data<float>(), p.shape[0], s.channels)});
     }
     for (size_t i = 0; i < weights.size(); ++i)
-      task.readers.push_back({weights[i], readers[i].n, dynamic});
+      task.readers.push_back({weights[i], readers[i].n, dynamic, input.reads[i].name});
     const Rows x(input.sample.begin(), input.sample.end());
     const double whole = output_energy(x, readers, s.channels);
     const auto set = [&](Remedy r, double error) {
@@ -247,7 +248,9 @@ ActivationStudy study_activations(const ModelFolder& model, const CalibrationTex
   ActivationStudy out{text.source, text.tokens(), magnitude, sigmas, {}};
   Study study(model, magnitude, sigmas, exec, out.inputs);
   walk_inputs(model, text, {false, kSampleRows, true, false, {}}, exec,
-              [&](const GroupInput& input) { study.visit(input); });
+              [&](const GroupInput& input) {
+                naming_file(model.path, [&] { study.visit(input); });
+              });
   return out;
 }
 

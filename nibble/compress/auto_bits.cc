@@ -72,6 +72,13 @@ class Search {
          const Exec& exec)
       : model_(open_model(in)), in_(in), budget_(budget), base_(base), exec_(exec) {}
 
+  // What quantize_model() would refuse in the end.
+  void require_original() const {
+    QuantizeOptions options = base_;
+    if (options.method == kBestMethod) options.method = "rtn";
+    check_options(model_, options);
+  }
+
   AutoResult run(const std::string& out) {
     require_reachable();
     split_text();
@@ -291,6 +298,7 @@ AutoResult auto_quantize(const std::string& in, const std::string& out, const Bi
                          const QuantizeOptions& base, const Exec& exec) {
   require_method(base.method);
   Search search(in, budget, base, exec);
+  search.require_original();
   require_output(in, out, base.force);
   return search.run(out);
 }

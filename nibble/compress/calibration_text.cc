@@ -64,26 +64,10 @@ CalibrationText from_file(const ModelFolder& model, const CalibrationOptions& o,
   return out;
 }
 
-// A model that cannot be sampled from: the first tensor that is to blame is named.
-[[noreturn]] void refuse_outputs(const ModelFolder& model) {
-  for (const ParamSpec& p : parameter_table(model.config)) {
-    const Weight w = load_weight(model, p);
-    if (const auto* plain = std::get_if<Tensor>(&w)) {
-      naming_file(model.path, [&] { refuse_nonfinite(*plain, p.name); });
-    }
-  }
-  throw corrupt("the model's outputs are not finite: no text can be written with it")
-      .in_file(model.path);
-}
-
-bool all_finite(std::span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
-
 // Samples [begin, end) of what the model writes, all together, each with a seed of its own: the
 // sequences that generated_sequences() gives.
-void write_samples(const ModelFolder& model, const Decoder& decoder, int32_t first, int64_t length,
-                   uint64_t seed, std::span<std::vector<int32_t>> samples, const Exec& exec) {
+void write_samples(const Decoder& decoder, int32_t first, int64_t length, uint64_t seed,
+                   std::span<std::vector<int32_t>> samples, const Exec& exec) {
   std::vector<KvCache> caches;
   std::vector<PyRandom> random;
   std::vector<int32_t> next;
@@ -99,7 +83,6 @@ void write_samples(const ModelFolder& model, const Decoder& decoder, int32_t fir
   const SamplingOptions options;
   for (int64_t t = 1; t < length && !exec.stopping(); ++t) {
     const auto logits = decoder.decode(next, all, exec);
-    if (!all_finite(logits)) refuse_outputs(model);
     const size_t vocab = logits.size() / samples.size();
     for (size_t i = 0; i < samples.size(); ++i) {
       next[i] = sample(logits.subspan(i * vocab, vocab), samples[i], options, random[i]);
@@ -124,7 +107,7 @@ CalibrationText written(const ModelFolder& model, const CalibrationOptions& o, i
     parallel_for(ceil_div(end - begin, kTogether), exec.threads, [&](int64_t i) {
       const int64_t at = begin + i * kTogether;
       const auto few = static_cast<size_t>(std::min(kTogether, end - at));
-      write_samples(model, decoder, first, length, o.seed + static_cast<uint64_t>(skip + at),
+      write_samples(decoder, first, length, o.seed + static_cast<uint64_t>(skip + at),
                     std::span(out.samples).subspan(static_cast<size_t>(at), few), alone);
     });
     exec.report({"write text", end, count, {}});
@@ -222,8 +205,7 @@ CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& 
     const auto& s = text.samples[i * text.samples.size() / given.size()];
     given[i].assign(s.begin(), s.begin() + std::min<int64_t>(length, std::ssize(s)));
   }
-  write_samples(model, decoder, model.require_tokenizer().bos().value_or(0), length, seed, own,
-                quiet);
+  write_samples(decoder, model.require_tokenizer().bos().value_or(0), length, seed, own, quiet);
   exec.check_stop();
   const auto loss = [&](const std::vector<std::vector<int32_t>>& samples) {
     return measure_loss(logits_of(decoder), all_scored(samples), quiet, "calibrate").loss;

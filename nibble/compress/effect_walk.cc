@@ -1,6 +1,7 @@
 #include "nibble/compress/effect_walk.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "nibble/compress/site_statistics.h"
@@ -155,6 +156,11 @@ class EffectWalk {
     for (size_t i = 0; i < sums.size(); ++i) {
       sum += sums[i];
       count += counts[i];
+    }
+    if (!std::isfinite(sum)) {
+      refuse_nonfinite_weights(model_);
+      throw corrupt("what the model computes on the calibration text is not finite")
+          .in_file(model_.path);
     }
     return sum / static_cast<double>(std::max<int64_t>(count, 1));
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "nibble/compress/quantize.h"
+#include "nibble/compress/untie.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/static_activations.h"
 
@@ -20,16 +21,16 @@ const Rule* rule_for(std::string_view name, const std::vector<Rule>& rules) {
 
 template <class Rule>
 void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
-                       const std::vector<ParamSpec>& table) {
+                       const std::vector<ParamSpec>& table, const ModelFolder& model) {
   for (const Rule& r : rules) {
     const bool used = std::any_of(table.begin(), table.end(), [&](const ParamSpec& p) {
       return glob_match(r.pattern, p.name) || glob_match(r.pattern, module_of(p.name));
     });
-    if (!used) {
-      throw invalid_argument(
-          fmt::format("{} {}: no tensor has such a name (`nibble inspect` lists them)", option,
-                      in_quotes(r.pattern)));
-    }
+    if (used) continue;
+    const std::string hint = tied_head_hint(model, r.pattern);
+    throw invalid_argument(fmt::format(
+        "{} {}: {}", option, in_quotes(r.pattern),
+        hint.empty() ? "no tensor has such a name (`nibble inspect` lists them)" : hint));
   }
 }
 
@@ -101,8 +102,8 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
                                              const QuantizeOptions& options,
                                              std::vector<std::string>& warnings) {
   const std::vector<ParamSpec> table = parameter_table(model.config);
-  check_rules_match("--keep", options.keep, table);
-  check_rules_match("--set", options.set, table);
+  check_rules_match("--keep", options.keep, table, model);
+  check_rules_match("--set", options.set, table, model);
   std::vector<ParameterPlan> out;
   for (const ParamSpec& spec : table) {
     ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,

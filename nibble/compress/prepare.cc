@@ -7,6 +7,7 @@
 #include "nibble/compress/estimate.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/rescale_model.h"
+#include "nibble/compress/untie.h"
 #include "nibble/core/error.h"
 #include "nibble/core/posix.h"
 #include "nibble/model/rotate_model.h"
@@ -105,7 +106,11 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
   out.model = &original;
   if (chain.steps.empty()) out.metrics = known.metrics;
   out.options = without_steps(options);
-  out.plans = plan_quantization(original, out.options, result.warnings);
+  if (auto untied = untied_model(original, out.options, result.warnings)) {
+    out.stages.push_back(std::make_unique<ModelFolder>(std::move(*untied)));
+    out.model = out.stages.back().get();
+  }
+  out.plans = plan_quantization(*out.model, out.options, result.warnings);
   if (std::count(chain.steps.begin(), chain.steps.end(), "rotate") > 0)
     rotated_model(original, options.calibration.seed);  // nothing is read yet, but refused
   if (is_calibrated(out.options)) require_levels(out.plans, out.options);

@@ -15,9 +15,9 @@
 #include "nibble/core/in_file.h"
 #include "nibble/core/same_file.h"
 #include "nibble/quant/method.h"
+#include "nibble/quant/range_loss.h"
 
 namespace nibble {
-namespace {
 
 void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   parse_method_chain(options.method);
@@ -33,6 +33,25 @@ void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   }
 }
 
+namespace {
+
+Tensor narrowed(const Tensor& w, DType dtype, std::string_view name) {
+  Tensor out = convert(w, dtype);
+  if (dtype == DType::f32 || plainly_finite(out)) return out;
+  throw corrupt(fmt::format("holds weights beyond the range of {}: store it as {}",
+                            to_string(dtype), dtype == DType::f16 ? "bf16 or f32" : "f32"))
+      .at("tensor " + in_quotes(name));
+}
+
+// Says what the type of a parameter, or of its scales, was too narrow for.
+void note_range(const ModelFolder& model, const ParameterPlan& plan, const Weight& w,
+                QuantizeResult& result) {
+  const auto original = [&] { return model.tensors->get(plan.spec.name); };
+  const std::string lost = std::visit([&](const auto& v) { return range_loss(v, original); }, w);
+  if (!lost.empty())
+    result.warnings.push_back(fmt::format("tensor {}: {}", in_quotes(plan.spec.name), lost));
+}
+
 }  // namespace
 
 Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
@@ -40,7 +59,7 @@ Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
   const Tensor w = model.tensors->get(plan.spec.name);
   if (!plan.scheme) {
     refuse_nonfinite(w, plan.spec.name);
-    return w.dtype() == plan.dtype ? w : convert(w, plan.dtype);
+    return w.dtype() == plan.dtype ? w : narrowed(w, plan.dtype, plan.spec.name);
   }
   MethodOptions tuning = options.tuning;
   tuning.scale_dtype = options.scale_dtype;
@@ -101,12 +120,13 @@ void write_weights(const std::string& in, const std::string& folder, const Prepa
                                          static_cast<int64_t>(ready.plans.size()), plan.spec.name});
                             return naming_file(in, [&] {
                               Weight w = finished_weight(ready, plan, store);
+                              note_range(*ready.model, plan, w, result);
                               release_weight(*ready.model, plan.spec);
                               return w;
                             });
                           }});
   }
-  result.file_bytes = write_model_like(*ready.model, folder, parameters);
+  result.file_bytes = write_model_like(*ready.model, folder, parameters, result.warnings);
   result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
 }
 
@@ -159,7 +179,11 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
   if (is_calibrated(ready.options)) quantize_layers(model, ready, *store, exec);
   for (const ParameterPlan& plan : ready.plans) {
     exec.check_stop();
-    const Weight w = finished_weight(ready, plan, *store);
+    const Weight w = naming_file(model.path, [&] {
+      Weight made = finished_weight(ready, plan, *store);
+      note_range(*ready.model, plan, made, result);
+      return made;
+    });
     release_weight(*ready.model, plan.spec);
     if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
       schemes[module_of(plan.spec.name)] = q->scheme;

@@ -108,6 +108,10 @@ struct QuantizeResult {
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"
 };
 
+/// Errors before any work: an unknown method or what --quantize cannot cover, a model that is
+/// quantized already.
+void check_options(const ModelFolder& model, const QuantizeOptions& options);
+
 /// Which parameters are quantized how, with the warnings that belong to it. Error{invalid_argument}
 /// for a keep pattern that matches nothing.
 std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,

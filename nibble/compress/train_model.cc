@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "nibble/core/error.h"
 #include "nibble/core/files.h"
+#include "nibble/core/float_formats.h"
 #include "nibble/eval/measure.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/train/presets.h"
@@ -51,6 +53,17 @@ class Checkpointer {
   const TrainHook& next_;
   Clock::time_point last_ = Clock::now();
 };
+
+// The loss of a step is that of the weights before it: the last step's are seen only here.
+void require_finite(const TensorMap& weights) {
+  for (const auto& [name, tensor] : weights) {
+    try {
+      refuse_nonfinite(tensor, name);
+    } catch (const Error& e) {
+      throw corrupt(e.reason() + ": use a smaller learning rate").at(e.where());
+    }
+  }
+}
 
 void remove_checkpoint(const TrainJob& job) {
   unlink(checkpoint_path(job).c_str());
@@ -106,6 +119,7 @@ TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook&
   if (job.resume) out.resumed_from = trainer.load_checkpoint(checkpoint_path(job));
   trainer.run(exec, Checkpointer(job, trainer, exec, hook));
   TrainResult result = trainer.result();
+  require_finite(result.weights);
 
   measure_trained(in_memory(options.config, result.weights, tokenizer), data, job, exec, out);
   if (folder) {
@@ -135,6 +149,7 @@ ReferenceResult train_reference_model(const TrainJob& job, const Exec& exec,
   if (!job.out.empty()) folder.emplace(job.out, job.force);
   ReferenceResult result =
       train_reference(job.text, job.seed, job.steps.value_or(1000), exec, hook);
+  require_finite(result.weights);
   if (folder) {
     const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, true);
     write_model(folder->path(), result.config, result.weights, &tokenizer);

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
+#include <utility>
 
+#include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/model/architecture.h"
 #include "nibble/quant/bits.h"
@@ -90,8 +93,28 @@ int64_t scratch_bytes(const DecoderConfig& c, int64_t rows) {
   return (rows * row + c.vocab_size) * static_cast<int64_t>(sizeof(float));
 }
 
-Estimate estimate(const DecoderConfig& config, const QuantScheme& scheme,
+namespace {
+
+// As quantizing does: a head that alone is covered becomes a matrix of its own.
+DecoderConfig as_quantized(DecoderConfig config, const QuantScheme& scheme,
+                           const EstimateOptions& o) {
+  const bool every = architecture(config.architecture).cover_every_matrix;
+  if (config.tied && o.head && !o.embeddings && !every && !scheme.is_float()) config.tied = false;
+  return config;
+}
+
+int64_t counted_bytes(std::optional<int64_t> bytes) {
+  if (bytes) return *bytes;
+  throw invalid_argument(
+      "a cache of such a context takes more bytes than 64 bits count: give a shorter --context or "
+      "fewer --layers");
+}
+
+}  // namespace
+
+Estimate estimate(const DecoderConfig& original, const QuantScheme& scheme,
                   const EstimateOptions& o) {
+  const DecoderConfig config = as_quantized(original, scheme, o);
   Estimate out;
   out.scheme = scheme;
   for (const ParamSpec& p : parameter_table(config)) {
@@ -100,8 +123,9 @@ Estimate estimate(const DecoderConfig& config, const QuantScheme& scheme,
     if (read_for_each_token(config, p)) out.weight_bytes += bytes;
   }
   const int64_t context = o.context > 0 ? o.context : config.context;
-  out.kv_bytes = kv_bytes_per_token(config, o.kv) * context;
+  out.kv_bytes = counted_bytes(checked_mul(kv_bytes_per_token(config, o.kv), context));
   out.scratch_bytes = scratch_bytes(config, std::min(o.prefill_chunk, context));
+  counted_bytes(checked_add(out.memory_bytes + out.scratch_bytes, out.kv_bytes));
   return out;
 }
 
@@ -122,6 +146,33 @@ double parse_parameters(const std::string& text) {
       "--params {}: expected a number of parameters from 1K to 100T, such as 7B or 124M",
       in_quotes(text)));
 }
+
+namespace {
+
+// A shape comes from the command line: what is wrong is named by its flag, not by a key of a file
+// that there is not.
+void validate_flags(const DecoderConfig& c) {
+  constexpr std::pair<std::string_view, std::string_view> kFlags[] = {
+      {"vocab_size", "--vocab"},
+      {"hidden_size", "--width"},
+      {"num_hidden_layers", "--layers"},
+      {"num_attention_heads", "--heads"},
+      {"num_key_value_heads", "--kv-heads"},
+      {"intermediate_size", "--intermediate"},
+      {"max_position_embeddings", "--context"},
+      {"head_dim", "--heads"}};
+  try {
+    validate(c);
+  } catch (const Error& e) {
+    for (const auto& [key, flag] : kFlags) {
+      if (e.where() == fmt::format("key \"{}\"", key))
+        throw invalid_argument(fmt::format("{} {}", flag, e.reason()));
+    }
+    throw invalid_argument(e.what());
+  }
+}
+
+}  // namespace
 
 DecoderConfig llama_shape(const ShapeOptions& o) {
   if (o.parameters <= 0 && (o.layers <= 0 || o.width <= 0))
@@ -154,7 +205,7 @@ DecoderConfig llama_shape(const ShapeOptions& o) {
   c.norm_gain = c.final_norm = true;
   c.position = PositionKind::rotary;
   c.mlp = MlpKind::silu_gated;
-  validate(c);
+  validate_flags(c);
   return c;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "nibble/core/error.h"
+#include "nibble/core/in_file.h"
 #include "nibble/eval/free_running.h"
 #include "nibble/eval/generation.h"
 #include "nibble/eval/generation_config.h"
@@ -56,6 +57,7 @@ void fill_sizes(const ModelFolder& folder, const Decoder& model, Measurement& m)
 }
 
 void fill_quality(const ComparisonResult& c, Measurement& m) {
+  require_perplexity(c.model);
   m.loss = c.model.loss;
   m.standard_error = c.model.standard_error;
   m.perplexity = c.model.perplexity;
@@ -170,9 +172,11 @@ Measurement measure_model(const std::string& name, const ModelFolder& folder,
   const Tokenizer& tokenizer = folder.require_tokenizer();
   fill_sizes(folder, model, m);
   const std::string task = "measure " + name;
-  fill_quality(compare_models(logits_of(model, options.kv), logits_of(baseline, options.kv),
-                              sequences, exec, task),
-               m);
+  naming_file(folder.path, [&] {
+    fill_quality(compare_models(logits_of(model, options.kv), logits_of(baseline, options.kv),
+                                sequences, exec, task),
+                 m);
+  });
   const auto prompt = prompt_for(tokenizer, sequences, options);
   m.samples = draw_samples(model, tokenizer, prompt, options, exec);
   if (options.continuations > 0)

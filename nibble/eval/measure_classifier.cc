@@ -12,7 +12,8 @@ namespace {
 
 constexpr int64_t kBatch = 256;  // inputs a timed forward pass
 
-std::vector<float> outputs_of(const Mlp& model, const ClassifierData& data, const Exec& exec) {
+std::vector<float> outputs_of(const ModelFolder& folder, const Mlp& model,
+                              const ClassifierData& data, const Exec& exec) {
   const int64_t width = model.config().sizes.front();
   std::vector<float> out;
   for (int64_t begin = 0; begin < data.count; begin += kBatch) {
@@ -23,7 +24,10 @@ std::vector<float> outputs_of(const Mlp& model, const ClassifierData& data, cons
     const auto y = model.forward(x, m, exec);
     out.insert(out.end(), y.begin(), y.end());
   }
-  return out;
+  if (all_finite(out)) return out;
+  refuse_nonfinite_weights(folder);
+  throw corrupt("outputs are not finite: what the model computes is too large for f32")
+      .in_file(folder.path);
 }
 
 void compare_outputs(std::span<const float> y, std::span<const float> base,
@@ -76,7 +80,8 @@ ClassifierMeasurement measure_classifier(const std::string& name, const ModelFol
   m.memory_bytes = static_cast<int64_t>(model.memory_bytes());
   m.compression_ratio =
       static_cast<double>(base.tensors->file_bytes()) / static_cast<double>(m.file_bytes);
-  compare_outputs(outputs_of(model, data, exec), outputs_of(baseline, data, exec), data, m);
+  compare_outputs(outputs_of(folder, model, data, exec), outputs_of(base, baseline, data, exec),
+                  data, m);
   m.latency = time_batch(model, data, runs, exec);
   return m;
 }

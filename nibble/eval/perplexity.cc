@@ -97,6 +97,12 @@ LossResult summarize(std::vector<double> nll, std::vector<int64_t> tokens) {
   return out;
 }
 
+// SequenceLogits may come from anywhere: a Decoder refuses such logits itself.
+LossResult finite(LossResult r, std::string_view whose) {
+  if (std::isfinite(r.loss)) return r;
+  throw corrupt(fmt::format("{} loss is {}: its logits are not finite", whose, r.loss));
+}
+
 template <class Get>
 LossResult summarize(const std::vector<Record>& records, Get get) {
   std::vector<double> nll;
@@ -208,6 +214,12 @@ void require_predictions(const std::vector<ScoredSequence>& sequences) {
   if (std::none_of(sequences.begin(), sequences.end(), predicts)) throw nothing_to_predict();
 }
 
+const LossResult& require_perplexity(const LossResult& r) {
+  if (std::isfinite(r.perplexity)) return r;
+  throw corrupt(fmt::format(
+      "the model's loss is {:.6g} nats a token: its perplexity is not a finite number", r.loss));
+}
+
 LossResult measure_loss(const SequenceLogits& model, const std::vector<ScoredSequence>& sequences,
                         const Exec& exec, std::string_view task) {
   const Score score = [&](const ScoredSequence& s, const Exec& inner, Record& r) {
@@ -215,7 +227,8 @@ LossResult measure_loss(const SequenceLogits& model, const std::vector<ScoredSeq
     r.tokens = static_cast<int64_t>(targets(s).size());
     score_losses(predictions(logits, s), targets(s), r.nll);
   };
-  return summarize(score_all(sequences, score, exec, task), [](const Record& r) { return r.nll; });
+  const auto records = score_all(sequences, score, exec, task);
+  return finite(summarize(records, [](const Record& r) { return r.nll; }), "the model's");
 }
 
 ComparisonResult compare_models(const SequenceLogits& model, const SequenceLogits& base,
@@ -229,8 +242,9 @@ ComparisonResult compare_models(const SequenceLogits& model, const SequenceLogit
   };
   const auto records = score_all(sequences, score, exec, task);
   ComparisonResult out;
-  out.model = summarize(records, [](const Record& r) { return r.nll; });
-  out.base = summarize(records, [](const Record& r) { return r.base_nll; });
+  out.model = finite(summarize(records, [](const Record& r) { return r.nll; }), "the model's");
+  out.base =
+      finite(summarize(records, [](const Record& r) { return r.base_nll; }), "the baseline's");
   const LossResult difference =
       summarize(records, [](const Record& r) { return r.nll - r.base_nll; });
   out.loss_difference = difference.loss;

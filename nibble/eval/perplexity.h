@@ -41,9 +41,12 @@ struct ComparisonResult {
 /// Error{corrupt} where nothing is predicted, so that it is known before any model runs.
 void require_predictions(const std::vector<ScoredSequence>& sequences);
 
-/// Error{corrupt} where nothing is predicted.
+/// Error{corrupt} where nothing is predicted or a loss is not finite.
 LossResult measure_loss(const SequenceLogits& model, const std::vector<ScoredSequence>& sequences,
                         const Exec& exec, std::string_view task);
+
+/// r. Error{corrupt} where the loss is so large that its perplexity is not a finite number.
+const LossResult& require_perplexity(const LossResult& r);
 
 /// The same for both models at once, and how far the model's distributions are from the base's at
 /// every position.

@@ -1,5 +1,8 @@
 #include "nibble/model/carry_over.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <filesystem>
 
@@ -8,6 +11,8 @@
 
 namespace nibble {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr std::string_view kDropped = "quantization_config";
 constexpr int64_t kFileLimit = int64_t{1} << 28;
@@ -27,6 +32,21 @@ constexpr std::array kFiles = {"tokenizer.json",
                                "LICENSE.md",
                                "NOTICE",
                                "USE_POLICY.md"};
+
+// The folder that a model's files may lie in: its own, or models--ORG--NAME around the snapshot
+// that it is in the Hugging Face cache, whose files are links to ../../blobs/HASH.
+fs::path home_of(const std::string& folder) {
+  std::error_code none;
+  const fs::path real = fs::canonical(folder, none), model = real.parent_path().parent_path();
+  const bool cached = real.parent_path().filename() == "snapshots" &&
+                      model.filename().string().starts_with("models--");
+  return cached ? model : real;
+}
+
+bool is_inside(const fs::path& path, const fs::path& folder) {
+  const auto [end, rest] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
+  return end == folder.end() && !folder.empty();
+}
 
 // Writes what it hears, one key of the outermost object left out with all that is under it.
 class Copier : public JsonHandler {
@@ -105,15 +125,24 @@ std::string carry_config(std::string_view original, const std::function<void(Jso
   return out.end_object().finish();
 }
 
-void carry_files(const std::string& from, const std::string& to) {
+std::vector<std::string> carry_files(const std::string& from, const std::string& to) {
+  const fs::path home = home_of(from);
+  std::vector<std::string> left_out;
   for (const char* name : kFiles) {
     const std::string source = from + "/" + name;
     std::error_code none;
-    if (!std::filesystem::is_regular_file(source, none)) continue;
+    if (!fs::is_regular_file(source, none)) continue;
+    const fs::path real = fs::canonical(source, none);
+    if (!is_inside(real, home)) {
+      left_out.push_back(fmt::format("{} is a link that leaves the model's folder: not copied",
+                                     printable(source, 4096)));
+      continue;
+    }
     AtomicFile file(to + "/" + name);
-    file.write(read_file(source, kFileLimit));
+    file.write(read_file(real.string(), kFileLimit));
     file.commit();
   }
+  return left_out;
 }
 
 }  // namespace nibble

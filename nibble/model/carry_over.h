@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nibble/core/json.h"
 
@@ -17,7 +18,9 @@ std::string carry_config(std::string_view original, const std::function<void(Jso
                          std::string_view dropped = "");
 
 /// Copies tokenizer, generation, chat template and licence files that `from` has into `to`.
-/// Links are followed; anything but a regular file is left out.
-void carry_files(const std::string& from, const std::string& to);
+/// Anything but a regular file is left out, and so is a link that leaves the folder (or, in a
+/// snapshot of the Hugging Face cache, the model's part of it, which is made of links): what it
+/// leads to is nobody's to publish. Returns a line for people for each of those.
+std::vector<std::string> carry_files(const std::string& from, const std::string& to);
 
 }  // namespace nibble

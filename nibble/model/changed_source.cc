@@ -17,7 +17,6 @@ class ChangedSource : public TensorSource {
     for (const auto& [name, from] : changes_.copies) {
       TensorInfo copy = by_name.at(from);
       copy.name = name;
-      copy.dtype = DType::f32;
       infos_.push_back(std::move(copy));
     }
     for (TensorInfo& info : infos_) {
@@ -37,9 +36,8 @@ class ChangedSource : public TensorSource {
     const auto copy = changes_.copies.find(name);
     const auto change = changes_.changes.find(name);
     Tensor stored = base_->get(copy == changes_.copies.end() ? name : copy->second);
-    if (copy == changes_.copies.end() && change == changes_.changes.end()) return stored;
+    if (change == changes_.changes.end()) return stored;
     Tensor out = stored.dtype() == DType::f32 ? stored.clone() : convert(stored, DType::f32);
-    if (change == changes_.changes.end()) return out;
     for (const TensorChange& f : change->second) f(out.shape(), out.mutable_data<float>());
     return out;
   }

@@ -23,7 +23,7 @@ struct TensorChanges {
   std::map<std::string, std::string, std::less<>> copies;
 };
 
-/// Changed tensors and copies are listed as, and become, f32: a change must not be rounded away.
+/// Changed tensors are listed as, and become, f32: a change must not be rounded away.
 /// Error{not_found} for a change of a tensor that is not there.
 std::unique_ptr<TensorSource> change_tensors(std::shared_ptr<const TensorSource> base,
                                              TensorChanges changes);

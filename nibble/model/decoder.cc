@@ -6,6 +6,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/kernels/layer.h"
+#include "nibble/nn/losses.h"
 
 namespace nibble {
 namespace {
@@ -122,6 +123,32 @@ void Decoder::run_together(const Batch& batch, const LayerPass& pass, float* log
   cap_logits(config_, {logits + begin, static_cast<size_t>(end - begin)});
 }
 
+// Nothing that is computed from such logits would be a result.
+void Decoder::require_finite(const Batch& batch, std::span<const float> logits) const {
+  if (all_finite(logits)) return;
+  // Read together, a token spoils those before it: attention multiplies its value by 0. Read one by
+  // one, the first that is to blame throws.
+  if (batch.sequences.size() == 1 && batch.sequences[0].start == 0 && batch.ids.size() > 1) {
+    KvCache again = make_cache(std::ssize(batch.ids), batch.sequences[0].cache->dtype());
+    for (const int32_t id : batch.ids) step({&id, 1}, again, Logits::last, Exec{});
+  }
+  const auto width = static_cast<size_t>(config_.vocab_size);
+  size_t bad = 0;
+  while (all_finite(logits.subspan(bad * width, width))) ++bad;
+  int64_t row = batch.logit_rows[bad];
+  const SequenceRows* s = batch.sequences.data();
+  while (row >= s->rows) row -= s++->rows;
+  fail(
+      corrupt(fmt::format("the logits behind token {} of the text are not finite: a weight is NaN "
+                          "or infinite, or what the model computes of them is too large for f32",
+                          s->start + row + 1)));
+}
+
+void Decoder::fail(const Error& error) const {
+  if (on_bad_values_) on_bad_values_(error);
+  throw error;
+}
+
 std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
                                     const Exec& exec) const {
   const auto m = static_cast<int64_t>(batch.ids.size());
@@ -131,7 +158,12 @@ std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
                        products_bytes(m, wanted, threads, workspace), workspace);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
   run_team(threads, [&](Team& team) { run_together(batch, pass, logits, team); });
-  return {logits, static_cast<size_t>(wanted * config_.vocab_size)};
+  const std::span<const float> out(logits, static_cast<size_t>(wanted * config_.vocab_size));
+  for (const SequenceRows& s : batch.sequences) {
+    if (const auto error = s.cache->range_error()) fail(*error);
+  }
+  require_finite(batch, out);
+  return out;
 }
 
 std::span<const float> Decoder::step(std::span<const int32_t> ids, KvCache& cache, Logits wanted,

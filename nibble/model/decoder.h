@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/core/error.h"
 #include "nibble/model/config.h"
 #include "nibble/model/layer_pass.h"
 #include "nibble/model/model_ends.h"
@@ -24,6 +25,10 @@ class Decoder {
 
   const DecoderConfig& config() const { return config_; }
   const std::vector<Layer>& layers() const { return layers_; }
+  /// What is done with the error where logits are not finite, or keys or values do not fit their
+  /// cache, before it is thrown: `handler` may throw a better one. It may be called by several
+  /// threads at once.
+  void on_bad_values(std::function<void(Error)> handler) { on_bad_values_ = std::move(handler); }
   /// An empty cache for this model; dtype f32, f16, or i8 for int8 with a scale for each head and
   /// token.
   KvCache make_cache(int64_t capacity, DType dtype = DType::f32) const;
@@ -31,7 +36,9 @@ class Decoder {
   enum class Logits { none, last, all };
   /// Runs ids behind what is in the cache and appends them to it. Returns logits [0, 1 or
   /// ids.size(), vocab_size], row-major. Error{invalid_argument} for an id outside the vocabulary
-  /// or more tokens than the cache or the context hold (both lengths are named).
+  /// or more tokens than the cache or the context hold (both lengths are named); Error{corrupt}
+  /// naming the first position whose logits are not finite, or where keys or values do not fit a
+  /// cache in f16.
   std::vector<float> forward(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
                              const Exec& exec) const;
   /// The same without a copy: the logits stay valid until the cache is used again.
@@ -63,6 +70,8 @@ class Decoder {
   void run_together(const Batch& batch, const LayerPass& pass, float* logits, Team& team) const;
   void embed(const Batch& batch, const LayerPass& pass, const Team& team) const;
   void final_norm(const Batch& batch, const LayerPass& pass, const Team& team) const;
+  void require_finite(const Batch& batch, std::span<const float> logits) const;
+  [[noreturn]] void fail(const Error& error) const;
   int threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const;
 
   DecoderConfig config_;
@@ -72,6 +81,7 @@ class Decoder {
   PassSize size_;
   CacheShape cache_shape_;
   LinearGroup head_;
+  std::function<void(Error)> on_bad_values_;
   int64_t layer_multiplications_ = 0;  // for one row through all layers
 };
 

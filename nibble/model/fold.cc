@@ -70,9 +70,8 @@ void add_fold(const Fold& fold, TensorChanges& changes) {
 }
 
 ModelFolder with_changes(const ModelFolder& model, TensorChanges changes) {
-  const std::shared_ptr<const TensorSource> base(model.tensors.get(), [](const TensorSource*) {});
-  return {model.path, model.config, change_tensors(base, std::move(changes)), model.schemes,
-          model.tokenizer};
+  return {model.path, model.config, change_tensors(model.tensors, std::move(changes)),
+          model.schemes, model.tokenizer};
 }
 
 }  // namespace nibble

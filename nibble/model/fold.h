@@ -20,7 +20,7 @@ struct Fold {
 /// contract above or a site without a producer.
 void add_fold(const Fold& fold, TensorChanges& changes);
 
-/// The model with its tensors changed. `model` must outlive what is returned.
+/// The model with its tensors changed.
 ModelFolder with_changes(const ModelFolder& model, TensorChanges changes);
 
 }  // namespace nibble

@@ -68,7 +68,10 @@ std::string commit_of(const std::string& folder, const std::string& revision) {
 }  // namespace
 
 std::string hf_cache_folder() {
-  if (std::string hub = variable("HF_HUB_CACHE"); !hub.empty()) return hub;
+  // The second is the first's old name.
+  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
+    if (std::string hub = variable(name); !hub.empty()) return hub;
+  }
   if (const std::string home = variable("HF_HOME"); !home.empty()) return home + "/hub";
   if (const std::string xdg = variable("XDG_CACHE_HOME"); !xdg.empty())
     return xdg + "/huggingface/hub";

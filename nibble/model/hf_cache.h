@@ -5,9 +5,8 @@
 
 namespace nibble {
 
-/// The folder of the Hugging Face cache: HF_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub
-/// or
-/// ~/.cache/huggingface/hub, the first that is set.
+/// The folder of the Hugging Face cache: HF_HUB_CACHE (once HUGGINGFACE_HUB_CACHE), HF_HOME/hub,
+/// XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub, the first that is set.
 std::string hf_cache_folder();
 
 /// A path that exists as it is; else the snapshot of the model that the cache has under the name

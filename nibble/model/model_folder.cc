@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "nibble/core/float_formats.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/posix.h"
 #include "nibble/model/architecture.h"
@@ -82,11 +83,41 @@ void release_weight(const ModelFolder& model, const ParamSpec& spec) {
   }
 }
 
+void refuse_nonfinite_weights(const ModelFolder& model) {
+  for (const ParamSpec& p : parameter_table(model.config)) {
+    if (!model.tensors->contains(p.name)) continue;
+    naming_file(model.path, [&] { refuse_nonfinite(model.tensors->get(p.name), p.name); });
+    model.tensors->release(p.name);
+  }
+}
+
+namespace {
+
+// Names the weight to blame; the decoder may outlive the model that it was made of.
+std::function<void(Error)> blame_weights(const ModelFolder& model) {
+  return [path = model.path, config = model.config,
+          source = std::weak_ptr<TensorSource>(model.tensors)](Error error) {
+    try {
+      if (auto tensors = source.lock())
+        refuse_nonfinite_weights({path, config, std::move(tensors), {}, nullptr});
+      else
+        refuse_nonfinite_weights(open_model(path));
+    } catch (const Error& weight) {
+      if (weight.kind() == ErrorKind::corrupt) throw;  // else it is no longer there
+    }
+    throw std::move(error).in_file(path);
+  };
+}
+
+}  // namespace
+
 Decoder load_decoder(const ModelFolder& model, const LinearOptions& options) {
   return naming_file(model.path, [&] {
-    return Decoder(
+    Decoder out(
         model.decoder_config(), [&](const ParamSpec& p) { return load_weight(model, p); }, options,
         [&](const ParamSpec& p) { release_weight(model, p); });
+    out.on_bad_values(blame_weights(model));
+    return out;
   });
 }
 

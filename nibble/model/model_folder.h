@@ -30,8 +30,9 @@ bool covers_every_matrix(const ModelConfig& config);
 struct ModelFolder {
   std::string path;
   ModelConfig config;
-  /// Parameters in the shape of the parameter table, whatever their layout on disk.
-  std::unique_ptr<TensorSource> tensors;
+  /// Parameters in the shape of the parameter table, whatever their layout on disk. Shared with
+  /// models that are this one changed.
+  std::shared_ptr<TensorSource> tensors;
   SchemeMap schemes;  ///< modules that are stored quantized
   /// Set for models in memory; a folder's is loaded when it is first asked for.
   mutable std::shared_ptr<const Tokenizer> tokenizer;
@@ -60,6 +61,11 @@ ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTo
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec);
 /// Drops the pages of a parameter's tensors from memory; they come back when they are read.
 void release_weight(const ModelFolder& model, const ParamSpec& spec);
+/// Error{corrupt} naming the first plain parameter that holds NaN or infinity, with the model's
+/// path; nothing where all are finite. Reads every one of them.
+void refuse_nonfinite_weights(const ModelFolder& model);
+/// Where its logits are not finite, the decoder names a weight that is to blame, if there is one
+/// and the model is still in memory or in its folder.
 Decoder load_decoder(const ModelFolder& model, const LinearOptions& options = {});
 Mlp load_mlp(const ModelFolder& model, const LinearOptions& options = {});
 
@@ -79,9 +85,11 @@ struct WritableParameter {
 int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer);
-/// The same for a copy of `original`, whose config.json, tokenizer and licence are carried over.
+/// The same for a copy of `original`, whose config.json, tokenizer and licence are carried over;
+/// which of those were not is added to `warnings`.
 int64_t write_model_like(const ModelFolder& original, const std::string& folder,
-                         const std::vector<WritableParameter>& parameters);
+                         const std::vector<WritableParameter>& parameters,
+                         std::vector<std::string>& warnings);
 
 /// The same for weights that are already in memory, all plain.
 int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,

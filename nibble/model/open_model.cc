@@ -13,6 +13,7 @@
 #include "nibble/core/posix.h"
 #include "nibble/format/recognise.h"
 #include "nibble/format/safetensors.h"
+#include "nibble/model/adapter.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/arranged_source.h"
 #include "nibble/model/config_keys.h"
@@ -50,7 +51,7 @@ ModelConfig read_config(const JsonFields& fields, std::vector<std::string>& warn
     validate(std::get<DecoderConfig>(config));
     harmless = architecture(type).harmless_keys;
   }
-  warnings = check_other_keys(fields, type, harmless);
+  for (std::string& w : check_other_keys(fields, type, harmless)) warnings.push_back(std::move(w));
   return config;
 }
 
@@ -96,6 +97,7 @@ void check_parameters(const ModelConfig& config, const SchemeMap& schemes,
     }
     const auto found = infos.find(p.name);
     if (found == infos.end()) {
+      refuse_adapter(tensors);
       throw at_tensor(corrupt("the config asks for this tensor, the file does not have it"),
                       p.name);
     }
@@ -186,6 +188,8 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   const std::string config = folder + "/config.json";
   ModelFolder m;
   m.path = folder;
+  if (const std::string adapter = adapter_beside(folder); !adapter.empty())
+    m.warnings.push_back(adapter + " beside the model is a LoRA adapter: it is not applied");
   naming_file(config, [&] {
     const JsonFields fields = JsonFields::parse(read_file(config, kConfigLimit));
     m.config = read_config(fields, m.warnings);

@@ -117,14 +117,16 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
 }
 
 int64_t write_model_like(const ModelFolder& original, const std::string& folder,
-                         const std::vector<WritableParameter>& parameters) {
+                         const std::vector<WritableParameter>& parameters,
+                         std::vector<std::string>& warnings) {
   const Modules modules = write_tensors(folder, parameters);
   // A single file of another format says in itself what a config.json says.
   const bool has_config = original.folder() == original.path;
   write_text(folder + "/config.json",
              has_config ? carried_config(original, modules)
                         : config_text(original.config, modules.schemes, modules.plain));
-  carry_files(original.folder(), folder);
+  for (std::string& line : carry_files(original.folder(), folder))
+    warnings.push_back(std::move(line));
   return open_safetensors_folder(folder)->file_bytes();
 }
 

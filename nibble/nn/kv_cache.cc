@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <new>
@@ -47,6 +49,17 @@ float encode(const float* x, int64_t n, Put put) {
   return scale;
 }
 
+// The largest magnitude of a row; NaN and infinity, which the logits tell of, count as 0.
+float largest_of(const float* x, int64_t n) {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < n; ++i)
+    largest = std::max(largest, std::bit_cast<uint32_t>(x[i]) & 0x7FFFFFFFu);
+  return largest < 0x7F800000u ? std::bit_cast<float>(largest) : 0.0f;
+}
+
+// f16 has 24 binary places: below 2^-21 no more than three of a number's digits are left.
+constexpr float kF16Largest = 65504, kF16Least = 0x1p-21f;
+
 }  // namespace
 
 KvCache::KvCache(const CacheShape& shape, int64_t capacity, DType dtype)
@@ -88,6 +101,7 @@ size_t KvCache::state_bytes() const {
 
 void KvCache::clear() {
   length_ = 0;
+  misfit_ = 0;
   std::memset(states_.get(), 0, state_bytes());
 }
 
@@ -95,6 +109,28 @@ int64_t KvCache::bytes_per_token(int64_t layers, const AttentionShape& shape, DT
   const int64_t width = shape.head_dim + padded_to(shape.head_dim, kVector);
   const int64_t scales = dtype == DType::i8 ? 2 * int64_t{sizeof(float)} : 0;
   return layers * shape.kv_heads * (width * size_of(dtype) + scales);
+}
+
+// Keeps the largest of the magnitudes that f16 cannot hold, so that what is told of does not depend
+// on the order of threads.
+void KvCache::check_range(const float* x) {
+  const float largest = largest_of(x, shape_.head_dim);
+  if (largest == 0 || (largest >= kF16Least && largest <= kF16Largest)) return;
+  const std::atomic_ref<float> misfit(misfit_);
+  float seen = misfit.load(std::memory_order_relaxed);
+  while (largest > seen &&
+         !misfit.compare_exchange_weak(seen, largest, std::memory_order_relaxed)) {
+  }
+}
+
+std::optional<Error> KvCache::range_error() const {
+  if (misfit_ == 0) return std::nullopt;
+  return corrupt(
+      fmt::format("keys or values of this model are {}, which the KV cache in f16 cannot "
+                  "hold ({:g} to {:g}): keep it in f32 or int8 (--kv)",
+                  misfit_ > kF16Largest ? fmt::format("as large as {:.4g}", misfit_)
+                                        : fmt::format("as small as {:.4g}", misfit_),
+                  kF16Least, kF16Largest));
 }
 
 void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* key,
@@ -108,6 +144,8 @@ void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* 
     for (int64_t i = 0; i < n; ++i) to[i * kKeyBlock] = key[i];
     std::memcpy(values, value, static_cast<size_t>(n) * sizeof(float));
   } else if (dtype_ == DType::f16) {
+    check_range(key);
+    check_range(value);
     const LayerOps& ops = best_layer_ops();
     ops.to_f16(value, n, reinterpret_cast<uint16_t*>(values));
     auto* to = reinterpret_cast<uint16_t*>(keys);

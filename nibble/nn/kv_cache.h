@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "nibble/core/aligned_memory.h"
 #include "nibble/core/dtype.h"
+#include "nibble/core/error.h"
 #include "nibble/kernels/layer.h"
 
 namespace nibble {
@@ -66,9 +68,12 @@ class KvCache {
   std::span<const float> state(int64_t layer) const { return of_state(layer, now_); }
   std::span<float> next_state(int64_t layer) { return of_state(layer, 1 - now_); }
   /// `layer` counts attention layers only. Writes the key and the value (head_dim elements each) of
-  /// one head at a position of a layer. In f16, values beyond its range become its largest ones.
-  /// Different heads and positions may be written by different threads.
+  /// one head at a position of a layer. In f16, values beyond its range become its largest ones,
+  /// which range_error() tells. Different heads and positions may be written by different threads.
   void write(int64_t layer, int64_t head, int64_t position, const float* key, const float* value);
+  /// Error{corrupt} where a key or a value did not fit f16: beyond its largest number, or all of it
+  /// so small that no digits are left. For one thread, between passes.
+  std::optional<Error> range_error() const;
   /// Fills in the fields of `rows` that say where the keys and values of one head are.
   void describe(int64_t layer, int64_t head, AttendRows& rows) const;
   CacheType type() const;
@@ -93,12 +98,15 @@ class KvCache {
     return {reinterpret_cast<float*>(states_.get()) + at, size};
   }
 
+  void check_range(const float* x);
+
   int64_t capacity_, padded_, length_ = 0, value_stride_;
   CacheShape shape_;
   int now_ = 0;  // which half of the states is the one behind the tokens
   DType dtype_;
-  int64_t element_;  // bytes
-  size_t rows_;      // over all layers and heads
+  int64_t element_;   // bytes
+  size_t rows_;       // over all layers and heads
+  float misfit_ = 0;  // the largest magnitude among rows that did not fit f16
   Memory keys_, values_, key_scales_, value_scales_, states_;
   Workspace workspace_;
 };

@@ -1,9 +1,18 @@
 #include "nibble/nn/losses.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace nibble {
+
+bool all_finite(std::span<const float> logits) {
+  constexpr uint32_t kExponent = 0x7F800000;
+  uint32_t strange = 0;
+  for (const float v : logits)
+    strange |= static_cast<uint32_t>((std::bit_cast<uint32_t>(v) & kExponent) == kExponent);
+  return strange == 0;
+}
 
 double log_sum_exp(std::span<const float> logits) {
   const double highest = *std::max_element(logits.begin(), logits.end());
@@ -23,7 +32,7 @@ double kl_divergence(std::span<const float> base, std::span<const float> model) 
     const double log_p = base[i] - base_norm, log_q = model[i] - model_norm;
     sum += std::exp(log_p) * (log_p - log_q);
   }
-  return std::max(0.0, sum);
+  return sum < 0 ? 0 : sum;  // by rounding; NaN stays what it is
 }
 
 int32_t argmax(std::span<const float> logits) {

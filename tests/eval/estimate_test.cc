@@ -79,5 +79,41 @@ TEST(Bandwidth, IsThatOfAMachine) {
   EXPECT_GT(usable_memory_bytes(), int64_t{64} << 20);
 }
 
+// A shape comes from flags, not from a file.
+TEST(Estimate, ShapesOutOfRangeNameTheirFlag) {
+  const auto refused = [](std::string_view words, const ShapeOptions& o) {
+    test::expect_error(kExitUsage, words, [&] { llama_shape(o); });
+  };
+  refused("--layers must be between 1 and 10000", {.layers = 20'000, .width = 64});
+  refused("--width must be", {.layers = 2, .width = 1 << 21, .heads = 1});
+  refused("--vocab must be", {.layers = 2, .width = 64, .vocab = 1 << 25});
+  refused("--kv-heads 3 key/value heads do not divide",
+          {.layers = 2, .width = 64, .heads = 4, .kv_heads = 3});
+  refused("--heads ", {.layers = 2, .width = 63, .heads = 63});
+}
+
+TEST(Estimate, SizesThatDoNotFitAreNotNegative) {
+  const DecoderConfig c = llama_shape({.layers = 10'000, .width = 1 << 20});
+  test::expect_error(kExitUsage, "--context", [&] {
+    estimate(c, parse_scheme("f32"), {.kv = DType::f32, .context = int64_t{1} << 31});
+  });
+  const Estimate large = estimate(c, parse_scheme("f32"), {.kv = DType::f32, .context = 1 << 20});
+  EXPECT_GT(large.kv_bytes, 0);
+  EXPECT_GT(large.total(), large.kv_bytes);
+}
+
+// As quantizing does: a tied head that alone is covered becomes a matrix of its own.
+TEST(Estimate, TiedHeadIsCountedAsItIsStored) {
+  DecoderConfig c = llama_shape({.layers = 2, .width = 64, .vocab = 1000});
+  c.tied = true;
+  const auto bytes = [&](bool head, bool embeddings) {
+    return estimate(c, parse_scheme("int8"), {.head = head, .embeddings = embeddings}).memory_bytes;
+  };
+  const int64_t plain = 1000 * 64 * 2, small = 1000 * (64 + 2);
+  EXPECT_EQ(bytes(true, false) - bytes(false, false), small);
+  EXPECT_EQ(bytes(false, false) - bytes(false, true), plain - small);
+  EXPECT_EQ(bytes(true, true), bytes(false, true));
+}
+
 }  // namespace
 }  // namespace nibble

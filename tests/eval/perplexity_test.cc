@@ -7,6 +7,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
+#include "tests/support/expect_error.h"
 
 namespace nibble {
 namespace {
@@ -187,6 +188,23 @@ TEST(Perplexity, StandardErrorMatchesResampling) {
   }
   const double spread = std::sqrt(squares - mean * mean);
   EXPECT_NEAR(r.standard_error, spread, 0.15 * spread);
+}
+
+TEST(Perplexity, WhatIsNotFiniteIsNoResult) {
+  std::vector<float> nan(kVocab, 1.0f), wide(kVocab, 0.0f);
+  nan[2] = std::nanf("");
+  const auto refused = [](std::string_view words, const auto& f) {
+    test::expect_error(kExitData, words, f);
+  };
+  const auto data = some_sequences();
+  refused("the model's loss is ", [&] { measure_loss(constant(nan), data, Exec{}, "t"); });
+  refused("the model's loss is ", [&] { compare_models(constant(nan), noisy(1), data, {}, "t"); });
+  refused("the baseline's loss is ",
+          [&] { compare_models(noisy(1), constant(nan), data, {}, "t"); });
+  wide[3] = 1e30f;  // a loss of about 1e30 nats: finite, but not its perplexity
+  const LossResult r = measure_loss(constant(wide), data, Exec{}, "t");
+  EXPECT_GT(r.loss, 1e29);
+  refused("perplexity is not a finite number", [&] { require_perplexity(r); });
 }
 
 }  // namespace

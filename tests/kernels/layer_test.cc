@@ -77,6 +77,24 @@ TEST(Kernels, NanGoesThroughLayerOps) {
   }
 }
 
+// f64 holds the squares of any f32; sums in f32 that overflow must not look like a result.
+TEST(Kernels, NormsWhoseSquaresOverflowAreNaN) {
+  for (const LayerOps* ops : all_ops()) {
+    if (ops == &ref_layer_ops()) continue;
+    for (const size_t n : {1, 16, 19}) {
+      std::vector<float> x(n, 1.0f), rms(n), layer(n), gain(n, 1.0f);
+      x[n / 2] = 1e30f;
+      ops->rms_norm(x.data(), std::ssize(x), gain.data(), nullptr, 1e-5f, rms.data());
+      ops->layer_norm(x.data(), std::ssize(x), gain.data(), nullptr, 1e-5f, layer.data());
+      for (size_t i = 0; i < n; ++i) {
+        EXPECT_TRUE(std::isnan(rms[i])) << ops->name << " " << i;
+        // The one value of a row is its mean: nothing overflows.
+        EXPECT_EQ(std::isnan(layer[i]), n > 1) << ops->name << " " << i;
+      }
+    }
+  }
+}
+
 TEST(Kernels, NormsFollowTheirFormulas) {
   for (const LayerOps* ops : all_ops()) {
     for (const int64_t width : {1, 3, 8, 15, 16, 17, 64, 100, 768}) {

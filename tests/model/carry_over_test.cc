@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <set>
+
 #include "tests/support/expect_error.h"
+#include "tests/support/temp_folder.h"
 
 namespace nibble {
 namespace {
@@ -27,6 +31,52 @@ TEST(CarryConfig, LeavesOutWhatItIsTold) {
   EXPECT_EQ(JsonFields::parse(text).keys(""), (std::vector<std::string>{"x", "added"}));
   EXPECT_EQ(JsonFields::parse(text).integer("x.tied"), 1);
   test::expect_error(kExitData, "JSON object", [] { carried("[1]"); });
+}
+
+namespace fs = std::filesystem;
+
+TEST(CarryFiles, LeavesOutLinksThatLeaveTheFolder) {
+  const test::TempFolder t;
+  fs::create_directories(t / "model/more");
+  fs::create_directories(t / "out");
+  test::put_file(t / "secret", "SECRET");
+  test::put_file(t / "model/tokenizer.json", "{}");
+  test::put_file(t / "model/more/licence", "free");
+  fs::create_symlink("../secret", t / "model/LICENSE");
+  fs::create_symlink(t / "secret", t / "model/NOTICE");
+  fs::create_symlink("NOTICE", t / "model/vocab.json");  // a link to a link that leaves it
+  fs::create_symlink("more/licence", t / "model/LICENSE.md");
+  fs::create_symlink("nowhere", t / "model/merges.txt");
+  fs::create_symlink("model", t / "by-link");
+  for (const char* folder : {"model", "by-link", "model/../model"}) {
+    const std::vector<std::string> left = carry_files(t / folder, t / "out");
+    ASSERT_EQ(left.size(), 3u) << folder;
+    for (const std::string& line : left)
+      EXPECT_NE(line.find("is a link that leaves the model's folder"), std::string::npos) << line;
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(t / "out"))
+      names.insert(entry.path().filename().string());
+    EXPECT_EQ(names, (std::set<std::string>{"tokenizer.json", "LICENSE.md"}));
+    EXPECT_EQ(test::get_file(t / "out/LICENSE.md"), "free");
+  }
+}
+
+TEST(CarryFiles, FollowsLinksOfTheHuggingFaceCache) {
+  const test::TempFolder t;
+  const std::string model = t / "models--org--name", snapshot = model + "/snapshots/c0ffee";
+  fs::create_directories(snapshot);
+  fs::create_directories(model + "/blobs");
+  fs::create_directories(t / "models--org--other/blobs");
+  fs::create_directories(t / "out");
+  test::put_file(model + "/blobs/11", "mine");
+  test::put_file(t / "models--org--other/blobs/22", "another's");
+  fs::create_symlink("../../blobs/11", snapshot + "/tokenizer.json");
+  fs::create_symlink("../../../models--org--other/blobs/22", snapshot + "/LICENSE");
+  const std::vector<std::string> left = carry_files(snapshot, t / "out");
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_NE(left[0].find("LICENSE"), std::string::npos) << left[0];
+  EXPECT_EQ(test::get_file(t / "out/tokenizer.json"), "mine");
+  EXPECT_FALSE(fs::exists(t / "out/LICENSE"));
 }
 
 }  // namespace

@@ -91,10 +91,16 @@ TEST_F(HfCache, NamesThatLeaveTheCacheAreNoNames) {
 }
 
 TEST(HfCacheFolder, FollowsTheVariables) {
-  const Variable hub("HF_HUB_CACHE", std::nullopt), home("HF_HOME", "/h"),
-      xdg("XDG_CACHE_HOME", "/x"), user("HOME", "/u");
+  const Variable hub("HF_HUB_CACHE", std::nullopt), old("HUGGINGFACE_HUB_CACHE", std::nullopt),
+      home("HF_HOME", "/h"), xdg("XDG_CACHE_HOME", "/x"), user("HOME", "/u");
   EXPECT_EQ(hf_cache_folder(), "/h/hub");
   {
+    const Variable most("HF_HUB_CACHE", "/c");
+    EXPECT_EQ(hf_cache_folder(), "/c");
+  }
+  {
+    const Variable old_name("HUGGINGFACE_HUB_CACHE", "/o");
+    EXPECT_EQ(hf_cache_folder(), "/o");
     const Variable most("HF_HUB_CACHE", "/c");
     EXPECT_EQ(hf_cache_folder(), "/c");
   }

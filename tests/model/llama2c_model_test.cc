@@ -91,7 +91,9 @@ TEST(Llama2cModel, BecomesAFolderThatGivesTheSame) {
   for (const ParamSpec& p : parameter_table(config)) {
     parameters.push_back({p, std::nullopt, DType::f32, [&, p] { return load_weight(model, p); }});
   }
-  write_model_like(model, out.path(), parameters);
+  std::vector<std::string> warnings;
+  write_model_like(model, out.path(), parameters, warnings);
+  EXPECT_TRUE(warnings.empty());
   const ModelFolder back = open_model(out.path());
   EXPECT_EQ(back.decoder_config(), config);
   EXPECT_EQ(logits(load_decoder(back)), logits(load_decoder(model)));

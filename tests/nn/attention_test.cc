@@ -180,5 +180,33 @@ TEST(Rotary, LinearScalingDividesPositions) {
     EXPECT_FLOAT_EQ(scaled.frequencies()[i] * 4, plain.frequencies()[i]);
 }
 
+// One key and value of `size` in a cache of that type.
+std::optional<Error> stored(DType dtype, float key, float value) {
+  KvCache cache(1, 4, {1, 1, 3}, dtype);
+  const std::vector<float> k = {0, key, key / 3}, v = {value, 0, value / 7};
+  cache.write(0, 0, 1, k.data(), v.data());
+  return cache.range_error();
+}
+
+TEST(KvCache, TellsWhatDoesNotFitF16) {
+  for (const float good : {0.0f, 1.0f, 65504.0f, 0x1p-21f, -65504.0f})
+    EXPECT_FALSE(stored(DType::f16, good, good)) << good;
+  for (const float bad : {65536.0f, -9e4f, 1e30f, 4e-7f, -1e-9f, 1e-40f}) {
+    ASSERT_TRUE(stored(DType::f16, bad, 1)) << bad;
+    ASSERT_TRUE(stored(DType::f16, 1, bad)) << bad;
+    EXPECT_NE(stored(DType::f16, 1, bad)->reason().find("--kv"), std::string::npos);
+    EXPECT_FALSE(stored(DType::f32, bad, bad)) << bad;
+    EXPECT_FALSE(stored(DType::i8, bad, bad)) << bad;
+  }
+  // What is not finite is told by the logits.
+  EXPECT_FALSE(stored(DType::f16, std::nanf(""), 1));
+  KvCache cache(1, 4, {1, 1, 1}, DType::f16);
+  const float large = 1e5f, small = 1e-9f;
+  cache.write(0, 0, 0, &small, &large);
+  EXPECT_NE(cache.range_error()->reason().find("as large as 1e+05"), std::string::npos);
+  cache.clear();
+  EXPECT_FALSE(cache.range_error());
+}
+
 }  // namespace
 }  // namespace nibble

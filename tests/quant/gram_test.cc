@@ -61,5 +61,43 @@ TEST(Gram, SameBytesForAnyNumberOfThreads) {
   EXPECT_EQ(one, three);
 }
 
+// Where there is one row or one column, steps between rows say nothing about the layout.
+TEST(Gram, OfOneInputOrOneRow) {
+  for (const int64_t rows : {1, 2, 70}) {
+    for (const auto& [k, p] : {std::pair(1, 1), {1, 3}, {3, 1}, {1, 300}, {300, 1}}) {
+      const auto x = normal(rows * k, 1), y = normal(rows * p, 2);
+      std::vector<float> c(static_cast<size_t>(k * p), 0.5f);
+      add_gram(rows, k, p, x.data(), y.data(), c.data(), 1);
+      for (int64_t i = 0; i < k; ++i) {
+        for (int64_t j = 0; j < p; ++j) {
+          double sum = 0.5;
+          for (int64_t r = 0; r < rows; ++r)
+            sum += double{x[static_cast<size_t>(r * k + i)]} * y[static_cast<size_t>(r * p + j)];
+          EXPECT_NEAR(c[static_cast<size_t>(i * p + j)], sum, 1e-4) << rows << " " << k << " " << p;
+        }
+      }
+    }
+  }
+}
+
+TEST(Dense, ProductsWithExtentsOfOne) {
+  for (const int64_t m : {1, 2, 5}) {
+    for (const int64_t n : {1, 2, 5}) {
+      for (const int64_t k : {1, 2, 5}) {
+        const auto a = normal(m * k, 1), b = normal(k * n, 2);
+        std::vector<float> c(static_cast<size_t>(m * n));
+        multiply(m, n, k, a.data(), k, b.data(), n, c.data(), n, false);
+        for (int64_t i = 0; i < m * n; ++i) {
+          double sum = 0;
+          for (int64_t q = 0; q < k; ++q)
+            sum += double{a[static_cast<size_t>(i / n * k + q)]} *
+                   b[static_cast<size_t>(q * n + i % n)];
+          EXPECT_NEAR(c[static_cast<size_t>(i)], sum, 1e-5) << m << " " << n << " " << k;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace nibble

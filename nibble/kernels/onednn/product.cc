@@ -23,10 +23,15 @@ bool onednn_is_better(const TrainProduct<float>& p) {
 void onednn_product(const TrainProduct<float>& p) {
   const bool transposed = p.a_column != 1;
   NIBBLE_CHECK(!transposed || p.a_row == 1);
+  // Where there is one row, the step to the next means nothing, and may be less than oneDNN asks.
+  const auto step = [](int64_t rows, int64_t given, int64_t columns) {
+    return rows == 1 ? columns : given;
+  };
+  const int64_t lda = transposed ? step(p.k, p.a_column, p.m) : step(p.m, p.a_row, p.k);
   const OneThread one;
-  const dnnl_status_t status = dnnl_sgemm(transposed ? 'T' : 'N', 'N', p.m, p.n, p.k, 1.0f, p.a,
-                                          transposed ? p.a_column : p.a_row, p.b, p.ldb,
-                                          p.accumulate ? 1.0f : 0.0f, p.c, p.ldc);
+  const dnnl_status_t status =
+      dnnl_sgemm(transposed ? 'T' : 'N', 'N', p.m, p.n, p.k, 1.0f, p.a, lda, p.b,
+                 step(p.k, p.ldb, p.n), p.accumulate ? 1.0f : 0.0f, p.c, step(p.m, p.ldc, p.n));
   if (status == dnnl_out_of_memory) throw std::bad_alloc();
   NIBBLE_CHECK(status == dnnl_success);
 }

@@ -1,0 +1,129 @@
+// --quantize lm_head, embeddings and --set on models whose head is their embedding, and on others.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "nibble/compress/quantize.h"
+#include "nibble/compress/untie.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/tiny_decoders.h"
+
+namespace nibble {
+namespace {
+
+constexpr const char* kHead = "lm_head";
+constexpr const char* kEmbedding = "model.embed_tokens";
+
+ModelFolder tiny(bool tied) {
+  DecoderConfig config = tiny_decoder_config("llama");
+  config.tied = tied;
+  return tiny_decoder(config, 3);
+}
+
+QuantizeOptions options(std::vector<std::string> also, const std::string& set = "") {
+  QuantizeOptions o;
+  o.scheme = parse_scheme("int8");
+  o.also = std::move(also);
+  if (!set.empty()) o.set.push_back(parse_set_rule(set));
+  return o;
+}
+
+struct Made {
+  bool tied;
+  std::string head, embedding;  // schemes, "" where plain
+};
+
+Made make(const ModelFolder& model, const QuantizeOptions& o) {
+  const ModelFolder out = quantize_in_memory(model, o, Exec{});
+  const auto scheme = [&](const char* module) {
+    const auto found = out.schemes.find(module);
+    return found == out.schemes.end() ? std::string() : to_string(found->second);
+  };
+  // The function is that of the original up to rounding.
+  const auto a = logits_of_tokens(model, {1, 2, 3}), b = logits_of_tokens(out, {1, 2, 3});
+  double error = 0, square = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    error += (a[i] - b[i]) * (a[i] - b[i]);
+    square += a[i] * a[i];
+  }
+  EXPECT_LT(error, 1e-3 * square);
+  return {out.decoder_config().tied, scheme(kHead), scheme(kEmbedding)};
+}
+
+void expect_made(const Made& made, bool tied, const std::string& head,
+                 const std::string& embedding) {
+  EXPECT_EQ(made.tied, tied);
+  EXPECT_EQ(made.head, head);
+  EXPECT_EQ(made.embedding, embedding);
+}
+
+TEST(TiedHeadQuantized, AloneItBecomesAMatrixOfItsOwn) {
+  expect_made(make(tiny(true), options({"lm_head"})), false, "int8", "");
+  expect_made(make(tiny(true), options({"lm_head"}, "lm_head*=int6:g16")), false, "int6:g16", "");
+  expect_made(make(tiny(true), options({}, "lm_head*=int8")), false, "int8", "");
+}
+
+TEST(TiedHeadQuantized, WithTheEmbeddingItIsOneMatrix) {
+  expect_made(make(tiny(true), options({"embeddings"})), true, "", "int8");
+  expect_made(make(tiny(true), options({"lm_head", "embeddings"})), true, "", "int8");
+  expect_made(make(tiny(true), options({}, "*=int8")), true, "", "int8");
+  expect_made(make(tiny(true), options({})), true, "", "");
+}
+
+TEST(TiedHeadQuantized, HeadsOfTheirOwnAreAsBefore) {
+  expect_made(make(tiny(false), options({"lm_head"})), false, "int8", "");
+  expect_made(make(tiny(false), options({"embeddings"})), false, "", "int8");
+  expect_made(make(tiny(false), options({})), false, "", "");
+}
+
+TEST(TiedHeadQuantized, SaysWhatItDoes) {
+  std::vector<std::string> said;
+  EXPECT_TRUE(untied_model(tiny(true), options({"lm_head"}), said));
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_NE(said[0].find("it becomes a matrix of its own, tensor \"lm_head.weight\""),
+            std::string::npos)
+      << said[0];
+  EXPECT_FALSE(untied_model(tiny(false), options({"lm_head"}), said));
+  EXPECT_FALSE(untied_model(tiny(true), options({"lm_head", "embeddings"}), said));
+  EXPECT_EQ(said.size(), 1u);
+}
+
+// A rule that names a head which is the embedding says so.
+TEST(TiedHeadQuantized, RulesThatNameNothingSayWhy) {
+  QuantizeOptions o = options({"embeddings"}, "lm_head*=int4:g16");
+  test::expect_error(kExitUsage, "the head of this model is its embedding",
+                     [&] { quantize_in_memory(tiny(true), o, Exec{}); });
+  o = options({});
+  o.keep.push_back(parse_keep_rule("lm_head*"));
+  test::expect_error(kExitUsage, "\"model.embed_tokens.weight\": name that",
+                     [&] { quantize_in_memory(tiny(true), o, Exec{}); });
+  o.keep[0] = parse_keep_rule("lm_heat*");
+  test::expect_error(kExitUsage, "no tensor has such a name",
+                     [&] { quantize_in_memory(tiny(true), o, Exec{}); });
+}
+
+TEST(TiedHeadQuantized, OnDiskTheFolderSaysThatTheyAreApart) {
+  const test::TempFolder t;
+  DecoderConfig config = tiny_decoder_config("llama");
+  config.tied = true;
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  std::filesystem::create_directories(t / "in");
+  write_model(t / "in", config, random_weights(config, 3), &tokenizer);
+  for (const char* method : {"rtn", "gptq", "rotate+rtn"}) {
+    QuantizeOptions o = options({"lm_head"});
+    o.method = method;
+    o.force = true;
+    o.calibration.samples = 4;
+    o.calibration.length = 16;
+    quantize_model(t / "in", t / "out", o, Exec{});
+    const ModelFolder out = open_model(t / "out");
+    EXPECT_FALSE(out.decoder_config().tied) << method;
+    EXPECT_TRUE(out.schemes.contains(kHead)) << method;
+    EXPECT_FALSE(out.schemes.contains(kEmbedding)) << method;
+    EXPECT_NO_THROW(logits_of_tokens(out, {1, 2, 3})) << method;
+  }
+}
+
+}  // namespace
+}  // namespace nibble
