@@ -9,7 +9,7 @@
 #include "nibble/compress/sample_rows.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/core/parallel.h"
+#include "nibble/core/stoppable.h"
 #include "nibble/model/block_walk.h"
 #include "nibble/model/decoder_build.h"
 #include "nibble/quant/correction.h"
@@ -95,9 +95,8 @@ class Walk {
 
   // f(sample) for every sample, spread over threads.
   void for_each_sample(const std::function<void(size_t)>& f) {
-    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_.threads,
+    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_,
                  [&f](int64_t s) { f(static_cast<size_t>(s)); });
-    exec_.check_stop();
   }
 
   void read_input(const Block& block, Stage stage, Stream& of, size_t s) const {

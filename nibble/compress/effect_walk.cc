@@ -6,7 +6,7 @@
 #include "nibble/compress/block_steps.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/core/parallel.h"
+#include "nibble/core/stoppable.h"
 #include "nibble/model/block_walk.h"
 #include "nibble/model/decoder_build.h"
 #include "nibble/nn/losses.h"
@@ -92,9 +92,8 @@ class EffectWalk {
 
   // f(sample) for every sample, spread over threads.
   void for_each_sample(const std::function<void(size_t)>& f) const {
-    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_.threads,
+    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_,
                  [&f](int64_t s) { f(static_cast<size_t>(s)); });
-    exec_.check_stop();
   }
 
   void read_input(const Block& block, Stage stage, Stream& of) const {
@@ -196,7 +195,7 @@ class EffectWalk {
                                  const Stream& base, const Block& then,
                                  const std::vector<float>& bias) const {
     std::vector<Rows> targets(calibrating_);
-    parallel_for(static_cast<int64_t>(calibrating_), exec_.threads, [&](int64_t i) {
+    parallel_for(static_cast<int64_t>(calibrating_), exec_, [&](int64_t i) {
       const auto s = static_cast<size_t>(i);
       Rows target = base.x[s];
       steps_.add_output(then, stage, base.input[s], target);
@@ -220,7 +219,7 @@ class EffectWalk {
   double divergence(const Stream& changed, const LinearGroup& head, const Stream& base) const {
     std::vector<double> sums(options_.measured, 0.0);
     std::vector<int64_t> counts(options_.measured, 0);
-    parallel_for(static_cast<int64_t>(options_.measured), exec_.threads, [&](int64_t i) {
+    parallel_for(static_cast<int64_t>(options_.measured), exec_, [&](int64_t i) {
       const size_t s = text_.samples.size() - options_.measured + static_cast<size_t>(i);
       const Rows q = logits(head, changed.x[s]), p = logits(head_, base.x[s]);
       const auto vocab = static_cast<size_t>(config_.vocab_size);

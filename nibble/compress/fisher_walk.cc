@@ -7,8 +7,8 @@
 #include "nibble/compress/output_sums.h"
 #include "nibble/compress/sample_rows.h"
 #include "nibble/core/error.h"
-#include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
+#include "nibble/core/stoppable.h"
 #include "nibble/model/block_walk.h"
 #include "nibble/train/block_gradient.h"
 #include "nibble/train/head_gradient.h"
@@ -125,9 +125,7 @@ class FisherWalk {
 
   // f(sample) for every sample, spread over threads.
   void for_each_sample(const std::function<void(size_t)>& f) const {
-    parallel_for(std::ssize(samples_), exec_.threads,
-                 [&f](int64_t s) { f(static_cast<size_t>(s)); });
-    exec_.check_stop();
+    parallel_for(std::ssize(samples_), exec_, [&f](int64_t s) { f(static_cast<size_t>(s)); });
   }
 
   void report() {
@@ -208,7 +206,7 @@ class FisherWalk {
     for (int64_t first = 0; first < all; first += step) {
       const int64_t count = std::min(step, all - first);
       batch_.resize(static_cast<size_t>(std::max(count, std::ssize(batch_))));
-      parallel_for(count, exec_.threads, [&](int64_t i) {
+      parallel_for(count, exec_, [&](int64_t i) {
         backward(weights, layer, static_cast<size_t>(first + i), sums,
                  batch_[static_cast<size_t>(i)]);
       });

@@ -4,7 +4,7 @@
 
 #include "nibble/compress/block_steps.h"
 #include "nibble/compress/sample_rows.h"
-#include "nibble/core/parallel.h"
+#include "nibble/core/stoppable.h"
 #include "nibble/model/block_walk.h"
 
 namespace nibble {
@@ -96,9 +96,8 @@ class InputWalk {
 
   // f(sample) for every sample, spread over threads.
   void for_each_sample(const std::function<void(size_t)>& f) {
-    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_.threads,
+    parallel_for(static_cast<int64_t>(text_.samples.size()), exec_,
                  [&f](int64_t s) { f(static_cast<size_t>(s)); });
-    exec_.check_stop();
   }
 
   const DecoderConfig& config_;

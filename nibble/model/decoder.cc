@@ -13,6 +13,11 @@ namespace {
 
 // Below this many multiplications a pass stays on one thread: starting a team costs more.
 constexpr int64_t kWorthATeam = int64_t{1} << 20;
+// Multiplications of a pass that may take long enough for a stop to be heard within it.
+constexpr int64_t kHeardBetween = int64_t{1} << 28;
+// The head, which may be as much work as many blocks, is then done so many rows or multiplications
+// at a time, whichever are more.
+constexpr int64_t kHeadRows = 64, kHeadWork = int64_t{1} << 31;
 // The workspace buffer of the logits; those before belong to BlockPass.
 constexpr size_t kLogits = 15;
 
@@ -116,7 +121,8 @@ void Decoder::run_together(const Batch& batch, const BlockPass& pass, float* log
                 pass.products(), team);
 }
 
-// The same in steps, between which the observer hears what the products are about to read.
+// The same in steps, between which the observer hears what the products are about to read, and a
+// stop is heard.
 void Decoder::run_observed(const Batch& batch, const BlockPass& pass, float* logits, int threads,
                            const Exec& exec) const {
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
@@ -124,13 +130,22 @@ void Decoder::run_observed(const Batch& batch, const BlockPass& pass, float* log
     embed(batch, pass, team);
     pass.prepare(team);
   });
-  for (size_t i = 0; i < blocks_.size(); ++i)
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    exec.check_stop();
     pass.run(blocks_[i], static_cast<int64_t>(i), nullptr);
+  }
   run_team(threads, [&](Team& team) { final_norm(batch, pass, team); });
   head_.observe({pass.h(), static_cast<size_t>(wanted * config_.hidden_size)}, wanted, exec);
-  run_team(threads, [&](Team& team) {
-    head_.forward(pass.h(), wanted, {std::span(&logits, 1)}, pass.products(), team);
-  });
+  const int64_t rows =
+      std::max(kHeadRows, kHeadWork / std::max<int64_t>(head_.multiplications(), 1));
+  for (int64_t at = 0; at < wanted; at += rows) {
+    exec.check_stop();
+    float* const y = logits + at * config_.vocab_size;
+    run_team(threads, [&](Team& team) {
+      head_.forward(pass.h() + at * config_.hidden_size, std::min(rows, wanted - at),
+                    {std::span(&y, 1)}, pass.products(), team);
+    });
+  }
 }
 
 std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
@@ -141,7 +156,7 @@ std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
   const BlockPass pass(config_, rotary_, batch.sequences, threads,
                        products_bytes(m, wanted, threads, workspace), workspace, exec);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
-  if (exec.observer != nullptr)
+  if (exec.observer != nullptr || m * block_multiplications_ > kHeardBetween)
     run_observed(batch, pass, logits, threads, exec);
   else
     run_team(threads, [&](Team& team) { run_together(batch, pass, logits, team); });
