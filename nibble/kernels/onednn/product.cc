@@ -7,6 +7,7 @@
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/kernels/onednn/one_thread.h"
+#include "nibble/kernels/onednn/room.h"
 
 namespace nibble {
 namespace {
@@ -23,6 +24,8 @@ bool onednn_is_better(const TrainProduct<float>& p) {
 void onednn_product(const TrainProduct<float>& p) {
   const bool transposed = p.a_column != 1;
   NIBBLE_CHECK(!transposed || p.a_row == 1);
+  static const bool there_was_room = (require_room_for_onednn(), true);
+  static_cast<void>(there_was_room);
   const OneThread one;
   const dnnl_status_t status = dnnl_sgemm(transposed ? 'T' : 'N', 'N', p.m, p.n, p.k, 1.0f, p.a,
                                           transposed ? p.a_column : p.a_row, p.b, p.ldb,
