@@ -202,8 +202,7 @@ void take_linear_time() {
   std::vector<std::shared_ptr<Tokenizer>> tokenizers{
       std::make_shared<BpeTokenizer>(bytes_tokenizer())};
   for (const char* name : {"gpt2", "llama2", "qwen2"}) {
-    if (!test::lacks_shared(kFolder + name))
-      tokenizers.push_back(load_tokenizer(kFolder + name));
+    if (!test::lacks_shared(kFolder + name)) tokenizers.push_back(load_tokenizer(kFolder + name));
   }
   for (const auto& tokenizer : tokenizers) {
     for (const auto& [unit, times] :

@@ -1,4 +1,6 @@
 // Interrupted runs: what a checkpoint brings back, and what it refuses.
+#include "nibble/train/checkpoint.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,7 +10,6 @@
 #include <string>
 
 #include "nibble/core/error.h"
-#include "nibble/train/checkpoint.h"
 #include "tests/support/expect_error.h"
 #include "tests/train/tiny_runs.h"
 
