@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/load.h"
+#include "cli/outputs.h"
 #include "nibble/compress/auto_bits.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
@@ -48,11 +49,15 @@ void run(const Common& common, Options o) {
     throw invalid_argument("give one budget: --bits 4.5, --max-kl 0.01 or --max-size 300MB");
   o.quantize.command = common.command_line;
   o.quantize.scheme = parse_scheme("int4:g32");
+  const std::string model = resolve_model(o.in);
+  std::vector<std::string> inputs = model_inputs(model);
+  inputs.push_back(o.quantize.calibration.text);
+  refuse_inputs_as_outputs({o.out, o.report}, inputs);
   const auto report = open_report(o.report, o.quantize.force);
   AutoResult result;
   {
     const Exec exec = make_exec(common);
-    result = auto_quantize(resolve_model(o.in), o.out, budget, o.quantize, exec);
+    result = auto_quantize(model, o.out, budget, o.quantize, exec);
   }
   show_warnings(common, result.written.warnings);
   show_warnings(common, result.warnings);
@@ -60,7 +65,7 @@ void run(const Common& common, Options o) {
     report->write(auto_html(result, o.in));
     report->commit();
   }
-  print_out(common.json ? auto_json(result) : auto_terminal(result));
+  common.json ? print_raw(auto_json(result)) : print_out(auto_terminal(result));
 }
 
 }  // namespace

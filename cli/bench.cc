@@ -89,7 +89,7 @@ void show(const Common& common, const Options& o, const std::string& scheme, con
     out.field("kernel", kernel_of(model, 1))
         .field("prefill_kernel", kernel_of(model, o.speed.prefill))
         .end_object();
-    return print_out(out.finish());
+    return print_raw(out.finish());
   }
   print_out(fmt::format("{} in {}, {}, {} ({})\n", o.shape.empty() ? o.load.model : o.shape, scheme,
                         counted(threads, "thread"), cpu().isa, kernel_of(model, 1)));

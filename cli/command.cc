@@ -1,18 +1,11 @@
 #include "cli/command.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 
 #include "cli/progress.h"
 #include "cli/signals.h"
-#include "nibble/core/error.h"
 
 namespace nibble::cli {
 
@@ -46,32 +39,8 @@ Exec make_exec(const Common& common) {
   return exec;
 }
 
-std::unique_ptr<AtomicFile> open_report(const std::string& path, bool force) {
-  namespace fs = std::filesystem;
-  if (path.empty()) return nullptr;
-  std::error_code none;
-  if (!force && fs::exists(path, none) && !fs::is_character_file(path, none))
-    throw io_error("exists already; use --force to replace it")
-        .with_code(kExitCannotCreate)
-        .in_file(path);
-  return std::make_unique<AtomicFile>(path);
-}
-
-void print_out(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
-    if (n > 0) {
-      text.remove_prefix(static_cast<size_t>(n));
-    } else if (errno == EPIPE) {
-      std::_Exit(0);  // the reader has seen enough
-    } else if (errno != EINTR) {
-      throw system_error(errno, "stdout", "write");
-    }
-  }
-}
-
 void say(const Common& common, std::string_view text) {
-  if (!common.quiet) fmt::print(stderr, "{}\n", text);
+  if (!common.quiet) put_message(text);
 }
 
 }  // namespace nibble::cli

@@ -3,11 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 
-#include "nibble/core/atomic_file.h"
+#include "cli/streams.h"
 #include "nibble/core/exec.h"
 
 namespace nibble::cli {
@@ -30,14 +29,8 @@ CLI::Validator number_between(double low, double high);
 /// Threads, the progress bar and the stop flag for a verb.
 Exec make_exec(const Common& common);
 
-/// Writes to stdout; a reader that went away ends the program quietly, a full disk is an Error{io}.
-void print_out(std::string_view text);
 /// A message for people on stderr; nothing with --quiet.
 void say(const Common& common, std::string_view text);
-
-/// The page of --report, made before the work that it reports, so that what would refuse it does
-/// so at once: null where `path` is empty, exit code 73 where it exists, unless `force`.
-std::unique_ptr<AtomicFile> open_report(const std::string& path, bool force);
 
 // One function a verb: declares its options and what it does.
 void add_demo(CLI::App& app, Common& common);

@@ -9,6 +9,7 @@
 #include "cli/data.h"
 #include "cli/load.h"
 #include "cli/mnist.h"
+#include "cli/outputs.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/core/counted.h"
 #include "nibble/core/cpu.h"
@@ -156,9 +157,18 @@ CompareReport report_of(const Common& common, const Options& o, const Text& text
   return r;
 }
 
+std::vector<std::string> inputs_of(const Options& o) {
+  std::vector<std::string> out = {o.text, o.data};
+  for (const std::string& model : o.models) {
+    for (std::string& path : model_inputs(resolve_model(model))) out.push_back(std::move(path));
+  }
+  return out;
+}
+
 void run(const Common& common, const Options& given) {
   Options o = given;
   o.measure.kv = parse_kv(o.kv);
+  refuse_inputs_as_outputs({"", o.report}, inputs_of(o));
   const auto page = open_report(o.report, o.force);
   const ModelFolder first = open_model(resolve_model(o.models.front()));
   warn(common, first);
@@ -183,7 +193,7 @@ void run(const Common& common, const Options& given) {
     page->write(render_html(report));
     page->commit();
   }
-  if (common.json) return print_out(compare_json(report));
+  if (common.json) return print_raw(compare_json(report));
   print_out(render_terminal(report));
   if (page) print_out(fmt::format("\nThe report: {}\n", o.report));
 }

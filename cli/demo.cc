@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/outputs.h"
 #include "nibble/report/json_report.h"
 #include "nibble/report/verdict.h"
 
@@ -26,6 +27,7 @@ std::string headline(const std::vector<Measurement>& models) {
 }
 
 void run(const Common& common, Options o) {
+  refuse_inputs_as_outputs({o.demo.out, ""}, {o.data});
   const Text text = load_text(o.data);
   o.demo.data_name = text.name;
   o.demo.text = text.text;
@@ -36,7 +38,7 @@ void run(const Common& common, Options o) {
     report = run_demo(o.demo, exec);
   }
   if (common.json) {
-    print_out(models_json(report));
+    print_raw(models_json(report));
     return;
   }
   print_out(render_table(report.models));

@@ -93,7 +93,7 @@ void show_json(const Subject& s, const EstimateOptions& eo, const std::vector<Es
     out.field("decode_tokens_per_second_full_context", e.tokens_per_second_full(bandwidth));
     out.end_object();
   }
-  print_out(out.end_array().end_object().finish());
+  print_raw(out.end_array().end_object().finish());
 }
 
 void show_table(const Subject& s, const EstimateOptions& eo, const std::vector<Estimate>& all,
@@ -137,6 +137,10 @@ void run(const Common& common, const Options& o) {
   b.threads = threads;
   b.bytes = std::clamp<int64_t>(usable_memory_bytes() / 8, 1 << 20, b.bytes);
   const double bandwidth = measured ? measure_read_bandwidth(b) : o.bandwidth * 1e9;
+  if (measured && !(bandwidth > 0))
+    throw io_error(
+        "too little memory is left to measure how fast it is read; give --bandwidth, in GB/s")
+        .with_code(kExitMemory);
   const auto show = common.json ? show_json : show_table;
   show(subject, eo, all, bandwidth, measured, usable_memory_bytes(), threads);
 }

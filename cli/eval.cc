@@ -111,7 +111,7 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
   if (!common.json) return print_out(words(r));
   JsonWriter out = begin_json(o, model);
   write_loss(r, out);
-  print_out(out.end_object().finish());
+  print_raw(out.end_object().finish());
 }
 
 void eval_against(const Common& common, const Options& o, const ModelFolder& model) {
@@ -138,7 +138,7 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
   out.field("against", o.base);
   write_loss(c.model, out);
   write_divergence(c, out);
-  print_out(out.end_object().finish());
+  print_raw(out.end_object().finish());
 }
 
 void run(const Common& common, const Options& o) {

@@ -48,11 +48,11 @@ class Output {
   // False where a stop string is there. The prompt is shown once the first token is, so that an
   // error shows nothing.
   bool take(int32_t id) {
-    if (stream_ && !begun_) print_out(prompt_.shown);
+    if (stream_ && !begun_) print_raw(prompt_.shown);
     begun_ = true;
     const std::string piece = decoder_.push(id);
     text_ += piece;
-    if (stream_ && stop_.empty()) print_out(piece);
+    if (stream_ && stop_.empty()) print_raw(piece);
     return find_stop(text_, stop_) == std::string::npos;
   }
 
@@ -61,8 +61,8 @@ class Output {
     const std::string rest = decoder_.finish();
     text_ += rest;
     text_.resize(std::min(text_.size(), find_stop(text_, stop_)));
-    if (print && !(stream_ && begun_)) print_out(prompt_.shown);
-    if (print) print_out((stream_ && stop_.empty() ? rest : text_) + "\n");
+    if (print && !(stream_ && begun_)) print_raw(prompt_.shown);
+    if (print) print_raw((stream_ && stop_.empty() ? rest : text_) + "\n");
     return prompt_.shown + text_;
   }
 
@@ -149,7 +149,7 @@ void show_json(const Options& o, const Result& r) {
     out.array("prompt_ids", wide(s.prompt->ids)).array("ids", wide(s.ids));
     out.field("text", s.text).end_object();
   }
-  print_out(out.end_array().end_object().finish());
+  print_raw(out.end_array().end_object().finish());
 }
 
 // What the model's folder says of generating, where no flag says otherwise.

@@ -143,7 +143,7 @@ void list_tensors(const Common& common, const ModelFolder& model) {
           .field("kernel", r.kernel)
           .end_object();
     }
-    return print_out(out.end_array().end_object().finish());
+    return print_raw(out.end_array().end_object().finish());
   }
   print_out(fmt::format("{}: {}, {} weights, {} bytes on disk, {:.2f} bits a weight\n\n",
                         model.path, model_type(model.config), parameters,
@@ -206,7 +206,7 @@ void show_outliers(const Common& common, const std::vector<OutlierStats>& all) {
   JsonWriter out;
   out.begin_object().field("schema_version", 1).key("tensors").begin_array();
   for (const OutlierStats& s : all) write_outliers(s, out);
-  print_out(out.end_array().end_object().finish());
+  print_raw(out.end_array().end_object().finish());
 }
 
 OutlierStats weight_outliers(const ModelFolder& model, const Options& o) {

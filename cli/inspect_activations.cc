@@ -1,12 +1,16 @@
 #include "cli/inspect_activations.h"
 
 #include "cli/load.h"
+#include "cli/outputs.h"
 #include "nibble/report/activation_report.h"
 
 namespace nibble::cli {
 
 void inspect_activations(const Common& common, const ModelFolder& model,
                          const ActivationOptions& o) {
+  std::vector<std::string> inputs = model_inputs(model.path);
+  inputs.push_back(o.text.text);
+  refuse_inputs_as_outputs({"", o.report}, inputs);
   const auto report = open_report(o.report, o.force);
   ActivationStudy study;
   {
@@ -20,7 +24,7 @@ void inspect_activations(const Common& common, const ModelFolder& model,
     report->write(activation_html(study, model.path));
     report->commit();
   }
-  print_out(common.json ? activation_json(study) : activation_terminal(study));
+  common.json ? print_raw(activation_json(study)) : print_out(activation_terminal(study));
 }
 
 }  // namespace nibble::cli

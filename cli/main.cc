@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
@@ -12,12 +11,14 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/errors.h"
+#include "cli/large_stack.h"
 #include "cli/signals.h"
 #include "cli/strict_numbers.h"
+#include "cli/streams.h"
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
-#include "nibble/core/json.h"
 #include "nibble/core/version.h"
 #include "nibble/kernels/onednn/product.h"
 
@@ -39,27 +40,6 @@ std::string command_line(int argc, char** argv) {
     out += plain ? fmt::format(" {}", arg) : fmt::format(" '{}'", arg);
   }
   return out;
-}
-
-// One line for people, or one object for machines; both on stderr.
-int fail(const Error& e, bool json) {
-  if (json) {
-    JsonWriter out;
-    out.begin_object().key("error").begin_object();
-    out.field("code", e.exit_code()).field("kind", to_string(e.kind()));
-    out.field("file", e.file()).field("where", e.where()).field("reason", e.reason());
-    out.field("message", std::string_view(e.what())).end_object().end_object();
-    fmt::print(stderr, "{}", out.finish());
-  } else {
-    fmt::print(stderr, "nibble: error[{}]: {}\n", e.exit_code(), e.what());
-  }
-  return e.exit_code();
-}
-
-std::string first_line(std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  while (!text.empty() && text.back() == ' ') text.pop_back();
-  return text;
 }
 
 // The first word is the verb; one that does not exist is named instead of what CLI11 makes of it.
@@ -102,10 +82,7 @@ int parse_and_run(CLI::App& app, int argc, char** argv, bool json) {
   }
 }
 
-int run(int argc, char** argv) {
-  install_signal_handlers();
-  const bool json = asked_for_json(argc, argv);
-  install_sigbus_guard(json);
+int run(int argc, char** argv, bool json) {
   try {
     cap_onednn();
     CLI::App app{"nibble: make a language model small, and prove what that cost", "nibble"};
@@ -134,7 +111,22 @@ int run(int argc, char** argv) {
   }
 }
 
+int start(int argc, char** argv) {
+  occupy_closed_streams();
+  const bool json = asked_for_json(argc, argv);
+  install_signal_handlers(json);
+  install_sigbus_guard(json);
+  return with_large_stack([=]() -> int {
+    try {
+      return run(argc, argv, json);
+    } catch (...) {  // not even the words of an error found room
+      put_raw_message("nibble: error[71]: out of memory\n");
+      return kExitMemory;
+    }
+  });
+}
+
 }  // namespace
 }  // namespace nibble::cli
 
-int main(int argc, char** argv) { return nibble::cli::run(argc, argv); }
+int main(int argc, char** argv) { return nibble::cli::start(argc, argv); }

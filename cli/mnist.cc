@@ -36,33 +36,45 @@ ClassifierData random_inputs(int64_t width) {
   return out;
 }
 
-void check_pair(const IdxData& images, const IdxData& labels, const std::string& folder,
+void check_pair(const Shape& images, const Shape& labels, const std::string& folder,
                 int64_t width) {
-  const bool shapes =
-      images.shape.rank() == 3 && labels.shape.rank() == 1 && images.shape[0] == labels.shape[0];
-  if (!shapes || images.shape[0] < 2) {
+  const bool shapes = images.rank() == 3 && labels.rank() == 1 && images[0] == labels[0];
+  if (!shapes || images[0] < 2) {
     throw corrupt(fmt::format("expected as many images as labels, found images {} and labels {}",
-                              images.shape.to_string(), labels.shape.to_string()))
+                              images.to_string(), labels.to_string()))
         .in_file(folder);
   }
-  if (images.shape[1] * images.shape[2] != width) {
+  if (images[1] * images[2] != width) {
     throw corrupt(fmt::format("images of {} x {} pixels do not fit a model with {} inputs",
-                              images.shape[1], images.shape[2], width))
+                              images[1], images[2], width))
         .in_file(folder);
   }
 }
 
+IdxData read_labels(const std::string& path, int64_t classes) {
+  IdxData labels = read_idx(path);
+  for (size_t i = 0; i < labels.values.size(); ++i) {
+    if (labels.values[i] < classes) continue;
+    throw corrupt(
+        fmt::format("label {} is {}, the model has {} classes", i, labels.values[i], classes))
+        .in_file(path);
+  }
+  return labels;
+}
+
 void show(const Common& common, const std::vector<ClassifierMeasurement>& models) {
-  print_out(common.json ? models_json(models) : render_table(models));
+  common.json ? print_raw(models_json(models)) : print_out(render_table(models));
 }
 
 }  // namespace
 
-MnistSplit load_mnist(const std::string& folder, int64_t width) {
+MnistSplit load_mnist(const std::string& folder, const MlpConfig& config) {
+  const int64_t width = config.sizes.front();
   if (folder.empty()) return {{}, random_inputs(width)};
   const MnistPaths paths = find_mnist(folder);
-  const IdxData images = read_idx(paths.images), labels = read_idx(paths.labels);
-  check_pair(images, labels, folder, width);
+  check_pair(read_idx_shape(paths.images), read_idx_shape(paths.labels), folder, width);
+  const IdxData labels = read_labels(paths.labels, config.sizes.back()),
+                images = read_idx(paths.images);
   const int64_t n = images.shape[0],
                 cut = static_cast<int64_t>(kTrainShare * static_cast<double>(n));
   return {part(images, labels, 0, cut, width), part(images, labels, cut, n, width)};
@@ -70,7 +82,7 @@ MnistSplit load_mnist(const std::string& folder, int64_t width) {
 
 void eval_mlp(const Common& common, const ModelFolder& model, const std::string& base,
               const std::string& data) {
-  const MnistSplit split = load_mnist(data, model.mlp_config().sizes.front());
+  const MnistSplit split = load_mnist(data, model.mlp_config());
   const Exec exec = make_exec(common);
   const ModelFolder baseline = open_model(base.empty() ? model.path : base);
   std::vector<ClassifierMeasurement> rows;
@@ -83,7 +95,7 @@ void eval_mlp(const Common& common, const ModelFolder& model, const std::string&
 void compare_mlp(const Common& common, const std::vector<std::string>& models,
                  const std::vector<std::string>& schemes, const std::string& data, int runs) {
   const ModelFolder base = open_model(resolve_model(models.front()));
-  const MnistSplit split = load_mnist(data, base.mlp_config().sizes.front());
+  const MnistSplit split = load_mnist(data, base.mlp_config());
   const Exec exec = make_exec(common);
   std::vector<ClassifierMeasurement> rows;
   rows.reserve(models.size() + schemes.size());

@@ -16,8 +16,9 @@ struct MnistSplit {
 };
 
 /// 80 % for training, the rest for testing, in file order. Where `folder` is empty the tutorial's
-/// case: random inputs, no labels.
-MnistSplit load_mnist(const std::string& folder, int64_t width);
+/// case: random inputs, no labels. Error{corrupt} where the files fit neither each other nor the
+/// model, known before the images are read.
+MnistSplit load_mnist(const std::string& folder, const MlpConfig& config);
 
 void train_mlp(const Common& common, const TrainJob& job, const std::string& data);
 void eval_mlp(const Common& common, const ModelFolder& model, const std::string& base,

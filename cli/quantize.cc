@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/load.h"
+#include "cli/outputs.h"
 #include "nibble/compress/estimate.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
@@ -102,7 +103,7 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
           .field("resumed_layers", r.resumed_layers);
     }
     out.array("warnings", r.warnings).end_object();
-    print_out(out.finish());
+    print_raw(out.finish());
     return;
   }
   print_out(
@@ -167,7 +168,7 @@ void show_plan(const Common& common, const Options& o) {
     out.field("matrix_bytes", e.file_bytes).field("calibration_tokens", e.tokens);
     out.field("memory_bytes", memory).field("spilled_memory_bytes", e.spilled_bytes);
     out.field("seconds", e.seconds).array("warnings", warnings).end_object();
-    return print_out(out.finish());
+    return print_raw(out.finish());
   }
   show_warnings(common, warnings);
   print_out(fmt::format("{:.2f} bits a weight, matrices of {} bytes\n", bits, e.file_bytes));
@@ -187,6 +188,9 @@ void run(const Common& common, Options o) {
   if (o.dry_run) return show_plan(common, o);
   if (o.out.empty()) throw invalid_argument("-o is needed: the folder to make");
   const std::string model = resolve_model(o.in);  // an error of which comes before any notice
+  std::vector<std::string> inputs = model_inputs(model);
+  inputs.insert(inputs.end(), {o.quantize.calibration.text, o.recipe});
+  refuse_inputs_as_outputs({o.out, ""}, inputs);
   if (calibrates && o.quantize.calibration.text.empty())
     say(common, fmt::format("nibble: calibrating on {} (--calib FILE for your own)", kDefaultText));
   QuantizeResult result;

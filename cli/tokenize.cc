@@ -24,7 +24,7 @@ void show(const Common& common, const Tokenizer& tokenizer, const std::vector<in
     out.begin_object().field("schema_version", 1).field("kind", tokenizer.kind());
     out.field("tokens", static_cast<int64_t>(ids.size()));
     out.array("ids", std::vector<int64_t>(ids.begin(), ids.end())).end_object();
-    return print_out(out.finish());
+    return print_raw(out.finish());
   }
   for (const int32_t id : ids) {
     print_out(fmt::format("{:>7}  {}\n", id, printable(tokenizer.token_text(id), 4096)));

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/data.h"
 #include "cli/mnist.h"
+#include "cli/outputs.h"
 #include "nibble/compress/train_model.h"
 #include "nibble/core/counted.h"
 #include "nibble/core/error.h"
@@ -47,7 +48,7 @@ void show(const Common& common, const Options& o, const TrainSummary& t) {
     out.field("heldout_standard_error", t.heldout_standard_error);
     out.field("seconds", t.seconds).field("tokens_per_second", t.tokens_per_second);
     out.field("resumed_from", t.resumed_from).array("samples", t.samples).end_object();
-    print_out(out.finish());
+    print_raw(out.finish());
     return;
   }
   print_out(fmt::format("{} weights, {} of {} in {:.2f} s ({:.0f} tokens/s)\n", t.parameters,
@@ -76,7 +77,7 @@ void show(const Common& common, const Options& o, const ReferenceResult& r) {
     for (const size_t step : {1, 2, 20, 1000})
       out.field(fmt::format("loss_step_{}", step), loss(step));
     out.field("weight_sum", r.weight_sum).array("samples", r.samples).end_object();
-    print_out(out.finish());
+    print_raw(out.finish());
     return;
   }
   print_out(fmt::format("reference mode: {} in {:.2f} s\n", counted(std::ssize(r.losses), "step"),
@@ -152,6 +153,7 @@ void add_train(CLI::App& app, Common& common) {
              "nibble train char --data shakespeare.txt -o shakespeare\n  nibble train micro "
              "--reference --data names.txt --json");
   verb->callback([&common, o] {
+    refuse_inputs_as_outputs({o->job.out, ""}, {o->data});
     if (o->job.preset == "mlp") return train_mlp(common, o->job, o->data);
     check(*o);
     run(common, *o);

@@ -45,7 +45,7 @@ ModelFolder folder_of(const MlpConfig& config, const TensorMap& weights) {
 Trained train(const TrainJob& job, const std::string& data, const MlpTrainOptions& options,
               const Exec& exec) {
   Trained out;
-  const MnistSplit split = load_mnist(data, options.config.sizes.front());
+  const MnistSplit split = load_mnist(data, options.config);
   if (data.empty()) {
     out.result.weights = random_mlp_weights(options.config, job.seed);
   } else {
@@ -75,7 +75,7 @@ void show(const Common& common, const TrainJob& job, const MlpTrainOptions& opti
     out.field("train_loss", tail_mean(t.result.losses, 100)).field("seconds", t.result.seconds);
     out.field("images_per_second", rate).field("train_accuracy", t.train_accuracy);
     out.field("test_accuracy", t.test.accuracy).end_object();
-    return print_out(out.finish());
+    return print_raw(out.finish());
   }
   print_out(fmt::format("{} weights", t.parameters));
   if (trained) {

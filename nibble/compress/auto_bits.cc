@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "nibble/compress/finished_layers.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/rescale_model.h"
 #include "nibble/core/error.h"
@@ -59,13 +60,6 @@ void require_method(const std::string& name) {
   }
 }
 
-// What quantize_model() would refuse when all has been measured.
-void require_output(const std::string& in, const std::string& out, bool force) {
-  const std::string inputs[] = {in};
-  refuse_same_file(out, inputs);
-  const AtomicFolder can_be_made(out, force);
-}
-
 class Search {
  public:
   Search(const std::string& in, const BitBudget& budget, const QuantizeOptions& base,
@@ -79,7 +73,7 @@ class Search {
     check_options(model_, options);
   }
 
-  AutoResult run(const std::string& out) {
+  AutoResult run(const std::string& out, AtomicFolder& folder) {
     require_reachable();
     split_text();
     if (base_.method == kBestMethod) choose_method();
@@ -96,7 +90,9 @@ class Search {
     if (budget_.max_size) fit(chooser, rest);
     if (!budget_.max_kl) tune(result_.choice);
     result_.options = options_for(base_, result_.matrices, result_.choice);
-    result_.written = quantize_model(in_, out, result_.options, exec_, known(result_.options));
+    Known all = known(result_.options);
+    all.folder = &folder;
+    result_.written = quantize_model(in_, out, result_.options, exec_, all);
     prove(out);
     return std::move(result_);
   }
@@ -297,10 +293,14 @@ class Search {
 AutoResult auto_quantize(const std::string& in, const std::string& out, const BitBudget& budget,
                          const QuantizeOptions& base, const Exec& exec) {
   require_method(base.method);
+  // What quantize_model() would refuse when all has been measured is refused now.
+  const std::string inputs[] = {in, base.calibration.text};
+  refuse_same_file(out, inputs);
   Search search(in, budget, base, exec);
   search.require_original();
-  require_output(in, out, base.force);
-  return search.run(out);
+  AtomicFolder folder(out, base.force);
+  FolderStore::refuse_foreign(resume_folder(out));
+  return search.run(out, folder);
 }
 
 }  // namespace nibble

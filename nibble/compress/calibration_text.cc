@@ -10,8 +10,8 @@
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/in_file.h"
-#include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
+#include "nibble/core/stoppable.h"
 #include "nibble/eval/estimate.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/eval/protocol.h"
@@ -104,7 +104,7 @@ CalibrationText written(const ModelFolder& model, const CalibrationOptions& o, i
   for (int64_t begin = 0; begin < count; begin += batch) {
     exec.check_stop();
     const int64_t end = std::min(begin + batch, count);
-    parallel_for(ceil_div(end - begin, kTogether), exec.threads, [&](int64_t i) {
+    parallel_for(ceil_div(end - begin, kTogether), exec, [&](int64_t i) {
       const int64_t at = begin + i * kTogether;
       const auto few = static_cast<size_t>(std::min(kTogether, end - at));
       write_samples(decoder, first, length, o.seed + static_cast<uint64_t>(skip + at),

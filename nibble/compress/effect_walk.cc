@@ -7,7 +7,7 @@
 #include "nibble/compress/site_statistics.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/core/parallel.h"
+#include "nibble/core/stoppable.h"
 #include "nibble/nn/losses.h"
 #include "nibble/quant/correction.h"
 
@@ -142,7 +142,7 @@ class EffectWalk {
   double divergence(SampleStream& changed, const LinearGroup& head, SampleStream& base) const {
     std::vector<double> sums(options_.measured, 0.0);
     std::vector<int64_t> counts(options_.measured, 0);
-    parallel_for(static_cast<int64_t>(options_.measured), exec_.threads, [&](int64_t i) {
+    parallel_for(static_cast<int64_t>(options_.measured), exec_, [&](int64_t i) {
       const size_t s = text_.samples.size() - options_.measured + static_cast<size_t>(i);
       const Rows q = logits(head, changed, s), p = logits(head_, base, s);
       const auto vocab = static_cast<size_t>(config_.vocab_size);

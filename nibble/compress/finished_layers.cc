@@ -48,10 +48,12 @@ bool all_there(const Prepared& ready, const LayerStore& store) {
 
 }  // namespace
 
+std::string resume_folder(const std::string& out) { return out + ".resume"; }
+
 std::unique_ptr<FolderStore> open_layers(const ModelFolder& original, const std::string& out,
                                          const QuantizeOptions& options, QuantizeResult& result) {
   auto store = std::make_unique<FolderStore>(
-      out + ".resume", fingerprint(original, options, result.calibration_hash), options.resume,
+      resume_folder(out), fingerprint(original, options, result.calibration_hash), options.resume,
       result.warnings);
   result.resumed_layers = store->layers_found();
   return store;

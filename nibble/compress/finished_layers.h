@@ -11,6 +11,9 @@
 
 namespace nibble {
 
+/// "OUT.resume"
+std::string resume_folder(const std::string& out);
+
 /// OUT.resume of the run that makes the folder `out`; the caller removes it when all is written.
 /// Notes in `result` what was taken over from a run that was stopped.
 std::unique_ptr<FolderStore> open_layers(const ModelFolder& original, const std::string& out,

@@ -7,8 +7,8 @@
 #include "nibble/compress/output_sums.h"
 #include "nibble/compress/sample_stream.h"
 #include "nibble/core/error.h"
-#include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
+#include "nibble/core/stoppable.h"
 #include "nibble/train/head_gradient.h"
 #include "nibble/train/layer_gradient.h"
 
@@ -193,7 +193,7 @@ class FisherWalk {
     for (int64_t first = 0; first < all; first += step) {
       const int64_t count = std::min(step, all - first);
       batch_.resize(static_cast<size_t>(std::max(count, std::ssize(batch_))));
-      parallel_for(count, exec_.threads, [&](int64_t i) {
+      parallel_for(count, exec_, [&](int64_t i) {
         backward(view, layer, workers, static_cast<size_t>(first + i), sums,
                  batch_[static_cast<size_t>(i)]);
       });

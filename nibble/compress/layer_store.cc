@@ -1,11 +1,14 @@
 #include "nibble/compress/layer_store.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
+#include "nibble/core/hash.h"
 #include "nibble/core/json.h"
 #include "nibble/format/compressed_tensors.h"
 #include "nibble/format/safetensors.h"
@@ -45,15 +48,22 @@ void write_file(const std::string& path, std::string_view text) {
   file.commit();
 }
 
-std::string to_json(const std::vector<FinishedWeight>& weights) {
+// `hash` is left out where it is empty.
+std::string to_json(const std::vector<LayerReport>& reports, const std::string& hash) {
   JsonWriter out;
-  out.begin_object().key("weights").begin_array();
-  for (const FinishedWeight& w : weights) write_report(w.report, out);
+  out.begin_object();
+  if (!hash.empty()) out.field("hash", hash);
+  out.key("weights").begin_array();
+  for (const LayerReport& r : reports) write_report(r, out);
   return out.end_array().end_object().finish();
 }
 
-std::vector<LayerReport> reports_from(const std::string& text) {
-  const JsonFields fields = JsonFields::parse(text);
+// Over everything that a layer's files hold, and which layer's they are.
+std::string hash_of(int layer, const std::vector<LayerReport>& reports, const TensorSource& of) {
+  return bytes_hash(fmt::format("{}\n{}\n{}", layer, content_hash(of), to_json(reports, "")));
+}
+
+std::vector<LayerReport> reports_from(const JsonFields& fields) {
   std::vector<LayerReport> out;
   for (const std::string& index : fields.keys("weights")) {
     const std::string at = "weights." + index + ".";
@@ -69,6 +79,50 @@ std::vector<LayerReport> reports_from(const std::string& text) {
   return out;
 }
 
+// Names that a run gives its files, unfinished ones included.
+bool is_own_name(std::string name) {
+  const size_t unfinished = name.find(".nibble.tmp.");
+  name.resize(std::min(unfinished, name.size()));
+  if (name == kFingerprintFile) return true;
+  for (const std::string_view end : {".json", ".safetensors"}) {
+    if (!name.ends_with(end)) continue;
+    const std::string stem = name.substr(0, name.size() - end.size());
+    if (stem == "head") return true;
+    return stem.starts_with("layer-") && stem.size() > 6 &&
+           stem.find_first_not_of("0123456789", 6) == std::string::npos;
+  }
+  return false;
+}
+
+bool holds_only_own_names(const std::string& folder) {
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    if (!is_own_name(entry.path().filename().string())) return false;
+  }
+  return true;
+}
+
+bool is_own_fingerprint(const std::string& path) {
+  std::error_code none;
+  if (!fs::is_regular_file(path, none)) return false;
+  try {
+    return JsonFields::parse(read_file(path, kReportLimit)).contains("nibble_version");
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// What runs put into the folder, and the folder where nothing else is in it.
+void remove_own(const std::string& folder) {
+  std::error_code none;
+  std::vector<fs::path> own;
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    if (is_own_name(entry.path().filename().string())) own.push_back(entry.path());
+  }
+  for (const fs::path& path : own) unlink(path.c_str());
+  rmdir(folder.c_str());
+}
+
 }  // namespace
 
 void write_report(const LayerReport& r, JsonWriter& out) {
@@ -82,11 +136,25 @@ void write_report(const LayerReport& r, JsonWriter& out) {
 
 std::unique_ptr<LayerStore> memory_store() { return std::make_unique<MemoryStore>(); }
 
+void FolderStore::refuse_foreign(const std::string& folder) {
+  std::error_code none;
+  const auto type = fs::symlink_status(folder, none).type();
+  if (type == fs::file_type::not_found) return;
+  if (type == fs::file_type::directory &&
+      (is_own_fingerprint(folder + "/" + std::string(kFingerprintFile)) ||
+       holds_only_own_names(folder)))
+    return;
+  throw io_error("is needed for finished layers, and is something else; rename it or remove it")
+      .with_code(kExitCannotCreate)
+      .in_file(folder);
+}
+
 FolderStore::FolderStore(std::string folder, std::string fingerprint, bool resume,
                          std::vector<std::string>& warnings)
     : folder_(std::move(folder)), fingerprint_(std::move(fingerprint)) {
   const std::string mark = folder_ + "/" + std::string(kFingerprintFile);
   std::error_code none;
+  refuse_foreign(folder_);
   if (!resume) return;
   if (!fs::is_regular_file(mark, none)) {
     warnings.push_back(folder_ + ": nothing to resume from: starting anew");
@@ -104,15 +172,23 @@ std::string FolderStore::file(int layer, std::string_view end) const {
                    : fmt::format("{}/layer-{:05}.{}", folder_, layer, end);
 }
 
+void FolderStore::open_layer(int layer) {
+  const std::string tensors = file(layer, "safetensors");
+  const JsonFields fields = JsonFields::parse(read_file(file(layer, "json"), kReportLimit));
+  auto reports = reports_from(fields);
+  auto source = open_safetensors(tensors);
+  if (fields.string_or("hash", "") != hash_of(layer, reports, *source))
+    throw corrupt("the checksum of this layer does not match (damaged)").in_file(tensors);
+  layers_[layer] = std::move(source);
+  reports_.emplace_back(layer, std::move(reports));
+  ++found_;
+}
+
 void FolderStore::open_layers(std::vector<std::string>& warnings) {
   std::error_code none;
   for (int layer = 0; fs::exists(file(layer, "json"), none); ++layer) {
     try {
-      auto reports = reports_from(read_file(file(layer, "json"), kReportLimit));
-      auto source = open_safetensors(file(layer, "safetensors"));
-      layers_[layer] = std::move(source);
-      reports_.emplace_back(layer, std::move(reports));
-      ++found_;
+      open_layer(layer);
     } catch (const Error& e) {
       warnings.push_back(fmt::format("{}: going on from layer {}", e.what(), layer));
       return;
@@ -125,7 +201,7 @@ bool FolderStore::has(int layer) const { return layers_.contains(layer); }
 void FolderStore::begin() {
   if (begun_) return;
   std::error_code none;
-  fs::remove_all(folder_, none);
+  remove_own(folder_);
   fs::create_directory(folder_, none);
   begun_ = fs::is_directory(folder_, none);
   if (!begun_)
@@ -145,8 +221,8 @@ void FolderStore::put(int layer, std::vector<FinishedWeight> weights) {
   }
   layers_.erase(layer);
   write_safetensors(file(layer, "safetensors"), tensors);
-  write_file(file(layer, "json"), to_json(weights));
   layers_[layer] = open_safetensors(file(layer, "safetensors"));
+  write_file(file(layer, "json"), to_json(reports, hash_of(layer, reports, *layers_[layer])));
   reports_.emplace_back(layer, std::move(reports));
 }
 
@@ -166,8 +242,7 @@ std::vector<LayerReport> FolderStore::reports() const {
 
 void FolderStore::remove() {
   layers_.clear();
-  std::error_code none;
-  fs::remove_all(folder_, none);
+  if (begun_) remove_own(folder_);
 }
 
 void FolderStore::fail(bool useful) {

@@ -46,9 +46,13 @@ class LayerStore {
 std::unique_ptr<LayerStore> memory_store();
 
 /// A folder OUT.resume: `fingerprint.txt` says which run it belongs to; each finished layer has a
-/// file of tensors and, written after it, one of reports. Nothing is created before the first put.
+/// file of tensors and, written after it, one of reports and a checksum over both. Nothing is
+/// created before the first put, and nothing is removed that a run of nibble did not put there.
 class FolderStore : public LayerStore {
  public:
+  /// Error with exit code 73 where something else has the name of the folder.
+  static void refuse_foreign(const std::string& folder);
+
   /// With `resume` goes on from what is there where the fingerprint is the same; else, and for
   /// layers whose files are damaged, it starts anew and says so in `warnings`. Without `resume`
   /// what is there is removed at the first put.
@@ -59,7 +63,7 @@ class FolderStore : public LayerStore {
   QuantizedTensor get(int layer, const std::string& name, const QuantScheme& scheme) const override;
   std::vector<LayerReport> reports() const override;
   int64_t layers_found() const { return found_; }
-  /// Removes the folder: the run has succeeded.
+  /// Removes the layers, and the folder where that leaves nothing in it: the run has succeeded.
   void remove();
   /// The run has failed: removes what it put there, where not `useful` even the finished layers; a
   /// folder that is another run's stays.
@@ -67,6 +71,7 @@ class FolderStore : public LayerStore {
 
  private:
   void open_layers(std::vector<std::string>& warnings);
+  void open_layer(int layer);
   void begin();
   std::string file(int layer, std::string_view end) const;
 

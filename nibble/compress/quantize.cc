@@ -142,14 +142,16 @@ void require_storable(const QuantizeOptions& options) {
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options, const Exec& exec,
                               const Known& known) {
-  const std::string inputs[] = {in};
-  refuse_same_file(out, inputs);
+  const std::string inputs[] = {in, options.calibration.text};
+  for (const std::string& made : {out, resume_folder(out)}) refuse_same_file(made, inputs);
   const ModelFolder model = open_model(in);
   check_options(model, options);
   require_storable(without_steps(options));
   QuantizeResult result;
   result.warnings = model.warnings;
-  AtomicFolder folder(out, options.force);
+  std::optional<AtomicFolder> own;
+  AtomicFolder& folder = known.folder != nullptr ? *known.folder : own.emplace(out, options.force);
+  if (is_calibrated(without_steps(options))) FolderStore::refuse_foreign(resume_folder(out));
   const Prepared ready = prepare(model, out, options, known, result, exec);
   if (ready.text) note_calibration(*ready.text, result);
   std::unique_ptr<FolderStore> finished;

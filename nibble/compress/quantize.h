@@ -118,10 +118,13 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
                                              const QuantizeOptions& options,
                                              std::vector<std::string>& warnings);
 
+class AtomicFolder;
+
 /// What has been made before, for other options: null where it is still to be made.
 struct Known {
   const CalibrationText* text = nullptr;   ///< what options.calibration gives
   const OutputMetrics* metrics = nullptr;  ///< of the model on that text
+  AtomicFolder* folder = nullptr;          ///< what quantize_model() is to fill and commit
 };
 
 /// Quantizes the folder `in` into the folder `out`, which appears complete or not at all. Tensors

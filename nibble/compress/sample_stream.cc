@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "nibble/core/parallel.h"
+#include "nibble/core/stoppable.h"
 
 namespace nibble {
 
@@ -19,8 +19,7 @@ int64_t tokens_of(Samples samples) {
 }
 
 void for_each_sample(Samples samples, const Exec& exec, const std::function<void(size_t)>& f) {
-  parallel_for(std::ssize(samples), exec.threads, [&f](int64_t s) { f(static_cast<size_t>(s)); });
-  exec.check_stop();
+  parallel_for(std::ssize(samples), exec, [&f](int64_t s) { f(static_cast<size_t>(s)); });
 }
 
 SampleStream::SampleStream(const LayerRunner& runner, Samples samples,

@@ -11,6 +11,7 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/eval/measure.h"
 #include "nibble/eval/perplexity.h"
+#include "nibble/train/checkpoint.h"
 #include "nibble/train/presets.h"
 
 namespace nibble {
@@ -112,7 +113,10 @@ TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook&
   const SequenceData data = sequences(job.text, tokenizer, options.config.context, job.data_seed);
   require_enough(data);
   std::optional<AtomicFolder> folder;
-  if (!job.out.empty()) folder.emplace(job.out, job.force);
+  if (!job.out.empty()) {
+    folder.emplace(job.out, job.force);
+    if (!job.resume) refuse_foreign_checkpoint(checkpoint_path(job));
+  }
 
   Trainer trainer(options, data.train);
   TrainSummary out;

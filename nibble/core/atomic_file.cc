@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,22 +9,15 @@
 #include <utility>
 
 #include "nibble/core/error.h"
+#include "nibble/core/leftovers.h"
 #include "nibble/core/posix.h"
 #include "nibble/core/sigbus_guard.h"
 
 namespace nibble {
 namespace {
 
-constexpr size_t kMaxName = 255;
-
 Error cannot_create(const std::string& path, std::string reason) {
   return io_error(std::move(reason)).with_code(kExitCannotCreate).in_file(path);
-}
-
-// The name of the temporary without its number; shortened where the file's own name is long.
-std::string temporary_prefix(const std::string& name) {
-  constexpr size_t kSuffix = sizeof(".tmp.4194304") - 1;  // the largest process number of Linux
-  return name.substr(0, kMaxName - kSuffix) + ".tmp.";
 }
 
 }  // namespace
@@ -56,8 +48,8 @@ AtomicFile::AtomicFile(std::string path, int64_t expected_size) : path_(std::mov
 
 void AtomicFile::create(unsigned mode) {
   const SplitPath split = split_path(path_);
-  const std::string prefix = temporary_prefix(split.name);
-  remove_leftovers(split.folder, prefix);
+  const std::string prefix = unfinished_file_prefix(split.name);
+  remove_file_leftovers(split.folder, prefix);
   temporary_ = fmt::format("{}/{}{}", split.folder, prefix, getpid());
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd_ < 0 && errno == EEXIST)
@@ -65,7 +57,7 @@ void AtomicFile::create(unsigned mode) {
                         "is being written already, through " + nibble::in_quotes(temporary_));
   if (fd_ < 0) throw system_error(errno, path_, "create", true);
   guard_ = remember_temporary(temporary_.c_str());
-  (void)flock(fd_, LOCK_EX | LOCK_NB);  // says that we live; some file systems have no locks
+  (void)lock_for_life(fd_);
 }
 
 void AtomicFile::reserve(int64_t size) {

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "nibble/core/error.h"
+#include "nibble/core/leftovers.h"
 #include "nibble/core/posix.h"
 #include "nibble/core/same_file.h"
 #include "nibble/core/sigbus_guard.h"
@@ -100,20 +100,40 @@ void AtomicFolder::check() const {
     throw invalid_argument("is the folder this command runs in, or one above it").in_file(out_);
 }
 
+// A living process that makes the same folder: it has the lock of what will become OUT, or of what
+// became OUT a moment ago.
+void AtomicFolder::refuse_other() const {
+  const SplitPath split = split_path(out_);
+  const std::string other =
+      remove_folder_leftovers(split.folder, unfinished_folder_prefix(split.name));
+  if (!other.empty())
+    throw cannot_create(out_, "is being written already, in " + nibble::in_quotes(other));
+  const Descriptor old(open(out_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (old.valid() && !lock_for_life(old.get()))
+    throw cannot_create(out_, "is being written already");
+}
+
 void AtomicFolder::create() {
   const SplitPath split = split_path(out_);
-  const std::string prefix = split.name + ".partial-";
-  remove_leftovers(split.folder, prefix);
-  std::string partial = fmt::format("{}/{}{}", split.folder, prefix, getpid());
+  // Of two that begin at once, the second sees the first.
+  const Descriptor looking = lock_folder_briefly(split.folder);
+  refuse_other();
+  std::string partial =
+      fmt::format("{}/{}{}", split.folder, unfinished_folder_prefix(split.name), getpid());
   if (mkdir(partial.c_str(), 0777) != 0) {
     if (errno == EEXIST)
       throw cannot_create(out_, "is being written already, in " + nibble::in_quotes(partial));
     throw system_error(errno, out_, "create", true);
   }
+  if (!mark_unfinished(partial)) {
+    const int error = errno;
+    rmdir(partial.c_str());
+    throw_write_error(error, partial, "write into");
+  }
   partial_ = std::move(partial);
   guard_ = remember_temporary(partial_.c_str());
   lock_ = open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ >= 0) (void)flock(lock_, LOCK_EX | LOCK_NB);
+  if (lock_ >= 0) (void)lock_for_life(lock_);
 }
 
 AtomicFolder::~AtomicFolder() {
@@ -127,13 +147,19 @@ std::string AtomicFolder::file(std::string_view name) const {
   return partial_ + '/' + std::string(name);
 }
 
-void AtomicFolder::commit() {
-  NIBBLE_CHECK(!done_);
+void AtomicFolder::finish_contents() const {
   try {
     sync_tree(partial_);
   } catch (const fs::filesystem_error& error) {
     throw_write_error(error.code().value(), partial_, "sync to disk");
   }
+  if (unlink(file(kUnfinishedMarker).c_str()) != 0) throw_write_error(errno, partial_, "finish");
+  sync_folder(partial_);
+}
+
+void AtomicFolder::commit() {
+  NIBBLE_CHECK(!done_);
+  finish_contents();
   rename_into_place();
   done_ = true;
   sync_folder(split_path(out_).folder);
@@ -146,6 +172,7 @@ void AtomicFolder::rename_into_place() {
   }
   if (!force_) throw cannot_create(out_, "appeared meanwhile; use --force to replace it");
   swap_names(partial_, out_);
+  (void)mark_unfinished(partial_);  // the old one, which is removed, if need be by another run
   std::error_code error;
   fs::remove_all(partial_, error);  // the old one
   if (error) {

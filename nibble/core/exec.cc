@@ -5,14 +5,17 @@
 
 #include <algorithm>
 
-#include "nibble/core/error.h"
+#include "nibble/core/stop.h"
 
 namespace nibble {
 
+Error stopped_by(int signal) {
+  return io_error(fmt::format("stopped by signal {}", signal)).with_code(128 + signal);
+}
+
 void Exec::check_stop() const {
   if (!stopping()) return;
-  const int signal = stop_signal->load(std::memory_order_relaxed);
-  throw io_error(fmt::format("stopped by signal {}", signal)).with_code(128 + signal);
+  throw stopped_by(stop_signal->load(std::memory_order_relaxed));
 }
 
 Exec Exec::single() const {

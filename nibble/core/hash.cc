@@ -14,7 +14,15 @@ struct FreeState {
   void operator()(XXH3_state_t* s) const { XXH3_freeState(s); }
 };
 
+std::string spelled(const XXH128_hash_t& h) {
+  return fmt::format("xxh3:{:016x}{:016x}", h.high64, h.low64);
+}
+
 }  // namespace
+
+std::string bytes_hash(std::string_view bytes) {
+  return spelled(XXH3_128bits(bytes.data(), bytes.size()));
+}
 
 std::string content_hash(const TensorSource& source) {
   const std::unique_ptr<XXH3_state_t, FreeState> state(XXH3_createState());
@@ -31,8 +39,7 @@ std::string content_hash(const TensorSource& source) {
     XXH3_128bits_update(state.get(), t.raw(), t.bytes());
     source.release(i.name);
   }
-  const XXH128_hash_t h = XXH3_128bits_digest(state.get());
-  return fmt::format("xxh3:{:016x}{:016x}", h.high64, h.low64);
+  return spelled(XXH3_128bits_digest(state.get()));
 }
 
 }  // namespace nibble

@@ -33,13 +33,13 @@ std::string json_quoted(std::string_view text) {
   std::string out = "\"";
   for (size_t i = 0; i < text.size();) {
     const size_t length = utf8_length(text, i);
-    const auto byte = static_cast<unsigned char>(text[i]);
     if (length == 0) {
       out += "\xEF\xBF\xBD";
     } else if (const std::string_view escape = escape_of(text[i]); !escape.empty()) {
       out += escape;
-    } else if (byte < 0x20 || byte == 0x7F) {
-      out += fmt::format("\\u{:04x}", byte);
+    } else if (const uint32_t code = code_point(text.substr(i, length));
+               code < 0x20 || (code >= 0x7F && code < 0xA0)) {
+      out += fmt::format("\\u{:04x}", code);  // what steers a terminal, too
     } else {
       out += text.substr(i, length);
     }

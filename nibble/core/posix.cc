@@ -1,19 +1,13 @@
 #include "nibble/core/posix.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
-#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <filesystem>
-#include <memory>
 
 #include "nibble/core/error.h"
 
@@ -32,8 +26,6 @@ void require_regular(const std::string& path, const struct stat& info) {
   throw not_found(fmt::format("is {}, expected a regular file", kind_of(info.st_mode)))
       .in_file(path);
 }
-
-bool gone(pid_t pid) { return pid == getpid() || (kill(pid, 0) != 0 && errno == ESRCH); }
 
 }  // namespace
 
@@ -102,22 +94,6 @@ SplitPath split_path(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return {".", path};
   return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
-}
-
-void remove_leftovers(const std::string& folder, const std::string& prefix) {
-  std::error_code ignored;  // a folder that cannot be listed keeps its leftovers
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(prefix)) continue;
-    pid_t pid = 0;
-    const char* end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + prefix.size(), end, pid);
-    if (parsed.ec != std::errc() || parsed.ptr != end || pid <= 0 || !gone(pid)) continue;
-    // A process of another container may live although its number is unknown here: it holds a lock.
-    const Descriptor fd(open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
-    if (!fd.valid() || flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
-    std::filesystem::remove_all(entry.path(), ignored);
-  }
 }
 
 }  // namespace nibble

@@ -54,8 +54,4 @@ struct SplitPath {
 };
 SplitPath split_path(const std::string& path);
 
-/// Removes what killed processes left in `folder` under the names PREFIX + digits: everything whose
-/// process is gone (or was an earlier one with our number) and whose lock nobody holds.
-void remove_leftovers(const std::string& folder, const std::string& prefix);
-
 }  // namespace nibble

@@ -130,7 +130,7 @@ void install_sigbus_guard(bool json) {
   as_json = json;
   struct sigaction action = {};
   action.sa_sigaction = on_sigbus;
-  action.sa_flags = SA_SIGINFO;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   NIBBLE_CHECK(sigaction(SIGBUS, &action, nullptr) == 0);
 }

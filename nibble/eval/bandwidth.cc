@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <new>
+#include <optional>
 #include <vector>
 
 #include "nibble/core/aligned_memory.h"
@@ -16,7 +18,8 @@ namespace nibble {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr int64_t kLine = 64;  // bytes that memory hands over at once
+constexpr int64_t kLine = 64;                       // bytes that memory hands over at once
+constexpr int64_t kLeastCache = int64_t{16} << 20;  // where the system does not tell
 
 // One word of each line: the whole line must come, and adding is no work. Eight sums, so that no
 // addition waits for another.
@@ -43,19 +46,31 @@ int64_t group_limit() {
   return INT64_MAX;
 }
 
-}  // namespace
+// A part for each thread, all of the same length.
+struct Parts {
+  int64_t words;  // of a part
+  AlignedMemory memory;
 
-double measure_read_bandwidth(const BandwidthOptions& o) {
-  if (o.threads < 1 || o.bytes < 1) throw invalid_argument("threads and bytes must be 1 or more");
-  const int64_t part = ceil_div(o.bytes, o.threads * kLine) * kLine, words = part / 8;
-  const AlignedMemory buffer(part * o.threads);
-  const auto part_of = [&](const Team& team) {
-    return buffer.as<uint64_t>() + words * team.rank();
-  };
-  // Written by the threads that will read it, so that its pages lie near them.
-  run_team(o.threads, [&](Team& team) {
-    for (int64_t i = 0; i < words; ++i) part_of(team)[i] = static_cast<uint64_t>(i);
-  });
+  Parts(int64_t bytes, int threads)
+      : words(ceil_div(bytes, threads * kLine) * kLine / 8), memory(words * 8 * threads) {}
+  uint64_t* of(const Team& team) const { return memory.as<uint64_t>() + words * team.rank(); }
+};
+
+// As much as is to be had of what is asked for; nothing where that would fit the caches.
+std::optional<Parts> parts_for(const BandwidthOptions& o) {
+  const int64_t cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), kLeastCache);
+  int64_t bytes = o.bytes;
+  do {
+    try {
+      return std::optional<Parts>(std::in_place, bytes, o.threads);
+    } catch (const std::bad_alloc&) {
+      bytes /= 2;
+    }
+  } while (bytes >= cache + cache / 2);
+  return std::nullopt;
+}
+
+double read_again_and_again(const Parts& parts, const BandwidthOptions& o) {
   double best = 0;
   std::vector<uint64_t> sums(static_cast<size_t>(o.threads) * kLine / 8);
   const auto begin = Clock::now();
@@ -63,14 +78,27 @@ double measure_read_bandwidth(const BandwidthOptions& o) {
        ++pass) {
     const auto start = Clock::now();
     run_team(o.threads, [&](Team& team) {
-      sums[static_cast<size_t>(team.rank() * kLine / 8)] += sum_of(part_of(team), words);
+      sums[static_cast<size_t>(team.rank() * kLine / 8)] += sum_of(parts.of(team), parts.words);
     });
     const std::chrono::duration<double> took = Clock::now() - start;
-    best = std::max(best, static_cast<double>(part * o.threads) / took.count());
+    best = std::max(best, static_cast<double>(parts.words * 8 * o.threads) / took.count());
   }
   // The sums are used, so that the reading cannot be left out.
   NIBBLE_CHECK(sums[0] != 1);
   return best;
+}
+
+}  // namespace
+
+double measure_read_bandwidth(const BandwidthOptions& o) {
+  if (o.threads < 1 || o.bytes < 1) throw invalid_argument("threads and bytes must be 1 or more");
+  const std::optional<Parts> parts = parts_for(o);
+  if (!parts) return 0;
+  // Written by the threads that will read it, so that its pages lie near them.
+  run_team(o.threads, [&](Team& team) {
+    for (int64_t i = 0; i < parts->words; ++i) parts->of(team)[i] = static_cast<uint64_t>(i);
+  });
+  return read_again_and_again(*parts, o);
 }
 
 int64_t usable_memory_bytes() {

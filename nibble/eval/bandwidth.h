@@ -13,7 +13,9 @@ struct BandwidthOptions {
 };
 
 /// Bytes a second of `threads` threads that each sum a part of one buffer again and again; the best
-/// pass counts. Error{invalid_argument} for threads or bytes below 1.
+/// pass counts. Where so large a buffer is not to be had, half of it is tried, and so on, as long
+/// as it is half as large again as the last cache; then 0: not known. Error{invalid_argument} for
+/// threads or bytes below 1.
 double measure_read_bandwidth(const BandwidthOptions& options);
 
 /// Memory that this process may use, in bytes: the machine's, or its control group's limit where

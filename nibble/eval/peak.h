@@ -22,7 +22,8 @@ struct Roof {
   double integer_ops_per_second = 0;   ///< int8 activations
   double floating_ops_per_second = 0;  ///< f32 activations
 };
-/// Takes about a second and 1 GiB of memory, or a quarter of what there is.
+/// Takes about a second and 1 GiB of memory, or a quarter of what there is; less where that is not
+/// to be had, and no bytes_per_second where too little is.
 Roof measure_roof(int threads);
 
 }  // namespace nibble

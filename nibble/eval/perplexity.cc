@@ -7,13 +7,13 @@
 #include <string>
 
 #include "nibble/core/error.h"
-#include "nibble/core/parallel.h"
+#include "nibble/core/stoppable.h"
 #include "nibble/nn/losses.h"
 
 namespace nibble {
 namespace {
 
-// Sequences handled between two looks at the stop flag and the progress bar.
+// Sequences handled between two looks at the progress bar.
 constexpr size_t kBatch = 64;
 
 // One sequence's numbers, filled by one thread.
@@ -52,15 +52,14 @@ std::span<const float> predictions(const std::vector<float>& logits, const Score
   return std::span(logits).last(targets(s).size() * vocab);
 }
 
-// Runs `score` over the sequences, a batch at a time so that a stop is heard.
+// Runs `score` over the sequences.
 std::vector<Record> score_all(const std::vector<ScoredSequence>& sequences, const Score& score,
                               const Exec& exec, std::string_view task) {
   std::vector<Record> records(sequences.size());
   const Exec inner = exec.single();
   for (size_t begin = 0; begin < sequences.size(); begin += kBatch) {
-    exec.check_stop();
     const size_t end = std::min(begin + kBatch, sequences.size());
-    parallel_for(static_cast<int64_t>(end - begin), exec.threads, [&](int64_t i) {
+    parallel_for(static_cast<int64_t>(end - begin), exec, [&](int64_t i) {
       const size_t at = begin + static_cast<size_t>(i);
       if (predicts(sequences[at])) score(sequences[at], inner, records[at]);
     });

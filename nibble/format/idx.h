@@ -16,8 +16,11 @@ struct IdxData {
 
 /// Reads an IDX file of unsigned bytes, gzipped or not (told by its first bytes, not its name).
 /// Error{corrupt} where the number of elements is not exactly what the extents say; never inflates
-/// more than that, nor than 1032 times the file (deflate's limit), so a bomb stays small.
+/// more than that, nor than 1032 times the file (deflate's limit). Where elements are many times
+/// the file, all of it is checked before any is kept, so that a bomb stays small.
 IdxData read_idx(const std::string& path);
+/// The extents alone: what does not fit together is refused before anything is inflated.
+Shape read_idx_shape(const std::string& path);
 
 struct MnistPaths {
   std::string images, labels;

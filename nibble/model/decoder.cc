@@ -13,6 +13,11 @@ namespace {
 
 // Below this many multiplications a pass stays on one thread: starting a team costs more.
 constexpr int64_t kWorthATeam = int64_t{1} << 20;
+// Multiplications of a pass that may take long enough for a stop to be heard within it.
+constexpr int64_t kHeardBetween = int64_t{1} << 28;
+// The head, which may be as much work as many layers, is then done so many rows or multiplications
+// at a time, whichever are more.
+constexpr int64_t kHeadRows = 64, kHeadWork = int64_t{1} << 31;
 // The workspace buffer of the logits; those before belong to LayerPass.
 constexpr size_t kLogits = kBuffers + 7;
 
@@ -123,6 +128,32 @@ void Decoder::run_together(const Batch& batch, const LayerPass& pass, float* log
   cap_logits(config_, {logits + begin, static_cast<size_t>(end - begin)});
 }
 
+// The same in steps, between which a stop is heard.
+void Decoder::run_heard(const Batch& batch, const LayerPass& pass, float* logits, int threads,
+                        const Exec& exec) const {
+  const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
+  run_team(threads, [&](Team& team) {
+    embed(batch, pass, team);
+    pass.prepare(team);
+  });
+  for (const Layer& layer : layers_) {
+    exec.check_stop();
+    run_team(threads, [&](Team& team) { pass.run(layer, team); });
+  }
+  run_team(threads, [&](Team& team) { final_norm(batch, pass, team); });
+  const int64_t rows =
+      std::max(kHeadRows, kHeadWork / std::max<int64_t>(head_.multiplications(), 1));
+  for (int64_t at = 0; at < wanted; at += rows) {
+    exec.check_stop();
+    float* const y = logits + at * config_.vocab_size;
+    run_team(threads, [&](Team& team) {
+      head_.forward(pass.h() + at * config_.hidden_size, std::min(rows, wanted - at),
+                    {std::span(&y, 1)}, pass.products(), team);
+    });
+  }
+  cap_logits(config_, {logits, static_cast<size_t>(wanted * config_.vocab_size)});
+}
+
 // Nothing that is computed from such logits would be a result.
 void Decoder::require_finite(const Batch& batch, std::span<const float> logits) const {
   if (all_finite(logits)) return;
@@ -157,7 +188,10 @@ std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
   const LayerPass pass(config_, rotary_, batch.sequences, threads, size_,
                        products_bytes(m, wanted, threads, workspace), workspace);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
-  run_team(threads, [&](Team& team) { run_together(batch, pass, logits, team); });
+  if (m * layer_multiplications_ > kHeardBetween)
+    run_heard(batch, pass, logits, threads, exec);
+  else
+    run_team(threads, [&](Team& team) { run_together(batch, pass, logits, team); });
   const std::span<const float> out(logits, static_cast<size_t>(wanted * config_.vocab_size));
   for (const SequenceRows& s : batch.sequences) {
     if (const auto error = s.cache->range_error()) fail(*error);

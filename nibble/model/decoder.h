@@ -68,6 +68,8 @@ class Decoder {
   std::span<const float> run(const Batch& batch, Workspace& workspace, const Exec& exec) const;
   int64_t products_bytes(int64_t m, int64_t logit_rows, int threads, Workspace& workspace) const;
   void run_together(const Batch& batch, const LayerPass& pass, float* logits, Team& team) const;
+  void run_heard(const Batch& batch, const LayerPass& pass, float* logits, int threads,
+                 const Exec& exec) const;
   void embed(const Batch& batch, const LayerPass& pass, const Team& team) const;
   void final_norm(const Batch& batch, const LayerPass& pass, const Team& team) const;
   void require_finite(const Batch& batch, std::span<const float> logits) const;

@@ -114,7 +114,7 @@ int64_t KvCache::bytes_per_token(int64_t layers, const AttentionShape& shape, DT
 // Keeps the largest of the magnitudes that f16 cannot hold, so that what is told of does not depend
 // on the order of threads.
 void KvCache::check_range(const float* x) {
-  const float largest = largest_of(x, shape_.head_dim);
+  const float largest = largest_of(x, shape_.attention.head_dim);
   if (largest == 0 || (largest >= kF16Least && largest <= kF16Largest)) return;
   const std::atomic_ref<float> misfit(misfit_);
   float seen = misfit.load(std::memory_order_relaxed);

@@ -13,6 +13,10 @@
 namespace nibble {
 namespace {
 
+constexpr const char* kTooLittleMemory =
+    "<p>How fast this machine reads its memory could not be measured: there was too little of it "
+    "left for more than the caches hold.</p>\n";
+
 // What one model reached in one kind of work.
 struct Reached {
   const Measurement& model;
@@ -67,7 +71,8 @@ std::string words(const std::vector<Reached>& all) {
 
 std::string roofline(const Models& models, const Roof& roof) {
   const std::vector<Reached> all = reached_by(models, roof);
-  if (all.empty() || !(roof.bytes_per_second > 0)) return "";
+  if (all.empty()) return "";
+  if (!(roof.bytes_per_second > 0)) return roof.floating_ops_per_second > 0 ? kTooLittleMemory : "";
   RooflinePlot plot;
   plot.description = "Operations a second against operations a byte, under the machine's limits";
   plot.bytes_per_second = roof.bytes_per_second * 1e-9;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <filesystem>
@@ -92,6 +93,12 @@ void parse(Checkpoint& c) {
   require(in.left() == 0, "the checkpoint has bytes behind its end");
 }
 
+std::string read_begin(const std::string& path, size_t count) {
+  const auto file = MappedFile::open(path);
+  const auto bytes = file->bytes().first(std::min(count, file->bytes().size()));
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 }  // namespace
 
 void write_checkpoint(const std::string& path, const Checkpoint& c, bool rotate) {
@@ -136,6 +143,21 @@ Checkpoint read_checkpoint(const std::string& path, std::string_view options, ui
     throw;
   }
   return c;
+}
+
+void refuse_foreign_checkpoint(const std::string& path) {
+  for (const std::string& name : {path, path + ".previous"}) {
+    std::error_code none;
+    const auto type = std::filesystem::symlink_status(name, none).type();
+    if (type == std::filesystem::file_type::not_found) continue;
+    if (type == std::filesystem::file_type::regular) {
+      const std::string begin = read_begin(name, kMagic.size());
+      if (begin == kMagic || begin.empty()) continue;  // nothing is lost with an empty one
+    }
+    throw io_error("is needed for checkpoints, and is something else; rename it or remove it")
+        .with_code(kExitCannotCreate)
+        .in_file(name);
+  }
 }
 
 uint64_t hash_sequences(const std::vector<std::vector<int32_t>>& data) {

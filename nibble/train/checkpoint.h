@@ -29,6 +29,10 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, boo
 Checkpoint read_checkpoint(const std::string& path, std::string_view options, uint64_t data_hash,
                            int64_t parameters);
 
+/// Error with exit code 73 where `path` or PATH.previous, which a run is going to replace and then
+/// remove, is there and is no checkpoint of nibble.
+void refuse_foreign_checkpoint(const std::string& path);
+
 /// FNV-1a over the ids and the lengths of all sequences.
 uint64_t hash_sequences(const std::vector<std::vector<int32_t>>& data);
 

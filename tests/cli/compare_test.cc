@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/cli_test.h"
+#include "tests/support/shared.h"
 
 namespace nibble::test {
 namespace {
@@ -70,7 +71,7 @@ TEST_F(WithModel, PrintsATableWithVerdicts) {
 
 TEST(Compare, MeasuresOnItsOwnTextAndSaysSo) {
   const std::string model = "../shared/data/models/stories260k";
-  if (!std::filesystem::exists(model)) GTEST_SKIP() << "no " << model;
+  if (lacks_shared(model)) GTEST_SKIP() << model;
   const CommandResult r = run_nibble(
       {"compare", model, "--schemes", "int8", "--runs", "1", "--continuations", "2", "--json"},
       {.limit_s = 120});

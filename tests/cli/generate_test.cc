@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/cli_test.h"
+#include "tests/support/shared.h"
 
 namespace nibble::test {
 namespace {
@@ -109,7 +110,7 @@ class Chat : public ::testing::Test {
  protected:
   void SetUp() override {
     const std::string original = "../shared/data/models/gpt2-shakespeare";
-    if (!std::filesystem::exists(original)) GTEST_SKIP() << "no " << original;
+    if (lacks_shared(original)) GTEST_SKIP() << original;
     std::filesystem::create_directory(model());
     for (const auto& entry : std::filesystem::directory_iterator(original)) {
       std::filesystem::create_symlink(std::filesystem::absolute(entry.path()),

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
 
@@ -71,7 +72,7 @@ TEST(CalibrationFit, SaysWhichWayATextIsWrong) {
 
 TEST(CalibrationFit, OfATrainedModel) {
   const std::string folder = "../shared/data/";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   const ModelFolder model = open_model(folder + "models/llama-shakespeare");
   const auto warning = [&](const std::string& name) {
     const CalibrationOptions options = {folder + "text/" + name, 64, 128, 42};

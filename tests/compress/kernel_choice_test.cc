@@ -10,6 +10,7 @@
 
 #include "nibble/core/cpu.h"
 #include "tests/support/command.h"
+#include "tests/support/shared.h"
 
 namespace nibble::test {
 namespace {
@@ -43,7 +44,7 @@ class KernelChoice : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     const std::string model = kData + "models/" + GetParam().model;
-    if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
+    if (test::lacks_shared(model)) GTEST_SKIP() << model;
   }
 };
 

@@ -9,6 +9,7 @@
 #include "nibble/core/files.h"
 #include "nibble/eval/perplexity.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_decoders.h"
 
@@ -44,7 +45,7 @@ class OnModel : public testing::Test {
   static constexpr const char* kFolder = "../shared/data/models/";
   static constexpr const char* kText = "../shared/data/text/shakespeare-val.txt";
   void open(const std::string& name) {
-    if (!std::filesystem::exists(kFolder + name)) GTEST_SKIP() << "no " << name;
+    if (test::lacks_shared(kFolder + name)) GTEST_SKIP() << name;
     model_ = std::make_unique<ModelFolder>(open_model(kFolder + name));
     std::vector<std::vector<int32_t>> windows;
     const auto ids = read_ids();

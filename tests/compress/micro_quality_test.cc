@@ -11,6 +11,7 @@
 #include "nibble/eval/perplexity.h"
 #include "nibble/train/presets.h"
 #include "nibble/train/trainer.h"
+#include "tests/support/shared.h"
 
 namespace nibble {
 namespace {
@@ -54,7 +55,7 @@ double better_change(const ModelFolder& base, const char* scheme, const Sequence
 }
 
 TEST(MicroQuality, PostTrainingStaysWithinThePublishedBounds) {
-  if (!std::filesystem::exists(kNames)) GTEST_SKIP() << kNames << " is not there";
+  if (test::lacks_shared(kNames)) GTEST_SKIP() << kNames;
   const std::string text = read_file(kNames);
   const CharTokenizer tokenizer = CharTokenizer::from_text(text, true);
   const SequenceData data = line_sequences(text, tokenizer, 16, 42);

@@ -9,6 +9,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
 
@@ -166,7 +167,7 @@ TEST(Quantize, RefusesNotANumberByNameAndLeavesNothing) {
 // asked.
 TEST(Quantize, CoversTheBlocksOfARealModel) {
   const std::string in = "../shared/data/models/llama-shakespeare";
-  if (!fs::exists(in)) GTEST_SKIP() << in << " is not there";
+  if (test::lacks_shared(in)) GTEST_SKIP() << in;
   const test::TempFolder folder;
   const QuantizeResult r = quantize_model(in, (folder / "a"), with("int4:g32"), Exec{});
   EXPECT_EQ(r.quantized, 35);

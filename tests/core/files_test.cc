@@ -194,17 +194,22 @@ TEST(AtomicFile, SaysThatTheFileIsTooLarge) {  // O2
 
 TEST(AtomicFile, RemovesWhatTheDeadLeft) {  // O3, O15
   TempFolder t;
-  const std::string dead = t / "a.tmp." + std::to_string(dead_process());
-  const std::string locked = t / "a.tmp." + std::to_string(dead_process());
-  const std::string living = t / "a.tmp." + std::to_string(getppid());
-  for (const auto& path : {dead, locked, living, t / "a.tmp.x", t / "b.tmp.1"}) put_file(path, "x");
+  const std::string begin = t / "a.nibble.tmp.";
+  const std::string dead = begin + std::to_string(dead_process());
+  const std::string locked = begin + std::to_string(dead_process());
+  const std::string living = begin + std::to_string(getppid());
+  const std::string others[] = {begin + "x", t / "b.nibble.tmp.1",
+                                t / "a.tmp." + std::to_string(dead_process()),
+                                begin + std::to_string(dead_process()) + "x"};
+  for (const auto& path : {dead, locked, living}) put_file(path, "x");
+  for (const auto& path : others) put_file(path, "x");
   const int lock = open(locked.c_str(), O_RDONLY);
   ASSERT_EQ(flock(lock, LOCK_EX), 0);
   AtomicFile file(t / "a");
   EXPECT_FALSE(fs::exists(dead));
   EXPECT_TRUE(fs::exists(living)) << "its process lives";
   EXPECT_TRUE(fs::exists(locked)) << "somebody holds its lock";
-  EXPECT_TRUE(fs::exists(t / "a.tmp.x") && fs::exists(t / "b.tmp.1")) << "not ours";
+  for (const auto& path : others) EXPECT_TRUE(fs::exists(path)) << path << " is not ours";
   expect_error(kExitCannotCreate, "is being written already", [&] { AtomicFile{t / "a"}; });
   file.commit();
   close(lock);
@@ -266,18 +271,50 @@ TEST(AtomicFolder, RefusesBeforeAnyWork) {  // O6
 
 TEST(AtomicFolder, RemovesWhatTheDeadLeft) {
   TempFolder t;
-  const std::string dead = t / "out.partial-" + std::to_string(dead_process());
-  const std::string living = t / "out.partial-" + std::to_string(getppid());
-  for (const auto& path : {dead, living}) {
-    fs::create_directory(path);
-    put_file(path + "/a", "x");
-  }
+  const auto number = [](pid_t pid) { return "out.partial-" + std::to_string(pid); };
+  const std::string dead = t / number(dead_process()), living = t / number(getppid());
+  const std::string unmarked = t / number(dead_process()), empty = t / number(dead_process());
+  for (const auto& path : {dead, living, unmarked, empty}) fs::create_directory(path);
+  for (const auto& path : {dead, living, unmarked}) put_file(path + "/a", "x");
+  for (const auto& path : {dead, living}) put_file(path + "/.nibble-unfinished", "");
   AtomicFolder folder(t / "out", false);
-  EXPECT_FALSE(fs::exists(dead));
+  EXPECT_FALSE(fs::exists(dead) || fs::exists(empty));
   EXPECT_TRUE(fs::exists(living));
+  EXPECT_TRUE(fs::exists(unmarked)) << "only its name is like ours";
   expect_error(kExitCannotCreate, "is being written already",
                [&] { AtomicFolder(t / "out", false); });
   EXPECT_TRUE(fs::exists(folder.path()));
+}
+
+// The marker is for unfinished folders only.
+TEST(AtomicFolder, HasNoMarkerInTheEnd) {
+  TempFolder t;
+  AtomicFolder folder(t / "out", false);
+  EXPECT_TRUE(fs::exists(folder.file(".nibble-unfinished")));
+  folder.commit();
+  EXPECT_TRUE(fs::is_empty(t / "out"));
+}
+
+// Another process that makes the same folder is told so, also by the lock of what it just made.
+TEST(AtomicFolder, OneAtATime) {
+  TempFolder t;
+  const auto other = [&] {
+    try {
+      AtomicFolder(t / "out", true);
+    } catch (const Error& e) {
+      fputs(e.what(), stderr);
+      exit(e.exit_code());
+    }
+    exit(0);
+  };
+  {
+    AtomicFolder folder(t / "out", false);
+    EXPECT_EXIT(other(), testing::ExitedWithCode(kExitCannotCreate), "is being written already");
+    folder.commit();
+    EXPECT_EXIT(other(), testing::ExitedWithCode(kExitCannotCreate), "is being written already");
+  }
+  EXPECT_EXIT(other(), testing::ExitedWithCode(0), "");
+  EXPECT_EQ(t.size(), 1u);
 }
 
 TEST(RefuseSameFile, ByPathAndLink) {  // O7

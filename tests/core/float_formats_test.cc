@@ -12,6 +12,7 @@
 #include <random>
 
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 
 namespace nibble {
 namespace {
@@ -87,14 +88,16 @@ TEST_P(FloatFormat, OverflowsAsItsStandardSays) {
 INSTANTIATE_TEST_SUITE_P(All, FloatFormat, testing::ValuesIn(kCodecs),
                          [](const auto& p) { return p.param.name; });
 
+constexpr const char* kGolden = "../shared/golden/quantizers.json";
+
 nlohmann::json golden() {
-  std::ifstream in("../shared/golden/quantizers.json");
+  std::ifstream in(kGolden);
   return in ? nlohmann::json::parse(in) : nlohmann::json();
 }
 
 TEST(FloatFormats, MatchPyTorch) {
+  if (test::lacks_shared(kGolden)) GTEST_SKIP() << kGolden;
   const auto g = golden();
-  if (g.is_null()) GTEST_SKIP() << "../shared/golden/quantizers.json is not here";
   const auto& f8 = g["float8"];
   for (size_t i = 0; i < f8["values"].size(); ++i) {
     const auto x = f8["values"][i].get<float>();

@@ -7,6 +7,7 @@
 
 #include "nibble/core/error.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 
 namespace nibble {
@@ -125,7 +126,7 @@ TEST_F(Idx, FindsMnist) {
 
 TEST_F(Idx, ReadsMnistItself) {
   const std::string folder = "../shared/data/mnist";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not here";
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   const MnistPaths paths = find_mnist(folder);
   const IdxData images = read_idx(paths.images), labels = read_idx(paths.labels);
   EXPECT_EQ(images.shape, (Shape{10000, 28, 28}));

@@ -9,6 +9,7 @@
 #include "nibble/core/json.h"
 #include "nibble/format/safetensors.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 
 namespace nibble {
@@ -207,7 +208,7 @@ TEST_F(SafetensorsFolder, SaysWhatItLookedFor) {
 
 TEST_F(SafetensorsFolder, OpensRealModels) {
   const std::string folder = "../shared/data/models/stories260k";
-  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not here";
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   const auto source = open_safetensors_folder(folder);
   EXPECT_EQ(source->get("model.norm.weight").shape(), (Shape{64}));
 }

@@ -10,6 +10,7 @@
 
 #include "nibble/core/files.h"
 #include "nibble/model/model_folder.h"
+#include "tests/support/shared.h"
 
 namespace nibble {
 namespace {
@@ -82,7 +83,7 @@ TEST_P(SharedModel, EqualsTransformers) {
   const std::string name = GetParam();
   const fs::path folder = "../shared/data/models/" + name,
                  golden = "../shared/golden/" + name + ".json";
-  if (!fs::exists(folder) || !fs::exists(golden)) GTEST_SKIP() << folder << " is not here";
+  if (test::lacks_shared(folder) || test::lacks_shared(golden)) GTEST_SKIP() << folder;
   const Json expected = read_json(golden);
   const ModelFolder model = open_model(folder);
   const Decoder decoder = load_decoder(model);

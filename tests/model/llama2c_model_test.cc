@@ -6,6 +6,7 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/model/model_folder.h"
 #include "tests/support/llama2c_bytes.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
 
@@ -68,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Versions, Llama2cModel,
 
 TEST(Llama2cModel, StoriesGiveTheLogitsOfTheirFolder) {
   const std::string path = "../shared/data/models/stories260k";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not here";
+  if (test::lacks_shared(path)) GTEST_SKIP() << path;
   const ModelFolder source = open_model(path);
   const auto value = [&](const std::string& name) { return values(source.tensors->get(name)); };
   const test::TempFolder folder;

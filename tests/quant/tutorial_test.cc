@@ -6,21 +6,17 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <vector>
 
 #include "nibble/core/error.h"
+#include "tests/support/shared.h"
 
 namespace nibble::tutorial {
 namespace {
 
 using Json = nlohmann::json;
 
-std::optional<Json> golden() {
-  std::ifstream file("../shared/golden/quantizers.json");
-  if (!file) return std::nullopt;
-  return Json::parse(file);
-}
+constexpr const char* kGolden = "../shared/golden/quantizers.json";
 
 Quantized run(const Tensor& x, const Json& c) {
   const int bits = c["bits"];
@@ -35,11 +31,12 @@ Quantized run(const Tensor& x, const Json& c) {
 
 // Codes, scales and zero points computed by PyTorch (make_quantizers.py beside the file).
 TEST(Tutorial, ReproducesEveryGoldenCaseExactly) {
-  const auto all = golden();
-  if (!all) GTEST_SKIP() << "../shared/golden/quantizers.json is not there";
+  if (test::lacks_shared(kGolden)) GTEST_SKIP() << kGolden;
+  std::ifstream file(kGolden);
+  Json all = Json::parse(file);
   int checked = 0;
-  for (const Json& c : (*all)["cases"]) {
-    const Json& input = (*all)["inputs"][c["input"].get<std::string>()];
+  for (const Json& c : all["cases"]) {
+    const Json& input = all["inputs"][c["input"].get<std::string>()];
     const auto values = input["values"].get<std::vector<float>>();
     const auto dims = input["shape"].get<std::vector<int64_t>>();
     const Tensor x = Tensor::from<float>(Shape(dims), values);

@@ -99,7 +99,8 @@ class RunningCommand {
     pid_ = fork();
     if (pid_ < 0) throw std::runtime_error("fork");
     if (pid_ == 0) {
-      std::signal(SIGPIPE, SIG_DFL);
+      // Whoever runs the tests may ignore some of them (a shell's background job).
+      for (const int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
       detail::become(command, options_, in_.ends[0], out_.ends[1], err_.ends[1]);
     }
     in_.shut(0);

@@ -9,6 +9,7 @@
 #include "nibble/core/json.h"
 #include "nibble/text/template_shape.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 
 namespace nibble {
@@ -210,7 +211,7 @@ TEST_F(ChatFolder, RefusesWhatIsNotThereOrNotKnown) {
 class RealTokenizer : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(kFolder + GetParam())) GTEST_SKIP() << "no " << kFolder;
+    if (test::lacks_shared(kFolder + GetParam())) GTEST_SKIP() << kFolder;
     tokenizer_ = load_tokenizer(kFolder + GetParam());
   }
   std::unique_ptr<Tokenizer> tokenizer_;
@@ -258,7 +259,7 @@ TEST_P(RealTokenizer, SpecialTokensOfPeopleStayText) {
 }
 
 TEST(ChatPrompt, OfQwenIsWhatTransformersMakesOfIt) {
-  if (!std::filesystem::exists(kFolder + "qwen2")) GTEST_SKIP() << "no " << kFolder;
+  if (test::lacks_shared(kFolder + "qwen2")) GTEST_SKIP() << kFolder;
   const auto tokenizer = load_tokenizer(kFolder + "qwen2");
   const ChatFormat& format = chat_format("chatml");
   const auto encoded = [&](std::string_view user) {

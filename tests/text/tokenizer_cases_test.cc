@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "nibble/text/tokenizer.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 
 namespace nibble {
@@ -26,7 +27,7 @@ class Cases : public testing::TestWithParam<const char*> {};
 
 TEST_P(Cases, AllEqual) {
   const std::string folder = kData + "tokenizers/" + GetParam();
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   const auto tokenizer = load_tokenizer(folder);
   const Json cases = Json::parse(test::get_file(folder + "/cases.json"));
   ASSERT_GT(cases.size(), 100u);
@@ -46,7 +47,7 @@ INSTANTIATE_TEST_SUITE_P(Tokenizers, Cases, testing::Values("gpt2", "llama2", "q
 
 TEST(Gpt2Files, VocabAndMergesAreTheSameTokenizer) {
   const std::string folder = kData + "tokenizers/gpt2";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   test::TempFolder copy;
   for (const char* name : {"vocab.json", "merges.txt"}) {
     std::filesystem::copy(folder + "/" + name, copy / name);
@@ -61,7 +62,7 @@ class Models : public testing::TestWithParam<const char*> {};
 
 TEST_P(Models, PromptAndTextAsTransformersHasThem) {
   const std::string name = GetParam(), folder = kData + "models/" + name;
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   const auto tokenizer = load_tokenizer(folder);
   const Json golden = Json::parse(test::get_file("../shared/golden/" + name + ".json"));
   EXPECT_EQ(tokenizer->encode(golden["prompt"].get<std::string>(), true),

@@ -14,6 +14,7 @@
 #include "nibble/text/tokenizer.h"
 #include "nibble/text/utf8.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 
 namespace nibble {
 namespace {
@@ -201,8 +202,7 @@ void take_linear_time() {
   std::vector<std::shared_ptr<Tokenizer>> tokenizers{
       std::make_shared<BpeTokenizer>(bytes_tokenizer())};
   for (const char* name : {"gpt2", "llama2", "qwen2"}) {
-    if (std::filesystem::exists(kFolder + name))
-      tokenizers.push_back(load_tokenizer(kFolder + name));
+    if (!test::lacks_shared(kFolder + name)) tokenizers.push_back(load_tokenizer(kFolder + name));
   }
   for (const auto& tokenizer : tokenizers) {
     for (const auto& [unit, times] :

@@ -1,4 +1,6 @@
 // Interrupted runs: what a checkpoint brings back, and what it refuses.
+#include "nibble/train/checkpoint.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,6 +10,7 @@
 #include <string>
 
 #include "nibble/core/error.h"
+#include "tests/support/expect_error.h"
 #include "tests/train/tiny_runs.h"
 
 namespace nibble {
@@ -148,6 +151,27 @@ TEST_F(TrainerCheckpoint, NothingToLoadIsNotFound) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::not_found);
   }
+}
+
+// OUT.resume may be anybody's: what is no checkpoint is not replaced by one.
+TEST_F(TrainerCheckpoint, WhatIsNoCheckpointIsRefused) {
+  EXPECT_NO_THROW(refuse_foreign_checkpoint(path_)) << "nothing is there";
+  for (const std::string& name : {path_, path_ + ".previous"}) {
+    spit(name, "");
+    EXPECT_NO_THROW(refuse_foreign_checkpoint(path_)) << "nothing is lost";
+    for (const char* mine : {"my thesis", "NIBTRAI", "x"}) {
+      spit(name, mine);
+      expect_error(kExitCannotCreate, name, [&] { refuse_foreign_checkpoint(path_); });
+      EXPECT_EQ(slurp(name), mine);
+    }
+    fs::remove(name);
+    fs::create_directory(name);
+    expect_error(kExitCannotCreate, name, [&] { refuse_foreign_checkpoint(path_); });
+    fs::remove(name);
+  }
+  Trainer trainer(options_, data_);
+  run_until(trainer, 3);
+  EXPECT_NO_THROW(refuse_foreign_checkpoint(path_)) << "one of nibble's";
 }
 
 }  // namespace

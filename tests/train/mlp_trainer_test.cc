@@ -11,6 +11,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
 #include "nibble/train/mlp_pass.h"
+#include "tests/support/shared.h"
 
 namespace nibble {
 namespace {
@@ -170,9 +171,10 @@ std::vector<uint8_t> inflate(const char* path, size_t header) {
 }
 
 TEST(MlpTrainer, MnistTo94Percent) {
+  if (test::lacks_shared("../shared/data/mnist")) GTEST_SKIP() << "no MNIST";
   const auto pixels = inflate("../shared/data/mnist/t10k-images-idx3-ubyte.gz", 16);
   const auto labels = inflate("../shared/data/mnist/t10k-labels-idx1-ubyte.gz", 8);
-  if (labels.size() != 10000) GTEST_SKIP() << "../shared/data/mnist is not there";
+  ASSERT_EQ(labels.size(), 10000u);
   std::vector<float> x;
   for (uint8_t p : pixels) x.push_back(static_cast<float>(p) / 255.0f);
   Exec exec;

@@ -7,6 +7,7 @@
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/kernels/onednn/one_thread.h"
+#include "nibble/kernels/onednn/room.h"
 
 namespace nibble {
 namespace {
@@ -28,6 +29,8 @@ void onednn_product(const TrainProduct<float>& p) {
     return rows == 1 ? columns : given;
   };
   const int64_t lda = transposed ? step(p.k, p.a_column, p.m) : step(p.m, p.a_row, p.k);
+  static const bool there_was_room = (require_room_for_onednn(), true);
+  static_cast<void>(there_was_room);
   const OneThread one;
   const dnnl_status_t status =
       dnnl_sgemm(transposed ? 'T' : 'N', 'N', p.m, p.n, p.k, 1.0f, p.a, lda, p.b,

@@ -8,6 +8,7 @@
 
 #include "nibble/core/cpu.h"
 #include "nibble/kernels/onednn/one_thread.h"
+#include "nibble/kernels/onednn/room.h"
 
 namespace nibble {
 namespace {
@@ -32,6 +33,7 @@ struct Primitive {
 };
 
 Primitive make(const Bf16Product& p) {
+  require_room_for_onednn();
   const auto bf16 = memory::data_type::bf16;
   const memory::desc a({p.m, p.k}, bf16, memory::dims{p.a_row, p.a_column});
   const memory::desc b = p.b_row == 0
