@@ -14,8 +14,7 @@ using Json = nlohmann::json;
 using Ids = std::vector<int32_t>;
 
 const Json& golden() {
-  static const Json json =
-      Json::parse(test::get_file("tests/golden/text/tokenizer_sections.json"));
+  static const Json json = Json::parse(test::get_file("tests/golden/text/tokenizer_sections.json"));
   return json;
 }
 
