@@ -160,7 +160,7 @@ class BpeTokenizer::Encoding {
     if (parts_.hidden.size() == 0) {
       ids.insert(ids.end(), symbols_.begin(), symbols_.end());
     } else {
-      for (const int32_t symbol : symbols_) emit(symbol);
+      emit();
     }
   }
 
@@ -204,17 +204,28 @@ class BpeTokenizer::Encoding {
     symbols_.push_back(*parts_.unknown);
   }
 
-  void emit(int32_t symbol) {
+  // The symbols of a word, where characters that only stand inside of tokens are among them: left
+  // over they are no tokens, and unknown ones next to each other become one.
+  void emit() {
     const int32_t size = parts_.tokens.size();
-    if (symbol < size) return ids.push_back(symbol);
-    no_token(parts_.hidden.text(symbol - size), ids);
+    word_.clear();
+    for (const int32_t symbol : symbols_) {
+      const bool fused = parts_.fuse_unknown && symbol == parts_.unknown && !word_.empty() &&
+                         word_.back() == symbol;
+      if (symbol >= size) {
+        no_token(parts_.hidden.text(symbol - size), word_);
+      } else if (!fused) {
+        word_.push_back(symbol);
+      }
+    }
+    ids.insert(ids.end(), word_.begin(), word_.end());
   }
 
   const BpeTokenizer& t_;
   const BpeParts& parts_;
   Merger merger_;
   RegexScratch regex_;
-  std::vector<int32_t> symbols_;
+  std::vector<int32_t> symbols_, word_;
   std::vector<Known> known_;  // a slot for each hash
   bool plain_ = false;        // no special token comes of a text
 };
