@@ -166,7 +166,7 @@ void run(const Common& common, const Options& given) {
     o.generate.stop = answer_ends(*format, tokenizer);
   else if (tokenizer.eos())
     o.generate.stop = {*tokenizer.eos()};
-  const Decoder model = load_decoder(folder);
+  const Decoder model = load_decoder(folder, {.threads = exec.threads});
   folder.tensors.reset();  // the decoder has packed what it needs of them
   Result r;
   const size_t all = prompts.size() * static_cast<size_t>(o.samples);
