@@ -18,6 +18,7 @@ struct Progress {
 };
 
 struct Exec {
+  /// At most so many threads work on something at once; who helps is the Executor's (executor.h).
   int threads = 1;
   std::function<void(const Progress&)> progress;
   /// Set by a signal handler to the signal's number; 0 means go on.
@@ -36,7 +37,8 @@ struct Exec {
   Exec single() const;
 };
 
-/// Cores this process may run on.
+/// As many as there are processors that this process may run on, by its affinity and by the quota
+/// of its control group; or what OMP_NUM_THREADS says.
 int default_threads();
 
 }  // namespace nibble
