@@ -7,11 +7,8 @@
 
 #include "cli/progress.h"
 #include "cli/signals.h"
-<<<<<<< HEAD
-=======
 #include "nibble/core/error.h"
 #include "nibble/core/executor.h"
->>>>>>> threads
 
 namespace nibble::cli {
 

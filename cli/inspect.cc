@@ -45,7 +45,6 @@ std::map<std::string, std::string> kernels_of(const ModelFolder& model, int thre
   return out;
 }
 
-<<<<<<< HEAD
 // Quantized weights that are not finite are refused when they are loaded.
 int64_t count_not_finite(const Weight& w) {
   const auto* plain = std::get_if<Tensor>(&w);
@@ -53,12 +52,8 @@ int64_t count_not_finite(const Weight& w) {
   return moments(convert(*plain, DType::f32).data<float>()).not_finite;
 }
 
-std::vector<TensorRow> rows_of(const ModelFolder& model) {
-  auto kernels = kernels_of(model);
-=======
 std::vector<TensorRow> rows_of(const ModelFolder& model, int threads) {
   auto kernels = kernels_of(model, threads);
->>>>>>> threads
   std::vector<TensorRow> out;
   for (const ParamSpec& p : parameter_table(model.config)) {
     const Weight w = load_weight(model, p);
@@ -164,16 +159,12 @@ void list_tensors(const Common& common, const ModelFolder& model) {
   for (const auto& [scheme, count] : tensors_by_scheme(rows))
     sums += fmt::format("{}{} {}", sums.empty() ? "" : ", ", format_count(count), scheme);
   print_out(fmt::format("\nparameters: {}\n", sums));
-<<<<<<< HEAD
   for (const TensorRow& r : rows) {
     if (r.not_finite > 0)
       print_out(fmt::format("NOT FINITE: {} of {}\n", counted(r.not_finite, "value"),
                             printable(r.spec.name)));
   }
-  if (is_decoder) print_plan(plan_of(model));
-=======
   if (is_decoder) print_plan(plan_of(model, threads));
->>>>>>> threads
 }
 
 void write_outliers(const OutlierStats& s, JsonWriter& out) {

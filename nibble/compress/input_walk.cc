@@ -21,7 +21,6 @@ class InputWalk {
         stream_(runner_, text.samples, options.spill_folder, exec) {}
 
   void run() {
-<<<<<<< HEAD
     stream_.embed();
     for (int i = 0; i < config_.layers; ++i) {
       const Layer layer = runner_.layer(i, {.threads = exec_.threads});
@@ -31,13 +30,6 @@ class InputWalk {
         stream_.add_output(layer, s);
       }
       exec_.report({"calibrate", i + 1, config_.layers, {}});
-=======
-    for_each_sample([this](size_t s) { x_.put(s, walk_.embed(text_.samples[s])); });
-    for (int layer = 0; layer < config_.layers; ++layer) {
-      const Block block = walk_.block(layer, {.threads = exec_.threads});
-      for (const Stage stage : kStages) this->stage(block, layer, stage);
-      exec_.report({"calibrate", layer + 1, config_.layers, {}});
->>>>>>> threads
     }
     if (!options_.head || config_.tied) return;
     stream_.read_head();

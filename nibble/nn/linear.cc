@@ -133,15 +133,9 @@ class LinearGroup::Product {
     if (!layout_.own) team.sync();
   }
 
-<<<<<<< HEAD
-  // This thread's share of the slices, each over all rows: a slice stays in cache meanwhile.
-  void work(const Team& team) const {
-    const bool gated = is_gate(out_.end);
-=======
   // Slices, each over all rows: a slice stays in cache meanwhile.
   void work(Team& team) const {
-    const bool gated = out_.end == LinearEnd::silu_gate;
->>>>>>> threads
+    const bool gated = is_gate(out_.end);
     const int64_t slices = gated ? impl_.slices / 2 : impl_.slices;
     const int64_t blocks = ceil_div(m_, kRowBlock);
     team.pieces(slices * blocks, [&](int64_t i) {

@@ -194,13 +194,8 @@ DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
     report.models[i].folder = i == 0 ? "f32" : kVariants[i - 1].folder;
   }
   add_weights(base, at, report);
-<<<<<<< HEAD
   report.activation_outliers =
       activation_outliers(base, data.heldout, kActivationRows, kSigmas, exec);
-=======
-  report.activation_outliers = activation_outliers(load_decoder(base, {.threads = exec.threads}),
-                                                   data.heldout, kActivationRows, kSigmas, exec);
->>>>>>> threads
   add_sensitivity(base, heldout, exec, report);
 
   write_text(at + "/report.html", render_html(report));
