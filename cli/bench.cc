@@ -120,7 +120,7 @@ void run(const Common& common, const Options& o) {
     {
       const ModelFolder folder = open(o, exec);
       scheme = scheme_summary(folder);
-      model.emplace(load_decoder(folder));
+      model.emplace(load_decoder(folder, {.threads = threads}));
     }  // the weights as they were loaded are let go before the time is taken
     SpeedOptions speed = o.speed;
     speed.kv = parse_kv(o.kv);

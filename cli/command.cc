@@ -9,17 +9,21 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "nibble/core/error.h"
+#include "nibble/core/executor.h"
 
 namespace nibble::cli {
 
 void add_common(CLI::App& verb, Common& common, const std::string& example) {
   verb.add_flag("--json", common.json, "Print the result as one JSON object");
   verb.add_flag("--quiet,-q", common.quiet, "No progress bar and no messages");
-  verb.add_option("--threads", common.threads, "Threads to use (default: all this process may use)")
+  verb.add_option("--threads", common.threads,
+                  "Threads to use (default: as many as this process may use: its affinity, its "
+                  "control group's quota, OMP_NUM_THREADS)")
       ->check(CLI::Range(1, 4096));
   if (verb.get_option_no_throw("--seed") == nullptr) {
     verb.add_option("--seed", common.seed, "Taken by every verb; this one draws nothing at random");
@@ -36,9 +40,20 @@ CLI::Validator number_between(double low, double high) {
   return {check, fmt::format("FLOAT in [{} - {}]", low, high)};
 }
 
+int threads_of(const Common& common) {
+  static bool said = false;
+  const int wanted = common.threads > 0 ? common.threads : default_threads();
+  const int threads = Executor::reserve(wanted);
+  if (threads < wanted && !std::exchange(said, true)) {
+    say(common, fmt::format("nibble: the system's limits do not allow {} threads: going on with {}",
+                            wanted, threads));
+  }
+  return threads;
+}
+
 Exec make_exec(const Common& common) {
   Exec exec;
-  exec.threads = common.threads > 0 ? common.threads : default_threads();
+  exec.threads = threads_of(common);
   exec.stop_signal = stop_signal();
   if (!common.quiet && can_draw()) {
     exec.progress = [bar = std::make_shared<ProgressBar>()](const Progress& p) { bar->show(p); };

@@ -24,6 +24,10 @@ struct Common {
 /// to --help.
 void add_common(CLI::App& verb, Common& common, const std::string& example);
 
+/// How many threads --threads, or what the process may use, comes to: as many as can be made. Says
+/// so once where those are fewer.
+int threads_of(const Common& common);
+
 /// For an option that is a number from `low` to `high`: CLI11's own range lets nan through.
 CLI::Validator number_between(double low, double high);
 

@@ -99,8 +99,9 @@ std::vector<ScoredSequence> data_for(const Options& o, const Text& text, const M
   const Tokenizer& tokenizer = base.require_tokenizer();
   const int64_t context = base.decoder_config().context;
   if (writes_its_own(o, base)) {
-    return generated_sequences(load_decoder(base), tokenizer, kOwnSequences,
-                               std::min<int64_t>(256, context), o.measure.seed, exec);
+    return generated_sequences(load_decoder(base, {.threads = exec.threads}), tokenizer,
+                               kOwnSequences, std::min<int64_t>(256, context), o.measure.seed,
+                               exec);
   }
   return naming_file(text.name, [&] {
     auto data = scored_text(text.text, tokenizer, context,

@@ -131,7 +131,7 @@ void run(const Common& common, const Options& o) {
   std::vector<Estimate> all;
   for (const std::string& s : o.schemes)
     all.push_back(estimate(subject.config, parse_scheme(s), eo));
-  const int threads = make_exec(common).threads;
+  const int threads = threads_of(common);
   const bool measured = o.bandwidth <= 0;
   BandwidthOptions b;
   b.threads = threads;

@@ -96,7 +96,7 @@ JsonWriter begin_json(const Options& o, const ModelFolder& model) {
 }
 
 void eval_alone(const Common& common, const Options& o, const ModelFolder& model) {
-  const Decoder decoder = load_decoder(model);
+  const Decoder decoder = load_decoder(model, {.threads = threads_of(common)});
   const auto data = sequences_of(o, model);
   LossResult r;
   {
@@ -118,7 +118,8 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
                                        in_quotes(o.base), base_folder.decoder_config().vocab_size,
                                        model.decoder_config().vocab_size));
   }
-  const Decoder decoder = load_decoder(model), base = load_decoder(base_folder);
+  const LinearOptions linear{.threads = threads_of(common)};
+  const Decoder decoder = load_decoder(model, linear), base = load_decoder(base_folder, linear);
   const auto data = sequences_of(o, model);
   ComparisonResult c;
   {

@@ -184,7 +184,7 @@ void run(const Common& common, const Options& given) {
   for (const std::string& text : texts)
     prompts.push_back(encode_prompt(text, o.prompts, format, tokenizer, bos));
   take_defaults_of(folder, common, format, defaults, o);
-  const Decoder model = load_decoder(folder);
+  const Decoder model = load_decoder(folder, {.threads = exec.threads});
   folder.tensors.reset();  // the decoder has packed what it needs of them
   Result r;
   const size_t all = prompts.size() * static_cast<size_t>(o.samples);

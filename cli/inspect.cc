@@ -33,20 +33,20 @@ struct TensorRow {
   int64_t bytes = 0;
 };
 
-std::map<std::string, std::string> kernels_of(const ModelFolder& model) {
+std::map<std::string, std::string> kernels_of(const ModelFolder& model, int threads) {
   std::map<std::string, std::string> out;
   const auto note = [&](const LinearGroup& g, size_t i) {
     out[std::string(g.name(i))] = g.kernel_name(i, 1);
   };
   if (std::holds_alternative<MlpConfig>(model.config))
-    load_mlp(model).for_each_linear(note);
+    load_mlp(model, {.threads = threads}).for_each_linear(note);
   else
-    load_decoder(model).for_each_linear(note);
+    load_decoder(model, {.threads = threads}).for_each_linear(note);
   return out;
 }
 
-std::vector<TensorRow> rows_of(const ModelFolder& model) {
-  auto kernels = kernels_of(model);
+std::vector<TensorRow> rows_of(const ModelFolder& model, int threads) {
+  auto kernels = kernels_of(model, threads);
   std::vector<TensorRow> out;
   for (const ParamSpec& p : parameter_table(model.config)) {
     const Weight w = load_weight(model, p);
@@ -64,9 +64,9 @@ struct MemoryPlan {
   std::vector<std::pair<std::string, int64_t>> kv_per_token;  // by the cache's type
 };
 
-MemoryPlan plan_of(const ModelFolder& model) {
+MemoryPlan plan_of(const ModelFolder& model, int threads) {
   const DecoderConfig& c = model.decoder_config();
-  const Decoder decoder = load_decoder(model);
+  const Decoder decoder = load_decoder(model, {.threads = threads});
   MemoryPlan out{static_cast<int64_t>(decoder.memory_bytes()),
                  static_cast<int64_t>(decoder.weight_bytes()),
                  c.context,
@@ -106,7 +106,8 @@ std::map<std::string, int64_t> tensors_by_scheme(const std::vector<TensorRow>& r
 }
 
 void list_tensors(const Common& common, const ModelFolder& model) {
-  const auto rows = rows_of(model);
+  const int threads = threads_of(common);
+  const auto rows = rows_of(model, threads);
   const bool is_decoder = std::holds_alternative<DecoderConfig>(model.config);
   int64_t parameters = 0;
   for (const TensorRow& r : rows) parameters += r.spec.shape.elements();
@@ -119,7 +120,7 @@ void list_tensors(const Common& common, const ModelFolder& model) {
     out.key("parameters_by_scheme").begin_object();
     for (const auto& [scheme, count] : tensors_by_scheme(rows)) out.field(scheme, count);
     out.end_object();
-    if (is_decoder) write_plan(plan_of(model), out);
+    if (is_decoder) write_plan(plan_of(model, threads), out);
     out.array("warnings", model.warnings);
     out.field("file_bytes", model.tensors->file_bytes())
         .field("bits_per_weight", stored_bits_per_weight(model))
@@ -149,7 +150,7 @@ void list_tensors(const Common& common, const ModelFolder& model) {
   for (const auto& [scheme, count] : tensors_by_scheme(rows))
     sums += fmt::format("{}{} {}", sums.empty() ? "" : ", ", format_count(count), scheme);
   print_out(fmt::format("\nparameters: {}\n", sums));
-  if (is_decoder) print_plan(plan_of(model));
+  if (is_decoder) print_plan(plan_of(model, threads));
 }
 
 void write_outliers(const OutlierStats& s, JsonWriter& out) {

@@ -156,7 +156,7 @@ void show_plan(const Common& common, const Options& o) {
   const auto plans = plan_quantization(model, last, warnings);
   note_unread(o, warnings);
   const double bits = planned_bits_per_weight(plans, last.scale_dtype);
-  const QuantizeEstimate e = estimate_quantization(model, plans, last, make_exec(common).threads);
+  const QuantizeEstimate e = estimate_quantization(model, plans, last, threads_of(common));
   const int64_t memory = std::max(e.memory_bytes, e.text_bytes);
   if (common.json) {
     JsonWriter out;

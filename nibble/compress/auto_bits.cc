@@ -234,8 +234,7 @@ class Search {
 
   Divergence divergence(const ModelFolder& made, const std::vector<ScoredSequence>& on,
                         const Exec& exec) const {
-    LinearOptions linear;
-    linear.threads = exec.threads;
+    const LinearOptions linear{.threads = exec.threads};
     const Decoder a = load_decoder(made, linear), b = load_decoder(model_, linear);
     return compare_models(logits_of(a), logits_of(b), on, exec, "verify").divergence;
   }

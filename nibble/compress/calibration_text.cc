@@ -112,7 +112,7 @@ CalibrationText written(const ModelFolder& model, const CalibrationOptions& o, i
                         int64_t skip, int64_t count, const Exec& exec) {
   CalibrationText out;
   out.source = "text that the model generated";
-  const Decoder decoder = load_decoder(model);
+  const Decoder decoder = load_decoder(model, {.threads = exec.threads});
   const int32_t first = model.require_tokenizer().bos().value_or(0);
   out.samples.resize(static_cast<size_t>(count));
   // A thread writes kTogether samples at a time on its own: nobody waits for another.
@@ -209,7 +209,7 @@ int64_t text_memory(const ModelFolder& model, const CalibrationOptions& o, int t
 
 CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,
                                const Exec& exec) {
-  const Decoder decoder = load_decoder(model);
+  const Decoder decoder = load_decoder(model, {.threads = exec.threads});
   const bool large = weights_of(model) > kLargeModel;
   const int64_t length =
       std::min(large ? kShortFitLength : kFitLength, model.decoder_config().context);

@@ -29,7 +29,7 @@ class InputWalk {
   void run() {
     for_each_sample([this](size_t s) { x_.put(s, walk_.embed(text_.samples[s])); });
     for (int layer = 0; layer < config_.layers; ++layer) {
-      const Block block = walk_.block(layer);
+      const Block block = walk_.block(layer, {.threads = exec_.threads});
       for (const Stage stage : kStages) this->stage(block, layer, stage);
       exec_.report({"calibrate", layer + 1, config_.layers, {}});
     }

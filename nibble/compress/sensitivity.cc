@@ -143,11 +143,15 @@ class Measuring {
 
   // All else as it was.
   double alone(const std::string& name, const Tensor& w) const {
-    const Decoder original = load_decoder(model_);
-    const Decoder changed(model_.decoder_config(), [&](const ParamSpec& p) -> Weight {
-      if (p.name == name) return w;
-      return load_weight(model_, p);
-    });
+    const LinearOptions linear{.threads = exec_.threads};
+    const Decoder original = load_decoder(model_, linear);
+    const Decoder changed(
+        model_.decoder_config(),
+        [&](const ParamSpec& p) -> Weight {
+          if (p.name == name) return w;
+          return load_weight(model_, p);
+        },
+        linear);
     Exec quiet = exec_;
     quiet.progress = nullptr;
     const auto sequences = all_scored(

@@ -67,7 +67,7 @@ void require_enough(const SequenceData& data) {
 
 void measure_trained(const ModelFolder& folder, const SequenceData& data, const TrainJob& job,
                      const Exec& exec, TrainSummary& out) {
-  const Decoder model = load_decoder(folder);
+  const Decoder model = load_decoder(folder, {.threads = exec.threads});
   if (!data.heldout.empty()) {
     const LossResult loss =
         measure_loss(logits_of(model), all_scored(data.heldout), exec, "measure");

@@ -1,9 +1,6 @@
 #include "nibble/core/exec.h"
 
 #include <fmt/format.h>
-#include <sched.h>
-
-#include <algorithm>
 
 #include "nibble/core/error.h"
 
@@ -19,13 +16,6 @@ Exec Exec::single() const {
   Exec one;
   one.stop_signal = stop_signal;
   return one;
-}
-
-int default_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
 }
 
 }  // namespace nibble

@@ -28,6 +28,7 @@ class ActivationObserver {
 };
 
 struct Exec {
+  /// At most so many threads work on something at once; who helps is the Executor's (executor.h).
   int threads = 1;
   std::function<void(const Progress&)> progress;
   ActivationObserver* observer = nullptr;
@@ -47,7 +48,8 @@ struct Exec {
   Exec single() const;
 };
 
-/// Cores this process may run on.
+/// As many as there are processors that this process may run on, by its affinity and by the quota
+/// of its control group; or what OMP_NUM_THREADS says.
 int default_threads();
 
 }  // namespace nibble

@@ -1,53 +1,104 @@
 #include "nibble/core/team.h"
 
-#include <omp.h>
-#include <sched.h>
+#include <exception>
+#include <mutex>
+#include <vector>
 
-#include <atomic>
+#include "nibble/core/bell.h"
+#include "nibble/core/executor.h"
 
 namespace nibble {
 namespace {
 
-// Turns of waiting before the core is offered to others: some microseconds.
-constexpr int kSpins = 4000;
+// Longer than it takes to wake a thread on a machine that has a core for each.
+constexpr std::chrono::microseconds kAwake{50};
 
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
+// Thrown by sync() where another thread's body has ended by an error.
+struct Broken {};
 
 }  // namespace
 
-struct Team::Barrier {
+// What the threads of one team have in common.
+struct Team::Shared {
+  // Of pieces(): the loop it was last used for and the next piece, as 32 bits each.
+  struct alignas(64) Counter {
+    std::atomic<uint64_t> value{0};
+  };
+
+  Shared(int threads, Body what, const void* with)
+      : body(what), context(with), counters(static_cast<size_t>(threads)) {}
+
+  void fail(int64_t rank) {
+    const std::lock_guard lock(mutex);
+    if (!failure || rank < failed) {
+      failure = std::current_exception();
+      failed = rank;
+    }
+    broken = true;
+    met.ring();
+  }
+
+  const Body body;
+  const void* const context;
+  std::vector<Counter> counters;  // one for each thread's share
   alignas(64) std::atomic<int64_t> arrived{0};
-  alignas(64) std::atomic<int64_t> round{0};
+  alignas(64) Bell met;
+  std::atomic<bool> broken{false};
+  std::mutex mutex;  // of what follows
+  std::exception_ptr failure;
+  int64_t failed = 0;  // whose it is
 };
 
 void Team::sync() {
   if (size_ == 1) return;
-  const int64_t round = barrier_->round.load(std::memory_order_acquire);
-  if (barrier_->arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-    barrier_->arrived.store(0, std::memory_order_relaxed);
-    barrier_->round.store(round + 1, std::memory_order_release);
-    return;
+  const uint32_t before = shared_->met.rings();
+  if (shared_->broken) throw Broken();
+  if (shared_->arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+    shared_->arrived.store(0, std::memory_order_relaxed);
+    return shared_->met.ring();
   }
-  for (int spins = 0; barrier_->round.load(std::memory_order_acquire) == round; ++spins)
-    spins < kSpins ? relax() : static_cast<void>(sched_yield());
+  shared_->met.wait(before, kAwake);
+  if (shared_->broken) throw Broken();
+}
+
+int64_t Team::take(int64_t owner, int64_t count) {
+  const auto [begin, end] = share_of(owner, count);
+  std::atomic<uint64_t>& counter = shared_->counters[static_cast<size_t>(owner)].value;
+  uint64_t seen = counter.load(std::memory_order_relaxed);
+  for (;;) {
+    const auto loop = static_cast<uint32_t>(seen >> 32);
+    const auto next = loop == loops_ ? static_cast<int64_t>(seen & UINT32_MAX) : 0;
+    // Others are in a later loop only when nothing of this one is left.
+    if (loop > loops_ || next >= end - begin) return -1;
+    const uint64_t taken = uint64_t{loops_} << 32 | static_cast<uint64_t>(next + 1);
+    if (counter.compare_exchange_weak(seen, taken, std::memory_order_relaxed)) return begin + next;
+  }
+}
+
+// One thread's part, from which nothing is thrown.
+void Team::run_one(Shared& shared, int64_t rank, int64_t size) noexcept {
+  Team team(&shared, rank, size);
+  try {
+    shared.body(shared.context, team);
+  } catch (const Broken&) {
+  } catch (...) {
+    shared.fail(rank);
+  }
 }
 
 void Team::run(int threads, Body body, const void* context) {
-  Barrier barrier;
-  if (threads <= 1) {
-    Team team(&barrier, 0, 1);
-    body(context, team);
-    return;
+  if (threads <= 1 || Executor::inside()) {
+    Team team(nullptr, 0, 1);
+    return body(context, team);
   }
-#pragma omp parallel num_threads(threads)
-  {
-    Team team(&barrier, omp_get_thread_num(), omp_get_num_threads());
-    body(context, team);
-  }
+  Shared shared(threads, body, context);
+  Executor::run(
+      threads, Executor::Helpers::all,
+      [](void* all, int64_t rank, int64_t size) noexcept {
+        run_one(*static_cast<Shared*>(all), rank, size);
+      },
+      &shared);
+  if (shared.failure) std::rethrow_exception(shared.failure);
 }
 
 }  // namespace nibble

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "nibble/core/error.h"
+#include "nibble/core/parallel.h"
 #include "nibble/core/posix.h"
-#include "nibble/core/team.h"
 #include "nibble/eval/generation.h"
 #include "nibble/model/model_folder.h"
 
@@ -72,12 +72,9 @@ double read_seconds(const std::vector<File>& files, int threads, int64_t* read) 
   }
   const auto start = Clock::now();
   const auto memory = std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(*read));
-  run_team(threads, [&](Team& team) {
-    const auto [begin, end] = team.share(static_cast<int64_t>(pieces.size()));
-    for (int64_t i = begin; i < end; ++i) {
-      const Piece& p = pieces[static_cast<size_t>(i)];
-      read_piece(*p.file, p.begin, p.end, memory.get() + p.at);
-    }
+  parallel_for(std::ssize(pieces), threads, [&](int64_t i) {
+    const Piece& p = pieces[static_cast<size_t>(i)];
+    read_piece(*p.file, p.begin, p.end, memory.get() + p.at);
   });
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -85,9 +82,7 @@ double read_seconds(const std::vector<File>& files, int threads, int64_t* read) 
 double load_seconds(const std::string& path, int threads) {
   const auto start = Clock::now();
   const ModelFolder folder = open_model(path);
-  LinearOptions options;
-  options.threads = threads;
-  const Decoder model = load_decoder(folder, options);
+  const Decoder model = load_decoder(folder, {.threads = threads});
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 

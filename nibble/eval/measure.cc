@@ -73,7 +73,8 @@ void fill_speed(const ModelFolder& folder, const Decoder& model, std::span<const
   m.latency = speed.latency;
   m.tokens_per_second = speed.tokens_per_second;
   if (!options.time_dequantized || folder.schemes.empty()) return;
-  const Decoder slow = load_decoder(folder, {.dequantize_on_the_fly = true});
+  const Decoder slow =
+      load_decoder(folder, {.dequantize_on_the_fly = true, .threads = exec.threads});
   m.dequantized_tokens_per_second =
       time_generation(slow, prompt, tokens, options.runs, options.warmup, exec).tokens_per_second;
 }
@@ -166,7 +167,8 @@ Measurement measure_model(const std::string& name, const ModelFolder& folder,
   Measurement m;
   m.name = name;
   m.folder = folder.path;
-  const Decoder model = load_decoder(folder), baseline = load_decoder(base);
+  const LinearOptions linear{.threads = exec.threads};
+  const Decoder model = load_decoder(folder, linear), baseline = load_decoder(base, linear);
   const Tokenizer& tokenizer = folder.require_tokenizer();
   fill_sizes(folder, model, m);
   const std::string task = "measure " + name;

@@ -62,7 +62,8 @@ Latency time_batch(const Mlp& model, const ClassifierData& data, int runs, const
 ClassifierMeasurement measure_classifier(const std::string& name, const ModelFolder& folder,
                                          const ModelFolder& base, const ClassifierData& data,
                                          int runs, const Exec& exec) {
-  const Mlp model = load_mlp(folder), baseline = load_mlp(base);
+  const LinearOptions linear{.threads = exec.threads};
+  const Mlp model = load_mlp(folder, linear), baseline = load_mlp(base, linear);
   const auto width = static_cast<size_t>(model.config().sizes.front());
   if (data.count < 1 || data.inputs.size() != static_cast<size_t>(data.count) * width) {
     throw invalid_argument(fmt::format(

@@ -133,13 +133,12 @@ class LinearGroup::Product {
     if (!layout_.own) team.sync();
   }
 
-  // This thread's share of the slices, each over all rows: a slice stays in cache meanwhile.
-  void work(const Team& team) const {
+  // Slices, each over all rows: a slice stays in cache meanwhile.
+  void work(Team& team) const {
     const bool gated = out_.end == LinearEnd::silu_gate;
     const int64_t slices = gated ? impl_.slices / 2 : impl_.slices;
     const int64_t blocks = ceil_div(m_, kRowBlock);
-    const auto [begin, end] = team.share(slices * blocks);
-    for (int64_t i = begin; i < end; ++i) {
+    team.pieces(slices * blocks, [&](int64_t i) {
       const int64_t slice = i / blocks, row = i % blocks * kRowBlock;
       if (gated) {
         piece(0, slice, row);
@@ -149,7 +148,7 @@ class LinearGroup::Product {
         piece(member, at, row);
       }
       finish(slice, row);
-    }
+    });
   }
 
  private:

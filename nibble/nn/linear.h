@@ -40,7 +40,7 @@ struct LinearOptions {
   /// (twice as fast), for calibration's many rows: a product's relative error is then about 2e-3 of
   /// its size. Sums stay f32. Ignored elsewhere.
   bool bf16_products = false;
-  int threads = default_threads();  ///< that pack the weights
+  int threads = 1;  ///< that pack the weights
 };
 
 /// What is done to the products before they are stored.

@@ -11,6 +11,7 @@
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/parallel.h"
 #include "nibble/kernels/kernels.h"
 #include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/quant/codebook.h"
@@ -19,6 +20,9 @@
 
 namespace nibble {
 namespace {
+
+// Slices that a thread packs at a time.
+constexpr int64_t kPacked = 8;
 
 struct FloatRow {
   DType dtype;
@@ -172,10 +176,9 @@ void PackedWeight::pack(int threads) {
   if (kernel.pack == nullptr) return;
   packed_.reserve(kernel.packed_bytes(view_));
   const int64_t slices = ceil_div(n(), kOutputSlice);
-  run_team(slices > 1 ? threads : 1, [&](Team& team) {
-    const auto [begin, end] = team.share(slices);
-    if (begin < end)
-      kernel.pack(view_, packed_.as(), begin * kOutputSlice, std::min(end * kOutputSlice, n()));
+  parallel_for(ceil_div(slices, kPacked), threads, [&](int64_t piece) {
+    const int64_t begin = piece * kPacked * kOutputSlice;
+    kernel.pack(view_, packed_.as(), begin, std::min(begin + kPacked * kOutputSlice, n()));
   });
   view_.data = packed_.as();
   view_.scales = nullptr;

@@ -109,13 +109,15 @@ void add_sensitivity(const ModelFolder& base, const std::vector<ScoredSequence>&
   options.scheme = parse_scheme(kSensitivityScheme);
   std::vector<std::string> warnings;
   const auto plans = plan_quantization(base, options, warnings);
-  const Decoder original = load_decoder(base);
+  const LinearOptions linear{.threads = exec.threads};
+  const Decoder original = load_decoder(base, linear);
   for (const ParameterPlan& plan : plans) {
     if (!plan.scheme) continue;
-    const Decoder one(base.decoder_config(), [&](const ParamSpec& p) {
+    const auto load = [&](const ParamSpec& p) {
       return p.name == plan.spec.name ? quantize_parameter(base, plan, options)
                                       : load_weight(base, p);
-    });
+    };
+    const Decoder one(base.decoder_config(), load, linear);
     const auto c = compare_models(logits_of(one), logits_of(original), heldout, exec,
                                   "sensitivity of " + plan.spec.name);
     report.sensitivity.push_back(
@@ -192,8 +194,8 @@ DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
     report.models[i].folder = i == 0 ? "f32" : kVariants[i - 1].folder;
   }
   add_weights(base, at, report);
-  report.activation_outliers =
-      activation_outliers(load_decoder(base), data.heldout, kActivationRows, kSigmas, exec);
+  report.activation_outliers = activation_outliers(load_decoder(base, {.threads = exec.threads}),
+                                                   data.heldout, kActivationRows, kSigmas, exec);
   add_sensitivity(base, heldout, exec, report);
 
   write_text(at + "/report.html", render_html(report));

@@ -1,9 +1,9 @@
 #include "nibble/train/step_runner.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
+
+#include "nibble/core/team.h"
 
 namespace nibble {
 namespace {
@@ -89,28 +89,27 @@ double StepRunner::step(const std::vector<Chunk>& chunks, const ChunkGradient& c
   chunk_failure_.assign(chunks.size(), nullptr);
   const auto blocks = static_cast<int64_t>(block_squares_.size());
   // Buffers are ready; of all this only a chunk's products may fail (oneDNN takes memory).
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t worker = omp_get_thread_num(), workers = omp_get_num_threads();
+  run_team(threads, [&](Team& team) {
+    const int64_t worker = team.rank(), workers = team.size();
     const int64_t begin = blocks * worker / workers, end = blocks * (worker + 1) / workers;
     const int64_t from = begin * kBlock, to = std::min(end * kBlock, layout_.size);
     transpose_share(worker, workers);
-#pragma omp barrier
+    team.sync();
     for (auto c = static_cast<size_t>(worker); c < chunks.size(); c += static_cast<size_t>(workers))
       run_chunk(chunk_gradient, chunks, c, static_cast<size_t>(worker));
-#pragma omp barrier
+    team.sync();
     if (!failed()) {
       reduce(chunks.size(), from, to);
       TrainAdam<float> mine = adam;
       if (clip_norm > 0) {
         for (int64_t b = begin; b < end; ++b)
           block_squares_[static_cast<size_t>(b)] = block_square(b);
-#pragma omp barrier
+        team.sync();
         mine.gradient_scale = static_cast<float>(clip_scale(clip_norm));
       }
       adam_range(mine, from, to);
     }
-  }
+  });
   for (const std::exception_ptr& failure : chunk_failure_)
     if (failure) std::rethrow_exception(failure);
   double loss = 0;

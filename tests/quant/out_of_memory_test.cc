@@ -1,12 +1,12 @@
 // Memory that is short inside a method's loops over threads: an error, not the end of the process.
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <new>
 
 #include "nibble/core/error.h"
+#include "nibble/core/executor.h"
 #include "nibble/quant/method.h"
 #include "tests/support/command.h"
 #include "tests/support/correlated.h"
@@ -18,7 +18,7 @@ std::atomic<int64_t> allowed{-1};
 std::atomic<int64_t> seen{0};
 
 [[maybe_unused]] void* allocate(size_t bytes) {
-  if (omp_in_parallel() != 0) {
+  if (nibble::Executor::inside()) {
     ++seen;
     if (allowed.load() >= 0 && allowed.fetch_sub(1) <= 0) {
       allowed = 0;

@@ -55,10 +55,10 @@ bool has_bf16_products() { return (cpu().bits & kAvx512Bf16) != 0; }
 namespace {
 
 void run(const Bf16Product& p) {
+  const OneThread one;
   // Few shapes come again and again; making one costs as much as a small product.
   static thread_local std::map<Key, Primitive> made;
   static thread_local dnnl::stream stream(engine());
-  const OneThread one;
   if (made.size() > 64) made.clear();
   const Key key = key_of(p);
   auto found = made.find(key);
