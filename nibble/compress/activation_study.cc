@@ -247,10 +247,9 @@ ActivationStudy study_activations(const ModelFolder& model, const CalibrationTex
         .in_file(model.path);
   ActivationStudy out{text.source, text.tokens(), magnitude, sigmas, {}};
   Study study(model, magnitude, sigmas, exec, out.inputs);
-  walk_inputs(model, text, {false, kSampleRows, true, false, {}}, exec,
-              [&](const GroupInput& input) {
-                naming_file(model.path, [&] { study.visit(input); });
-              });
+  walk_inputs(
+      model, text, {false, kSampleRows, true, false, {}}, exec,
+      [&](const GroupInput& input) { naming_file(model.path, [&] { study.visit(input); }); });
   return out;
 }
 

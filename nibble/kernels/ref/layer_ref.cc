@@ -107,18 +107,10 @@ void attend(const AttendRows& a) {
   }
 }
 
-constexpr LayerOps kOps = {"ref",
-                           rms_norm,
-                           layer_norm,
-                           relu,
-                           gelu_tanh,
-                           silu_gate,
-                           soft_cap,
-                           rotate,
-                           to_f16,
-                           to_bf16,
-                           sum_codes,
-                           {attend<float>, attend<uint16_t>, attend<int8_t>}};
+constexpr LayerOps kOps = {"ref",    rms_norm,  layer_norm,
+                           relu,     gelu_tanh, silu_gate,
+                           soft_cap, rotate,    to_f16,
+                           to_bf16,  sum_codes, {attend<float>, attend<uint16_t>, attend<int8_t>}};
 
 }  // namespace
 
