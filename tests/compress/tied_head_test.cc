@@ -114,7 +114,7 @@ TEST(TiedHeadQuantized, OnDiskTheFolderSaysThatTheyAreApart) {
     QuantizeOptions o = options({"lm_head"});
     o.method = method;
     o.force = true;
-    o.calibration.samples = 4;
+    o.calibration.samples = 8;
     o.calibration.length = 16;
     quantize_model(t / "in", t / "out", o, Exec{});
     const ModelFolder out = open_model(t / "out");

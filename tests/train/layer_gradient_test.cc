@@ -187,7 +187,7 @@ double distance(const Buffer<float>& a, const Buffer<float>& b) {
 // other. (Not of relu, whose slope jumps where an input changes its sign.)
 TEST(LayerGradient, NarrowProductsAreNearlyTheSame) {
   if (!has_bf16_products()) GTEST_SKIP() << "no bf16 products here";
-  for (const char* type : {"gpt2", "llama", "qwen3"}) {
+  for (const char* type : {"gpt2", "llama", "qwen3", "gemma2", "lfm2"}) {
     SCOPED_TRACE(type);
     const DecoderConfig config = tiny_decoder_config(type);
     const int64_t tokens = 40, size = tokens * config.hidden_size;
