@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/cli_test.h"
+#include "tests/support/shared.h"
 
 namespace nibble::test {
 namespace {
@@ -13,7 +14,7 @@ const std::string kCases = "../shared/cases/";
 class CompressedTensorsCase : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(kCases)) GTEST_SKIP() << kCases << " is not there";
+    if (lacks_shared(kCases)) GTEST_SKIP() << kCases;
   }
   static CommandResult eval(const std::string& name, const std::string& text) {
     return run_nibble({"eval", kCases + name, "--text", kCases + text, "--json"}, {.limit_s = 60});

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/cli_test.h"
+#include "tests/support/shared.h"
 
 namespace nibble::test {
 namespace {
@@ -31,7 +32,7 @@ json generated(const std::string& model, std::vector<std::string> more) {
 class Case : public ::testing::Test {
  protected:
   void copy(const std::string& name) {
-    if (!fs::exists(kCases + name)) GTEST_SKIP() << "no " << kCases << name;
+    if (lacks_shared(kCases + name)) GTEST_SKIP() << kCases << name;
     fs::create_directory(model());
     for (const auto& entry : fs::directory_iterator(kCases + name + "/model")) {
       fs::copy(entry.path(), model() + "/" + entry.path().filename().string());
@@ -241,7 +242,7 @@ TEST_F(Defaults, ThatCannotBeAreRefused) {
 
 // A tokenizer that cannot take a text is named, not the text.
 TEST_F(Defaults, TheTokenizersFileIsNamedWhereItIsToBlame) {
-  if (!fs::exists(kCases + "hostile/no_file_named/m")) GTEST_SKIP() << "no " << kCases;
+  if (lacks_shared(kCases + "hostile/no_file_named/m")) GTEST_SKIP() << kCases;
   const std::string bad = kCases + "hostile/no_file_named/";
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"tokenize", bad + "m", "--file", bad + "t.txt"},
@@ -253,7 +254,7 @@ TEST_F(Defaults, TheTokenizersFileIsNamedWhereItIsToBlame) {
 
 TEST(HostileTokenizers, CostWhatTheTextDoes) {
   const std::string cases = kCases + "hostile/";
-  if (!fs::exists(cases)) GTEST_SKIP() << "no " << cases;
+  if (lacks_shared(cases)) GTEST_SKIP() << cases;
   const std::string grows = cases + "normalizer_without_bounds/";
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"tokenize", grows + "many", "--file", grows + "t.txt"},

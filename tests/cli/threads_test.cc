@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "tests/cli/cli_test.h"
+#include "tests/support/shared.h"
 
 namespace nibble::test {
 namespace {
@@ -62,7 +63,7 @@ TEST_F(Threads, OneMakesNoSecond) {
 
 TEST_F(Threads, OneMakesNoSecondInOneDnn) {
   const std::string images = "../shared/data/mnist";
-  if (!std::filesystem::exists(images)) GTEST_SKIP() << images << " is not there";
+  if (lacks_shared(images)) GTEST_SKIP() << images;
   const CommandResult r = run_nibble(
       with({"train", "mlp", "--data", images, "--steps", "3", "-o", outputs() + "/mlp"}, "1"),
       {.limit_s = 60, .in_child = deadly});

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/cli_test.h"
+#include "tests/support/shared.h"
 
 namespace nibble::test {
 namespace {
@@ -14,7 +15,7 @@ const std::string kCases = "../shared/cases/";
 class ValueCase : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(kCases)) GTEST_SKIP() << kCases << " is not there";
+    if (lacks_shared(kCases)) GTEST_SKIP() << kCases;
   }
   static std::string model(const std::string& name) { return kCases + name + "/model"; }
   static CommandResult eval(const std::string& name, std::vector<std::string> more = {}) {

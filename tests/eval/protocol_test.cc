@@ -10,6 +10,7 @@
 #include "nibble/eval/perplexity.h"
 #include "nibble/model/model_folder.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 
 namespace nibble {
 namespace {
@@ -123,7 +124,7 @@ TEST(Protocol, NamesAndRanges) {
 // The numbers of a float64 forward pass in numpy over the sequences that the programs make.
 TEST(Protocol, LossesAreTheProgramsOwn) {
   const std::string folder = "../shared/cases/protocol-bos/";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   const ModelFolder model = open_model(folder + "model");
   const Decoder decoder = load_decoder(model);
   const std::string text = read_file(folder + "text.txt");

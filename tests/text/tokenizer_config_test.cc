@@ -7,6 +7,7 @@
 #include <map>
 
 #include "nibble/text/load.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 #include "tests/text/tokenizer_json.h"
 
@@ -177,7 +178,7 @@ TEST(TokenizerConfig, RefusesByNameWhatChangesTheIds) {
 // The shared cases, by transformers' ids.
 TEST(AddedTokensJson, BesideASentencePieceModel) {
   const std::string folder = kCases + "added-tokens-json/model";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   const auto t = load_tokenizer(folder);
   EXPECT_EQ(t->encode("Hi<|im_end|>", true), (Ids{1, 6324, 32001}));
   EXPECT_EQ(t->encode("a</s>b <s> c<|im_end|>d <|im_end|> e", true),
@@ -186,7 +187,7 @@ TEST(AddedTokensJson, BesideASentencePieceModel) {
 
 TEST(PrefixSpace, OfTheSharedCases) {
   const std::string folder = kCases + "add-prefix-space/";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
   EXPECT_EQ(load_tokenizer(folder + "gpt2")->encode("Hello world", true), (Ids{18435, 995}));
   EXPECT_EQ(load_tokenizer(folder + "llama2")->encode("Hello", false), (Ids{10994}));
 }
@@ -217,7 +218,7 @@ std::vector<Ids> llama2_ids(const std::string& config) {
 }
 
 TEST(PrefixSpace, OfASentencePieceModelStandsAtTheBeginningOrBehindSpecialTokensToo) {
-  if (!std::filesystem::exists("../shared/data/tokenizers")) GTEST_SKIP() << "no ../shared/data";
+  if (test::lacks_shared("../shared/data/tokenizers")) GTEST_SKIP() << "no tokenizers";
   using All = std::vector<Ids>;
   EXPECT_EQ(llama2_ids(""), (All{{15043}, {263, 2, 29890}, {2, 29874}, {2, 263}}));
   EXPECT_EQ(llama2_ids(R"(,"legacy":false)"), llama2_ids(""));
