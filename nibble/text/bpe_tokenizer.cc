@@ -46,6 +46,11 @@ AddedTokens tokens_looked_for(const BpeParts& parts, bool normalize,
 
 }  // namespace
 
+std::string PieceDecoder::replaced_in(std::string piece, size_t most) const {
+  for (const auto& [from, to] : replace) piece = replaced(piece, from, to, most);
+  return piece;
+}
+
 BpeTokenizer::BpeTokenizer(BpeParts parts)
     : parts_(std::move(parts)),
       raw_(tokens_looked_for(parts_, false, [](const auto& t) { return !t.normalized; })),
@@ -128,9 +133,8 @@ void BpeTokenizer::append_piece(int32_t id, DecodeState& state, std::string& out
   }
   const int byte = decoder.byte_fallback ? byte_of(piece) : -1;
   if (byte >= 0) piece = std::string(1, static_cast<char>(byte));
-  for (const auto& [from, to] : decoder.replace) {
-    if (byte >= 0) break;
-    piece = in_section(parts_.file, "decoder", [&] { return replaced(piece, from, to, most); });
+  if (byte < 0 && !decoder.replace.empty()) {
+    piece = in_section(parts_.file, "decoder", [&] { return decoder.replaced_in(piece, most); });
   }
   if (first && decoder.strip_first_piece && byte < 0) {
     piece = replaced(piece, decoder.strip, "", most);

@@ -23,6 +23,9 @@ struct PieceDecoder {
   std::string strip;               ///< one character, taken off the beginning ...
   int strip_count = 0;             ///< ... up to this often
   bool strip_first_piece = false;  ///< `strip` never appears in the first token (Metaspace)
+
+  /// A token's text with everything replaced; grown_too_long() above `most` bytes.
+  std::string replaced_in(std::string piece, size_t most) const;
 };
 
 /// Everything a BPE tokenizer is made of.

@@ -50,8 +50,9 @@ class Layers : public testing::Test {
   int64_t found(const std::string& words = "") {
     std::vector<std::string> warnings;
     const FolderStore store(path(), kFingerprint, true, warnings);
-    if (words.empty()) EXPECT_TRUE(warnings.empty()) << warnings.front();
-    if (!words.empty()) {
+    if (words.empty()) {
+      EXPECT_TRUE(warnings.empty()) << warnings.front();
+    } else {
       EXPECT_EQ(warnings.size(), 1u);
       EXPECT_NE(warnings.at(0).find(words), std::string::npos) << warnings.at(0);
     }
