@@ -189,7 +189,8 @@ TokenizerConfig parse_tokenizer_config(std::string_view json, std::string file) 
   return config;
 }
 
-void parse_special_tokens_map(std::string_view json, std::string file, TokenizerConfig& config) {
+void parse_special_tokens_map(std::string_view json, const std::string& file,
+                              TokenizerConfig& config) {
   std::vector<NamedToken> named = read_all_named(tree_of(json), file);
   for (NamedToken& token : config.lists_added ? named : config.named) {
     const auto same = [&](const NamedToken& other) { return other.key == token.key; };

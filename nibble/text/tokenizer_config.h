@@ -41,9 +41,10 @@ struct TokenizerConfig {
 TokenizerConfig parse_tokenizer_config(std::string_view json, std::string file = "");
 /// Enters what special_tokens_map.json names: as in transformers it overrules a
 /// tokenizer_config.json that does not list added tokens, and is overruled by one that does.
-void parse_special_tokens_map(std::string_view json, std::string file, TokenizerConfig& config);
+void parse_special_tokens_map(std::string_view json, const std::string& file,
+                              TokenizerConfig& config);
 /// Enters added_tokens.json, texts and their ids. Nothing where tokenizer_config.json lists them.
-void parse_added_tokens(std::string_view json, std::string file, TokenizerConfig& config);
+void parse_added_tokens(std::string_view json, const std::string& file, TokenizerConfig& config);
 
 /// Those of the three files that a folder has.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
