@@ -200,7 +200,7 @@ void parse_special_tokens_map(std::string_view json, const std::string& file,
                       named.end());
 }
 
-void parse_added_tokens(std::string_view json, std::string file, TokenizerConfig& config) {
+void parse_added_tokens(std::string_view json, const std::string& file, TokenizerConfig& config) {
   if (config.lists_added) return;
   const JsonNode root = tree_of(json);
   if (root.type != JsonNode::Type::object) throw root.wrong("an object of tokens and their ids");
