@@ -217,7 +217,7 @@ void parse_added_tokens(std::string_view json, const std::string& file, Tokenize
                             .normalized = !special,
                             .special = special});
   }
-  config.added_file = std::move(file);
+  config.added_file = file;
 }
 
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
