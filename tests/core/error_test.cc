@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "nibble/core/in_file.h"
 #include "nibble/core/stop.h"
 #include "tests/support/expect_error.h"
 
@@ -67,6 +68,78 @@ TEST(Printable, CutsBetweenCharacters) {
   EXPECT_EQ(printable("abcdef", 3), "abc...");
   EXPECT_EQ(printable("\xc3\xa9\xc3\xa9\xc3\xa9", 3), "\xc3\xa9\xc3\xa9...");
   EXPECT_EQ(in_quotes("a\"b"), "\"a\"b\"");
+}
+
+TEST(Error, KindsHaveTheirExitCodesAndNames) {
+  EXPECT_EQ(invalid_argument("").exit_code(), kExitUsage);
+  EXPECT_EQ(not_found("").exit_code(), kExitNoInput);
+  EXPECT_EQ(corrupt("").exit_code(), kExitData);
+  EXPECT_EQ(unsupported("").exit_code(), kExitData);
+  EXPECT_EQ(io_error("").exit_code(), kExitIo);
+  EXPECT_EQ(io_error("").with_code(kExitMemory).exit_code(), kExitMemory);
+  EXPECT_EQ(to_string(ErrorKind::invalid_argument), "invalid_argument");
+  EXPECT_EQ(to_string(ErrorKind::not_found), "not_found");
+  EXPECT_EQ(to_string(ErrorKind::corrupt), "corrupt");
+  EXPECT_EQ(to_string(ErrorKind::unsupported), "unsupported");
+  EXPECT_EQ(to_string(ErrorKind::io), "io");
+}
+
+TEST(Error, AFileIsNamedFromOutside) {
+  EXPECT_EQ(naming_file("f", [] { return 7; }), 7);
+  try {
+    naming_file("f", [] { throw corrupt("x"); });
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.file(), "f");
+  }
+  try {
+    naming_file("outer", [] { naming_file("inner", [] { throw corrupt("x"); }); });
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.file(), "inner");
+  }
+}
+
+TEST(Error, ABrokenPromiseIsNoError) {
+  EXPECT_NO_THROW(NIBBLE_CHECK(1 + 1 == 2));
+  EXPECT_THROW(NIBBLE_CHECK(1 + 1 == 3), std::logic_error);
+  try {
+    NIBBLE_CHECK(1 > 2);
+  } catch (const std::logic_error& e) {
+    EXPECT_NE(std::string(e.what()).find("1 > 2"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Printable, ShowsBytesThatAreNoText) {
+  EXPECT_EQ(printable("a\xFFz"), "a\\xffz");
+  EXPECT_EQ(printable("\xC0\xAF"), "\\xc0\\xaf");           // overlong
+  EXPECT_EQ(printable("\xED\xA0\x80"), "\\xed\\xa0\\x80");  // a surrogate
+  EXPECT_EQ(printable("\xE2\x82"), "\\xe2\\x82");           // cut
+}
+
+TEST(Printable, CutsWhatIsLong) {
+  const std::string whole(120, 'x');
+  EXPECT_EQ(printable(whole), whole);
+  EXPECT_EQ(printable(whole + "x"), whole + "...");
+  EXPECT_EQ(printable("abcdef", 3), "abc...");
+  // Never in the middle of a character.
+  EXPECT_EQ(printable("ab\xE2\x82\xAC\xE2\x82\xAC", 3), "ab\xE2\x82\xAC...");
+}
+
+// Whatever comes in, one line of valid text comes out, of bounded length.
+TEST(Printable, OfAnyBytesIsOneLine) {
+  uint32_t state = 1;
+  for (int round = 0; round < 300; ++round) {
+    std::string text;
+    for (int i = 0; i < 200; ++i) {
+      state = state * 1664525 + 1013904223;
+      text += static_cast<char>(state >> 24);
+    }
+    const std::string shown = printable(text, 100);
+    EXPECT_LE(shown.size(), 100 + 8 + 3u);
+    for (const char c : shown) EXPECT_TRUE(static_cast<unsigned char>(c) >= 0x20) << shown;
+    EXPECT_EQ(printable(shown, 1000), shown);
+  }
 }
 
 }  // namespace
