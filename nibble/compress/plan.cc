@@ -19,18 +19,28 @@ const Rule* rule_for(std::string_view name, const std::vector<Rule>& rules) {
   return nullptr;
 }
 
+[[noreturn]] void refuse_rule(std::string_view option, std::string_view pattern,
+                              std::string_view why) {
+  throw invalid_argument(fmt::format("{} {}: {}", option, in_quotes(pattern), why));
+}
+
+// A rule without effect is a mistake: it names no tensor, or none that it can do anything to.
 template <class Rule>
 void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
-                       const std::vector<ParamSpec>& table, const ModelFolder& model) {
+                       const std::vector<ParamSpec>& table, const ModelFolder& model,
+                       bool of_matrices) {
   for (const Rule& r : rules) {
-    const bool used = std::any_of(table.begin(), table.end(), [&](const ParamSpec& p) {
-      return glob_match(r.pattern, p.name) || glob_match(r.pattern, module_of(p.name));
-    });
+    bool named = false, used = false;
+    for (const ParamSpec& p : table) {
+      if (!glob_match(r.pattern, p.name) && !glob_match(r.pattern, module_of(p.name))) continue;
+      named = true;
+      used = used || !of_matrices || p.is_matrix();
+    }
     if (used) continue;
+    if (named) refuse_rule(option, r.pattern, "no matrix has such a name; gains and biases stay");
     const std::string hint = tied_head_hint(model, r.pattern);
-    throw invalid_argument(fmt::format(
-        "{} {}: {}", option, in_quotes(r.pattern),
-        hint.empty() ? "no tensor has such a name (`nibble inspect` lists them)" : hint));
+    refuse_rule(option, r.pattern,
+                hint.empty() ? "no tensor has such a name (`nibble inspect` lists them)" : hint);
   }
 }
 
@@ -102,8 +112,8 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
                                              const QuantizeOptions& options,
                                              std::vector<std::string>& warnings) {
   const std::vector<ParamSpec> table = parameter_table(model.config);
-  check_rules_match("--keep", options.keep, table, model);
-  check_rules_match("--set", options.set, table, model);
+  check_rules_match("--keep", options.keep, table, model, false);
+  check_rules_match("--set", options.set, table, model, true);
   std::vector<ParameterPlan> out;
   for (const ParamSpec& spec : table) {
     ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,

@@ -26,9 +26,15 @@ struct Reads {
   bool random = false;   // numbers drawn from the seed
   bool walk = false;     // inputs that quantized parts make
   bool descent = false;  // gptq's tuning
-  bool clip = false, half_step = false;
+  bool clip = false, half_step = false, scales = false;
   bool outliers = false;  // of inputs at run time
 };
+
+// Symmetric integers; and groups that do not divide a width, which become int8.
+bool divides_by_half_steps(const QuantScheme& s) {
+  const bool symmetric = s.is_integer() && !s.asymmetric;
+  return symmetric || (!s.is_float() && s.granularity == Granularity::group);
+}
 
 Reads reads_of(const QuantizeOptions& options) {
   const MethodChain chain = parse_method_chain(options.method);
@@ -42,7 +48,9 @@ Reads reads_of(const QuantizeOptions& options) {
   out.walk = method(chain.quantizer).needs != Calibration::nothing && !chain.spare_outliers;
   out.descent = method(chain.quantizer).second_order;
   out.clip = chain.quantizer == "rtn";
-  out.half_step = chain.quantizer == "rtn" && !options.tuning.clip;
+  out.scales = true;
+  out.half_step = chain.quantizer == "rtn" && !options.tuning.clip &&
+                  any_scheme(options, divides_by_half_steps);
   return out;
 }
 
@@ -50,12 +58,12 @@ struct Row {
   std::string_view option;
   bool Reads::*by;
 };
-constexpr Row kRows[] = {{"--calib", &Reads::text},        {"--samples", &Reads::text},
-                         {"--length", &Reads::text},       {"--seed", &Reads::random},
-                         {"--inputs", &Reads::walk},       {"--damping", &Reads::descent},
-                         {"--sweeps", &Reads::descent},    {"--no-act-order", &Reads::descent},
-                         {"--clip", &Reads::clip},         {"--half-step", &Reads::half_step},
-                         {"--threshold", &Reads::outliers}};
+constexpr Row kRows[] = {{"--calib", &Reads::text},         {"--samples", &Reads::text},
+                         {"--length", &Reads::text},        {"--seed", &Reads::random},
+                         {"--inputs", &Reads::walk},        {"--damping", &Reads::descent},
+                         {"--sweeps", &Reads::descent},     {"--no-act-order", &Reads::descent},
+                         {"--clip", &Reads::clip},          {"--half-step", &Reads::half_step},
+                         {"--scale-dtype", &Reads::scales}, {"--threshold", &Reads::outliers}};
 
 }  // namespace
 

@@ -103,6 +103,15 @@ TEST(TiedHeadQuantized, RulesThatNameNothingSayWhy) {
                      [&] { quantize_in_memory(tiny(true), o, Exec{}); });
 }
 
+// A scheme for a gain would be without effect.
+TEST(Rules, ThatNameNoMatrixAreRefused) {
+  test::expect_error(kExitUsage, "no matrix has such a name; gains and biases stay",
+                     [] { quantize_in_memory(tiny(false), options({}, "*norm*=int8"), Exec{}); });
+  QuantizeOptions o = options({});
+  o.keep.push_back(parse_keep_rule("*norm*=f16"));  // which changes what it is stored in
+  EXPECT_NO_THROW(quantize_in_memory(tiny(false), o, Exec{}));
+}
+
 TEST(TiedHeadQuantized, OnDiskTheFolderSaysThatTheyAreApart) {
   const test::TempFolder t;
   DecoderConfig config = tiny_decoder_config("llama");

@@ -62,5 +62,25 @@ TEST(UnreadOptions, ASchemeSetForSomeTensorsCounts) {
   EXPECT_EQ(unread_options(o, given), "");
 }
 
+TEST(UnreadOptions, WhatASchemeHasNoUseFor) {
+  const std::vector<std::string> given = {"--half-step", "--scale-dtype"};
+  const auto said = [&](const std::string& scheme, const std::string& set = "") {
+    QuantizeOptions o;
+    o.scheme = parse_scheme(scheme);
+    if (!set.empty()) o.set.push_back(parse_set_rule("a=" + set));
+    const std::string text = unread_options(o, given);
+    return text.substr(0, text.find(':'));
+  };
+  EXPECT_EQ(said("int8"), "");
+  EXPECT_EQ(said("f16"), "--half-step, --scale-dtype");
+  EXPECT_EQ(said("f16", "int8"), "");
+  EXPECT_EQ(said("int4:asym"), "--half-step");
+  EXPECT_EQ(said("int4:asym", "int8"), "");
+  EXPECT_EQ(said("fp8_e4m3"), "--half-step");
+  // A matrix that a group does not divide becomes int8, which reads both.
+  EXPECT_EQ(said("nf4"), "");
+  EXPECT_EQ(said("int4:g32:asym"), "");
+}
+
 }  // namespace
 }  // namespace nibble
