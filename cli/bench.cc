@@ -119,6 +119,7 @@ void run(const Common& common, const Options& o) {
     if (times_loading(o)) load = measure_load(resolve_model(o.load.model), {threads, o.load_runs});
     {
       const ModelFolder folder = open(o, exec);
+      warn(common, folder);
       scheme = scheme_summary(folder);
       model.emplace(load_decoder(folder, {.threads = threads}));
     }  // the weights as they were loaded are let go before the time is taken

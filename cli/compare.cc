@@ -120,7 +120,17 @@ void refuse_other_vocabulary(const std::string& name, const ModelFolder& model,
       fmt::format("{}: its vocabulary has {} tokens, the first model's {}", name, mine, theirs));
 }
 
-std::vector<Measurement> measure_all(const Options& given, const Text& text, const Exec& exec) {
+// What a candidate was found to have that the baseline has not: its own name in front.
+void note_warnings(const Candidate& c, const ModelFolder& model, const ModelFolder& base,
+                   std::vector<std::string>& warnings) {
+  for (const std::string& w : model.warnings) {
+    if (std::find(base.warnings.begin(), base.warnings.end(), w) == base.warnings.end())
+      warnings.push_back(fmt::format("{}: {}", printable(c.name), w));
+  }
+}
+
+std::vector<Measurement> measure_all(const Options& given, const Text& text, const Exec& exec,
+                                     std::vector<std::string>& warnings) {
   Options o = given;
   const auto others = candidates(o, exec);
   const ModelFolder base = open_base(o, exec);
@@ -134,6 +144,7 @@ std::vector<Measurement> measure_all(const Options& given, const Text& text, con
   for (const Candidate& c : others) {
     const ModelFolder model = c.open();
     refuse_other_vocabulary(c.name, model, base);
+    note_warnings(c, model, base, warnings);
     out.push_back(measure_model(c.name, model, base, data, o.measure, exec));
   }
   return out;
@@ -182,12 +193,14 @@ void run(const Common& common, const Options& given) {
     say(common, "nibble: no --text was given: measuring on " + text.name);
   }
   std::vector<Measurement> models;
+  std::vector<std::string> warnings;
   int threads = 1;
   {
     const Exec exec = make_exec(common);
     threads = exec.threads;
-    models = measure_all(o, text, exec);
+    models = measure_all(o, text, exec, warnings);
   }
+  show_warnings(common, warnings);
   CompareReport report = report_of(common, o, text, own_text, models, threads);
   if (page) {
     report.roof = measure_roof(threads);

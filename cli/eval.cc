@@ -116,6 +116,7 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
 
 void eval_against(const Common& common, const Options& o, const ModelFolder& model) {
   const ModelFolder base_folder = open_model(resolve_model(o.base));
+  warn(common, base_folder);
   if (base_folder.decoder_config().vocab_size != model.decoder_config().vocab_size) {
     throw invalid_argument(fmt::format("--against {}: its vocabulary has {} tokens, the model's {}",
                                        in_quotes(o.base), base_folder.decoder_config().vocab_size,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "nibble/core/error.h"
 #include "nibble/quant/dense.h"
@@ -126,6 +127,21 @@ double site_error(const SiteTask& task, std::span<const float> scales) {
   return sum;
 }
 
+namespace {
+
+// Scales that make weights or their scales too large for their types are no choice; without scales
+// that is an error of the weight itself.
+double error_with(const SiteTask& task, std::span<const float> scales) {
+  try {
+    return site_error(task, scales);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::corrupt) throw;
+    return std::numeric_limits<double>::infinity();
+  }
+}
+
+}  // namespace
+
 SiteScales best_scales(const SiteTask& task, std::span<const std::vector<float>> candidates,
                        std::span<const double> exponents) {
   NIBBLE_CHECK(candidates.size() == exponents.size());
@@ -136,7 +152,7 @@ SiteScales best_scales(const SiteTask& task, std::span<const std::vector<float>>
     std::vector<float> s = candidates[i];
     normalize(s);
     if (task.tie) task.tie(s);
-    const double error = site_error(task, s);
+    const double error = error_with(task, s);
     if (!(error < best.error)) continue;
     best.error = error;
     best.exponent = exponents[i];

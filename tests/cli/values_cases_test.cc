@@ -128,6 +128,13 @@ TEST_F(ValueCase, WeightsTooSmallForTheirScales) {
   const CommandResult loaded =
       run_nibble({"eval", m, "--text", text, "--scheme", "int8"}, {.limit_s = 60});
   EXPECT_NE(loaded.err.find("v_proj.weight\": "), std::string::npos) << loaded.err;
+  const CommandResult compared = run_nibble(
+      {"compare", m, "--text", text, "--schemes", "int8", "--continuations", "0", "--runs", "1"},
+      {.limit_s = 60});
+  expect_success(compared);
+  EXPECT_NE(compared.err.find("nibble: warning: int8: " + tensor.substr(tensor.find("tensor"))),
+            std::string::npos)
+      << compared.err;
 }
 
 TEST_F(ValueCase, WeightsTooLargeForF16AreAnError) {

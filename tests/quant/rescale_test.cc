@@ -80,6 +80,23 @@ TEST(Rescale, NoScaleIsChosenThatIsWorseThanNone) {
   }
 }
 
+TEST(Rescale, ScalesThatOverflowAreNoChoice) {
+  Layer l = layer(5, 12);
+  float largest = 0;
+  for (const float v : l.w) largest = std::max(largest, std::fabs(v));
+  for (float& v : l.w) v = v / largest * 3e38f;  // a little more, and the largest is infinite
+  for (const Rescaler& r : rescalers()) {
+    const SiteTask task = task_of(l, "int4:g32");
+    const SiteScales s = r.choose(task);
+    EXPECT_NO_THROW(site_error(task, s.scales)) << r.name;
+    EXPECT_TRUE(std::all_of(s.scales.begin(), s.scales.end(),
+                            [](float v) { return v > 0 && std::isfinite(v); }));
+  }
+  SiteTask narrow = task_of(l, "int4:g32");
+  narrow.scale_dtype = DType::f16;  // which holds no scale of theirs at all
+  for (const Rescaler& r : rescalers()) EXPECT_THROW(r.choose(narrow), Error) << r.name;
+}
+
 TEST(Rescale, ChannelsThatWereNeverActiveAreHarmless) {
   Layer l = layer(6, 3);
   for (size_t i = 5; i < l.x.size(); i += kK) l.x[i] = 0;
