@@ -138,6 +138,10 @@ class Study {
       task.readers.push_back({weights[i], readers[i].n, dynamic, input.reads[i].name});
     const Rows x(input.sample.begin(), input.sample.end());
     const double whole = output_energy(x, readers, s.channels);
+    if (!std::isfinite(whole)) {
+      throw corrupt("what it makes of its inputs on this text is too large for f32")
+          .at("tensor " + in_quotes(input.reads[0].name));
+    }
     const auto set = [&](Remedy r, double error) {
       s.errors[static_cast<size_t>(r)] = whole > 0 ? error / whole : 0;
     };

@@ -3,6 +3,7 @@
 
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/in_file.h"
 #include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/arranged_source.h"
@@ -78,18 +79,34 @@ struct Modules {
   std::vector<std::string> plain;
 };
 
-Modules write_tensors(const std::string& folder, const std::vector<WritableParameter>& parameters) {
+Modules modules_of(const std::vector<WritableParameter>& parameters) {
   Modules out;
-  std::vector<LazyTensor> tensors;
   for (const WritableParameter& p : parameters) {
     if (p.scheme)
       out.schemes[module_of(p.spec.name)] = *p.scheme;
     else if (p.spec.is_matrix())
       out.plain.push_back(module_of(p.spec.name));
+  }
+  return out;
+}
+
+void write_tensors(const std::string& folder, const std::vector<WritableParameter>& parameters) {
+  std::vector<LazyTensor> tensors;
+  for (const WritableParameter& p : parameters) {
     for (LazyTensor& t : lazy_tensors(p)) tensors.push_back(std::move(t));
   }
   write_safetensors_folder(folder, tensors);
-  return out;
+}
+
+// A config that is just within the limits of reading one may be beyond them with what is added:
+// said before the tensors are written, not when somebody opens the model.
+std::string readable(std::string text) {
+  try {
+    (void)JsonFields::parse(text);
+  } catch (const Error& e) {
+    throw corrupt(fmt::format("with quantization_config it could not be read again: {}", e.what()));
+  }
+  return text;
 }
 
 // The folder's own config.json; where the head has been untied since, it says so.
@@ -110,8 +127,10 @@ std::string carried_config(const ModelFolder& original, const Modules& modules) 
 int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer) {
-  const Modules modules = write_tensors(folder, parameters);
-  write_text(folder + "/config.json", config_text(config, modules.schemes, modules.plain));
+  const Modules modules = modules_of(parameters);
+  const std::string text = readable(config_text(config, modules.schemes, modules.plain));
+  write_tensors(folder, parameters);
+  write_text(folder + "/config.json", text);
   if (tokenizer != nullptr) write_text(folder + "/tokenizer.json", tokenizer->to_json());
   return open_safetensors_folder(folder)->file_bytes();
 }
@@ -119,12 +138,15 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
 int64_t write_model_like(const ModelFolder& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters,
                          std::vector<std::string>& warnings) {
-  const Modules modules = write_tensors(folder, parameters);
+  const Modules modules = modules_of(parameters);
   // A single file of another format says in itself what a config.json says.
   const bool has_config = original.folder() == original.path;
-  write_text(folder + "/config.json",
-             has_config ? carried_config(original, modules)
-                        : config_text(original.config, modules.schemes, modules.plain));
+  const std::string text = naming_file(original.path + (has_config ? "/config.json" : ""), [&] {
+    return readable(has_config ? carried_config(original, modules)
+                               : config_text(original.config, modules.schemes, modules.plain));
+  });
+  write_tensors(folder, parameters);
+  write_text(folder + "/config.json", text);
   for (std::string& line : carry_files(original.folder(), folder))
     warnings.push_back(std::move(line));
   return open_safetensors_folder(folder)->file_bytes();

@@ -226,6 +226,46 @@ TEST_F(ValueCase, EstimatesNeitherWrapNorSpeakOfKeys) {
   expect_rejected(run_nibble({"estimate", "--layers", "20000", "--width", "64"}), 64, "--layers");
 }
 
+TEST_F(ValueCase, AConfigThatCouldNotBeReadAgainIsRefusedAtOnce) {
+  for (const char* name : {"bytes", "values"}) {
+    SCOPED_TRACE(name);
+    const std::string m = kCases + "hostile/output_cannot_be_opened/" + name;
+    const CommandResult r = run_nibble({"quantize", m, "-o", folder_ / "out", "--quiet"});
+    expect_rejected(r, 65, m + "/config.json: with quantization_config it could not be read again");
+    EXPECT_EQ(folder_.size(), 0u);
+  }
+}
+
+TEST_F(ValueCase, LinksOutOfTheFolderAreLeftOut) {
+  const std::string m = folder_ / "model", out = folder_ / "out";
+  std::filesystem::copy(model("tied-lm-head"), m);
+  put_file(folder_ / "secret", "TOP SECRET");
+  std::filesystem::create_symlink("../secret", m + "/LICENSE");
+  std::filesystem::create_symlink(folder_ / "secret", m + "/generation_config.json.new");
+  const CommandResult r = run_nibble({"quantize", m, "-o", out}, {.limit_s = 60});
+  expect_success(r);
+  EXPECT_NE(r.err.find(m + "/LICENSE is a link that leaves the model's folder: not copied"),
+            std::string::npos)
+      << r.err;
+  for (const auto& [name, text] : contents(out))
+    EXPECT_EQ(text.find("TOP SECRET"), std::string::npos) << name;
+}
+
+// What people have opens without a word on stderr.
+TEST_F(ValueCase, PublishedModelsOpenInSilence) {
+  std::vector<std::string> all;
+  for (const auto& entry : std::filesystem::directory_iterator("../shared/data/models"))
+    all.push_back(entry.path().string());
+  EXPECT_GE(all.size(), 5u);
+  for (const char* family : {"gemma2", "mixtral", "lfm2"})
+    all.push_back("../shared/data/archs/" + std::string(family));
+  for (const std::string& path : all) {
+    const CommandResult r = run_nibble({"inspect", path}, {.limit_s = 60});
+    expect_success(r);
+    EXPECT_EQ(r.err, "") << path;
+  }
+}
+
 // A key that nobody knows is named where people and programs look.
 TEST_F(ValueCase, UnknownKeysAreWarnedOf) {
   const std::string copy = folder_ / "model";
