@@ -107,8 +107,10 @@ TEST(AlignedMemory, MovesWithItsBytes) {
   c = std::move(b);
   EXPECT_EQ(c.as<int>()[3], 7);
   EXPECT_EQ(c.bytes(), 100);
+#if !defined(__SANITIZE_ADDRESS__)  // which ends the process instead
   EXPECT_THROW(c.reserve(int64_t{1} << 60), std::bad_alloc);
   EXPECT_EQ(c.as<int>()[3], 7) << "what there was is kept where there is no more";
+#endif
 }
 
 TEST(KeySet, TellsWhatCameBefore) {
