@@ -73,7 +73,10 @@ Ranges matches_of_pcre2(std::string_view pattern, std::string_view text) {
   for (size_t from = 0; from <= text.size();) {
     const int rc = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                                0, data, nullptr);
-    if (rc < 0) break;
+    if (rc < 0) {
+      RC_ASSERT(rc == PCRE2_ERROR_NOMATCH);
+      break;
+    }
     const size_t* ends = pcre2_get_ovector_pointer(data);
     out.push_back({ends[0], ends[1]});
     from = std::max(ends[1], ends[0] + 1);
@@ -125,7 +128,13 @@ RC_GTEST_PROP(Regex, CountingChangesNoMatch,
   const std::string pattern = pattern_of(draws, at, 2);
   std::string text;
   for (const bool l : letters) text += l ? 'a' : 'b';
-  RC_ASSERT(matches_of(pattern, text) == matches_of_pcre2(pattern, text));
+  Ranges found;
+  try {
+    found = matches_of(pattern, text);
+  } catch (const Error&) {
+    RC_DISCARD("a pattern whose time is cubic or worse is refused, however short the text");
+  }
+  RC_ASSERT(found == matches_of_pcre2(pattern, text));
 }
 
 // The words of a text, cut as a tokenizer does; the time it took.
