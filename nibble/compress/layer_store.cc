@@ -59,7 +59,8 @@ std::string to_json(const std::vector<LayerReport>& reports, const std::string& 
 }
 
 // Over everything that a layer's files hold, and which layer's they are.
-std::string hash_of(int layer, const std::vector<LayerReport>& reports, const TensorSource& of) {
+std::string hash_of_layer(int layer, const std::vector<LayerReport>& reports,
+                          const TensorSource& of) {
   return bytes_hash(fmt::format("{}\n{}\n{}", layer, content_hash(of), to_json(reports, "")));
 }
 
@@ -177,7 +178,7 @@ void FolderStore::open_layer(int layer) {
   const JsonFields fields = JsonFields::parse(read_file(file(layer, "json"), kReportLimit));
   auto reports = reports_from(fields);
   auto source = open_safetensors(tensors);
-  if (fields.string_or("hash", "") != hash_of(layer, reports, *source))
+  if (fields.string_or("hash", "") != hash_of_layer(layer, reports, *source))
     throw corrupt("the checksum of this layer does not match (damaged)").in_file(tensors);
   layers_[layer] = std::move(source);
   reports_.emplace_back(layer, std::move(reports));
@@ -222,7 +223,7 @@ void FolderStore::put(int layer, std::vector<FinishedWeight> weights) {
   layers_.erase(layer);
   write_safetensors(file(layer, "safetensors"), tensors);
   layers_[layer] = open_safetensors(file(layer, "safetensors"));
-  write_file(file(layer, "json"), to_json(reports, hash_of(layer, reports, *layers_[layer])));
+  write_file(file(layer, "json"), to_json(reports, hash_of_layer(layer, reports, *layers_[layer])));
   reports_.emplace_back(layer, std::move(reports));
 }
 

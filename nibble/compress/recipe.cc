@@ -41,7 +41,7 @@ struct InputsRow {
 constexpr InputsRow kInputs[] = {{CalibrationInputs::quantized, "quantized"},
                                  {CalibrationInputs::corrected, "corrected"}};
 
-struct Reader {
+struct RecipeReader {
   const JsonFields& fields;
   std::string prefix;
 
@@ -67,7 +67,7 @@ struct Reader {
   }
 };
 
-void check_keys(const Reader& read, const std::string& section) {
+void check_keys(const RecipeReader& read, const std::string& section) {
   std::vector<std::string_view> known(std::begin(kSpelled), std::end(kSpelled));
   const QuantizeOptions none;
   for_each_option(none, [&](std::string_view key, const auto&) { known.push_back(key); });
@@ -80,7 +80,7 @@ void check_keys(const Reader& read, const std::string& section) {
 
 QuantizeOptions read(const JsonFields& fields) {
   const bool inside = fields.has_section("recipe");
-  const Reader reader{fields, inside ? "recipe." : ""};
+  const RecipeReader reader{fields, inside ? "recipe." : ""};
   check_keys(reader, inside ? "recipe" : "");
   QuantizeOptions o;
   for_each_option(o, reader);

@@ -16,7 +16,7 @@ namespace nibble {
 namespace {
 
 // Rows that quantized activations are tried on.
-constexpr int64_t kSampleRows = 256;
+constexpr int64_t kRowsOfSite = 256;
 
 std::optional<QuantScheme> scheme_of(const std::vector<ParameterPlan>& plans,
                                      const std::string& name) {
@@ -110,7 +110,7 @@ ModelFolder apply_step(const std::string& step, const ModelFolder& model,
   NIBBLE_CHECK(rescaler != nullptr);
   Rescaling work(*rescaler, model, plans, options, reports, exec);
   const bool head = scheme_of(plans, "lm_head.weight").has_value();
-  walk_inputs(model, text, {true, kSampleRows, head, true, options.spill_folder}, exec,
+  walk_inputs(model, text, {true, kRowsOfSite, head, true, options.spill_folder}, exec,
               [&](const GroupInput& input) { work.visit(input); });
   return with_changes(model, work.take());
 }

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Error cannot_create(const std::string& path, std::string reason) {
+Error cannot_make_folder(const std::string& path, std::string reason) {
   return io_error(std::move(reason)).with_code(kExitCannotCreate).in_file(path);
 }
 
@@ -92,9 +92,9 @@ void AtomicFolder::check() const {
     return;
   }
   if (S_ISLNK(info.st_mode))
-    throw cannot_create(out_, "is a symbolic link; give the name of the folder it points to");
-  if (!S_ISDIR(info.st_mode)) throw cannot_create(out_, "exists and is not a folder");
-  if (!force_) throw cannot_create(out_, "exists already; use --force to replace it");
+    throw cannot_make_folder(out_, "is a symbolic link; give the name of the folder it points to");
+  if (!S_ISDIR(info.st_mode)) throw cannot_make_folder(out_, "exists and is not a folder");
+  if (!force_) throw cannot_make_folder(out_, "exists already; use --force to replace it");
   std::error_code error;
   if (lies_within(fs::current_path(error), fs::canonical(out_, error)))
     throw invalid_argument("is the folder this command runs in, or one above it").in_file(out_);
@@ -107,10 +107,10 @@ void AtomicFolder::refuse_other() const {
   const std::string other =
       remove_folder_leftovers(split.folder, unfinished_folder_prefix(split.name));
   if (!other.empty())
-    throw cannot_create(out_, "is being written already, in " + nibble::in_quotes(other));
+    throw cannot_make_folder(out_, "is being written already, in " + nibble::in_quotes(other));
   const Descriptor old(open(out_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (old.valid() && !lock_for_life(old.get()))
-    throw cannot_create(out_, "is being written already");
+    throw cannot_make_folder(out_, "is being written already");
 }
 
 void AtomicFolder::create() {
@@ -122,7 +122,7 @@ void AtomicFolder::create() {
       fmt::format("{}/{}{}", split.folder, unfinished_folder_prefix(split.name), getpid());
   if (mkdir(partial.c_str(), 0777) != 0) {
     if (errno == EEXIST)
-      throw cannot_create(out_, "is being written already, in " + nibble::in_quotes(partial));
+      throw cannot_make_folder(out_, "is being written already, in " + nibble::in_quotes(partial));
     throw system_error(errno, out_, "create", true);
   }
   if (!mark_unfinished(partial)) {
@@ -170,7 +170,7 @@ void AtomicFolder::rename_into_place() {
     forget_temporary(std::exchange(guard_, -1));
     return;
   }
-  if (!force_) throw cannot_create(out_, "appeared meanwhile; use --force to replace it");
+  if (!force_) throw cannot_make_folder(out_, "appeared meanwhile; use --force to replace it");
   swap_names(partial_, out_);
   (void)mark_unfinished(partial_);  // the old one, which is removed, if need be by another run
   std::error_code error;

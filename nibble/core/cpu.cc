@@ -30,7 +30,7 @@ constexpr IsaRow kIsas[] = {
     {"amx", kAvx2 | kAvxVnni | kAvx512 | kAvx512Vnni | kAvx512Bf16 | kAmx},
 };
 // The bit that makes a level what it is.
-constexpr uint32_t kMark[] = {0, kAvx2, kAvxVnni, kAvx512, kAvx512Vnni, kAmx};
+constexpr uint32_t kBitsOf[] = {0, kAvx2, kAvxVnni, kAvx512, kAvx512Vnni, kAmx};
 
 #if defined(__x86_64__)
 // AMX state must be asked for, once a process (Linux, Documentation/arch/x86/xstate.rst).
@@ -101,7 +101,7 @@ Cpu find() {
     out.bits &= parse_isa(cap).bits;
   out.isa = kIsas[0].name;
   for (size_t i = 1; i < std::size(kIsas); ++i) {
-    if ((out.bits & kMark[i]) != 0) out.isa = kIsas[i].name;
+    if ((out.bits & kBitsOf[i]) != 0) out.isa = kIsas[i].name;
   }
   out.model = model_name();
   return out;
@@ -117,7 +117,7 @@ const Cpu& cpu() {
 std::vector<std::string_view> available_isas() {
   std::vector<std::string_view> out;
   for (size_t i = 0; i < std::size(kIsas); ++i) {
-    if (kMark[i] == 0 || (cpu().detected & kMark[i]) != 0) out.push_back(kIsas[i].name);
+    if (kBitsOf[i] == 0 || (cpu().detected & kBitsOf[i]) != 0) out.push_back(kIsas[i].name);
   }
   return out;
 }

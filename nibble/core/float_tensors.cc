@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kBlock = 4096;
 
 template <class T>
-T load(const std::byte* from, size_t i) {
+T loaded(const std::byte* from, size_t i) {
   T value;
   std::memcpy(&value, from + i * sizeof(T), sizeof(T));
   return value;
@@ -34,7 +34,7 @@ void widen(const std::byte* from, std::span<float> out, Convert&& to_float) {
     for (size_t j = 0; j < kChunk; ++j) floats[j] = to_float(codes[j]);
     std::memcpy(out.data() + i, floats.data(), sizeof(floats));
   }
-  for (; i < out.size(); ++i) out[i] = to_float(load<Code>(from, i));
+  for (; i < out.size(); ++i) out[i] = to_float(loaded<Code>(from, i));
 }
 
 template <class Code, class Convert>
@@ -195,7 +195,7 @@ void refuse_nonfinite(const Tensor& x, std::string_view name) {
     for (size_t j = 0; j < block.size(); ++j) {
       // An f64 beyond the range of f32 counts as finite here: it is, where it stands.
       if (std::isfinite(block[j])) continue;
-      if (x.dtype() == DType::f64 && std::isfinite(load<double>(x.raw(), i + j))) continue;
+      if (x.dtype() == DType::f64 && std::isfinite(loaded<double>(x.raw(), i + j))) continue;
       if (count++ != 0) continue;
       first = static_cast<int64_t>(i + j);
       nan = std::isnan(block[j]);

@@ -45,6 +45,11 @@ Descriptor open_input(const std::string& path, struct stat* info) {
   return fd;
 }
 
+bool exists(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0;
+}
+
 int64_t mtime_ns(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
 }

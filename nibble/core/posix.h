@@ -34,6 +34,9 @@ class Descriptor {
 /// opens a device; Error{not_found} for anything but a regular file.
 Descriptor open_input(const std::string& path, struct stat* info);
 
+/// Whether `path` names anything, links followed.
+bool exists(const std::string& path);
+
 int64_t mtime_ns(const struct stat& info);
 
 /// Writes all of `bytes`; Error{io} named after `path`, with the space left where the disk is full.

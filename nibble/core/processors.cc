@@ -96,7 +96,7 @@ std::optional<double> quota_of(const std::string& folder, bool v2, const ReadFil
                   read(folder + "/cpu.cfs_period_us").value_or(""));
 }
 
-std::optional<std::string> read_file(const std::string& path) {
+std::optional<std::string> text_of(const std::string& path) {
   std::ifstream in(path);
   if (!in) return std::nullopt;
   return std::string(std::istreambuf_iterator<char>(in), {});
@@ -141,7 +141,7 @@ int threads_for(int processors, std::optional<double> quota, std::string_view om
 
 int default_threads() {
   const char* const omp = std::getenv("OMP_NUM_THREADS");
-  return threads_for(processors_allowed(), cpu_quota(read_file), omp == nullptr ? "" : omp);
+  return threads_for(processors_allowed(), cpu_quota(text_of), omp == nullptr ? "" : omp);
 }
 
 }  // namespace nibble

@@ -14,7 +14,7 @@ namespace nibble {
 namespace {
 
 constexpr size_t kWords = 624, kMiddle = 397;
-constexpr std::string_view kMark = "mt19937";
+constexpr std::string_view kEngine = "mt19937";
 
 using State = std::array<uint32_t, kWords>;
 
@@ -125,7 +125,7 @@ size_t PyRandom::choice(std::span<const double> weights) {
 }
 
 std::string PyRandom::save() const {
-  std::string out = fmt::format("{} {}", kMark, index_);
+  std::string out = fmt::format("{} {}", kEngine, index_);
   for (uint32_t word : state_) out += fmt::format(" {:x}", word);
   // The kept half of a gauss() pair by its bits, so that nothing is lost.
   out += gauss_next_ ? fmt::format(" g{:x}", std::bit_cast<uint64_t>(*gauss_next_)) : " -";
@@ -133,11 +133,11 @@ std::string PyRandom::save() const {
 }
 
 PyRandom PyRandom::restore(std::string_view text) {
-  if (!text.starts_with(kMark)) {
+  if (!text.starts_with(kEngine)) {
     throw corrupt(
-        fmt::format("the saved state of the random numbers does not begin with \"{}\"", kMark));
+        fmt::format("the saved state of the random numbers does not begin with \"{}\"", kEngine));
   }
-  text.remove_prefix(kMark.size());
+  text.remove_prefix(kEngine.size());
   PyRandom out;
   out.index_ = take_number<int>(text);
   if (out.index_ < 0 || out.index_ > static_cast<int>(kWords)) {

@@ -15,7 +15,7 @@ namespace nibble {
 namespace {
 
 constexpr size_t kMaxPattern = 4096;
-constexpr uint32_t kMaxNesting = 32, kMaxDepth = 5000;
+constexpr uint32_t kMaxNesting = 32, kMostDepth = 5000;
 constexpr size_t kMostStack = size_t{1} << 28;
 constexpr uint32_t kHeapKib = 64 << 10;
 // Steps: some for each byte of the text, so that time stays linear, and some for a text of any
@@ -110,7 +110,7 @@ RegexScratch::RegexScratch(size_t longest) : state_(std::make_unique<State>()) {
   state_->stack.reset(pcre2_jit_stack_create(32 << 10, most, nullptr));
   if (!state_->data || !state_->context || !state_->stack) throw std::bad_alloc();
   pcre2_set_heap_limit(state_->context.get(), kHeapKib);
-  pcre2_set_depth_limit(state_->context.get(), kMaxDepth);
+  pcre2_set_depth_limit(state_->context.get(), kMostDepth);
   pcre2_jit_stack_assign(state_->context.get(), nullptr, state_->stack.get());
   pcre2_set_callout(state_->context.get(), State::count, state_.get());
 }

@@ -22,12 +22,12 @@ constexpr int kMostAtLeast = 255;
   throw unsupported(fmt::format("{} in a pattern is not supported", what));
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool begins_number(char c) { return c >= '0' && c <= '9'; }
 
 // The digits at the beginning, as a number of at most 65,535 (PCRE2's limit).
-int take_number(std::string_view& text) {
+int take_repeat(std::string_view& text) {
   int value = 0;
-  while (!text.empty() && is_digit(text[0])) {
+  while (!text.empty() && begins_number(text[0])) {
     value = std::min(value * 10 + (text[0] - '0'), 65'535);
     text.remove_prefix(1);
   }
@@ -120,9 +120,9 @@ class Translation {
     if (c != '{') return 0;
     if (rest_.starts_with("{,")) refuse("a quantifier \"{,n}\"");
     std::string_view inside = rest_.substr(1);
-    if (inside.empty() || !is_digit(inside[0])) return 0;
-    const int least = take_number(inside);
-    if (inside.starts_with(',')) inside.remove_prefix(1), take_number(inside);
+    if (inside.empty() || !begins_number(inside[0])) return 0;
+    const int least = take_repeat(inside);
+    if (inside.starts_with(',')) inside.remove_prefix(1), take_repeat(inside);
     if (!inside.starts_with('}')) return 0;
     if (least > kMostAtLeast) refuse(fmt::format("a repeat of {} times and more", least));
     if (inside.starts_with("}+")) refuse("a quantifier \"{...}+\"");

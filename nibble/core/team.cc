@@ -11,7 +11,7 @@ namespace nibble {
 namespace {
 
 // Longer than it takes to wake a thread on a machine that has a core for each.
-constexpr std::chrono::microseconds kAwake{50};
+constexpr std::chrono::microseconds kAwakeAtBarrier{50};
 
 // Thrown by sync() where another thread's body has ended by an error.
 struct Broken {};
@@ -57,7 +57,7 @@ void Team::sync() {
     shared_->arrived.store(0, std::memory_order_relaxed);
     return shared_->met.ring();
   }
-  shared_->met.wait(before, kAwake);
+  shared_->met.wait(before, kAwakeAtBarrier);
   if (shared_->broken) throw Broken();
 }
 

@@ -23,7 +23,7 @@ constexpr int64_t kLeastCache = int64_t{16} << 20;  // where the system does not
 
 // One word of each line: the whole line must come, and adding is no work. Eight sums, so that no
 // addition waits for another.
-uint64_t sum_of(const uint64_t* words, int64_t count) {
+uint64_t sum_of_bytes(const uint64_t* words, int64_t count) {
   constexpr int64_t kStride = kLine / 8;
   uint64_t sums[8] = {};
   int64_t i = 0;
@@ -78,7 +78,8 @@ double read_again_and_again(const Parts& parts, const BandwidthOptions& o) {
        ++pass) {
     const auto start = Clock::now();
     run_team(o.threads, [&](Team& team) {
-      sums[static_cast<size_t>(team.rank() * kLine / 8)] += sum_of(parts.of(team), parts.words);
+      sums[static_cast<size_t>(team.rank() * kLine / 8)] +=
+          sum_of_bytes(parts.of(team), parts.words);
     });
     const std::chrono::duration<double> took = Clock::now() - start;
     best = std::max(best, static_cast<double>(parts.words * 8 * o.threads) / took.count());

@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point t) {
+double seconds_from(Clock::time_point t) {
   return std::chrono::duration<double>(Clock::now() - t).count();
 }
 
@@ -165,7 +165,7 @@ BatchResult generate_batch(const Decoder& model, const std::vector<GenerateReque
   }
   auto start = Clock::now();
   read_unread(all, exec);
-  out.prefill_seconds = seconds_since(start);
+  out.prefill_seconds = seconds_from(start);
   start = Clock::now();
   for (;;) {
     exec.check_stop();
@@ -177,7 +177,7 @@ BatchResult generate_batch(const Decoder& model, const std::vector<GenerateReque
     read_unread(all, exec);
     if (std::all_of(all.begin(), all.end(), [](const Sequence& s) { return s.done(); })) break;
   }
-  out.decode_seconds = seconds_since(start);
+  out.decode_seconds = seconds_from(start);
   for (Sequence& s : all) {
     out.ids.push_back(s.take());
     out.new_tokens += static_cast<int64_t>(out.ids.back().size());

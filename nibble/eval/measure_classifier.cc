@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "nibble/core/error.h"
+#include "nibble/core/finite.h"
 #include "nibble/eval/generation.h"
 #include "nibble/eval/measure.h"
 #include "nibble/nn/losses.h"

@@ -14,7 +14,7 @@ namespace nibble {
 namespace {
 
 // Sequences handled between two looks at the progress bar.
-constexpr size_t kBatch = 64;
+constexpr size_t kSequences = 64;
 
 // One sequence's numbers, filled by one thread.
 struct Record {
@@ -57,8 +57,8 @@ std::vector<Record> score_all(const std::vector<ScoredSequence>& sequences, cons
                               const Exec& exec, std::string_view task) {
   std::vector<Record> records(sequences.size());
   const Exec inner = exec.single();
-  for (size_t begin = 0; begin < sequences.size(); begin += kBatch) {
-    const size_t end = std::min(begin + kBatch, sequences.size());
+  for (size_t begin = 0; begin < sequences.size(); begin += kSequences) {
+    const size_t end = std::min(begin + kSequences, sequences.size());
     parallel_for(static_cast<int64_t>(end - begin), exec, [&](int64_t i) {
       const size_t at = begin + static_cast<size_t>(i);
       if (predicts(sequences[at])) score(sequences[at], inner, records[at]);

@@ -86,7 +86,7 @@ class Inflater {
 };
 
 // The extents that the header states; `reader` is then at the first element.
-Shape read_shape(ByteReader& reader) {
+Shape read_idx_shape(ByteReader& reader) {
   const uint32_t magic = reader.u32_big_endian("the magic number");
   const uint32_t type = magic >> 8 & 0xFF, rank = magic & 0xFF;
   if (magic >> 16 != 0)
@@ -112,7 +112,7 @@ Shape read_shape(ByteReader& reader) {
 
 IdxData read_plain(std::span<const std::byte> bytes) {
   ByteReader reader(bytes);
-  IdxData out{read_shape(reader), {}};
+  IdxData out{read_idx_shape(reader), {}};
   const int64_t n = out.shape.elements();
   if (static_cast<uint64_t>(n) != reader.left())
     wrong_count(out.shape, fmt::to_string(reader.left()));
@@ -123,7 +123,7 @@ IdxData read_plain(std::span<const std::byte> bytes) {
 }
 
 // The extents of a gzipped file; the stream is then at the first element.
-Shape read_header(Inflater& gzip) {
+Shape read_idx_header(Inflater& gzip) {
   std::vector<uint8_t> header(4);
   header.resize(gzip.read(header));
   if (header.size() == 4) {
@@ -132,7 +132,7 @@ Shape read_header(Inflater& gzip) {
     header.resize(4 + gzip.read(std::span(header).subspan(4)));
   }
   ByteReader reader(std::as_bytes(std::span(header)));
-  return read_shape(reader);
+  return read_idx_shape(reader);
 }
 
 // Behind the last element there must be the checksum, and nothing else.
@@ -145,7 +145,7 @@ void require_end(Inflater& gzip, const Shape& shape) {
 // Reads everything and keeps nothing, for elements that are many times the file.
 void require_sound(std::span<const std::byte> bytes) {
   Inflater gzip(bytes);
-  const Shape shape = read_header(gzip);
+  const Shape shape = read_idx_header(gzip);
   std::vector<uint8_t> part(size_t{1} << 18);
   for (int64_t left = shape.elements(), have = 0; left > 0; left -= have) {
     part.resize(static_cast<size_t>(std::min<int64_t>(left, std::ssize(part))));
@@ -157,7 +157,7 @@ void require_sound(std::span<const std::byte> bytes) {
 
 IdxData read_gzipped(std::span<const std::byte> bytes) {
   Inflater gzip(bytes);
-  IdxData out{read_header(gzip), {}};
+  IdxData out{read_idx_header(gzip), {}};
   const int64_t n = out.shape.elements(), size = std::ssize(bytes);
   if (n / kMaxRatio > size) wrong_count(out.shape, fmt::format("{} compressed", size));
   if (n > size + kUnproven) require_sound(bytes);
@@ -203,11 +203,11 @@ Shape read_idx_shape(const std::string& path) {
       path,
       [](std::span<const std::byte> bytes) {
         Inflater gzip(bytes);
-        return read_header(gzip);
+        return read_idx_header(gzip);
       },
       [](std::span<const std::byte> bytes) {
         ByteReader reader(bytes);
-        return read_shape(reader);
+        return read_idx_shape(reader);
       });
 }
 

@@ -73,7 +73,7 @@ Llama2cHeader read_header(ByteReader& in) {
 }
 
 // One tensor of the file: a vector where k is 0.
-struct Entry {
+struct StoredTensor {
   std::string module;
   int64_t n, k;
   int64_t heads = 0;  // where rows are turned: their heads
@@ -91,11 +91,11 @@ struct Entry {
 class Kinds {
  public:
   explicit Kinds(const Llama2cHeader& h) : h_(h) {}
-  Entry embedding() const { return matrix("model.embed_tokens", h_.vocab_size, h_.dim); }
-  Entry head() const { return matrix("lm_head", h_.vocab_size, h_.dim); }
-  Entry final_norm() const { return {"model.norm", h_.dim, 0}; }
+  StoredTensor embedding() const { return matrix("model.embed_tokens", h_.vocab_size, h_.dim); }
+  StoredTensor head() const { return matrix("lm_head", h_.vocab_size, h_.dim); }
+  StoredTensor final_norm() const { return {"model.norm", h_.dim, 0}; }
   /// `name` as in the list below, of one layer.
-  Entry of_layer(std::string_view name, int64_t layer) const {
+  StoredTensor of_layer(std::string_view name, int64_t layer) const {
     const int64_t kv = h_.dim / h_.heads * h_.kv_heads;
     const std::string module = fmt::format("model.layers.{}.{}", layer, name);
     if (name.ends_with("layernorm")) return {module, h_.dim, 0};
@@ -113,7 +113,7 @@ class Kinds {
                                     kMlpNorm = "post_attention_layernorm";
 
  private:
-  Entry matrix(std::string module, int64_t n, int64_t k, int64_t heads = 0) const {
+  StoredTensor matrix(std::string module, int64_t n, int64_t k, int64_t heads = 0) const {
     return {std::move(module), n, k, heads, h_.group > 0};
   }
   const Llama2cHeader& h_;
@@ -125,7 +125,7 @@ class Layout {
   Layout(const Llama2cHeader& h, size_t start) : h_(h), kinds_(h), end_(start) {
     h.version == 0 ? legacy() : later();
   }
-  std::vector<Entry> entries;
+  std::vector<StoredTensor> entries;
   int64_t end() const { return static_cast<int64_t>(end_); }
 
  private:
@@ -151,7 +151,7 @@ class Layout {
       for (int64_t layer = 0; layer < h_.layers; ++layer) add(kinds_.of_layer(name, layer));
     }
   }
-  void add(Entry entry) {
+  void add(StoredTensor entry) {
     entry.offset = end_;
     end_ += entry.bytes(h_.group);  // below 2^51 for each, by the limits of read_sizes()
     if (end_ > kMost) throw corrupt("the header describes more bytes than any file has");
@@ -172,7 +172,8 @@ int64_t source_row(int64_t r, int64_t head_dim) {
 
 class Llama2cSource : public TensorSource {
  public:
-  Llama2cSource(std::shared_ptr<const MappedFile> file, int64_t group, std::vector<Entry> entries)
+  Llama2cSource(std::shared_ptr<const MappedFile> file, int64_t group,
+                std::vector<StoredTensor> entries)
       : file_(std::move(file)), entries_(std::move(entries)) {
     scheme_.type = NumberType::int8;
     scheme_.granularity = Granularity::group;
@@ -182,7 +183,7 @@ class Llama2cSource : public TensorSource {
   const std::vector<TensorInfo>& list() const override { return infos_; }
   bool contains(std::string_view name) const override { return find_.contains(name); }
   Tensor get(std::string_view name) const override {
-    const Entry& entry = require(name);
+    const StoredTensor& entry = require(name);
     if (!entry.quantized) return plain(entry);
     for (NamedTensor& t : to_tensors(entry.module + ".weight", quantized(entry))) {
       if (t.name == name) return std::move(t.tensor);
@@ -191,14 +192,14 @@ class Llama2cSource : public TensorSource {
     return {};
   }
   void release(std::string_view name) const override {
-    const Entry& e = require(name);
+    const StoredTensor& e = require(name);
     file_->drop(e.offset, e.bytes(scheme_.group));
   }
   int64_t file_bytes() const override { return static_cast<int64_t>(file_->bytes().size()); }
 
  private:
   void list_tensors(size_t i) {
-    const Entry& e = entries_[i];
+    const StoredTensor& e = entries_[i];
     const std::string name = e.module + ".weight";
     const Shape shape = e.k == 0 ? Shape{e.n} : Shape{e.n, e.k};
     const auto infos = e.quantized ? tensor_layout(name, scheme_, shape, DType::f32)
@@ -208,21 +209,21 @@ class Llama2cSource : public TensorSource {
       infos_.push_back(info);
     }
   }
-  const Entry& require(std::string_view name) const {
+  const StoredTensor& require(std::string_view name) const {
     const auto found = find_.find(name);
     if (found == find_.end()) throw not_found("no such tensor").at("tensor " + in_quotes(name));
     return entries_[found->second];
   }
   // Rows of `row_bytes` at `from`, in Hugging Face's order.
-  static void copy_rows(const Entry& e, const std::byte* from, size_t row_bytes, std::byte* to,
-                        size_t to_stride) {
+  static void copy_rows(const StoredTensor& e, const std::byte* from, size_t row_bytes,
+                        std::byte* to, size_t to_stride) {
     for (int64_t r = 0; r < e.n; ++r) {
       const int64_t row = e.heads == 0 ? r : source_row(r, e.n / e.heads);
       std::memcpy(to + static_cast<size_t>(r) * to_stride,
                   from + static_cast<size_t>(row) * row_bytes, row_bytes);
     }
   }
-  Tensor plain(const Entry& e) const {
+  Tensor plain(const StoredTensor& e) const {
     const Shape shape = e.k == 0 ? Shape{e.n} : Shape{e.n, e.k};
     const auto bytes = static_cast<size_t>(shape.elements()) * sizeof(float);
     if (e.heads == 0) return {DType::f32, shape, view_of(file_, e.offset, bytes)};
@@ -231,7 +232,7 @@ class Llama2cSource : public TensorSource {
     copy_rows(e, file_->bytes().data() + e.offset, row, out.mutable_raw(), row);
     return out;
   }
-  QuantizedTensor quantized(const Entry& e) const {
+  QuantizedTensor quantized(const StoredTensor& e) const {
     const int64_t stride = packed_row_bytes(e.k, 8), groups = e.k / scheme_.group;
     QuantizedTensor q;
     q.scheme = scheme_;
@@ -253,7 +254,7 @@ class Llama2cSource : public TensorSource {
 
   std::shared_ptr<const MappedFile> file_;
   QuantScheme scheme_;
-  std::vector<Entry> entries_;
+  std::vector<StoredTensor> entries_;
   std::vector<TensorInfo> infos_;
   std::map<std::string, size_t, std::less<>> find_;
 };

@@ -17,7 +17,7 @@ constexpr size_t kLongestName = 4096;
 // Patterns, and patterns times modules.
 constexpr size_t kMostPatterns = 1024, kMostMatches = size_t{1} << 16;
 
-std::string at_key(const std::string& key) { return "key " + in_quotes(key); }
+std::string at_targets_key(const std::string& key) { return "key " + in_quotes(key); }
 
 bool is_kind(std::string_view entry) {
   return std::find(kKinds.begin(), kKinds.end(), entry) != kKinds.end();
@@ -34,7 +34,8 @@ void ModuleTargets::add(const std::string& entry, size_t number, const std::stri
   if (entry.starts_with(kPattern)) return add_pattern(entry, number, key);
   const auto [at, fresh] = plain_.emplace(entry, number);
   if (!fresh && at->second != number)
-    throw corrupt(fmt::format("{} is a target of two groups", in_quotes(entry))).at(at_key(key));
+    throw corrupt(fmt::format("{} is a target of two groups", in_quotes(entry)))
+        .at(at_targets_key(key));
 }
 
 void ModuleTargets::add_target(const std::string& entry, size_t number, const std::string& key) {
@@ -42,7 +43,7 @@ void ModuleTargets::add_target(const std::string& entry, size_t number, const st
     throw corrupt(fmt::format("{} is no matrix of this model; expected the name of one, Linear, "
                               "Embedding or re:PATTERN",
                               in_quotes(entry)))
-        .at(at_key(key));
+        .at(at_targets_key(key));
   }
   add(entry, number, key);
 }
@@ -61,7 +62,7 @@ void ModuleTargets::add_pattern(const std::string& entry, size_t number, const s
                                     patterns_.size(), modules_));
     }
   } catch (Error& e) {
-    throw std::move(e).at(at_key(key));
+    throw std::move(e).at(at_targets_key(key));
   }
 }
 
@@ -71,7 +72,7 @@ bool ModuleTargets::matches(const Pattern& pattern, const std::string& name) {
     scratch_.allow(name.size());
     return pattern.regex.search(name, 0, scratch_).has_value();
   } catch (Error& e) {
-    throw std::move(e).at(at_key(pattern.key));
+    throw std::move(e).at(at_targets_key(pattern.key));
   }
 }
 

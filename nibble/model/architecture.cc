@@ -5,7 +5,10 @@
 
 namespace nibble {
 
-#define NIBBLE_ARCHITECTURE(name) const Architecture& name##_architecture();
+#define NIBBLE_ARCHITECTURE(name)     \
+  namespace name {                    \
+  const Architecture& architecture(); \
+  }
 #include "nibble/model/list.inc"
 #undef NIBBLE_ARCHITECTURE
 
@@ -13,7 +16,7 @@ namespace {
 
 using Getter = const Architecture& (*)();
 constexpr Getter kArchitectures[] = {
-#define NIBBLE_ARCHITECTURE(name) name##_architecture,
+#define NIBBLE_ARCHITECTURE(name) name::architecture,
 #include "nibble/model/list.inc"
 #undef NIBBLE_ARCHITECTURE
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "nibble/core/error.h"
+#include "nibble/core/finite.h"
 #include "nibble/kernels/layer.h"
 #include "nibble/nn/losses.h"
 

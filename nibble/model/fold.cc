@@ -45,7 +45,7 @@ TensorChange divide_rows(Factors by, int64_t first) {
   };
 }
 
-TensorChange multiply_columns(Factors by) {
+TensorChange scale_columns(Factors by) {
   return [by = std::move(by)](const Shape& shape, std::span<float> values) {
     const auto k = static_cast<size_t>(shape[1]);
     NIBBLE_CHECK(by->size() == k);
@@ -66,7 +66,7 @@ void add_fold(const Fold& fold, TensorChanges& changes) {
   changes.changes[s.weight].push_back(divide_rows(rows, s.first_row));
   if (!s.bias.empty()) changes.changes[s.bias].push_back(divide_rows(rows, s.first_row));
   for (const std::string& name : s.consumers)
-    changes.changes[name].push_back(multiply_columns(columns));
+    changes.changes[name].push_back(scale_columns(columns));
 }
 
 ModelFolder with_changes(const ModelFolder& model, TensorChanges changes) {

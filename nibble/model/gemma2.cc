@@ -7,7 +7,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::gemma2 {
 namespace {
 
 constexpr hf::NameRow kNorms[] = {{Role::post_attn_norm, "post_attention_layernorm"},
@@ -76,10 +76,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& gemma2_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kGemma2{"gemma2",    read_config, write_config,
                                         tensor_name, false,       "model."};
   return kGemma2;
 }
 
-}  // namespace nibble
+}  // namespace nibble::gemma2

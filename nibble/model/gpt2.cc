@@ -7,7 +7,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::gpt2 {
 namespace {
 
 constexpr hf::NameRow kNames[] = {{Role::token_embedding, "wte"}, {Role::position_embedding, "wpe"},
@@ -70,10 +70,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& gpt2_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kGpt2{"gpt2", read_config,    write_config, tensor_name,
                                       false,  "transformer.", true,         kHarmless};
   return kGpt2;
 }
 
-}  // namespace nibble
+}  // namespace nibble::gpt2

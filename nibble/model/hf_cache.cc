@@ -1,13 +1,13 @@
 #include "nibble/model/hf_cache.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
 #include "nibble/core/files.h"
+#include "nibble/core/posix.h"
 
 namespace nibble {
 namespace {
@@ -15,11 +15,6 @@ namespace {
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
-}
-
-bool exists(const std::string& path) {
-  struct stat info;
-  return stat(path.c_str(), &info) == 0;
 }
 
 // One part of a name as the Hub allows it: nothing that leads out of a folder.

@@ -9,8 +9,6 @@
 namespace nibble::hf {
 namespace {
 
-std::string at_key(std::string_view key) { return fmt::format("key \"{}\"", key); }
-
 struct ActivationRow {
   std::string_view name;
   std::optional<MlpKind> plain, gated;
@@ -39,6 +37,8 @@ std::string tensor_name(std::span<const NameRow> names, std::string_view layers,
   NIBBLE_CHECK(false && "a role without a name");
   return {};
 }
+
+std::string at_key(std::string_view key) { return fmt::format("key \"{}\"", key); }
 
 int64_t size(const JsonFields& fields, std::string_view key) {
   constexpr int64_t kMost = int64_t{1} << 31;

@@ -23,6 +23,9 @@ struct NameRow {
 std::string tensor_name(std::span<const NameRow> names, std::string_view layers,
                         const ParamKey& key);
 
+/// How an error names a key of config.json.
+std::string at_key(std::string_view key);
+
 /// A whole number from 1 to 2^31; Error{corrupt} names the key.
 int64_t size(const JsonFields& fields, std::string_view key);
 

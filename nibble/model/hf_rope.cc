@@ -18,8 +18,6 @@ constexpr ScalingRow kScalings[] = {{"default", RopeScaling::none},
                                     {"llama3", RopeScaling::llama3},
                                     {"yarn", RopeScaling::yarn}};
 
-std::string at_key(std::string_view key) { return fmt::format("key \"{}\"", key); }
-
 std::string_view name_of(RopeScaling scaling) {
   for (const ScalingRow& r : kScalings) {
     if (r.scaling == scaling) return r.name;

@@ -14,13 +14,13 @@ constexpr int64_t kWindow = 4096, kFirst = 28;
 
 constexpr std::string_view kKinds[] = {"full_attention", "sliding_attention", "conv"};  // LayerKind
 
-std::string_view name_of(LayerKind kind) { return kKinds[static_cast<size_t>(kind)]; }
+std::string_view name_of_kind(LayerKind kind) { return kKinds[static_cast<size_t>(kind)]; }
 
 LayerKind kind_of(const std::string& name, std::span<const LayerKind> known) {
   std::vector<std::string_view> names;
   for (const LayerKind kind : known) {
-    if (name_of(kind) == name) return kind;
-    names.push_back(name_of(kind));
+    if (name_of_kind(kind) == name) return kind;
+    names.push_back(name_of_kind(kind));
   }
   throw unsupported(fmt::format("a layer is {}, which cannot be run here (expected one of {})",
                                 in_quotes(name), fmt::join(names, ", ")))
@@ -45,7 +45,7 @@ void read_layer_types(const JsonFields& f, std::span<const LayerKind> known,
 
 void write_layer_types(const DecoderConfig& c, JsonWriter& out) {
   out.key("layer_types").begin_array();
-  for (const LayerKind kind : c.layer_kinds) out.value(name_of(kind));
+  for (const LayerKind kind : c.layer_kinds) out.value(name_of_kind(kind));
   out.end_array();
 }
 
@@ -62,7 +62,7 @@ void read_upper_window(const JsonFields& f, DecoderConfig& c) {
   const std::vector<std::string> kinds = f.strings("layer_types");
   for (size_t i = 0; i < kinds.size(); ++i) {
     const std::string_view expected =
-        name_of(static_cast<int64_t>(i) < first ? LayerKind::full : LayerKind::window);
+        name_of_kind(static_cast<int64_t>(i) < first ? LayerKind::full : LayerKind::window);
     if (kinds[i] == expected) continue;
     throw unsupported(
         fmt::format("layer {} is {}; by sliding_window and max_window_layers it is {}", i,

@@ -6,7 +6,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::lfm2 {
 namespace {
 
 constexpr hf::NameRow kNames[] = {{Role::token_embedding, "embed_tokens"},
@@ -111,10 +111,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& lfm2_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kLfm2{"lfm2", read_config, write_config, tensor_name,
                                       false,  "model.",    false,        kHarmless};
   return kLfm2;
 }
 
-}  // namespace nibble
+}  // namespace nibble::lfm2

@@ -3,7 +3,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::llama {
 namespace {
 
 DecoderConfig read_config(const JsonFields& f) {
@@ -21,10 +21,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& llama_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kLlama{"llama", read_config, write_config, hf::llama_tensor_name,
                                        false,   "model."};
   return kLlama;
 }
 
-}  // namespace nibble
+}  // namespace nibble::llama

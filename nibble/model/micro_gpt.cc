@@ -9,7 +9,7 @@
 #include "nibble/core/checked.h"
 #include "nibble/model/architecture.h"
 
-namespace nibble {
+namespace nibble::micro_gpt {
 namespace {
 
 struct NameRow {
@@ -106,10 +106,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& micro_gpt_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kMicroGpt{"micro_gpt", read_config, write_config, tensor_name,
                                           true};
   return kMicroGpt;
 }
 
-}  // namespace nibble
+}  // namespace nibble::micro_gpt

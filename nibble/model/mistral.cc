@@ -2,7 +2,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::mistral {
 namespace {
 
 constexpr int64_t kWindow = 4096;
@@ -23,10 +23,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& mistral_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kMistral{
       "mistral", read_config, write_config, hf::llama_tensor_name, false, "model."};
   return kMistral;
 }
 
-}  // namespace nibble
+}  // namespace nibble::mistral

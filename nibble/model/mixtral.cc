@@ -3,7 +3,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::mixtral {
 namespace {
 
 constexpr hf::NameRow kExperts[] = {{Role::router, "block_sparse_moe.gate"},
@@ -39,10 +39,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& mixtral_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kMixtral{"mixtral", read_config, write_config, tensor_name,
                                          false,     "model.",    false,        kHarmless};
   return kMixtral;
 }
 
-}  // namespace nibble
+}  // namespace nibble::mixtral

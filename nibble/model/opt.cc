@@ -6,7 +6,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::opt {
 namespace {
 
 constexpr hf::NameRow kNames[] = {{Role::token_embedding, "decoder.embed_tokens"},
@@ -73,10 +73,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& opt_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kOpt{"opt", read_config, write_config, tensor_name,
                                      false, "model.",    false,        kHarmless};
   return kOpt;
 }
 
-}  // namespace nibble
+}  // namespace nibble::opt

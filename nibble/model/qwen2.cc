@@ -3,7 +3,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::qwen2 {
 namespace {
 
 DecoderConfig read_config(const JsonFields& f) {
@@ -20,10 +20,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& qwen2_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kQwen2{"qwen2", read_config, write_config, hf::llama_tensor_name,
                                        false,   "model."};
   return kQwen2;
 }
 
-}  // namespace nibble
+}  // namespace nibble::qwen2

@@ -3,7 +3,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
-namespace nibble {
+namespace nibble::qwen3 {
 namespace {
 
 // transformers' own default; hidden_size / heads is something else in most Qwen3 models.
@@ -26,10 +26,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 
 }  // namespace
 
-const Architecture& qwen3_architecture() {
+const Architecture& architecture() {
   static constexpr Architecture kQwen3{"qwen3", read_config, write_config, hf::llama_tensor_name,
                                        false,   "model."};
   return kQwen3;
 }
 
-}  // namespace nibble
+}  // namespace nibble::qwen3

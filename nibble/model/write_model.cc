@@ -13,7 +13,7 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kConfigLimit = 1 << 20;
+constexpr int64_t kLargestConfig = 1 << 20;
 constexpr std::string_view kTied = "tie_word_embeddings";
 
 void write_quantization(const SchemeMap& schemes, const std::vector<std::string>& plain,
@@ -111,7 +111,7 @@ std::string readable(std::string text) {
 
 // The folder's own config.json; where the head has been untied since, it says so.
 std::string carried_config(const ModelFolder& original, const Modules& modules) {
-  const std::string text = read_file(original.path + "/config.json", kConfigLimit);
+  const std::string text = read_file(original.path + "/config.json", kLargestConfig);
   const auto* now = std::get_if<DecoderConfig>(&original.config);
   const bool untied = now != nullptr && !now->tied &&
                       architecture(now->architecture).read_config(JsonFields::parse(text)).tied;

@@ -6,14 +6,6 @@
 
 namespace nibble {
 
-bool all_finite(std::span<const float> logits) {
-  constexpr uint32_t kExponent = 0x7F800000;
-  uint32_t strange = 0;
-  for (const float v : logits)
-    strange |= static_cast<uint32_t>((std::bit_cast<uint32_t>(v) & kExponent) == kExponent);
-  return strange == 0;
-}
-
 double log_sum_exp(std::span<const float> logits) {
   const double highest = *std::max_element(logits.begin(), logits.end());
   double sum = 0;

@@ -6,9 +6,6 @@
 
 namespace nibble {
 
-/// True where none is NaN or infinite: the losses below mean nothing otherwise.
-bool all_finite(std::span<const float> logits);
-
 /// log(sum(exp(logits))), the highest logit taken out first.
 double log_sum_exp(std::span<const float> logits);
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "nibble/core/checked.h"
+#include "nibble/core/finite.h"
 #include "nibble/core/parallel.h"
 #include "nibble/quant/dense.h"
 #include "nibble/quant/grid_search.h"
@@ -15,16 +16,16 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kSlab = 64;
+constexpr int64_t kRoundingSlab = 64;
 constexpr float kSmallestFactor = 0.7f, kLargestFactor = 1.2f;
 
 float sign(float v) { return v > 0 ? 1.0f : (v < 0 ? -1.0f : 0.0f); }
 
 // Some rows of a weight, trained together. Rows do not depend on each other.
-class Slab {
+class RoundingSlab {
  public:
-  Slab(GridMatrix& m, std::span<const float> w, std::span<const float> h, int64_t first,
-       int64_t rows, int steps)
+  RoundingSlab(GridMatrix& m, std::span<const float> w, std::span<const float> h, int64_t first,
+               int64_t rows, int steps)
       : m_(m), w_(w), h_(h.data()), first_(first), rows_(rows), k_(m.k()), steps_(steps) {
     const auto count = static_cast<size_t>(rows * k_);
     offset_.assign(count, 0);
@@ -131,10 +132,6 @@ class Slab {
   std::vector<double> best_loss_;
 };
 
-bool all_finite(std::span<const float> h) {
-  return std::all_of(h.begin(), h.end(), [](float v) { return std::isfinite(v); });
-}
-
 WeightResult quantize_autoround(const WeightTask& task) {
   const std::vector<float> w = values_of(task);
   WeightResult out;
@@ -149,8 +146,10 @@ WeightResult quantize_autoround(const WeightTask& task) {
   search_grids(m, w, usable_importance(*task.input, 0.01, out.note), task.threads);
   m.require_finite_scales(task.name);
   const int steps = std::max(task.options.steps, 1);
-  parallel_for(ceil_div(n, kSlab), task.threads, [&](int64_t s) {
-    Slab(m, w, task.input->hessian, s * kSlab, std::min(kSlab, n - s * kSlab), steps).run();
+  parallel_for(ceil_div(n, kRoundingSlab), task.threads, [&](int64_t s) {
+    RoundingSlab(m, w, task.input->hessian, s * kRoundingSlab,
+                 std::min(kRoundingSlab, n - s * kRoundingSlab), steps)
+        .run();
   });
   out.weight = m.pack();
   measure(task, w, out);

@@ -10,22 +10,15 @@
 #include "nibble/core/checked.h"
 #include "nibble/core/counted.h"
 #include "nibble/core/error.h"
+#include "nibble/core/finite.h"
 #include "nibble/core/parallel.h"
 #include "nibble/quant/dense.h"
 
 namespace nibble {
 namespace {
 
-constexpr int64_t kBlock = 512;    // rows that are added to the sums at a time
-constexpr int64_t kColumns = 256;  // that a thread looks at together
-
-// Without a branch for each, so that the loop becomes vector code.
-bool all_finite(std::span<const float> row) {
-  uint32_t strange = 0;
-  for (const float v : row)
-    strange |= static_cast<uint32_t>((std::bit_cast<uint32_t>(v) & 0x7F800000u) == 0x7F800000u);
-  return strange == 0;
-}
+constexpr int64_t kRowsOfSum = 512;  // rows that are added to the sums at a time
+constexpr int64_t kColumns = 256;    // that a thread looks at together
 
 size_t square(int64_t k) { return static_cast<size_t>(k) * static_cast<size_t>(k); }
 
@@ -57,9 +50,9 @@ StatisticsCollector::StatisticsCollector(int64_t k, const Wanted& wanted) : want
   if (wanted.hessian) sums_.hessian.assign(square(k), 0);
   if (wanted.cross) sums_.cross.assign(square(k), 0);
   sums_.target.assign(static_cast<size_t>(k * wanted.target_width), 0);
-  block_.resize(static_cast<size_t>(kBlock * k));
+  block_.resize(static_cast<size_t>(kRowsOfSum * k));
   if (wanted.cross) difference_.resize(block_.size());
-  target_.resize(static_cast<size_t>(kBlock * wanted.target_width));
+  target_.resize(static_cast<size_t>(kRowsOfSum * wanted.target_width));
 }
 
 void StatisticsCollector::add(const CalibrationRows& rows, int64_t m, int threads) {
@@ -80,10 +73,10 @@ void StatisticsCollector::add(const CalibrationRows& rows, int64_t m, int thread
       next.push_back(r);
     else
       ++sums_.refused;
-    if (held_ + std::ssize(next) < kBlock && r + 1 < count) continue;
+    if (held_ + std::ssize(next) < kRowsOfSum && r + 1 < count) continue;
     hold(rows, next, threads);
     next.clear();
-    if (held_ == kBlock) flush(threads);
+    if (held_ == kRowsOfSum) flush(threads);
   }
 }
 

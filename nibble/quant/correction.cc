@@ -9,14 +9,14 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kRows = 64;  // of one piece of work
+constexpr int64_t kRowsAtATime = 64;  // of one piece of work
 
 // to[c, r] = sign * from[r, c].
 std::vector<float> transposed(const std::vector<float>& from, int64_t rows, int64_t columns,
                               float sign, int threads) {
   std::vector<float> to(from.size());
-  parallel_for(ceil_div(columns, kRows), threads, [&](int64_t piece) {
-    const int64_t begin = piece * kRows, end = std::min(begin + kRows, columns);
+  parallel_for(ceil_div(columns, kRowsAtATime), threads, [&](int64_t piece) {
+    const int64_t begin = piece * kRowsAtATime, end = std::min(begin + kRowsAtATime, columns);
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = begin; c < end; ++c)
         to[static_cast<size_t>(c * rows + r)] = sign * from[static_cast<size_t>(r * columns + c)];
@@ -27,10 +27,10 @@ std::vector<float> transposed(const std::vector<float>& from, int64_t rows, int6
 // c[n, k] += w[n, k] b[k, k].
 void add_products(std::span<const float> w, int64_t n, int64_t k, const std::vector<float>& b,
                   std::vector<float>& c, int threads) {
-  parallel_for(ceil_div(n, kRows), threads, [&](int64_t piece) {
-    const int64_t r = piece * kRows;
-    multiply(std::min(kRows, n - r), k, k, w.data() + r * k, k, b.data(), k, c.data() + r * k, k,
-             true);
+  parallel_for(ceil_div(n, kRowsAtATime), threads, [&](int64_t piece) {
+    const int64_t r = piece * kRowsAtATime;
+    multiply(std::min(kRowsAtATime, n - r), k, k, w.data() + r * k, k, b.data(), k,
+             c.data() + r * k, k, true);
   });
 }
 

@@ -13,9 +13,9 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kTile = 256;   // of a product that is spread over threads
-constexpr int64_t kPanel = 128;  // columns that are factored or solved at a time
-constexpr int64_t kRows = 64;    // rows that are solved together
+constexpr int64_t kTile = 256;       // of a product that is spread over threads
+constexpr int64_t kPanel = 128;      // columns that are factored or solved at a time
+constexpr int64_t kSolvedRows = 64;  // rows that are solved together
 
 void product(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
              const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
@@ -61,10 +61,10 @@ std::vector<float> inverse_transposed(const float* l, int64_t ldl, int64_t size)
   return out;
 }
 
-// b [rows, size] (ldb) = b times `inverse` [size, size], in place; at most kRows rows.
+// b [rows, size] (ldb) = b times `inverse` [size, size], in place; at most kSolvedRows rows.
 void times_inverse(float* b, int64_t ldb, int64_t rows, const std::vector<float>& inverse,
                    int64_t size) {
-  std::array<float, kRows * kPanel> copy;
+  std::array<float, kSolvedRows * kPanel> copy;
   for (int64_t r = 0; r < rows; ++r) std::copy_n(b + r * ldb, size, copy.data() + r * size);
   product(rows, size, size, copy.data(), size, 1, inverse.data(), size, b, ldb, false);
 }
@@ -146,9 +146,9 @@ bool cholesky(std::vector<float>& a, int64_t k, int threads) {
     const int64_t size = std::min(kPanel, k - at), below = at + size, rest = k - below;
     if (!factor_block(m + at * k + at, k, size)) return false;
     const std::vector<float> inverse = inverse_transposed(m + at * k + at, k, size);
-    parallel_for(ceil_div(rest, kRows), threads, [&](int64_t piece) {
-      const int64_t r = below + piece * kRows;
-      times_inverse(m + r * k + at, k, std::min(kRows, k - r), inverse, size);
+    parallel_for(ceil_div(rest, kSolvedRows), threads, [&](int64_t piece) {
+      const int64_t r = below + piece * kSolvedRows;
+      times_inverse(m + r * k + at, k, std::min(kSolvedRows, k - r), inverse, size);
     });
     if (rest == 0) break;
     panel.resize(static_cast<size_t>(size * rest));
@@ -173,8 +173,8 @@ namespace {
 void eliminate(float* b, int64_t m, int64_t k, int64_t at, int64_t size, int64_t from,
                int64_t count, const std::vector<float>& panel, const std::vector<float>& inverse,
                int threads) {
-  parallel_for(ceil_div(m, kRows), threads, [&](int64_t piece) {
-    const int64_t r = piece * kRows, rows = std::min(kRows, m - r);
+  parallel_for(ceil_div(m, kSolvedRows), threads, [&](int64_t piece) {
+    const int64_t r = piece * kSolvedRows, rows = std::min(kSolvedRows, m - r);
     float* const part = b + r * k;
     if (count > 0)
       product(rows, size, count, part + from, k, 1, panel.data(), size, part + at, k, true);

@@ -16,10 +16,10 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kBlock = 128;        // columns between two large products
-constexpr int64_t kSlab = 64;          // rows of one piece of work
-constexpr int64_t kLargestTile = 128;  // columns that are solved together
-constexpr int64_t kPieceOfGroup = 64;  // where a group is larger than that
+constexpr int64_t kDescentBlock = 128;  // columns between two large products
+constexpr int64_t kDescentSlab = 64;    // rows of one piece of work
+constexpr int64_t kLargestTile = 128;   // columns that are solved together
+constexpr int64_t kPieceOfGroup = 64;   // where a group is larger than that
 constexpr std::array kScaleTries = {1.0f, 0.92f, 0.96f, 1.04f, 1.09f};
 
 // The columns [begin, begin + size) of H, all of one group.
@@ -65,18 +65,18 @@ bool make_tiles(const DampedHessian& h, int64_t group, Tiles& out) {
   return true;
 }
 
-using Columns = std::array<Lanes, kLargestTile>;
+using TileColumns = std::array<Lanes, kLargestTile>;
 
 // Grids of kLanes rows, and the levels they lead to.
 struct Attempt {
   Lanes scale, low, high, error;
-  Columns level;
+  TileColumns level;
 };
 
-class Slab {
+class DescentSlab {
  public:
-  Slab(GridMatrix& m, std::span<const float> w, const DampedHessian& hessian, const Tiles& tiles,
-       const DescentOptions& options, int64_t first, int64_t rows)
+  DescentSlab(GridMatrix& m, std::span<const float> w, const DampedHessian& hessian,
+              const Tiles& tiles, const DescentOptions& options, int64_t first, int64_t rows)
       : m_(m),
         h_(hessian.h.data()),
         tiles_(tiles),
@@ -87,7 +87,7 @@ class Slab {
         k_(hessian.k) {
     std::vector<float> error(static_cast<size_t>(rows * k_));
     gradient_.resize(error.size());
-    change_.resize(static_cast<size_t>(rows * kBlock));
+    change_.resize(static_cast<size_t>(rows * kDescentBlock));
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < k_; ++c)
         error[static_cast<size_t>(r * k_ + c)] =
@@ -106,13 +106,13 @@ class Slab {
       int64_t end = begin;
       for (; t < tiles_.all.size(); ++t) {
         const Tile& tile = tiles_.all[t];
-        if (tile.begin + tile.size - begin > kBlock) break;
+        if (tile.begin + tile.size - begin > kDescentBlock) break;
         end = tile.begin + tile.size;
         work(tile, begin);
         // What stands to the right in this block must hear of it before its turn.
-        multiply(rows_, begin + kBlock > k_ ? k_ - begin : kBlock, tile.size,
-                 change_.data() + (tile.begin - begin), kBlock, h_ + tile.begin * k_ + begin, k_,
-                 gradient_.data() + begin, k_, true);
+        multiply(rows_, begin + kDescentBlock > k_ ? k_ - begin : kDescentBlock, tile.size,
+                 change_.data() + (tile.begin - begin), kDescentBlock, h_ + tile.begin * k_ + begin,
+                 k_, gradient_.data() + begin, k_, true);
       }
       spread(begin, end);
     }
@@ -125,13 +125,13 @@ class Slab {
     return gradient_[static_cast<size_t>(r * k_ + c)];
   }
 
-  // Tells all columns outside [begin, begin + kBlock) of the changes inside [begin, end).
+  // Tells all columns outside [begin, begin + kDescentBlock) of the changes inside [begin, end).
   void spread(int64_t begin, int64_t end) {
     const float* rows_of_h = h_ + begin * k_;
-    multiply(rows_, begin, end - begin, change_.data(), kBlock, rows_of_h, k_, gradient_.data(), k_,
-             true);
-    const int64_t behind = std::min(begin + kBlock, k_);
-    multiply(rows_, k_ - behind, end - begin, change_.data(), kBlock, rows_of_h + behind, k_,
+    multiply(rows_, begin, end - begin, change_.data(), kDescentBlock, rows_of_h, k_,
+             gradient_.data(), k_, true);
+    const int64_t behind = std::min(begin + kDescentBlock, k_);
+    multiply(rows_, k_ - behind, end - begin, change_.data(), kDescentBlock, rows_of_h + behind, k_,
              gradient_.data() + behind, k_, true);
   }
 
@@ -142,7 +142,7 @@ class Slab {
   // One tile for up to kLanes rows: what should the levels be, if all others stay?
   void work(const Tile& tile, int64_t block, int64_t r, int64_t lanes) {
     const int64_t size = tile.size;
-    Columns gradient{}, target;
+    TileColumns gradient{}, target;
     Attempt now;
     load(tile, r, lanes, gradient, now);
     // The best real values are t = q - H^-1 gradient; today's error above them gradient H^-1
@@ -161,7 +161,7 @@ class Slab {
     store(tile, block, r, lanes, now, best);
   }
 
-  void load(const Tile& tile, int64_t r, int64_t lanes, Columns& gradient, Attempt& now) {
+  void load(const Tile& tile, int64_t r, int64_t lanes, TileColumns& gradient, Attempt& now) {
     now.scale = now.low = now.high = Lanes{};
     for (int64_t l = 0; l < lanes; ++l) {
       const Grid& g = m_.grid(first_ + r + l, tile.group);
@@ -179,7 +179,7 @@ class Slab {
     }
   }
 
-  void try_grids(const Tile& tile, const Columns& target, const Attempt& now, Attempt& best) {
+  void try_grids(const Tile& tile, const TileColumns& target, const Attempt& now, Attempt& best) {
     Attempt a;
     const bool shifts = search_ && m_.range().asymmetric;
     const size_t tries = search_ ? kScaleTries.size() : 1;
@@ -211,8 +211,8 @@ class Slab {
   }
 
   // Error feedback inside the tile.
-  void round(const Tile& tile, const Columns& target, Attempt& a) const {
-    Columns left;
+  void round(const Tile& tile, const TileColumns& target, Attempt& a) const {
+    TileColumns left;
     RoundTile t;
     t.size = tile.size;
     t.feedback = tile.feedback.a.data();
@@ -245,9 +245,9 @@ class Slab {
   }
 
   // s = t H u / u H u.
-  void refit(const Tile& tile, const Columns& target, const Attempt& best, Attempt& a) const {
+  void refit(const Tile& tile, const TileColumns& target, const Attempt& best, Attempt& a) const {
     Lanes tu{}, uu{};
-    Columns hu;
+    TileColumns hu;
     ops_.combine(tile.size, tile.size, h_ + tile.begin * k_ + tile.begin, k_, best.level[0].x,
                  hu[0].x);
     for (size_t i = 0; i < static_cast<size_t>(tile.size); ++i) {
@@ -277,7 +277,8 @@ class Slab {
         const float after = best.level[c].x[l] * best.scale.x[l];
         m_.levels(first_ + r + l)[static_cast<size_t>(tile.begin + i)] =
             static_cast<int16_t>(best.level[c].x[l]);
-        change_[static_cast<size_t>((r + l) * kBlock + tile.begin - block + i)] = after - before;
+        change_[static_cast<size_t>((r + l) * kDescentBlock + tile.begin - block + i)] =
+            after - before;
       }
     }
   }
@@ -329,7 +330,7 @@ class Slab {
   int64_t first_, rows_, k_;
   double error_ = 0;             // of all its rows, as the tiles' changes add up
   std::vector<float> gradient_;  // [rows, k]: (q - w) H
-  std::vector<float> change_;    // [rows, kBlock]
+  std::vector<float> change_;    // [rows, kDescentBlock]
 };
 
 }  // namespace
@@ -338,8 +339,9 @@ bool descend(GridMatrix& m, std::span<const float> w, const DampedHessian& hessi
              const DescentOptions& options, int threads) {
   Tiles tiles;
   if (!make_tiles(hessian, m.group(), tiles)) return false;
-  parallel_for(ceil_div(m.n(), kSlab), threads, [&](int64_t s) {
-    Slab slab(m, w, hessian, tiles, options, s * kSlab, std::min(kSlab, m.n() - s * kSlab));
+  parallel_for(ceil_div(m.n(), kDescentSlab), threads, [&](int64_t s) {
+    DescentSlab slab(m, w, hessian, tiles, options, s * kDescentSlab,
+                     std::min(kDescentSlab, m.n() - s * kDescentSlab));
     for (int i = 0; i < options.sweeps; ++i) {
       if (slab.sweep() < options.least_gain) break;
     }
@@ -352,21 +354,21 @@ namespace {
 // e H e^T summed over the rows of e [rows, k]: columns before a block count twice, since H is
 // symmetric.
 double slab_error(const std::vector<float>& e, int64_t rows, int64_t k, const float* h) {
-  constexpr int64_t kColumns = 512;
-  std::vector<float> g(static_cast<size_t>(rows * kColumns));
+  constexpr int64_t kProductColumns = 512;
+  std::vector<float> g(static_cast<size_t>(rows * kProductColumns));
   const auto times = [&](int64_t begin, int64_t size, int64_t from, int64_t count) {
-    multiply(rows, size, count, e.data() + from, k, h + from * k + begin, k, g.data(), kColumns,
-             false);
+    multiply(rows, size, count, e.data() + from, k, h + from * k + begin, k, g.data(),
+             kProductColumns, false);
     double sum = 0;
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < size; ++c)
         sum += double{e[static_cast<size_t>(r * k + begin + c)]} *
-               g[static_cast<size_t>(r * kColumns + c)];
+               g[static_cast<size_t>(r * kProductColumns + c)];
     return sum;
   };
   double sum = 0;
-  for (int64_t begin = 0; begin < k; begin += kColumns) {
-    const int64_t size = std::min(kColumns, k - begin);
+  for (int64_t begin = 0; begin < k; begin += kProductColumns) {
+    const int64_t size = std::min(kProductColumns, k - begin);
     sum += times(begin, size, begin, size);
     if (begin > 0) sum += 2 * times(begin, size, 0, begin);
   }
@@ -377,12 +379,12 @@ double slab_error(const std::vector<float>& e, int64_t rows, int64_t k, const fl
 
 double output_error(std::span<const float> w, std::span<const float> q, int64_t n, int64_t k,
                     std::span<const float> hessian, int threads) {
-  std::vector<double> of_slab(static_cast<size_t>(ceil_div(n, kSlab)));
+  std::vector<double> of_slab(static_cast<size_t>(ceil_div(n, kDescentSlab)));
   parallel_for(std::ssize(of_slab), threads, [&](int64_t s) {
-    const int64_t rows = std::min(kSlab, n - s * kSlab), count = rows * k;
+    const int64_t rows = std::min(kDescentSlab, n - s * kDescentSlab), count = rows * k;
     std::vector<float> e(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) {
-      const auto at = static_cast<size_t>(s * kSlab * k + i);
+      const auto at = static_cast<size_t>(s * kDescentSlab * k + i);
       e[static_cast<size_t>(i)] = w[at] - q[at];
     }
     of_slab[static_cast<size_t>(s)] = slab_error(e, rows, k, hessian.data());

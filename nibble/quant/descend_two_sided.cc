@@ -10,9 +10,9 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kRows = 16;         // between two large products
+constexpr int64_t kRowsAtOnce = 16;   // between two large products
 constexpr int64_t kPiece = 512;       // columns of a product that one thread makes
-constexpr double kLeastPower = 1e-3;  // of an output, as a share of the mean
+constexpr double kLeastTrace = 1e-3;  // of an output, as a share of the mean
 constexpr float kClearly = 0.9999f;   // a better level that is better by less may be rounding
 
 // One block of G and the rows that it joins.
@@ -29,7 +29,7 @@ class RowBlock {
         threads_(threads) {
     std::vector<float> error(static_cast<size_t>(rows * k_));
     through_.resize(error.size());
-    gradient_.resize(static_cast<size_t>(kRows * k_));
+    gradient_.resize(static_cast<size_t>(kRowsAtOnce * k_));
     change_.resize(static_cast<size_t>(k_));
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < k_; ++c)
@@ -38,7 +38,7 @@ class RowBlock {
     in_pieces(k_, [&](int64_t at, int64_t size) {
       multiply(rows_, size, k_, error.data(), k_, h_ + at, k_, through_.data() + at, k_, false);
     });
-    for (int64_t r = 0; r < rows; r += kRows) {
+    for (int64_t r = 0; r < rows; r += kRowsAtOnce) {
       const int64_t count = load_gradients(r);
       for (int64_t i = 0; i < count * k_; ++i)
         error_ +=
@@ -49,7 +49,7 @@ class RowBlock {
   // Gives the share of the error that this took away.
   double sweep() {
     const double before = error_;
-    for (int64_t r = 0; r < rows_; r += kRows) {
+    for (int64_t r = 0; r < rows_; r += kRowsAtOnce) {
       const int64_t count = load_gradients(r);
       for (int64_t i = 0; i < count; ++i) row(r, i, count);
     }
@@ -66,7 +66,7 @@ class RowBlock {
 
   // Gives the number of rows from r on that now have theirs.
   int64_t load_gradients(int64_t r) {
-    const int64_t count = std::min(kRows, rows_ - r);
+    const int64_t count = std::min(kRowsAtOnce, rows_ - r);
     in_pieces(k_, [&](int64_t at, int64_t size) {
       multiply(count, size, rows_, g_.data() + r * rows_, rows_, through_.data() + at, k_,
                gradient_.data() + at, k_, false);
@@ -165,7 +165,7 @@ class RowBlock {
   int threads_;
   double error_ = 0;             // as the changes add up
   std::vector<float> through_;   // [rows, k]: (Q - W) H
-  std::vector<float> gradient_;  // [kRows, k]: G (Q - W) H
+  std::vector<float> gradient_;  // [kRowsAtOnce, k]: G (Q - W) H
   std::vector<float> change_;    // [k]: of `through_` in the row at hand
 };
 
@@ -181,7 +181,7 @@ OutputMetric damped(const OutputMetric& metric, double damping) {
     }
   };
   each([&](const float& g) { trace += g; });
-  const double least = kLeastPower * trace / static_cast<double>(out.n());
+  const double least = kLeastTrace * trace / static_cast<double>(out.n());
   each([&](float& g) { g = static_cast<float>(std::max<double>(g, least) * (1 + damping)); });
   return out;
 }

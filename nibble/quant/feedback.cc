@@ -10,7 +10,7 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kRows = 64;  // of one piece of work
+constexpr int64_t kRowsOfPiece = 64;  // of one piece of work
 
 }  // namespace
 
@@ -29,8 +29,8 @@ bool make_feedback(const float* h, int64_t ldh, std::span<const int64_t> order, 
   const auto at = [&order, k](int64_t i) { return order[static_cast<size_t>(k - 1 - i)]; };
   // The lower factor of the reversed matrix, reversed again, is the upper factor.
   std::vector<float> l(static_cast<size_t>(k * k));
-  parallel_for(ceil_div(k, kRows), threads, [&](int64_t piece) {
-    for (int64_t i = piece * kRows; i < std::min((piece + 1) * kRows, k); ++i)
+  parallel_for(ceil_div(k, kRowsOfPiece), threads, [&](int64_t piece) {
+    for (int64_t i = piece * kRowsOfPiece; i < std::min((piece + 1) * kRowsOfPiece, k); ++i)
       for (int64_t j = 0; j < k; ++j) l[static_cast<size_t>(i * k + j)] = h[at(i) * ldh + at(j)];
   });
   if (!cholesky(l, k, threads)) return false;
@@ -43,8 +43,8 @@ bool make_feedback(const float* h, int64_t ldh, std::span<const int64_t> order, 
     const float pivot = pivots[static_cast<size_t>(j)] = l[static_cast<size_t>(from * k + from)];
     out.d[static_cast<size_t>(j)] = pivot * pivot;
   }
-  parallel_for(ceil_div(k, kRows), threads, [&](int64_t piece) {
-    for (int64_t i = piece * kRows; i < std::min((piece + 1) * kRows, k); ++i) {
+  parallel_for(ceil_div(k, kRowsOfPiece), threads, [&](int64_t piece) {
+    for (int64_t i = piece * kRowsOfPiece; i < std::min((piece + 1) * kRowsOfPiece, k); ++i) {
       const float* row = l.data() + (k - 1 - i) * k + k - 1;
       for (int64_t j = i + 1; j < k; ++j)
         out.a[static_cast<size_t>(i * k + j)] = row[-j] / pivots[static_cast<size_t>(j)];

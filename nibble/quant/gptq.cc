@@ -25,12 +25,6 @@ constexpr double kMetricDamping = 0.1;
 // Where sweeps take long, those that gain next to nothing are left out.
 double least_gain(int64_t k) { return k >= kWideGram ? 0.01 : 0; }
 
-bool all_finite(std::span<const float> h) {
-  double sum = 0;
-  for (const float v : h) sum += v * 0.0f;  // 0 unless one of them is not finite
-  return sum == 0;
-}
-
 DampedHessian damped(const InputStatistics& input, double damping) {
   DampedHessian out{input.k, input.hessian};
   const auto entry = [&](int64_t i) -> float& {

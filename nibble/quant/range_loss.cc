@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nibble/core/counted.h"
+#include "nibble/core/finite.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/nested_scales.h"
 
@@ -19,12 +20,6 @@ constexpr uint16_t kFewDigits = 8;
 constexpr int kSmallestE4m3 = 1;
 // The map of nested scales has steps of 0.014 of the largest where scales far below the mean lie.
 constexpr float kNestedStep = 0.014f;
-
-float largest_magnitude(std::span<const float> x) {
-  float m = 0;
-  for (const float v : x) m = std::max(m, std::fabs(v));
-  return m;
-}
 
 uint16_t magnitude_bits(const Tensor& t, int64_t i) {
   return reinterpret_cast<const uint16_t*>(t.raw())[i] & 0x7FFF;

@@ -9,6 +9,7 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/core/finite.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
@@ -18,12 +19,6 @@ namespace nibble {
 namespace {
 
 constexpr float kE4m3Largest = 448, kE4m3Smallest = 0x1p-9f, kE2m1Largest = 6;
-
-float largest_magnitude(std::span<const float> x) {
-  float m = 0;
-  for (const float v : x) m = std::max(m, std::fabs(v));
-  return m;
-}
 
 float largest_value(NumberType type) {
   float m = 0;

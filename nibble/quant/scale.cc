@@ -27,7 +27,7 @@ float bits_f32(uint32_t bits) {
   return x;
 }
 
-constexpr ScaleRow kRows[] = {
+constexpr ScaleRow kScaleRows[] = {
     {DType::f16, 0x1p-24f, [](float x) { return uint32_t{f32_to_f16(x)}; },
      [](uint32_t b) { return f16_to_f32(static_cast<uint16_t>(b)); }},
     {DType::bf16, 0x1p-133f, [](float x) { return uint32_t{f32_to_bf16(x)}; },
@@ -36,7 +36,7 @@ constexpr ScaleRow kRows[] = {
 };
 
 const ScaleRow* find(DType dtype) {
-  for (const ScaleRow& r : kRows) {
+  for (const ScaleRow& r : kScaleRows) {
     if (r.dtype == dtype) return &r;
   }
   return nullptr;

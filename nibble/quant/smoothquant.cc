@@ -10,7 +10,7 @@
 namespace nibble {
 namespace {
 
-constexpr int kSteps = 20;
+constexpr int kExponents = 20;
 constexpr double kSmallestMagnitude = 1e-5;
 
 }  // namespace
@@ -20,8 +20,8 @@ SiteScales smoothquant_scales(const SiteTask& task) {
   const std::vector<float> w = column_absmax(task);
   std::vector<std::vector<float>> candidates;
   std::vector<double> exponents;
-  for (int step = 1; step <= kSteps; ++step) {
-    const double a = static_cast<double>(step) / kSteps;
+  for (int step = 1; step <= kExponents; ++step) {
+    const double a = static_cast<double>(step) / kExponents;
     std::vector<float> s(k);
     for (size_t i = 0; i < k; ++i) {
       const double x = std::max(double{task.input.absmax[i]}, kSmallestMagnitude);

@@ -15,7 +15,7 @@ const SchemeCost& chosen(const AutoResult& r, size_t matrix) {
   return r.matrices[matrix].costs[r.choice.chosen[matrix]];
 }
 
-std::string summary(const AutoResult& r) {
+std::string auto_summary(const AutoResult& r) {
   return fmt::format(
       "{}: {:.3f} bits a weight, {} bytes; KL {:.4g} ± {:.2g} on text that nothing was chosen by "
       "(predicted {:.4g}; no choice of these bits is predicted below {:.4g})",
@@ -26,7 +26,7 @@ std::string summary(const AutoResult& r) {
 }  // namespace
 
 std::string auto_terminal(const AutoResult& r) {
-  std::string out = summary(r) + "\n\n";
+  std::string out = auto_summary(r) + "\n\n";
   for (size_t i = 0; i < r.matrices.size(); ++i)
     out += fmt::format("{:44} {:14} KL alone {:.3g}\n", r.matrices[i].name,
                        to_string(chosen(r, i).scheme), chosen(r, i).kl);
@@ -82,7 +82,7 @@ std::string auto_html(const AutoResult& r, const std::string& model) {
   return html_page(title,
                    fmt::format("<header><h1>{}</h1><p class=\"lede\">{}: {}</p></header>\n<main>"
                                "<div class=\"grid\"><figure>{}</figure>{}</div></main>\n",
-                               escape_html(title), escape_html(model), escape_html(summary(r)),
+                               escape_html(title), escape_html(model), escape_html(auto_summary(r)),
                                scatter_plot(plot), table.finish()));
 }
 

@@ -1,7 +1,6 @@
 #include "nibble/report/demo.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/train_model.h"
@@ -10,6 +9,7 @@
 #include "nibble/core/date.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/posix.h"
 #include "nibble/core/version.h"
 #include "nibble/eval/activations.h"
 #include "nibble/eval/bigram.h"
@@ -49,11 +49,6 @@ QuantizeOptions options_of(const Variant& v) {
   o.command = fmt::format("nibble quantize f32 -o {} --scheme {}{}", v.folder, v.scheme,
                           v.keep_embeddings ? " --keep wte --keep wpe" : "");
   return o;
-}
-
-bool exists(const std::string& path) {
-  struct stat info;
-  return stat(path.c_str(), &info) == 0;
 }
 
 // An earlier demo's folder may be replaced without being asked; anybody else's may not.
@@ -146,7 +141,7 @@ void describe(const DemoOptions& o, const TrainSummary& t, const Exec& exec, Dem
   r.heldout_loss = t.heldout_loss;
 }
 
-void write_text(const std::string& path, const std::string& text) {
+void write_page(const std::string& path, const std::string& text) {
   AtomicFile file(path, static_cast<int64_t>(text.size()));
   file.write(text);
   file.commit();
@@ -198,9 +193,9 @@ DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
       activation_outliers(base, data.heldout, kActivationRows, kSigmas, exec);
   add_sensitivity(base, heldout, exec, report);
 
-  write_text(at + "/report.html", render_html(report));
-  write_text(at + "/report.json", models_json(report));
-  write_text(
+  write_page(at + "/report.html", render_html(report));
+  write_page(at + "/report.json", models_json(report));
+  write_page(
       at + "/" + kDemoMarker,
       fmt::format("{{\"made_by\": \"nibble demo\", \"nibble_version\": \"{}\"}}\n", version()));
   folder.commit();

@@ -7,7 +7,7 @@
 namespace nibble {
 namespace {
 
-bool drawable(const Histogram& h) {
+bool drawable_histogram(const Histogram& h) {
   return !h.counts.empty() && std::isfinite(h.low) && std::isfinite(h.high) && h.low < h.high;
 }
 
@@ -54,7 +54,7 @@ double usual_density(const Histogram& h) {
 double top_density(const std::vector<HistogramLayer>& layers) {
   const HistogramLayer* leading = nullptr;
   for (const HistogramLayer& l : layers) {
-    if (!drawable(l.histogram)) continue;
+    if (!drawable_histogram(l.histogram)) continue;
     if (leading == nullptr || (l.outline && !leading->outline)) leading = &l;
   }
   if (leading == nullptr) return 1;
@@ -70,7 +70,8 @@ std::string histogram_plot(const HistogramPlot& plot) {
   constexpr double kNarrow = 320;
   std::vector<double> bounds;
   for (const HistogramLayer& l : plot.layers) {
-    if (drawable(l.histogram)) bounds.insert(bounds.end(), {l.histogram.low, l.histogram.high});
+    if (drawable_histogram(l.histogram))
+      bounds.insert(bounds.end(), {l.histogram.low, l.histogram.high});
   }
   if (bounds.empty()) return nothing_to_show("There are no values to draw.");
   const auto [low, high] = std::minmax_element(bounds.begin(), bounds.end());
@@ -78,7 +79,7 @@ std::string histogram_plot(const HistogramPlot& plot) {
   const Scale x{*low, *high, 0, kNarrow, false}, y{0, top_density(plot.layers), bottom, 4, false};
   Svg svg(kNarrow, plot.height, plot.description);
   for (const HistogramLayer& l : plot.layers) {
-    if (!drawable(l.histogram)) continue;
+    if (!drawable_histogram(l.histogram)) continue;
     const Svg::Points outline = staircase(l.histogram, x, y);
     if (l.outline) {
       svg.path(outline, colour_class(l.colour, "thin"));

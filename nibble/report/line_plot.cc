@@ -9,7 +9,7 @@
 namespace nibble {
 namespace {
 
-bool drawable(const std::pair<double, double>& p) {
+bool drawable_line(const std::pair<double, double>& p) {
   return std::isfinite(p.first) && std::isfinite(p.second);
 }
 
@@ -17,7 +17,7 @@ std::vector<LineSeries> drawn(const std::vector<LineSeries>& given) {
   std::vector<LineSeries> out;
   for (const LineSeries& s : given) {
     LineSeries kept = s;
-    std::erase_if(kept.points, [](const auto& p) { return !drawable(p); });
+    std::erase_if(kept.points, [](const auto& p) { return !drawable_line(p); });
     if (!kept.points.empty()) out.push_back(std::move(kept));
   }
   return out;

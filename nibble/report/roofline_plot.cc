@@ -9,7 +9,7 @@
 namespace nibble {
 namespace {
 
-bool drawable(double v) { return std::isfinite(v) && v > 0; }
+bool drawable_roofline(double v) { return std::isfinite(v) && v > 0; }
 
 // The slope, up to the highest ceiling, and every ceiling from where it leaves the slope.
 void draw_roof(Svg& svg, const Frame& f, const RooflinePlot& plot) {
@@ -52,12 +52,12 @@ std::string roofline_plot(const RooflinePlot& plot) {
   std::vector<ScatterPoint> points;
   std::vector<double> xs, ys;
   for (const ScatterPoint& p : plot.points) {
-    if (!drawable(p.x) || !drawable(p.y)) continue;
+    if (!drawable_roofline(p.x) || !drawable_roofline(p.y)) continue;
     points.push_back(p);
     xs.push_back(p.x);
     ys.push_back(p.y);
   }
-  if (points.empty() || plot.ceilings.empty() || !drawable(plot.bytes_per_second))
+  if (points.empty() || plot.ceilings.empty() || !drawable_roofline(plot.bytes_per_second))
     return nothing_to_show("There are no points to draw.");
   for (const Level& c : plot.ceilings) {
     xs.push_back(c.value / plot.bytes_per_second);

@@ -10,7 +10,7 @@
 namespace nibble {
 namespace {
 
-bool drawable(const ScatterPoint& p, bool log_y) {
+bool drawable_scatter(const ScatterPoint& p, bool log_y) {
   return std::isfinite(p.x) && std::isfinite(p.y) && (!log_y || p.y > 0);
 }
 
@@ -65,7 +65,7 @@ std::string scatter_plot(const ScatterPlot& plot) {
   std::vector<ScatterPoint> points;
   std::vector<double> xs, ys;
   for (const ScatterPoint& p : plot.points) {
-    if (!drawable(p, plot.log_y)) continue;
+    if (!drawable_scatter(p, plot.log_y)) continue;
     points.push_back(p);
     xs.push_back(p.x);
     ys.push_back(p.y);

@@ -12,7 +12,7 @@
 namespace nibble {
 namespace {
 
-constexpr size_t kBars = 10, kRemedies = 5;
+constexpr size_t kBars = 10, kRemediesShown = 5;
 constexpr int kWeightColour = 1, kActivationColour = 3;
 
 void add_rows(HtmlTable& table, const std::vector<OutlierStats>& all, std::string_view kind) {
@@ -143,7 +143,7 @@ std::string remedies(const std::vector<RemedyErrors>& all) {
   std::stable_sort(sorted.begin(), sorted.end(), [](const RemedyErrors& a, const RemedyErrors& b) {
     return best_share(a) < best_share(b);
   });
-  if (sorted.size() > kRemedies) sorted.resize(kRemedies);
+  if (sorted.size() > kRemediesShown) sorted.resize(kRemediesShown);
   BarChart chart;
   chart.description =
       "Squared rounding error after each remedy, in percent of one scale for the tensor";
@@ -158,7 +158,8 @@ std::string remedies(const std::vector<RemedyErrors>& all) {
       "from "
       "spoiling the others.{}</figcaption></figure>\n",
       bar_chart(chart),
-      all.size() > kRemedies ? fmt::format(" The {} that gain most are shown.", kRemedies) : "");
+      all.size() > kRemediesShown ? fmt::format(" The {} that gain most are shown.", kRemediesShown)
+                                  : "");
 }
 
 }  // namespace
@@ -170,7 +171,7 @@ std::string outliers(const DemoReport& r) {
          "others. A few outliers, or one loud channel, can cost every other value its "
          "precision.</p>\n" +
          table_of(r) + "<div class=\"grid\">" + worst_channels(r) + remedies(r.remedies) +
-         "</div>\n" + (r.remedies.size() > kRemedies ? remedy_table(r.remedies) : "");
+         "</div>\n" + (r.remedies.size() > kRemediesShown ? remedy_table(r.remedies) : "");
 }
 
 }  // namespace nibble

@@ -90,7 +90,7 @@ std::string on_the_fly_words(const Measurement& m) {
       escape_html(m.name), outcome);
 }
 
-BarRow row_of(const Measurement& m) {
+BarRow speed_row(const Measurement& m) {
   BarRow row{m.name, {}};
   const std::string kernel = m.kernel.empty() ? "" : ", " + m.kernel;
   row.bars.push_back(
@@ -113,7 +113,7 @@ std::string speed_bars(const Models& models) {
   BarChart chart;
   chart.description = "Tokens generated a second by each model";
   for (const Measurement& m : models) {
-    if (m.tokens_per_second > 0) chart.rows.push_back(row_of(m));
+    if (m.tokens_per_second > 0) chart.rows.push_back(speed_row(m));
   }
   return chart.rows.empty() ? "" : bar_chart(chart);
 }

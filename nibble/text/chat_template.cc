@@ -17,8 +17,8 @@
 namespace nibble {
 namespace {
 
-constexpr size_t kLongest = 64 << 10;
-constexpr int64_t kMaxConfig = int64_t{16} << 20;
+constexpr size_t kLongestTemplate = 64 << 10;
+constexpr int64_t kMaxTemplate = int64_t{16} << 20;
 
 constexpr std::string_view kImSystem = "<|im_start|>system\n{system}<|im_end|>\n";
 constexpr std::string_view kImTurn = "<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n";
@@ -98,7 +98,7 @@ const ChatFormat* find_format(std::string_view name) {
 }
 
 // What Python's str.strip() takes off.
-bool is_space(char32_t c) {
+bool is_python_space(char32_t c) {
   return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x1F) || c == 0x85 || c == 0xA0 ||
          c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
          c == 0x205F || c == 0x3000;
@@ -108,7 +108,7 @@ std::string_view trimmed(std::string_view text, bool left) {
   size_t begin = text.size(), end = 0;
   for (std::string_view rest = text; !rest.empty();) {
     const size_t at = text.size() - rest.size();
-    if (is_space(take_code_point(rest, text))) continue;
+    if (is_python_space(take_code_point(rest, text))) continue;
     begin = std::min(begin, at);
     end = text.size() - rest.size();
   }
@@ -177,7 +177,7 @@ std::optional<std::string> template_of(const JsonNode& root) {
 }  // namespace
 
 const ChatFormat* recognise_chat_template(std::string_view text) {
-  if (text.size() > kLongest) return nullptr;
+  if (text.size() > kLongestTemplate) return nullptr;
   const uint64_t fingerprint = template_fingerprint(text);
   for (const KnownTemplate& known : kKnown) {
     if (known.fingerprint == fingerprint) return find_format(known.format);
@@ -200,12 +200,12 @@ std::vector<std::string_view> chat_format_names() {
 std::optional<std::string> read_chat_template(const std::string& folder) {
   std::error_code ignored;
   const std::string jinja = folder + "/chat_template.jinja";
-  if (std::filesystem::exists(jinja, ignored)) return read_file(jinja, kMaxConfig);
+  if (std::filesystem::exists(jinja, ignored)) return read_file(jinja, kMaxTemplate);
   const std::string config = folder + "/tokenizer_config.json";
   if (!std::filesystem::exists(config, ignored)) return std::nullopt;
   return naming_file(config, [&] {
     JsonTreeBuilder builder;
-    parse_json(read_file(config, kMaxConfig), builder);
+    parse_json(read_file(config, kMaxTemplate), builder);
     return template_of(builder.root);
   });
 }

@@ -12,11 +12,11 @@ namespace nibble {
 namespace {
 
 // str.strip()'s white space among ASCII: tab to carriage return, the four separators, space.
-bool is_space(char c) { return (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= ' '); }
+bool is_ascii_space(char c) { return (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= ' '); }
 
 std::string_view strip(std::string_view line) {
-  while (!line.empty() && is_space(line.front())) line.remove_prefix(1);
-  while (!line.empty() && is_space(line.back())) line.remove_suffix(1);
+  while (!line.empty() && is_ascii_space(line.front())) line.remove_prefix(1);
+  while (!line.empty() && is_ascii_space(line.back())) line.remove_suffix(1);
   return line;
 }
 

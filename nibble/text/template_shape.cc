@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view kSpace = " \t\r\n\f\v";
 
-bool is_word(char c) {
+bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
@@ -20,9 +20,9 @@ std::string_view right_trimmed(std::string_view text, std::string_view of) {
 
 // One word a line; a leading byte tells text, tag, string and word apart, so that none can pass for
 // another.
-class Shape {
+class TemplateShape {
  public:
-  explicit Shape(std::string_view text) : all_(text) {
+  explicit TemplateShape(std::string_view text) : all_(text) {
     if (all_.ends_with('\n')) all_.remove_suffix(1);  // as Jinja does
   }
 
@@ -126,9 +126,9 @@ class Shape {
         const size_t length = string_at(body.substr(i));
         word('S', unescaped(body.substr(i + 1, length - 2)));
         i += length;
-      } else if (is_word(c)) {
+      } else if (is_name_character(c)) {
         size_t end = i;
-        while (end < body.size() && is_word(body[end])) ++end;
+        while (end < body.size() && is_name_character(body[end])) ++end;
         word('W', body.substr(i, end - i));
         i = end;
       } else if (const size_t length = subscript(body.substr(i)); length > 0) {
@@ -177,10 +177,11 @@ class Shape {
   size_t subscript(std::string_view s) {
     if (s.size() < 5 || s[0] != '[' || (s[1] != '\'' && s[1] != '"')) return 0;
     size_t i = 2;
-    while (i < s.size() && is_word(s[i])) ++i;
+    while (i < s.size() && is_name_character(s[i])) ++i;
     if (i == 2 || i + 1 >= s.size() || s[i] != s[1] || s[i + 1] != ']') return 0;
     // A list of one string looks the same; it follows no name.
-    if (out_.size() < 2 || !(is_word(out_[out_.size() - 2]) || out_[out_.size() - 2] == ']'))
+    if (out_.size() < 2 ||
+        !(is_name_character(out_[out_.size() - 2]) || out_[out_.size() - 2] == ']'))
       return 0;
     name_length_ = i - 2;
     return i + 2;
@@ -209,7 +210,7 @@ class Shape {
 
 }  // namespace
 
-std::string template_shape(std::string_view text) { return Shape(text).run(); }
+std::string template_shape(std::string_view text) { return TemplateShape(text).run(); }
 
 uint64_t template_fingerprint(std::string_view text) {
   const std::string shape = template_shape(text);

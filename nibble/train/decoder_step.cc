@@ -5,13 +5,13 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kMaxChunks = 8;
+constexpr int64_t kDecoderChunks = 8;
 
 }  // namespace
 
 double DecoderStep::step(const Batch& batch, const TrainAdam<float>& adam, double clip_norm,
                          int threads) {
-  const std::vector<Chunk> chunks = cut_into_chunks(batch, kMaxChunks);
+  const std::vector<Chunk> chunks = cut_into_chunks(batch, kDecoderChunks);
   int64_t longest = 0;
   for (const Chunk& c : chunks) longest = std::max(longest, c.rows);
   while (passes_.size() < static_cast<size_t>(threads)) {

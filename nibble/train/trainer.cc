@@ -18,19 +18,19 @@ namespace {
 
 using Sequences = std::vector<std::vector<int32_t>>;
 
-void require(bool condition, std::string_view what) {
+void require_option(bool condition, std::string_view what) {
   if (!condition) throw invalid_argument(std::string(what));
 }
 
 void validate_options(const TrainOptions& o) {
-  require(o.steps >= 1 && o.steps <= 1'000'000'000, "steps must be between 1 and 1e9");
-  require(o.batch >= 1 && o.batch <= 1'000'000, "batch must be between 1 and 1,000,000");
-  require(o.init_std > 0 && o.init_std < 100, "init_std must be positive");
+  require_option(o.steps >= 1 && o.steps <= 1'000'000'000, "steps must be between 1 and 1e9");
+  require_option(o.batch >= 1 && o.batch <= 1'000'000, "batch must be between 1 and 1,000,000");
+  require_option(o.init_std > 0 && o.init_std < 100, "init_std must be positive");
   validate(o.adam, o.steps);
 }
 
 void validate_data(const TrainOptions& o, const Sequences& data) {
-  require(!data.empty(), "there is no training data");
+  require_option(!data.empty(), "there is no training data");
   for (size_t i = 0; i < data.size(); ++i) {
     const auto length = static_cast<int64_t>(data[i].size());
     if (length < 2 || (!o.random_windows && length > o.config.context + 1)) {

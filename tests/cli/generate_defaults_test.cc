@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
-const std::string kCases = "../shared/cases/";
+const std::string kDefaultsCases = "../shared/cases/";
 
 CommandResult run_generate(const std::string& model, std::vector<std::string> more) {
   std::vector<std::string> words = {"generate", model};
@@ -32,9 +32,9 @@ json generated(const std::string& model, std::vector<std::string> more) {
 class Case : public ::testing::Test {
  protected:
   void copy(const std::string& name) {
-    if (lacks_shared(kCases + name)) GTEST_SKIP() << kCases << name;
+    if (lacks_shared(kDefaultsCases + name)) GTEST_SKIP() << kDefaultsCases << name;
     fs::create_directory(model());
-    for (const auto& entry : fs::directory_iterator(kCases + name + "/model")) {
+    for (const auto& entry : fs::directory_iterator(kDefaultsCases + name + "/model")) {
       fs::copy(entry.path(), model() + "/" + entry.path().filename().string());
       fs::permissions(model() + "/" + entry.path().filename().string(), fs::perms::owner_all);
     }
@@ -242,8 +242,8 @@ TEST_F(Defaults, ThatCannotBeAreRefused) {
 
 // A tokenizer that cannot take a text is named, not the text.
 TEST_F(Defaults, TheTokenizersFileIsNamedWhereItIsToBlame) {
-  if (lacks_shared(kCases + "hostile/no_file_named/m")) GTEST_SKIP() << kCases;
-  const std::string bad = kCases + "hostile/no_file_named/";
+  if (lacks_shared(kDefaultsCases + "hostile/no_file_named/m")) GTEST_SKIP() << kDefaultsCases;
+  const std::string bad = kDefaultsCases + "hostile/no_file_named/";
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"tokenize", bad + "m", "--file", bad + "t.txt"},
            {"eval", bad + "m", "--text", bad + "t.txt"},
@@ -253,7 +253,7 @@ TEST_F(Defaults, TheTokenizersFileIsNamedWhereItIsToBlame) {
 }
 
 TEST(HostileTokenizers, CostWhatTheTextDoes) {
-  const std::string cases = kCases + "hostile/";
+  const std::string cases = kDefaultsCases + "hostile/";
   if (lacks_shared(cases)) GTEST_SKIP() << cases;
   const std::string grows = cases + "normalizer_without_bounds/";
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{

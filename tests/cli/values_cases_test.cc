@@ -10,17 +10,17 @@ namespace {
 
 using nlohmann::json;
 
-const std::string kCases = "../shared/cases/";
+const std::string kValueCases = "../shared/cases/";
 
 class ValueCase : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (lacks_shared(kCases)) GTEST_SKIP() << kCases;
+    if (lacks_shared(kValueCases)) GTEST_SKIP() << kValueCases;
   }
-  static std::string model(const std::string& name) { return kCases + name + "/model"; }
+  static std::string model(const std::string& name) { return kValueCases + name + "/model"; }
   static CommandResult eval(const std::string& name, std::vector<std::string> more = {}) {
-    std::vector<std::string> words = {"eval", model(name), "--text", kCases + name + "/text.txt",
-                                      "--json"};
+    std::vector<std::string> words = {"eval", model(name), "--text",
+                                      kValueCases + name + "/text.txt", "--json"};
     words.insert(words.end(), more.begin(), more.end());
     return run_nibble(words, {.limit_s = 60});
   }
@@ -49,7 +49,7 @@ TEST_F(ValueCase, SettingsOfTheWrongTypeAreNotAbsent) {
       {"rope_type_list", "rope_scaling.rope_type"},
       {"partial_rotary_factor", "partial_rotary_factor"}};
   for (const auto& [name, key] : cases) {
-    const std::string path = kCases + "hostile/config_of_wrong_type_ignored/" + name;
+    const std::string path = kValueCases + "hostile/config_of_wrong_type_ignored/" + name;
     expect_rejected(run_nibble({"inspect", path}), 65, "key \"" + std::string(key) + '"');
   }
 }
@@ -57,8 +57,8 @@ TEST_F(ValueCase, SettingsOfTheWrongTypeAreNotAbsent) {
 constexpr const char* kNan = "tensor \"model.layers.2.mlp.down_proj.weight\": row ";
 
 TEST_F(ValueCase, NanIsNoResultOfEvalAndCompare) {
-  const std::string base = kCases + "weight-nan/base", bad = model("weight-nan"),
-                    text = kCases + "weight-nan/text.txt";
+  const std::string base = kValueCases + "weight-nan/base", bad = model("weight-nan"),
+                    text = kValueCases + "weight-nan/text.txt";
   for (const auto& [first, second] : {std::pair(bad, base), std::pair(base, bad)})
     expect_rejected(
         run_nibble({"eval", first, "--text", text, "--against", second}, {.limit_s = 60}), 65,
@@ -95,13 +95,13 @@ TEST_F(ValueCase, InspectCountsWhatIsNotFinite) {
   EXPECT_EQ(told.at("tensors").at(0).at("not_finite"), 1);
   EXPECT_NE(run_nibble({"inspect", bad}).out.find("NOT FINITE: 1 value of " + tensor),
             std::string::npos);
-  EXPECT_EQ(run_nibble({"inspect", kCases + "weight-nan/base"}).out.find("NOT FINITE"),
+  EXPECT_EQ(run_nibble({"inspect", kValueCases + "weight-nan/base"}).out.find("NOT FINITE"),
             std::string::npos);
 }
 
 TEST_F(ValueCase, WeightsTooSmallForTheirScales) {
   const std::string m = model("f16-scale-underflow"), out = folder_ / "out",
-                    text = kCases + "f16-scale-underflow/text.txt";
+                    text = kValueCases + "f16-scale-underflow/text.txt";
   const auto quantize = [&](std::vector<std::string> more) {
     std::vector<std::string> words = {"quantize", m, "-o", out, "--force"};
     words.insert(words.end(), more.begin(), more.end());
@@ -192,13 +192,13 @@ TEST_F(ValueCase, AnAdapterAlone) {
 
 TEST_F(ValueCase, AutoRefusesAQuantizedModelAtOnce) {
   const CommandResult r = run_nibble(
-      {"auto", kCases + "hostile/auto_refuses_late/m", "-o", folder_ / "out", "--bits", "4"});
+      {"auto", kValueCases + "hostile/auto_refuses_late/m", "-o", folder_ / "out", "--bits", "4"});
   expect_rejected(r, 65, "this model is quantized already");
   EXPECT_LT(r.seconds, 2);
 }
 
 TEST_F(ValueCase, WeightsThatOverflowNameTheirFileAndTensor) {
-  const std::string huge = kCases + "hostile/no_file_named/huge",
+  const std::string huge = kValueCases + "hostile/no_file_named/huge",
                     words = huge + ": tensor \"model.layers.2.mlp.down_proj.weight\"",
                     text = "../shared/data/text/tinystories-sample.txt";
   expect_rejected(run_nibble({"eval", huge, "--text", text, "--scheme", "int8"}, {.limit_s = 60}),
@@ -213,8 +213,8 @@ TEST_F(ValueCase, AMatrixWithOneInputIsCalibrated) {
   for (const char* method : {"imatrix", "gptq", "yaqa", "awq", "smoothquant"}) {
     SCOPED_TRACE(method);
     expect_success(run_nibble(
-        {"quantize", kCases + "hostile/calibrate_one_input/m", "-o", folder_ / "out", "--force",
-         "--method", method, "--calib", text, "--samples", "4", "--length", "64"},
+        {"quantize", kValueCases + "hostile/calibrate_one_input/m", "-o", folder_ / "out",
+         "--force", "--method", method, "--calib", text, "--samples", "4", "--length", "64"},
         {.limit_s = 60}));
   }
 }
@@ -229,7 +229,7 @@ TEST_F(ValueCase, EstimatesNeitherWrapNorSpeakOfKeys) {
 TEST_F(ValueCase, AConfigThatCouldNotBeReadAgainIsRefusedAtOnce) {
   for (const char* name : {"bytes", "values"}) {
     SCOPED_TRACE(name);
-    const std::string m = kCases + "hostile/output_cannot_be_opened/" + name;
+    const std::string m = kValueCases + "hostile/output_cannot_be_opened/" + name;
     const CommandResult r = run_nibble({"quantize", m, "-o", folder_ / "out", "--quiet"});
     expect_rejected(r, 65, m + "/config.json: with quantization_config it could not be read again");
     EXPECT_EQ(folder_.size(), 0u);

@@ -18,7 +18,7 @@ namespace {
 constexpr const char* kStored[] = {"nf4",   "fp4",  "nf4:g32", "fp8_e4m3", "fp8_e4m3:tensor",
                                    "mxfp4", "nvfp4"};
 
-QuantizeOptions with(const char* scheme) {
+QuantizeOptions with_scheme(const char* scheme) {
   QuantizeOptions o;
   o.scheme = parse_scheme(scheme);
   return o;
@@ -36,7 +36,7 @@ TEST(FloatFormats, ComeBackFromTheFolderBitForBit) {
   const ModelFolder original = open_model(in);
   for (const char* scheme : kStored) {
     SCOPED_TRACE(scheme);
-    QuantizeOptions options = with(scheme);
+    QuantizeOptions options = with_scheme(scheme);
     options.force = true;
     quantize_model(in, folder / "out", options, Exec{});
     const ModelFolder disk = open_model(folder / "out");
@@ -69,7 +69,7 @@ TEST(FloatFormats, JoinedWeightsShareTheirNvfp4Scale) {
   const ModelFolder original = open_model(in);
   std::vector<std::string> warnings;
   std::map<std::string, float> scales;
-  const QuantizeOptions options = with("nvfp4");
+  const QuantizeOptions options = with_scheme("nvfp4");
   for (const ParameterPlan& plan : plan_quantization(original, options, warnings)) {
     if (!plan.scheme || plan.spec.layer < 0) continue;
     const auto q = std::get<QuantizedTensor>(quantize_parameter(original, plan, options));
@@ -90,7 +90,7 @@ TEST(FloatFormats, SchemesWithoutALayoutRunInMemory) {
   const test::TempFolder folder;
   const ModelFolder original = open_model(write_tiny_model(folder / "in"));
   for (const char* scheme : {"fp8_e5m2", "fp8_e5m2:tensor", "ternary", "nf4:g16", "fp4:g8"}) {
-    const Decoder decoder = load_decoder(quantize_in_memory(original, with(scheme), Exec{}));
+    const Decoder decoder = load_decoder(quantize_in_memory(original, with_scheme(scheme), Exec{}));
     KvCache cache = decoder.make_cache(8, DType::f32);
     const std::vector<int32_t> ids{1, 2, 3};
     for (const float v : decoder.forward(ids, cache, Decoder::Logits::all, Exec{}))
@@ -103,7 +103,7 @@ TEST(FloatFormats, SchemesWithoutALayoutAreRefusedBeforeAnyWork) {
   const std::string in = write_tiny_model(folder / "in");
   for (const char* scheme : {"fp8_e5m2", "ternary", "nf4:g16", "fp8_e4m3:afp8"}) {
     try {
-      quantize_model(in, folder / "out", with(scheme), Exec{});
+      quantize_model(in, folder / "out", with_scheme(scheme), Exec{});
       ADD_FAILURE() << scheme;
     } catch (const Error& e) {
       EXPECT_NE(std::string(e.what()).find("these can"), std::string::npos) << e.what();

@@ -26,7 +26,7 @@ QuantizeOptions with(const std::string& scheme) {
 
 std::string bytes_of(const std::string& path) { return read_file(path); }
 
-int exit_code_of(const std::function<void()>& f) {
+int exit_code_from(const std::function<void()>& f) {
   try {
     f();
   } catch (const Error& e) {
@@ -121,20 +121,20 @@ TEST(Quantize, RefusesBeforeAnyWork) {
   const auto run = [&](const std::string& out, QuantizeOptions o) {
     quantize_model(in, out, o, Exec{});
   };
-  EXPECT_EQ(exit_code_of([&] { run(in, with("int8")); }), kExitUsage);
+  EXPECT_EQ(exit_code_from([&] { run(in, with("int8")); }), kExitUsage);
   fs::create_directory_symlink(in, (folder / "link"));
-  EXPECT_EQ(exit_code_of([&] { run((folder / "link"), with("int8")); }), kExitUsage);
-  EXPECT_EQ(exit_code_of([&] { run((folder / "x"), with("nf4:g16")); }), kExitData);
+  EXPECT_EQ(exit_code_from([&] { run((folder / "link"), with("int8")); }), kExitUsage);
+  EXPECT_EQ(exit_code_from([&] { run((folder / "x"), with("nf4:g16")); }), kExitData);
   QuantizeOptions typo = with("int8");
   typo.keep = {parse_keep_rule("wta*")};
-  EXPECT_EQ(exit_code_of([&] { run((folder / "x"), typo); }), kExitUsage);
-  EXPECT_EQ(exit_code_of([&] { run((folder / "no/such/place"), with("int8")); }),
+  EXPECT_EQ(exit_code_from([&] { run((folder / "x"), typo); }), kExitUsage);
+  EXPECT_EQ(exit_code_from([&] { run((folder / "no/such/place"), with("int8")); }),
             kExitCannotCreate);
   run((folder / "done"), with("int8"));
   const std::string before = bytes_of((folder / "done/model.safetensors"));
-  EXPECT_EQ(exit_code_of([&] { run((folder / "done"), with("int4:g16")); }), kExitCannotCreate);
+  EXPECT_EQ(exit_code_from([&] { run((folder / "done"), with("int4:g16")); }), kExitCannotCreate);
   EXPECT_EQ(bytes_of((folder / "done/model.safetensors")), before);
-  EXPECT_EQ(exit_code_of(
+  EXPECT_EQ(exit_code_from(
                 [&] { quantize_model((folder / "done"), (folder / "y"), with("int8"), Exec{}); }),
             kExitData);
   EXPECT_EQ(entries(folder.path()), 3u);  // in, link, done: nothing else was left

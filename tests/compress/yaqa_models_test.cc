@@ -14,7 +14,7 @@
 namespace nibble {
 namespace {
 
-CalibrationText text_of(const DecoderConfig& config, int samples, int64_t length) {
+CalibrationText text_for(const DecoderConfig& config, int samples, int64_t length) {
   CalibrationText text;
   text.source = "random";
   PyRandom random(11);
@@ -48,7 +48,7 @@ INSTANTIATE_TEST_SUITE_P(Models, YaqaOn,
 TEST_P(YaqaOn, MakesModelsInEveryScheme) {
   const DecoderConfig config = tiny_decoder_config(GetParam());
   const ModelFolder model = tiny_decoder(config, 21);
-  const CalibrationText text = text_of(config, 24, 16);
+  const CalibrationText text = text_for(config, 24, 16);
   const bool rotates = config.norm != NormKind::layer && !config.post_norms;
   for (const char* method : {"yaqa", "awq+yaqa", rotates ? "rotate+yaqa" : "smoothquant+yaqa"}) {
     for (const char* scheme : {"int2:g8", "int3", "int4:g4:asym", "int8:tensor", "ternary:g8",
@@ -78,7 +78,7 @@ TEST_P(YaqaOn, TakesVocabulariesOfOneAndTwo) {
     DecoderConfig config = tiny_decoder_config(GetParam());
     config.vocab_size = vocabulary;
     const ModelFolder model = tiny_decoder(config, 22);
-    const CalibrationText text = text_of(config, 8, 16);
+    const CalibrationText text = text_for(config, 8, 16);
     expect_finite(quantized(model, "yaqa", "int3:g8", text), GetParam());
   }
 }
@@ -87,7 +87,7 @@ TEST_P(YaqaOn, TakesOneSampleOfOneOrTwoTokens) {
   const DecoderConfig config = tiny_decoder_config(GetParam());
   const ModelFolder model = tiny_decoder(config, 23);
   for (const int64_t length : {1, 2})
-    expect_finite(quantized(model, "yaqa", "int4:g8", text_of(config, 1, length)), GetParam());
+    expect_finite(quantized(model, "yaqa", "int4:g8", text_for(config, 1, length)), GetParam());
 }
 
 // Small models as transformers made them: experts, softcaps, convolutions.

@@ -30,7 +30,7 @@ QuantizedTensor quantize(int64_t n, int64_t k, const char* scheme, DType scales 
   return quantize_rtn(random_matrix(n, k, 9), parse_scheme(scheme), options, "x");
 }
 
-TensorMap map_of(const std::vector<NamedTensor>& tensors) {
+TensorMap tensors_by_name(const std::vector<NamedTensor>& tensors) {
   TensorMap map;
   for (const NamedTensor& t : tensors) map.emplace(t.name, t.tensor);
   return map;
@@ -111,7 +111,7 @@ TEST(Bitsandbytes, ComesBackBitForBit) {
           if (!q.scheme.has_codebook()) continue;
           const auto tensors = to_tensors("layers.0.x.weight", q);
           const QuantizedTensor back =
-              from_tensors(MemorySource(map_of(tensors)), "layers.0.x.weight", q.scheme);
+              from_tensors(MemorySource(tensors_by_name(tensors)), "layers.0.x.weight", q.scheme);
           EXPECT_EQ(back.scheme, q.scheme);
           EXPECT_EQ(back.shape, q.shape);
           EXPECT_TRUE(same_bytes(back.codes, q.codes)) << spelling << k;
@@ -185,7 +185,7 @@ TEST(Bitsandbytes, RefusesConfigsItCannotRead) {
 
 class BadBundle : public testing::Test {
  protected:
-  TensorMap good_ = map_of(to_tensors("x.weight", quantize(8, 128, "nf4")));
+  TensorMap good_ = tensors_by_name(to_tensors("x.weight", quantize(8, 128, "nf4")));
   void refuse(const std::string& name, const Tensor& instead) {
     TensorMap map = good_;
     map[name] = instead;
@@ -264,7 +264,7 @@ TEST_F(BadBundle, OtherMapsAndNumbersThatAreNoneAreRefused) {
 
 // Blocks of the flattened weight may cross rows there; nibble's groups never do.
 TEST(BitsandbytesRows, BlocksThatCrossRowsAreRefusedWithAWord) {
-  TensorMap map = map_of(to_tensors("x.weight", quantize(4, 96, "nf4:g32")));
+  TensorMap map = tensors_by_name(to_tensors("x.weight", quantize(4, 96, "nf4:g32")));
   map["x.weight.quant_state.bitsandbytes__nf4"] =
       text_tensor(R"({"quant_type": "nf4", "blocksize": 64, "shape": [4, 96]})");
   const auto fields = JsonFields::parse(

@@ -13,10 +13,10 @@ namespace {
 using nlohmann::json;
 using test::expect_error;
 
-const std::vector<MatrixModule> kModules = {{"embed", "Embedding"},
-                                            {"h.0.q_proj", "Linear"},
-                                            {"h.0.down_proj", "Linear"},
-                                            {"lm_head", "Linear"}};
+const std::vector<MatrixModule> kConfigModules = {{"embed", "Embedding"},
+                                                  {"h.0.q_proj", "Linear"},
+                                                  {"h.0.down_proj", "Linear"},
+                                                  {"lm_head", "Linear"}};
 
 // What llm-compressor 0.14 writes for W4A16.
 json whole() {
@@ -39,16 +39,16 @@ json token(std::string kind) {
           {"dynamic", true}};
 }
 
-SchemeMap read(const json& config, const TensorMap& tensors = {}) {
+SchemeMap read_config(const json& config, const TensorMap& tensors = {}) {
   return read_quantization_config(JsonFields::parse(json({{"quantization_config", config}}).dump()),
-                                  kModules, MemorySource(tensors));
+                                  kConfigModules, MemorySource(tensors));
 }
 
 // Changes one value and reads; `at` is a JSON pointer below quantization_config.
 SchemeMap with(const std::string& at, const json& value) {
   json config = whole();
   config[json::json_pointer(at)] = value;
-  return read(config);
+  return read_config(config);
 }
 
 const std::string kGroup = "/config_groups/group_0", kWeights = kGroup + "/weights",
@@ -70,7 +70,7 @@ std::string scheme_of(const SchemeMap& schemes) {
 }
 
 TEST(CompressedTensorsConfig, LinearMeansLinearModulesThatAreNotIgnored) {
-  EXPECT_EQ(scheme_of(read(whole())), "int4:g32");
+  EXPECT_EQ(scheme_of(read_config(whole())), "int4:g32");
   EXPECT_EQ(with("/ignore", json::array()).size(), 3u);
   EXPECT_EQ(with("/ignore", nullptr).size(), 3u);
   EXPECT_EQ(with("/ignore", {"re:.*head", "re:h\\.0\\.d"}).size(), 1u);
@@ -84,7 +84,7 @@ TEST(CompressedTensorsConfig, IgnoreWins) {
   json config = whole();
   config["ignore"] = {"h.0.q_proj", "lm_head"};
   config["config_groups"]["group_0"]["targets"] = {"h.0.q_proj", "re:.*q_proj", "Linear"};
-  EXPECT_EQ(read(config).size(), 1u);
+  EXPECT_EQ(read_config(config).size(), 1u);
 }
 
 TEST(CompressedTensorsConfig, GroupsAreToldByTheirTargets) {
@@ -95,11 +95,11 @@ TEST(CompressedTensorsConfig, GroupsAreToldByTheirTargets) {
   groups["group_1"]["weights"]["num_bits"] = 8;
   groups["group_1"]["weights"]["strategy"] = "channel";
   groups["group_1"]["weights"]["group_size"] = nullptr;
-  const SchemeMap schemes = read(config);
+  const SchemeMap schemes = read_config(config);
   EXPECT_EQ(to_string(schemes.at("h.0.q_proj")), "int4:g32");
   EXPECT_EQ(to_string(schemes.at("h.0.down_proj")), "int8");
   groups["group_1"]["weights"] = nullptr;  // UNQUANTIZED: plain
-  EXPECT_FALSE(read(config).contains("h.0.down_proj"));
+  EXPECT_FALSE(read_config(config).contains("h.0.down_proj"));
 }
 
 TEST(CompressedTensorsConfig, TargetsThatAreNoMatrixAreRefused) {
@@ -109,7 +109,7 @@ TEST(CompressedTensorsConfig, TargetsThatAreNoMatrixAreRefused) {
   expect_error(kExitData, key_of(kGroup), [] {
     json config = whole();
     config["config_groups"] = {{"group_0", {"Linear"}}};
-    read(config);
+    read_config(config);
   });
   expect_error(kExitData, key_of("/ignore"), [] { with("/ignore", {"re:("}); });
 }
@@ -120,7 +120,7 @@ TEST(CompressedTensorsConfig, OwnGroupsAreLookedAtAsWell) {
     json config = {
         {"quant_method", "nibble"}, {"config_groups", groups}, {"ignore", json::array()}};
     config.update(more);
-    return read(config);
+    return read_config(config);
   };
   const json group = {{"scheme", "nf4:g64"}, {"targets", {"lm_head"}}};
   EXPECT_EQ(own({{"group_0", group}}).size(), 1u);
@@ -158,14 +158,14 @@ TEST(CompressedTensorsConfig, KeysThatNobodyKnowsAreRefusedByName) {
   for (const std::string& at : {std::string(), kGroup, kWeights, kInputs}) {
     json config = whole();
     config[json::json_pointer(kInputs)] = token("int");
-    EXPECT_EQ(scheme_of(read(config)), "int4:g32:a8");
+    EXPECT_EQ(scheme_of(read_config(config)), "int4:g32:a8");
     for (const json& nothing : {json(), json::object(), json::array()}) {
       config[json::json_pointer(at + "/novelty")] = nothing;
-      EXPECT_NO_THROW(read(config));
+      EXPECT_NO_THROW(read_config(config));
     }
     for (const json& value : {json(1), json("x"), json(false), json({{"a", nullptr}})}) {
       config[json::json_pointer(at + "/novelty")] = value;
-      expect_error(kExitData, key_of(at + "/novelty"), [&] { read(config); });
+      expect_error(kExitData, key_of(at + "/novelty"), [&] { read_config(config); });
     }
   }
 }
@@ -190,10 +190,10 @@ TEST(CompressedTensorsConfig, FormatsThatAreNotReadAreRefusedByName) {
   for (const char* format :
        {"pack-quantized", "int-quantized", "naive-quantized", "mixed-precision"}) {
     config["format"] = format;
-    EXPECT_NO_THROW(read(config)) << format;
+    EXPECT_NO_THROW(read_config(config)) << format;
   }
   config["format"] = "marlin-24";
-  expect_error(kExitData, key_of("/format"), [&] { read(config); });
+  expect_error(kExitData, key_of("/format"), [&] { read_config(config); });
 }
 
 // Where no strategy is said, the group size says it (quant_args.py).
@@ -201,19 +201,19 @@ TEST(CompressedTensorsConfig, StrategiesFollowFromTheGroupSize) {
   json config = whole();
   json& w = config[json::json_pointer(kWeights)];
   w.erase("strategy");
-  EXPECT_EQ(scheme_of(read(config)), "int4:g32");
+  EXPECT_EQ(scheme_of(read_config(config)), "int4:g32");
   w["group_size"] = -1;
-  EXPECT_EQ(scheme_of(read(config)), "int4");
+  EXPECT_EQ(scheme_of(read_config(config)), "int4");
   w["group_size"] = nullptr;
-  EXPECT_EQ(scheme_of(read(config)), "int4:tensor");
+  EXPECT_EQ(scheme_of(read_config(config)), "int4:tensor");
   w.erase("num_bits");
-  EXPECT_EQ(scheme_of(read(config)), "int8:tensor");
+  EXPECT_EQ(scheme_of(read_config(config)), "int8:tensor");
   w["strategy"] = "channel";
   w["group_size"] = 128;
-  expect_error(kExitData, key_of(kWeights + "/group_size"), [&] { read(config); });
+  expect_error(kExitData, key_of(kWeights + "/group_size"), [&] { read_config(config); });
   w["strategy"] = "group";
   w["group_size"] = nullptr;
-  expect_error(kExitData, key_of(kWeights + "/group_size"), [&] { read(config); });
+  expect_error(kExitData, key_of(kWeights + "/group_size"), [&] { read_config(config); });
 }
 
 TEST(CompressedTensorsConfig, InputsThatAreRoundedOtherwiseAreRefused) {
@@ -239,14 +239,14 @@ TEST(CompressedTensorsConfig, InputsThatAreRoundedOtherwiseAreRefused) {
   json config = whole();
   config[json::json_pointer(kInputs)] = token("int");
   config[json::json_pointer(kWeights)] = nullptr;
-  expect_error(kExitData, key_of(kInputs), [&] { read(config); });
+  expect_error(kExitData, key_of(kInputs), [&] { read_config(config); });
 }
 
 // The name that the config had in 2024.
 TEST(CompressedTensorsConfig, TheOldNameOfTheSectionIsRefused) {
   expect_error(kExitData, "key \"compression_config\"", [] {
     read_quantization_config(JsonFields::parse(json({{"compression_config", whole()}}).dump()),
-                             kModules, MemorySource({}));
+                             kConfigModules, MemorySource({}));
   });
 }
 
@@ -255,13 +255,13 @@ TEST(BitsandbytesConfig, KeysThatNobodyKnowsAreRefusedByName) {
                       {"load_in_4bit", true},
                       {"llm_int8_skip_modules", {"lm_head"}},
                       {"bnb_4bit_quant_storage", "uint8"}};
-  EXPECT_TRUE(read(known).empty());
+  EXPECT_TRUE(read_config(known).empty());
   json other = known;
   other["bnb_3bit_twist"] = true;
-  expect_error(kExitData, key_of("/bnb_3bit_twist"), [&] { read(other); });
+  expect_error(kExitData, key_of("/bnb_3bit_twist"), [&] { read_config(other); });
   other = known;
   other["load_in_8bit"] = true;
-  expect_error(kExitData, key_of("/load_in_8bit"), [&] { read(other); });
+  expect_error(kExitData, key_of("/load_in_8bit"), [&] { read_config(other); });
 }
 
 }  // namespace

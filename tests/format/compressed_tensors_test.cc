@@ -15,7 +15,7 @@
 namespace nibble {
 namespace {
 
-Tensor random_matrix(int64_t n, int64_t k, uint64_t seed) {
+Tensor drawn_matrix(int64_t n, int64_t k, uint64_t seed) {
   PyRandom random(seed);
   Tensor w(DType::f32, Shape{n, k});
   for (float& v : w.mutable_data<float>()) v = static_cast<float>(random.gauss(0, 1));
@@ -34,7 +34,7 @@ MemorySource source_of(const std::vector<NamedTensor>& tensors) {
   return MemorySource(std::move(map));
 }
 
-bool same_bytes(const Tensor& a, const Tensor& b) {
+bool equal_bytes(const Tensor& a, const Tensor& b) {
   return a.dtype() == b.dtype() && a.shape() == b.shape() &&
          std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
 }
@@ -74,7 +74,7 @@ TEST(CompressedTensors, PacksThreeBitsDensely) {
 // stream.
 TEST(CompressedTensors, PacksZeroPointsDownTheOutputs) {
   const QuantizedTensor q =
-      quantize_rtn(random_matrix(19, 32, 1), parse_scheme("int4:g16:asym"), {}, "x");
+      quantize_rtn(drawn_matrix(19, 32, 1), parse_scheme("int4:g16:asym"), {}, "x");
   const auto packed = source_of(to_tensors("x.weight", q)).get("x.weight_zero_point");
   ASSERT_EQ(packed.shape(), (Shape{3, 2}));
   for (int64_t r = 0; r < 19; ++r) {
@@ -88,7 +88,7 @@ TEST(CompressedTensors, PacksZeroPointsDownTheOutputs) {
 }
 
 bool same_part(const std::optional<Tensor>& a, const std::optional<Tensor>& b) {
-  return a.has_value() == b.has_value() && (!a || same_bytes(*a, *b));
+  return a.has_value() == b.has_value() && (!a || equal_bytes(*a, *b));
 }
 
 class EveryScheme : public testing::TestWithParam<const char*> {};
@@ -96,15 +96,14 @@ class EveryScheme : public testing::TestWithParam<const char*> {};
 TEST_P(EveryScheme, ComesBackBitForBit) {
   const QuantScheme scheme = parse_scheme(GetParam());
   for (const int64_t n : {1, 5, 33}) {
-    const QuantizedTensor q =
-        quantize_rtn(random_matrix(n, 96, 9), scheme, {}, "layers.0.x.weight");
+    const QuantizedTensor q = quantize_rtn(drawn_matrix(n, 96, 9), scheme, {}, "layers.0.x.weight");
     const auto tensors = to_tensors("layers.0.x.weight", q);
     const QuantizedTensor back = from_tensors(source_of(tensors), "layers.0.x.weight", scheme);
     EXPECT_EQ(back.scheme, q.scheme);
     EXPECT_EQ(back.shape, q.shape);
-    EXPECT_TRUE(same_bytes(dequantize(back), dequantize(q)));
-    EXPECT_TRUE(same_bytes(back.codes, q.codes));
-    EXPECT_TRUE(same_bytes(back.scales, q.scales));
+    EXPECT_TRUE(equal_bytes(dequantize(back), dequantize(q)));
+    EXPECT_TRUE(equal_bytes(back.codes, q.codes));
+    EXPECT_TRUE(equal_bytes(back.scales, q.scales));
     EXPECT_TRUE(same_part(back.zeros, q.zeros));
     EXPECT_TRUE(same_part(back.super_scales, q.super_scales));
     const auto layout = tensor_layout("layers.0.x.weight", scheme, q.shape, q.scales.dtype());
@@ -232,7 +231,7 @@ TEST(CompressedTensors, RefusesWhatItCannotRead) {
 TEST(CompressedTensors, NamesTheTensorThatDoesNotFit) {
   for (const char* spelling : {"int4:g16:asym", "int8:a8", "fp8_e4m3", "mxfp4", "nvfp4"}) {
     const QuantScheme scheme = parse_scheme(spelling);
-    const QuantizedTensor q = quantize_rtn(random_matrix(4, 32, 2), scheme, {}, "x.weight");
+    const QuantizedTensor q = quantize_rtn(drawn_matrix(4, 32, 2), scheme, {}, "x.weight");
     const std::vector<NamedTensor> whole = to_tensors("x.weight", q);
     for (size_t missing = 0; missing < whole.size(); ++missing) {
       auto some = whole;
@@ -260,7 +259,7 @@ TEST(CompressedTensors, RefusesCodesAndScalesThatAreNoNumbers) {
   const auto refuse = [](const char* spelling, const char* part, uint8_t byte) {
     const QuantScheme scheme = parse_scheme(spelling);
     auto tensors =
-        to_tensors("x.weight", quantize_rtn(random_matrix(4, 32, 2), scheme, {}, "x.weight"));
+        to_tensors("x.weight", quantize_rtn(drawn_matrix(4, 32, 2), scheme, {}, "x.weight"));
     for (NamedTensor& t : tensors) {
       if (t.name != std::string("x.") + part) continue;
       t.tensor = t.tensor.clone();

@@ -12,17 +12,17 @@ namespace {
 
 using test::expect_error;
 
-const std::vector<MatrixModule> kModules = {{"model.embed_tokens", "Embedding"},
-                                            {"model.layers.0.self_attn.q_proj", "Linear"},
-                                            {"model.layers.10.mlp.down_proj", "Linear"},
-                                            {"lm_head", "Linear"}};
+const std::vector<MatrixModule> kTargetModules = {{"model.embed_tokens", "Embedding"},
+                                                  {"model.layers.0.self_attn.q_proj", "Linear"},
+                                                  {"model.layers.10.mlp.down_proj", "Linear"},
+                                                  {"lm_head", "Linear"}};
 
 // The numbers of all modules, -1 where none.
 std::vector<int> numbers(const std::vector<std::pair<std::string, size_t>>& entries) {
-  ModuleTargets targets(kModules);
+  ModuleTargets targets(kTargetModules);
   for (const auto& [entry, number] : entries) targets.add(entry, number, "k");
   std::vector<int> out;
-  for (const MatrixModule& m : kModules) {
+  for (const MatrixModule& m : kTargetModules) {
     const auto found = targets.find(m);
     out.push_back(found ? static_cast<int>(*found) : -1);
   }
@@ -58,7 +58,7 @@ TEST(ModuleTargets, ANameSaysMoreThanAPatternAndThatMoreThanAClass) {
 }
 
 TEST(ModuleTargets, RefusesWhatNamesNothing) {
-  ModuleTargets targets(kModules);
+  ModuleTargets targets(kTargetModules);
   for (const char* good : {"Linear", "Embedding", "Conv1D", "lm_head", "re:nothing.*"})
     EXPECT_NO_THROW(targets.add_target(good, 0, "k"));
   for (const char* bad : {"", "LlamaAttention", "model.layers.0.self_attn.q_proj.weight",
@@ -70,7 +70,7 @@ TEST(ModuleTargets, RefusesWhatNamesNothing) {
 
 TEST(ModuleTargets, RefusesEntriesOfTwoGroups) {
   for (const char* entry : {"Linear", "lm_head", "re:.*head"}) {
-    ModuleTargets targets(kModules);
+    ModuleTargets targets(kTargetModules);
     targets.add(entry, 0, "first");
     EXPECT_NO_THROW(targets.add(entry, 0, "first"));
     expect_error(kExitData, "target of two groups", [&] { targets.add(entry, 1, "second"); });
@@ -79,7 +79,7 @@ TEST(ModuleTargets, RefusesEntriesOfTwoGroups) {
 
 TEST(ModuleTargets, NamesTheKeyOfAPatternThatIsNone) {
   for (const char* bad : {"re:(", "re:a)|(?:b", "re:[", "re:*", "re:\\1", "re:(?P<x"}) {
-    ModuleTargets targets(kModules);
+    ModuleTargets targets(kTargetModules);
     expect_error(kExitData, "key \"quantization_config.ignore\"",
                  [&] { targets.add(bad, 0, "quantization_config.ignore"); });
   }

@@ -19,7 +19,7 @@ namespace nibble {
 namespace {
 
 // The reference and, as far as NIBBLE_ISA and the processor allow, the others.
-std::vector<const LayerOps*> all_ops() {
+std::vector<const LayerOps*> layer_ops() {
   std::vector<const LayerOps*> out{&ref_layer_ops(), &portable_layer_ops()};
 #if defined(__x86_64__)
   if ((cpu().bits & kAvx2) != 0) out.push_back(&avx2_layer_ops());
@@ -45,7 +45,7 @@ std::vector<float> normal_values(size_t n, uint64_t seed) {
 TEST(Kernels, ActivationsFollowTheirFormulas) {
   const std::vector<float> x = inputs();
   const auto n = static_cast<int64_t>(x.size());
-  for (const LayerOps* ops : all_ops()) {
+  for (const LayerOps* ops : layer_ops()) {
     std::vector<float> tanh_form = x, cut = x, gated(x.size(), 1.0f);
     ops->gelu_tanh(n, tanh_form.data());
     ops->relu(n, cut.data());
@@ -62,7 +62,7 @@ TEST(Kernels, ActivationsFollowTheirFormulas) {
 
 TEST(Kernels, NanGoesThroughLayerOps) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (const LayerOps* ops : all_ops()) {
+  for (const LayerOps* ops : layer_ops()) {
     std::vector<float> a(19, nan), b = a, c(19, 1.0f), d(19, 1.0f);
     ops->relu(19, a.data());
     ops->gelu_tanh(19, b.data());
@@ -79,7 +79,7 @@ TEST(Kernels, NanGoesThroughLayerOps) {
 
 // f64 holds the squares of any f32; sums in f32 that overflow must not look like a result.
 TEST(Kernels, NormsWhoseSquaresOverflowAreNaN) {
-  for (const LayerOps* ops : all_ops()) {
+  for (const LayerOps* ops : layer_ops()) {
     if (ops == &ref_layer_ops()) continue;
     for (const size_t n : {1, 16, 19}) {
       std::vector<float> x(n, 1.0f), rms(n), layer(n), gain(n, 1.0f);
@@ -96,7 +96,7 @@ TEST(Kernels, NormsWhoseSquaresOverflowAreNaN) {
 }
 
 TEST(Kernels, NormsFollowTheirFormulas) {
-  for (const LayerOps* ops : all_ops()) {
+  for (const LayerOps* ops : layer_ops()) {
     for (const int64_t width : {1, 3, 8, 15, 16, 17, 64, 100, 768}) {
       const auto n = static_cast<size_t>(width);
       const auto x = normal_values(n, 1), gain = normal_values(n, 2), bias = normal_values(n, 3);
@@ -155,7 +155,7 @@ std::vector<float> all_results(const LayerOps& ops, int64_t width) {
 
 // int8 activations: a sum that is rounded otherwise moves codes, and with them a whole text.
 TEST(Kernels, AllSetsButTheReferenceGiveTheSameBytes) {
-  const auto sets = all_ops();
+  const auto sets = layer_ops();
   for (const int64_t width : {1, 7, 8, 9, 16, 17, 31, 48, 63, 64, 65, 100, 129, 300, 768}) {
     const auto expected = all_results(portable_layer_ops(), width);
     for (const LayerOps* ops : std::span(sets).subspan(1))
@@ -165,7 +165,7 @@ TEST(Kernels, AllSetsButTheReferenceGiveTheSameBytes) {
 
 TEST(Kernels, SumsTurnsAndHalvesAreTheReferences) {
   const LayerOps& ref = ref_layer_ops();
-  for (const LayerOps* ops : all_ops()) {
+  for (const LayerOps* ops : layer_ops()) {
     for (const int64_t n : {1, 7, 16, 31, 32, 33, 96, 200}) {
       const auto size = static_cast<size_t>(n);
       std::vector<int8_t> codes(size);

@@ -14,7 +14,8 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kExtents[] = {1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 96, 127, 129, 192, 255};
+constexpr int64_t kRowExtents[] = {1,  2,  3,  5,  7,   8,   15,  16, 17,
+                                   31, 33, 63, 96, 127, 129, 192, 255};
 
 std::vector<float> hard_row(int64_t k, int kind) {
   Noise noise(static_cast<uint64_t>(k * 7 + kind));
@@ -46,7 +47,7 @@ TEST(Kernels, RowsAreQuantizedToTheReferencesBytes) {
   ASSERT_NE(reference, nullptr);
   for (const Kernel* kernel : kernels()) {
     if (kernel->quantize_rows == nullptr || !can_run(*kernel)) continue;
-    for (const int64_t k : kExtents) {
+    for (const int64_t k : kRowExtents) {
       const int64_t stride = ceil_div(k, kCodePadding) * kCodePadding;
       std::vector<float> x;
       for (int kind = 0; kind < 8; ++kind) {

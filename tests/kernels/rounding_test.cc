@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kL = kRoundingLanes;
 
-std::vector<const RoundingOps*> all_ops() {
+std::vector<const RoundingOps*> rounding_ops() {
   std::vector<const RoundingOps*> out{&ref_rounding_ops()};
 #if defined(__x86_64__)
   if ((cpu().bits & kAvx2) != 0) out.push_back(&avx2_rounding_ops());
@@ -25,7 +25,7 @@ std::vector<const RoundingOps*> all_ops() {
   return out;
 }
 
-std::vector<float> normal(int64_t n, double deviation, PyRandom& random) {
+std::vector<float> normal_values(int64_t n, double deviation, PyRandom& random) {
   std::vector<float> out(static_cast<size_t>(n));
   for (float& v : out) v = static_cast<float>(random.gauss(0, deviation));
   return out;
@@ -34,11 +34,13 @@ std::vector<float> normal(int64_t n, double deviation, PyRandom& random) {
 float at(const std::vector<float>& x, int64_t i) { return x[static_cast<size_t>(i)]; }
 
 TEST(Rounding, EveryLevelIsTheNearestToWhatIsLeft) {
-  for (const RoundingOps* ops : all_ops()) {
+  for (const RoundingOps* ops : rounding_ops()) {
     for (const int64_t size : {1, 7, 8, 16, 31, 64, 128}) {
       PyRandom random(static_cast<uint64_t>(size));
-      const auto feedback = normal(size * size, 0.2, random), target = normal(size * kL, 1, random);
-      std::vector<float> weight = normal(size, 1, random), scale = normal(kL, 0.3, random);
+      const auto feedback = normal_values(size * size, 0.2, random),
+                 target = normal_values(size * kL, 1, random);
+      std::vector<float> weight = normal_values(size, 1, random),
+                         scale = normal_values(kL, 0.3, random);
       for (float& w : weight) w = std::fabs(w);
       scale[3] = 0;
       const std::vector<float> low(static_cast<size_t>(kL), -8), high(low.size(), 7);
@@ -68,8 +70,8 @@ TEST(Rounding, EveryLevelIsTheNearestToWhatIsLeft) {
 TEST(Rounding, CombinesColumns) {
   const int64_t m = 37, n = 21, lda = 40;
   PyRandom random(5);
-  const auto a = normal(m * lda, 1, random), x = normal(m * kL, 1, random);
-  for (const RoundingOps* ops : all_ops()) {
+  const auto a = normal_values(m * lda, 1, random), x = normal_values(m * kL, 1, random);
+  for (const RoundingOps* ops : rounding_ops()) {
     std::vector<float> y(static_cast<size_t>(n * kL + 1), 99);
     ops->combine(m, n, a.data(), lda, x.data(), y.data());
     for (int64_t j = 0; j < n; ++j) {
@@ -85,10 +87,10 @@ TEST(Rounding, CombinesColumns) {
 
 TEST(Rounding, SelectsLanes) {
   PyRandom random(6);
-  const auto from = normal(9 * kL, 1, random), before = normal(9 * kL, 1, random);
+  const auto from = normal_values(9 * kL, 1, random), before = normal_values(9 * kL, 1, random);
   std::vector<float> take(static_cast<size_t>(kL));
   for (int64_t l = 0; l < kL; ++l) take[static_cast<size_t>(l)] = l % 3 == 0 ? 1 : 0;
-  for (const RoundingOps* ops : all_ops()) {
+  for (const RoundingOps* ops : rounding_ops()) {
     std::vector<float> to = before;
     ops->select(9, take.data(), from.data(), to.data());
     for (int64_t i = 0; i < 9 * kL; ++i)
@@ -97,15 +99,15 @@ TEST(Rounding, SelectsLanes) {
 }
 
 TEST(Rounding, ARowOnGridsOfItsOwn) {
-  for (const RoundingOps* ops : all_ops()) {
+  for (const RoundingOps* ops : rounding_ops()) {
     for (const int64_t size : {1, 7, 16, 31, 100, 128}) {
       PyRandom random(static_cast<uint64_t>(size));
-      auto feedback = normal(size * kRoundingColumns, 0.2, random);
+      auto feedback = normal_values(size * kRoundingColumns, 0.2, random);
       for (int64_t i = 0; i < size; ++i)
         std::fill_n(feedback.begin() + i * kRoundingColumns, i + 1, 0.0f);
-      const auto target = normal(kRoundingColumns, 1, random);
-      const auto start = normal(kRoundingColumns, 1, random);
-      auto scale = normal(kRoundingColumns, 0.3, random);
+      const auto target = normal_values(kRoundingColumns, 1, random);
+      const auto start = normal_values(kRoundingColumns, 1, random);
+      auto scale = normal_values(kRoundingColumns, 0.3, random);
       scale[static_cast<size_t>(size / 2)] = 0;
       const std::vector<float> low(target.size(), -8), high(target.size(), 7);
       std::vector<float> v = start, level(target.size()), left(target.size());

@@ -20,8 +20,8 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kExtents[] = {1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 64, 65, 127, 255};
-constexpr int64_t kRowCounts[] = {1, 2, 3, 4, 5, 16, 17};
+constexpr int64_t kTableExtents[] = {1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 64, 65, 127, 255};
+constexpr int64_t kTableRows[] = {1, 2, 3, 4, 5, 16, 17};
 constexpr const char* kSchemes[] = {"nf4",      "nf4:g3",   "fp4:g16",  "mxfp4",          "nvfp4",
                                     "fp8_e4m3", "fp8_e5m2", "fp4:g128", "fp8_e4m3:tensor"};
 
@@ -113,9 +113,9 @@ std::string check(const char* scheme, int64_t n, int64_t k, int64_t m, DType sca
 TEST(TableKernels, ProductsAreTheDefinitionsBytesOnRaggedShapes) {
   std::set<std::string> ran;
   for (const char* scheme : kSchemes) {
-    for (const int64_t n : kExtents) {
-      for (const int64_t k : kExtents) {
-        for (const int64_t m : kRowCounts) {
+    for (const int64_t n : kTableExtents) {
+      for (const int64_t k : kTableExtents) {
+        for (const int64_t m : kTableRows) {
           const DType scales = (n + k + m) % 3 == 0   ? DType::f32
                                : (n + k + m) % 3 == 1 ? DType::f16
                                                       : DType::bf16;

@@ -16,7 +16,7 @@ namespace {
 const Kernel* const kTiled[] = {&gemm_i8_emulated_tiles, &gemm_i4_emulated_tiles,
                                 &gemm_narrow_emulated_tiles};
 
-const Kernel& reference_for(const GemmTraits& traits) {
+const Kernel& reference_of_tiles(const GemmTraits& traits) {
   for (const Kernel* k : kernels()) {
     if (is_ref(*k) && k->accepts != nullptr && k->accepts(traits)) return *k;
   }
@@ -25,7 +25,7 @@ const Kernel& reference_for(const GemmTraits& traits) {
 
 void expect_the_references_bytes(const Wanted& wanted, int64_t m) {
   const auto c = make_case(wanted, m);
-  const auto expected = run_case(reference_for(wanted.traits), *c);
+  const auto expected = run_case(reference_of_tiles(wanted.traits), *c);
   int ran = 0;
   for (const Kernel* kernel : kTiled) {
     if (!kernel->accepts(wanted.traits)) continue;

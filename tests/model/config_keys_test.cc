@@ -75,7 +75,7 @@ constexpr const char* kQwen3 = R"({"architectures": ["Qwen3ForCausalLM"], "atten
   "sliding_window": null, "tie_word_embeddings": true, "torch_dtype": "bfloat16",
   "transformers_version": "4.51.0", "use_cache": true, "use_sliding_window": false,
   "vocab_size": 151936})";
-constexpr const char* kGpt2 = R"({"activation_function": "gelu_new",
+constexpr const char* kGpt2Config = R"({"activation_function": "gelu_new",
   "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1, "bos_token_id": 50256,
   "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02,
   "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024, "n_embd": 768, "n_head": 12,
@@ -91,7 +91,8 @@ constexpr const char* kDistilGpt2 = R"({"_num_labels": 1, "activation_function":
   "n_positions": 1024, "resid_pdrop": 0.1, "summary_activation": null,
   "summary_first_dropout": 0.1, "summary_proj_to_labels": true, "summary_type": "cls_index",
   "summary_use_proj": true, "vocab_size": 50257})";
-constexpr const char* kOpt = R"({"_name_or_path": "opt-125m", "_remove_final_layer_norm": false,
+constexpr const char* kOptConfig =
+    R"({"_name_or_path": "opt-125m", "_remove_final_layer_norm": false,
   "activation_dropout": 0.0, "activation_function": "relu", "architectures": ["OPTForCausalLM"],
   "attention_dropout": 0.0, "bos_token_id": 2, "do_layer_norm_before": true, "dropout": 0.1,
   "eos_token_id": 2, "ffn_dim": 3072, "hidden_size": 768, "init_std": 0.02, "layerdrop": 0.0,
@@ -101,8 +102,8 @@ constexpr const char* kOpt = R"({"_name_or_path": "opt-125m", "_remove_final_lay
   "word_embed_proj_dim": 768})";
 
 TEST(ConfigKeys, PublishedModelsOpenWithoutAWord) {
-  for (const char* text :
-       {kLlama32, kSmolLm2, kVicuna, kMistral, kQwen25, kQwen3, kGpt2, kDistilGpt2, kOpt})
+  for (const char* text : {kLlama32, kSmolLm2, kVicuna, kMistral, kQwen25, kQwen3, kGpt2Config,
+                           kDistilGpt2, kOptConfig})
     EXPECT_EQ(warnings(text), std::vector<std::string>{}) << text;
 }
 
@@ -150,12 +151,12 @@ TEST(ConfigKeys, UnknownOnesAreNamed) {
             std::string::npos)
       << one[0];
   for (const char* value : {"3", "0.5", "true", "[]", "{\"a\": 1}", "\"some\"", "NaN"}) {
-    const auto said = warnings(with(kOpt, std::string(R"("head_twist": )") + value));
+    const auto said = warnings(with(kOptConfig, std::string(R"("head_twist": )") + value));
     ASSERT_EQ(said.size(), 1u) << value;
     EXPECT_NE(said[0].find("\"head_twist\""), std::string::npos) << said[0];
   }
-  const auto many =
-      warnings(with(kGpt2, R"("a1": 1, "a2": 2, "a3": 3, "a4": 4, "a5": 5, "a6": 6, "a7": null)"));
+  const auto many = warnings(
+      with(kGpt2Config, R"("a1": 1, "a2": 2, "a3": 3, "a4": 4, "a5": 5, "a6": 6, "a7": null)"));
   ASSERT_EQ(many.size(), 1u);
   EXPECT_NE(many[0].find("\"a1\", \"a2\", \"a3\", \"a4\", \"a5\", ... are not keys"),
             std::string::npos)
@@ -163,7 +164,7 @@ TEST(ConfigKeys, UnknownOnesAreNamed) {
 }
 
 TEST(ConfigKeys, WhatHoldsForOneArchitectureDoesNotForAnother) {
-  EXPECT_EQ(warnings(with(kGpt2, R"("reorder_and_upcast_attn": true)")).size(), 0u);
+  EXPECT_EQ(warnings(with(kGpt2Config, R"("reorder_and_upcast_attn": true)")).size(), 0u);
   EXPECT_EQ(warnings(with(kVicuna, R"("reorder_and_upcast_attn": true)")).size(), 1u);
   EXPECT_EQ(warnings(with(kVicuna, R"("sliding_window": 4096)")).size(), 1u);
   EXPECT_EQ(warnings(with(kVicuna, R"("sliding_window": null)")).size(), 0u);

@@ -13,7 +13,7 @@ RopeConfig rope(const std::string& keys) {
   return hf::read_rope(JsonFields::parse("{" + keys + "}"), 10000.0, 512);
 }
 
-void refuses(std::string_view words, const std::string& keys) {
+void refuses_rope(std::string_view words, const std::string& keys) {
   expect_error(kExitData, words, [&] { rope(keys); });
 }
 
@@ -35,52 +35,52 @@ TEST(HfRope, ScalingAddedByHandWins) {
 
 TEST(HfRope, TwoThatContradictEachOtherAreRefused) {
   const std::string linear = R"("rope_type": "linear", "factor": 2.0})";
-  refuses("rope_scaling", kYarn + R"(, "rope_parameters": {)" + linear);
-  refuses("rope_scaling", R"("rope_scaling": {"rope_type": "linear", "factor": 3.0},
+  refuses_rope("rope_scaling", kYarn + R"(, "rope_parameters": {)" + linear);
+  refuses_rope("rope_scaling", R"("rope_scaling": {"rope_type": "linear", "factor": 3.0},
                              "rope_parameters": {)" +
-                              linear);
+                                   linear);
   // A theta that only one of them has would be lost.
-  refuses("rope_theta", kYarn + R"(, "rope_parameters": {"rope_theta": 5e5})");
-  refuses("rope_theta", R"("rope_theta": 1e6, "rope_parameters": {"rope_theta": 5e5})");
-  refuses("rope_theta", R"("rope_theta": 1e6, "rope_scaling": {"type": "linear", "factor": 2,
+  refuses_rope("rope_theta", kYarn + R"(, "rope_parameters": {"rope_theta": 5e5})");
+  refuses_rope("rope_theta", R"("rope_theta": 1e6, "rope_parameters": {"rope_theta": 5e5})");
+  refuses_rope("rope_theta", R"("rope_theta": 1e6, "rope_scaling": {"type": "linear", "factor": 2,
                            "rope_theta": 1e4})");
   EXPECT_EQ(rope(R"("rope_theta": 5e5, "rope_parameters": {"rope_theta": 500000})").theta, 5e5);
-  refuses("type", R"("rope_scaling": {"rope_type": "linear", "type": "yarn", "factor": 2.0})");
+  refuses_rope("type", R"("rope_scaling": {"rope_type": "linear", "type": "yarn", "factor": 2.0})");
 }
 
 TEST(HfRope, WrongTypesAreNotAbsent) {
   for (const char* value : {"\"linear\"", "[1]", "4", "true"}) {
-    refuses("expected an object", std::string(R"("rope_scaling": )") + value);
-    refuses("expected an object", std::string(R"("rope_parameters": )") + value);
+    refuses_rope("expected an object", std::string(R"("rope_scaling": )") + value);
+    refuses_rope("expected an object", std::string(R"("rope_parameters": )") + value);
   }
   for (const char* value : {"[\"linear\"]", "{}", "1"}) {
-    refuses("expected a string",
-            std::string(R"("rope_scaling": {"factor": 2, "rope_type": )") + value + "}");
-    refuses("expected a string",
-            std::string(R"("rope_scaling": {"factor": 2, "type": )") + value + "}");
+    refuses_rope("expected a string",
+                 std::string(R"("rope_scaling": {"factor": 2, "rope_type": )") + value + "}");
+    refuses_rope("expected a string",
+                 std::string(R"("rope_scaling": {"factor": 2, "type": )") + value + "}");
   }
-  refuses("expected a number", R"("rope_theta": [10000])");
-  refuses("expected a number", R"("rope_scaling": {"type": "linear", "factor": {}})");
+  refuses_rope("expected a number", R"("rope_theta": [10000])");
+  refuses_rope("expected a number", R"("rope_scaling": {"type": "linear", "factor": {}})");
 }
 
 TEST(HfRope, PartsOfAHeadAreRefusedWhereverTheyStand) {
-  refuses("partial_rotary_factor", R"("partial_rotary_factor": 0.5)");
-  refuses("rope_parameters.partial_rotary_factor",
-          R"("rope_parameters": {"partial_rotary_factor": 0.5})");
-  refuses("rope_scaling.partial_rotary_factor",
-          kDefault + R"(, "rope_scaling": {"partial_rotary_factor": 0.25})");
-  refuses("partial_rotary_factor", R"("partial_rotary_factor": "0.5")");
+  refuses_rope("partial_rotary_factor", R"("partial_rotary_factor": 0.5)");
+  refuses_rope("rope_parameters.partial_rotary_factor",
+               R"("rope_parameters": {"partial_rotary_factor": 0.5})");
+  refuses_rope("rope_scaling.partial_rotary_factor",
+               kDefault + R"(, "rope_scaling": {"partial_rotary_factor": 0.25})");
+  refuses_rope("partial_rotary_factor", R"("partial_rotary_factor": "0.5")");
   EXPECT_EQ(rope(R"("partial_rotary_factor": 1)").theta, 10000.0);
 }
 
 TEST(HfRope, WhatAKindDoesNotReadIsRefusedByName) {
-  refuses("rope_scaling.factor", R"("rope_scaling": {"factor": 4.0})");
-  refuses("rope_scaling.beta_fast",
-          R"("rope_scaling": {"type": "linear", "factor": 4.0, "beta_fast": 32})");
-  refuses("rope_parameters.long_factor",
-          R"("rope_parameters": {"rope_type": "default", "long_factor": [1.0, 2.0]})");
-  refuses("rope_parameters.full_attention",
-          R"("rope_parameters": {"full_attention": {"rope_theta": 1e6}})");
+  refuses_rope("rope_scaling.factor", R"("rope_scaling": {"factor": 4.0})");
+  refuses_rope("rope_scaling.beta_fast",
+               R"("rope_scaling": {"type": "linear", "factor": 4.0, "beta_fast": 32})");
+  refuses_rope("rope_parameters.long_factor",
+               R"("rope_parameters": {"rope_type": "default", "long_factor": [1.0, 2.0]})");
+  refuses_rope("rope_parameters.full_attention",
+               R"("rope_parameters": {"full_attention": {"rope_theta": 1e6}})");
   EXPECT_EQ(rope(R"("rope_scaling": {"type": "yarn", "factor": 2.0, "finetuned": true,
                     "low_freq_factor": null})")
                 .factor,

@@ -6,7 +6,7 @@
 namespace nibble {
 namespace {
 
-DecoderConfig round_trip(const DecoderConfig& c) {
+DecoderConfig written_and_read(const DecoderConfig& c) {
   JsonWriter out;
   out.begin_object();
   architecture("micro_gpt").write_config(c, out);
@@ -28,20 +28,20 @@ DecoderConfig base() {
 }
 
 TEST(MicroGptConfig, RoundTrips) {
-  EXPECT_EQ(round_trip(base()), base());
+  EXPECT_EQ(written_and_read(base()), base());
   for (bool DecoderConfig::*flag :
        {&DecoderConfig::norm_gain, &DecoderConfig::norm_bias, &DecoderConfig::qkv_bias,
         &DecoderConfig::o_bias, &DecoderConfig::mlp_bias, &DecoderConfig::tied,
         &DecoderConfig::final_norm, &DecoderConfig::embedding_norm}) {
     DecoderConfig c = base();
     c.*flag = !(c.*flag);
-    EXPECT_EQ(round_trip(c), c);
+    EXPECT_EQ(written_and_read(c), c);
   }
   for (MlpKind mlp : {MlpKind::gelu_tanh, MlpKind::gelu}) {
     DecoderConfig c = base();
     c.mlp = mlp;
     c.norm = NormKind::layer;
-    EXPECT_EQ(round_trip(c), c);
+    EXPECT_EQ(written_and_read(c), c);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "nibble/core/finite.h"
 #include "nibble/nn/losses.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"

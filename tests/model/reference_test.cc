@@ -23,7 +23,7 @@ double worst_difference(std::span<const float> got, std::span<const double> expe
   return worst;
 }
 
-DecoderConfig char_like() {
+DecoderConfig small_gpt() {
   DecoderConfig c = preset("char").config;
   c.vocab_size = 50;
   c.hidden_size = 24;
@@ -39,7 +39,7 @@ std::vector<std::pair<std::string, DecoderConfig>> configs() {
   for (const char* type : {"micro_gpt", "gpt2", "opt", "llama", "mistral", "qwen2", "qwen3",
                            "mixtral", "gemma2", "lfm2"})
     out.emplace_back(type, tiny_decoder_config(type));
-  out.emplace_back("char", char_like());
+  out.emplace_back("char", small_gpt());
   DecoderConfig yarn = tiny_decoder_config("llama"), window = tiny_decoder_config("mistral"),
                 exact = tiny_decoder_config("gpt2"), biased = tiny_decoder_config("lfm2");
   yarn.rope = {.theta = 100, .scaling = RopeScaling::yarn, .factor = 4, .original_context = 16};

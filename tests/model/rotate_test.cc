@@ -11,12 +11,13 @@
 namespace nibble {
 namespace {
 
-const std::vector<int32_t> kIds = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5};
+const std::vector<int32_t> kRotatedIds = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5};
 
 void expect_same_function(const DecoderConfig& config) {
   const ModelFolder model = tiny_decoder(config, 21);
   const ModelFolder turned = rotated_model(model, 7);
-  const auto before = logits_of_tokens(model, kIds), after = logits_of_tokens(turned, kIds);
+  const auto before = logits_of_tokens(model, kRotatedIds),
+             after = logits_of_tokens(turned, kRotatedIds);
   float largest = 1;
   for (const float v : before) largest = std::max(largest, std::fabs(v));
   for (size_t i = 0; i < before.size(); ++i)

@@ -21,7 +21,7 @@ using test::expect_error;
 
 const std::string kModels = "tests/golden/models/";
 
-std::vector<float> logits(const ModelFolder& model) {
+std::vector<float> logits_of_stored(const ModelFolder& model) {
   const std::vector<int32_t> ids{3, 1, 18, 7, 7, 2, 11};
   const Decoder decoder = load_decoder(model);
   KvCache cache = decoder.make_cache(12);
@@ -68,7 +68,7 @@ TEST_P(StoredLayout, PlainFoldersComeBackAsTheyWere) {
   write_model(folder.path(), model.config, parameters(model, std::nullopt), nullptr);
   const ModelFolder back = open_model(folder.path());
   EXPECT_EQ(back.decoder_config(), model.decoder_config());
-  EXPECT_EQ(logits(back), logits(model));
+  EXPECT_EQ(logits_of_stored(back), logits_of_stored(model));
   // The same tensors under the same names, in the same bytes.
   const auto before = open_safetensors_folder(kModels + GetParam());
   const auto after = open_safetensors_folder(folder.path());
@@ -96,8 +96,9 @@ TEST_P(StoredLayout, QuantizedFoldersComeBack) {
     });
     const std::vector<int32_t> ids{3, 1, 18, 7, 7, 2, 11};
     KvCache cache = direct.make_cache(12);
-    EXPECT_EQ(logits(back), direct.forward(ids, cache, Decoder::Logits::all, Exec{})) << scheme;
-    EXPECT_NE(logits(back), logits(model)) << scheme;
+    EXPECT_EQ(logits_of_stored(back), direct.forward(ids, cache, Decoder::Logits::all, Exec{}))
+        << scheme;
+    EXPECT_NE(logits_of_stored(back), logits_of_stored(model)) << scheme;
   }
 }
 
@@ -133,7 +134,8 @@ class Changed {
 TEST(TiedHead, MayStandInTheFileWhereItIsTheSame) {
   const Changed same(
       "gpt2", [](TensorMap& t) { t.emplace("lm_head.weight", t.at("transformer.wte.weight")); });
-  EXPECT_EQ(logits(open_model(same.path())), logits(open_model(kModels + "gpt2")));
+  EXPECT_EQ(logits_of_stored(open_model(same.path())),
+            logits_of_stored(open_model(kModels + "gpt2")));
   const Changed other("gpt2", [](TensorMap& t) {
     Tensor head = t.at("transformer.wte.weight").clone();
     head.mutable_data<float>().back() += 1;
@@ -147,7 +149,8 @@ TEST(StoredNames, BuffersAreIgnored) {
     t.emplace("transformer.h.0.attn.bias", Tensor(DType::u8, Shape{1, 1, 64, 64}));
     t.emplace("transformer.h.0.attn.masked_bias", Tensor(DType::f32, Shape{}));
   });
-  EXPECT_EQ(logits(open_model(folder.path())), logits(open_model(kModels + "gpt2")));
+  EXPECT_EQ(logits_of_stored(open_model(folder.path())),
+            logits_of_stored(open_model(kModels + "gpt2")));
 }
 
 TEST(StoredNames, MissingAndMisshapenAreNamedAsStored) {
@@ -161,7 +164,7 @@ TEST(StoredNames, MissingAndMisshapenAreNamedAsStored) {
 
 TEST(OpenModel, TakesASafetensorsFileInItsFolder) {
   const ModelFolder model = open_model(kModels + "llama/model.safetensors");
-  EXPECT_EQ(logits(model), logits(open_model(kModels + "llama")));
+  EXPECT_EQ(logits_of_stored(model), logits_of_stored(open_model(kModels + "llama")));
   EXPECT_EQ(model.path, kModels + "llama");
 }
 

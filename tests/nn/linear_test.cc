@@ -18,7 +18,7 @@ namespace nibble {
 namespace {
 
 // Numbers in [-1, 1) that are the same everywhere.
-std::vector<float> noise(int64_t count, uint64_t seed) {
+std::vector<float> drawn_noise(int64_t count, uint64_t seed) {
   std::vector<float> out(static_cast<size_t>(count));
   uint64_t state = seed * 2654435761u + 1;
   for (float& v : out) {
@@ -28,8 +28,8 @@ std::vector<float> noise(int64_t count, uint64_t seed) {
   return out;
 }
 
-Tensor noise_matrix(int64_t n, int64_t k, uint64_t seed) {
-  return Tensor::from<float>(Shape{n, k}, noise(n * k, seed));
+Tensor drawn_matrix(int64_t n, int64_t k, uint64_t seed) {
+  return Tensor::from<float>(Shape{n, k}, drawn_noise(n * k, seed));
 }
 
 Weight weight_of(const Tensor& w, std::string_view text) {
@@ -87,10 +87,10 @@ const char* const kSchemes[] = {"f32",          "f16",         "bf16",
                                 "int2:a8",      "ternary",     "ternary:g16:a8"};
 
 void expect_near_f64(const std::string& text, int64_t n, int64_t k, int64_t m) {
-  const Weight w = weight_of(noise_matrix(n, k, 1), text);
-  const auto b = noise(n, 3);
+  const Weight w = weight_of(drawn_matrix(n, k, 1), text);
+  const auto b = drawn_noise(n, 3);
   const LinearGroup group = linear(w, Tensor::from<float>(Shape{n}, b));
-  const auto x = noise(m * k, 2);
+  const auto x = drawn_noise(m * k, 2);
   const auto y = run(group, x, m, 2);
   const auto xs = seen(x, k, group.scheme(0).activations == ActivationType::a8);
   const Tensor dense = plain(w);
@@ -118,9 +118,9 @@ TEST(Linear, AgreesWithDequantizeAndF64ForEveryScheme) {
 
 TEST(Linear, SameBytesForAnyNumberOfThreadsAndAnyBatchUpTo16) {
   constexpr int64_t n = 200, k = 320;
-  const auto x = noise(16 * k, 5);
+  const auto x = drawn_noise(16 * k, 5);
   for (const char* text : kSchemes) {
-    const LinearGroup group = linear(weight_of(noise_matrix(n, k, 4), text));
+    const LinearGroup group = linear(weight_of(drawn_matrix(n, k, 4), text));
     std::vector<float> rows;  // each row on its own
     for (int64_t r = 0; r < 16; ++r) {
       const std::vector<float> one(x.begin() + r * k, x.begin() + (r + 1) * k);
@@ -140,9 +140,9 @@ TEST(Linear, SameBytesForAnyNumberOfThreadsAndAnyBatchUpTo16) {
 
 TEST(Linear, SameBytesForAnyNumberOfThreadsWithManyRows) {
   constexpr int64_t n = 150, k = 128, m = 250;
-  const auto x = noise(m * k, 5);
+  const auto x = drawn_noise(m * k, 5);
   for (const char* text : {"f32", "int8:a8", "int4:g32:a8", "int4:g32"}) {
-    const LinearGroup group = linear(weight_of(noise_matrix(n, k, 4), text));
+    const LinearGroup group = linear(weight_of(drawn_matrix(n, k, 4), text));
     const auto one = run(group, x, m, 1);
     for (const int threads : {2, 3, 4, 7, 8})
       EXPECT_EQ(std::memcmp(one.data(), run(group, x, m, threads).data(), one.size() * 4), 0)
@@ -157,11 +157,11 @@ TEST(Linear, MembersOfAGroupGiveWhatTheyGiveAlone) {
   for (int64_t i = 0; i < 5; ++i) {
     members.push_back(
         {std::string("w") + std::to_string(i),
-         weight_of(noise_matrix(10 + 40 * i, k, 7 + static_cast<uint64_t>(i)), schemes[i]),
+         weight_of(drawn_matrix(10 + 40 * i, k, 7 + static_cast<uint64_t>(i)), schemes[i]),
          std::nullopt});
   }
   const LinearGroup group(members, {});
-  const auto x = noise(m * k, 9);
+  const auto x = drawn_noise(m * k, 9);
   std::vector<std::vector<float>> y;
   std::vector<float*> into;
   for (size_t i = 0; i < 5; ++i) y.emplace_back(static_cast<size_t>(m * group.outputs(i)));
@@ -175,7 +175,7 @@ TEST(Linear, MembersOfAGroupGiveWhatTheyGiveAlone) {
 
 TEST(Linear, GivesItsSourceBackBitForBitAndHoldsItOnce) {
   for (const char* text : kSchemes) {
-    const Weight w = weight_of(noise_matrix(256, 320, 11), text);
+    const Weight w = weight_of(drawn_matrix(256, 320, 11), text);
     const LinearGroup group = linear(w);
     const Weight back = group.source(0);
     const auto same = [&](const Tensor& a, const Tensor& b) {
@@ -199,7 +199,7 @@ TEST(Linear, GivesItsSourceBackBitForBitAndHoldsItOnce) {
 
 TEST(Linear, WeightRowsAreDequantizedRows) {
   for (const char* text : kSchemes) {
-    const Weight w = weight_of(noise_matrix(70, 96, 12), text);
+    const Weight w = weight_of(drawn_matrix(70, 96, 12), text);
     const LinearGroup group = linear(w);
     const Tensor dense = plain(w);
     std::vector<float> row(96);
@@ -213,10 +213,10 @@ TEST(Linear, WeightRowsAreDequantizedRows) {
 // The end of a product is what the function gives afterwards; the residual may be the output.
 TEST(Linear, EndsAndResidualsAreApplied) {
   constexpr int64_t n = 100, k = 32, m = 7;
-  const auto x = noise(m * k, 2);
+  const auto x = drawn_noise(m * k, 2);
   for (const char* text : {"f32", "int8:a8", "int4:g32"}) {
-    const Weight gate_weight = weight_of(noise_matrix(n, k, 1), text);
-    const Weight up_weight = weight_of(noise_matrix(n, k, 2), text);
+    const Weight gate_weight = weight_of(drawn_matrix(n, k, 1), text);
+    const Weight up_weight = weight_of(drawn_matrix(n, k, 2), text);
     const LinearGroup up = linear(up_weight);
     const auto gate = run(linear(gate_weight), x, m, 1), plain_up = run(up, x, m, 1);
     const LinearGroup both({{"gate", gate_weight, std::nullopt}, {"up", up_weight, std::nullopt}},
@@ -245,9 +245,9 @@ TEST(Linear, EndsAndResidualsAreApplied) {
 }
 
 TEST(Linear, DequantizingOnTheFlyLeavesTheInputAlone) {
-  const Weight w = weight_of(noise_matrix(40, 64, 1), "int8:a8");
+  const Weight w = weight_of(drawn_matrix(40, 64, 1), "int8:a8");
   const LinearGroup fly = linear(w, std::nullopt, true);
-  const auto x = noise(64, 2);
+  const auto x = drawn_noise(64, 2);
   const Tensor dense = plain(w);
   EXPECT_EQ(run(fly, x, 1, 1), run(linear(dense), x, 1, 1));
   EXPECT_NE(run(fly, x, 1, 1), run(linear(w), x, 1, 1));
@@ -255,12 +255,12 @@ TEST(Linear, DequantizingOnTheFlyLeavesTheInputAlone) {
 }
 
 TEST(Linear, RowsOfZerosGiveTheBiasAndNanStaysNan) {
-  const LinearGroup group = linear(weight_of(noise_matrix(5, 32, 1), "int8:asym:a8"),
-                                   Tensor::from<float>(Shape{5}, noise(5, 2)));
+  const LinearGroup group = linear(weight_of(drawn_matrix(5, 32, 1), "int8:asym:a8"),
+                                   Tensor::from<float>(Shape{5}, drawn_noise(5, 2)));
   std::vector<float> x(64, 0.0f);
   x[40] = std::nanf("");
   const auto y = run(group, x, 2, 1);
-  const auto b = noise(5, 2);
+  const auto b = drawn_noise(5, 2);
   for (size_t j = 0; j < 5; ++j) {
     EXPECT_EQ(y[j], b[j]);
     EXPECT_TRUE(std::isnan(y[5 + j]));
@@ -276,7 +276,7 @@ TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
   const std::string integer = vnni ? "avx512vnni" : avxvnni ? "avxvnni" : avx2 ? "avx2" : "ref";
   const std::string narrow = integer == "ref" ? "gemm_i8_ref" : "gemm_narrow_a8_" + integer;
   const auto name = [](const char* text, bool on_the_fly = false) {
-    return std::string(linear(weight_of(noise_matrix(4, 32, 1), text), std::nullopt, on_the_fly)
+    return std::string(linear(weight_of(drawn_matrix(4, 32, 1), text), std::nullopt, on_the_fly)
                            .kernel_name(0, 1));
   };
   EXPECT_EQ(name("f32"), "gemm_f32_" + wide);
@@ -293,7 +293,7 @@ TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
 }
 
 TEST(Linear, RefusesPartsThatDoNotFit) {
-  const Tensor w = noise_matrix(4, 8, 1);
+  const Tensor w = drawn_matrix(4, 8, 1);
   EXPECT_THROW(linear(w, Tensor(DType::f32, {5})), Error);
   EXPECT_THROW(linear(w, Tensor(DType::f16, {4})), Error);
   EXPECT_THROW(linear(Tensor(DType::i32, {4, 8})), Error);
@@ -301,7 +301,7 @@ TEST(Linear, RefusesPartsThatDoNotFit) {
   EXPECT_THROW(linear(Tensor(DType::f32, {4})), Error);
   std::vector<LinearMember> members;
   members.push_back({"a", w, std::nullopt});
-  members.push_back({"b", noise_matrix(4, 9, 1), std::nullopt});
+  members.push_back({"b", drawn_matrix(4, 9, 1), std::nullopt});
   try {
     LinearGroup(std::move(members), {});
     FAIL();
@@ -318,7 +318,7 @@ TEST(Linear, RefusesPartsThatDoNotFit) {
 
 TEST(Embedding, ReadsRowsOfPlainAndQuantizedTables) {
   for (const char* text : kSchemes) {
-    const Weight w = weight_of(noise_matrix(7, 32, 3), text);
+    const Weight w = weight_of(drawn_matrix(7, 32, 3), text);
     const Embedding table(w);
     EXPECT_EQ(table.rows(), 7);
     EXPECT_EQ(table.width(), 32);

@@ -18,13 +18,13 @@ namespace {
 constexpr NumberType kFourBits[] = {NumberType::nf4, NumberType::fp4, NumberType::mxfp4,
                                     NumberType::nvfp4};
 
-std::vector<uint8_t> codes_of(NumberType type, const std::vector<float>& x) {
+std::vector<uint8_t> codes_in(NumberType type, const std::vector<float>& x) {
   std::vector<uint8_t> out(x.size());
   nearest_codes(type, x, out);
   return out;
 }
 
-uint8_t code_of(NumberType type, float x) { return codes_of(type, {x})[0]; }
+uint8_t code_of(NumberType type, float x) { return codes_in(type, {x})[0]; }
 
 // What bitsandbytes holds, bit for bit (BAD_INPUTS Q8).
 TEST(Codebook, TablesAreThoseOfBitsandbytes) {
@@ -68,19 +68,19 @@ TEST(Codebook, TiesOfNf4AndFp4GoDownAndTheEndsHold) {
     EXPECT_EQ(code_of(NumberType::nf4, std::nextafter(middle, 2.0f)), c + 1);
   }
   for (const float big : {1.5f, 1e30f, std::numeric_limits<float>::infinity()}) {
-    EXPECT_EQ(codes_of(NumberType::nf4, {big, -big}), (std::vector<uint8_t>{15, 0}));
-    EXPECT_EQ(codes_of(NumberType::fp4, {big, -big}), (std::vector<uint8_t>{3, 11}));
-    EXPECT_EQ(codes_of(NumberType::mxfp4, {7 * big, -7 * big}), (std::vector<uint8_t>{7, 15}));
+    EXPECT_EQ(codes_in(NumberType::nf4, {big, -big}), (std::vector<uint8_t>{15, 0}));
+    EXPECT_EQ(codes_in(NumberType::fp4, {big, -big}), (std::vector<uint8_t>{3, 11}));
+    EXPECT_EQ(codes_in(NumberType::mxfp4, {7 * big, -7 * big}), (std::vector<uint8_t>{7, 15}));
   }
-  EXPECT_EQ(codes_of(NumberType::nf4, {0.0f, -0.0f, 1e-45f}), (std::vector<uint8_t>{7, 7, 7}));
-  EXPECT_EQ(codes_of(NumberType::fp4, {0.0f, -0.0f, -1e-45f}), (std::vector<uint8_t>{0, 0, 0}));
+  EXPECT_EQ(codes_in(NumberType::nf4, {0.0f, -0.0f, 1e-45f}), (std::vector<uint8_t>{7, 7, 7}));
+  EXPECT_EQ(codes_in(NumberType::fp4, {0.0f, -0.0f, -1e-45f}), (std::vector<uint8_t>{0, 0, 0}));
 }
 
 // FORMATS 1.5: the bounds of every E2M1 value, ties to even.
 TEST(Codebook, E2m1RoundsTiesToEven) {
   const std::vector<float> ties{.25f, .75f, 1.25f, 1.75f, 2.5f, 3.5f, 5.0f};
   const std::vector<uint8_t> even{0, 2, 2, 4, 4, 6, 6}, smaller{0, 1, 2, 3, 4, 5, 6};
-  EXPECT_EQ(codes_of(NumberType::nvfp4, ties), even);
+  EXPECT_EQ(codes_in(NumberType::nvfp4, ties), even);
   for (size_t i = 0; i < ties.size(); ++i) {
     const auto at = [&](float x, E2m1Ties t) { return f32_to_e2m1(x, t); };
     EXPECT_EQ(at(ties[i], E2m1Ties::smaller), smaller[i]);

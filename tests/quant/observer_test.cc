@@ -12,7 +12,7 @@
 namespace nibble {
 namespace {
 
-std::vector<float> normal(size_t count, uint64_t seed) {
+std::vector<float> normal_values(size_t count, uint64_t seed) {
   PyRandom random(seed);
   std::vector<float> out(count);
   for (float& v : out) v = static_cast<float>(random.gauss(0, 1));
@@ -59,7 +59,7 @@ TEST(Observer, PercentileCutsOffTheShare) {
 
 TEST(Observer, LeastSquaredErrorIsFoundAndClipsAnOutlier) {
   for (const int bits : {3, 4, 8}) {
-    std::vector<float> x = normal(20000, 5);
+    std::vector<float> x = normal_values(20000, 5);
     x[7] = 40;
     HistogramOptions o;
     o.rule = HistogramRule::mse;
@@ -80,7 +80,7 @@ TEST(Observer, DivergenceKeepsABoundedDistributionAndClipsALongTail) {
   HistogramOptions o;
   o.rule = HistogramRule::kl;
   PyRandom random(3);
-  std::vector<float> even(50000), tail = normal(50000, 4);
+  std::vector<float> even(50000), tail = normal_values(50000, 4);
   for (float& v : even) v = static_cast<float>(2 * random.random() - 1);
   for (size_t i = 0; i < 25; ++i) tail[i * 100] = static_cast<float>(20 + i);
   const auto of_even = histogram_observer(o), of_tail = histogram_observer(o);

@@ -12,33 +12,33 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kRows = 300, kK = 64, kN = 48;
+constexpr int64_t kSampleRows = 300, kK = 64, kN = 48;
 
 // Rows with a few loud channels, and a weight.
-struct Layer {
+struct RescaledLayer {
   std::vector<float> x, w;
   InputStatistics input;
 };
 
-Layer layer(uint64_t seed, float loud) {
+RescaledLayer layer(uint64_t seed, float loud) {
   PyRandom random(seed);
-  Layer out;
-  for (int64_t i = 0; i < kRows * kK; ++i)
+  RescaledLayer out;
+  for (int64_t i = 0; i < kSampleRows * kK; ++i)
     out.x.push_back(static_cast<float>(random.gauss(0, 1)) * (i % kK % 17 == 3 ? loud : 1));
   for (int64_t i = 0; i < kN * kK; ++i) out.w.push_back(static_cast<float>(random.gauss(0, 0.1)));
   StatisticsCollector collector(kK, {true, false, 0});
-  collector.add({out.x, {}, {}}, kRows, 1);
+  collector.add({out.x, {}, {}}, kSampleRows, 1);
   out.input = collector.finish(1);
   return out;
 }
 
-SiteTask task_of(const Layer& l, const std::string& scheme) {
+SiteTask task_of(const RescaledLayer& l, const std::string& scheme) {
   return {l.input, l.x, {{l.w, kN, parse_scheme(scheme)}}, DType::f32, {}, 1};
 }
 
 TEST(Awq, LoudChannelsGetLargerWeightsAndTheErrorFalls) {
   for (uint64_t seed = 1; seed < 6; ++seed) {
-    const Layer l = layer(seed, 12);
+    const RescaledLayer l = layer(seed, 12);
     const SiteScales s = find_rescaler("awq")->choose(task_of(l, "int3:g32"));
     EXPECT_LT(s.error, 0.8 * s.plain_error);
     EXPECT_GT(s.scales[3], 1.5 * s.scales[4]);
@@ -47,7 +47,7 @@ TEST(Awq, LoudChannelsGetLargerWeightsAndTheErrorFalls) {
 }
 
 TEST(SmoothQuant, OutliersMoveIntoTheWeights) {
-  const Layer l = layer(2, 60);
+  const RescaledLayer l = layer(2, 60);
   const SiteScales s = find_rescaler("smoothquant")->choose(task_of(l, "int8:a8"));
   EXPECT_LT(s.error, 0.2 * s.plain_error);
   EXPECT_GT(s.scales[3], 3 * s.scales[4]);
@@ -57,7 +57,7 @@ TEST(SmoothQuant, OutliersMoveIntoTheWeights) {
 
 // The two ways of computing an error agree where both are exact: on the rows that H was made of.
 TEST(Rescale, TheErrorOfTheSampleIsThatOfTheHessian) {
-  Layer l = layer(4, 5);
+  RescaledLayer l = layer(4, 5);
   SiteTask task = task_of(l, "int4:g32");
   std::vector<float> scales(kK, 1.0F);
   scales[7] = 2;
@@ -67,7 +67,7 @@ TEST(Rescale, TheErrorOfTheSampleIsThatOfTheHessian) {
 }
 
 TEST(Rescale, NoScaleIsChosenThatIsWorseThanNone) {
-  const Layer l = layer(5, 1);
+  const RescaledLayer l = layer(5, 1);
   for (const Rescaler& r : rescalers()) {
     for (const char* scheme : {"int8:a8", "int4:g32", "int2:g32:asym", "int8:a8outlier"}) {
       const SiteTask task = task_of(l, scheme);
@@ -81,7 +81,7 @@ TEST(Rescale, NoScaleIsChosenThatIsWorseThanNone) {
 }
 
 TEST(Rescale, ScalesThatOverflowAreNoChoice) {
-  Layer l = layer(5, 12);
+  RescaledLayer l = layer(5, 12);
   float largest = 0;
   for (const float v : l.w) largest = std::max(largest, std::fabs(v));
   for (float& v : l.w) v = v / largest * 3e38f;  // a little more, and the largest is infinite
@@ -98,10 +98,10 @@ TEST(Rescale, ScalesThatOverflowAreNoChoice) {
 }
 
 TEST(Rescale, ChannelsThatWereNeverActiveAreHarmless) {
-  Layer l = layer(6, 3);
+  RescaledLayer l = layer(6, 3);
   for (size_t i = 5; i < l.x.size(); i += kK) l.x[i] = 0;
   StatisticsCollector collector(kK, {true, false, 0});
-  collector.add({l.x, {}, {}}, kRows, 1);
+  collector.add({l.x, {}, {}}, kSampleRows, 1);
   l.input = collector.finish(1);
   for (const Rescaler& r : rescalers()) {
     const SiteScales s = r.choose(task_of(l, "int4:g32:a8"));

@@ -18,12 +18,12 @@
 namespace nibble {
 namespace {
 
-Tensor matrix(int64_t n, int64_t k, const std::vector<float>& values) {
+Tensor matrix_of(int64_t n, int64_t k, const std::vector<float>& values) {
   return Tensor::from<float>(Shape{n, k}, values);
 }
 
-QuantizedTensor quantize(const Tensor& w, std::string_view scheme, DType scale = DType::f32,
-                         bool half_step = false) {
+QuantizedTensor quantize_rtn(const Tensor& w, std::string_view scheme, DType scale = DType::f32,
+                             bool half_step = false) {
   RtnOptions options;
   options.scale_dtype = scale;
   options.half_step_divisor = half_step;
@@ -40,7 +40,7 @@ std::vector<int> codes_of(const QuantizedTensor& q, int64_t row) {
   return {codes.begin(), codes.end()};
 }
 
-std::vector<float> values_of(const QuantizedTensor& q) {
+std::vector<float> dequantized(const QuantizedTensor& q) {
   const Tensor t = dequantize(q);
   const auto data = t.data<float>();
   return {data.begin(), data.end()};
@@ -51,21 +51,21 @@ using Floats = std::vector<float>;
 
 TEST(Rtn, TiesGoToEven) {
   const auto q =
-      quantize(matrix(1, 8, {127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, -0.0f}), "int8");
+      quantize_rtn(matrix_of(1, 8, {127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, -0.0f}), "int8");
   EXPECT_EQ(codes_of(q, 0), (Ints{255, 128, 130, 130, 128, 126, 126, 128}));
 }
 
 TEST(Rtn, FullCodeRangeIsUsedOnlyWhereTheScaleAllowsIt) {
   // absmax / 7 keeps -8 out of reach; absmax / 7.5 reaches it for negative weights.
-  EXPECT_EQ(codes_of(quantize(matrix(1, 2, {-7, 7}), "int4"), 0), (Ints{1, 15}));
-  const auto half = quantize(matrix(1, 2, {-7.5f, 7.5f}), "int4", DType::f32, true);
+  EXPECT_EQ(codes_of(quantize_rtn(matrix_of(1, 2, {-7, 7}), "int4"), 0), (Ints{1, 15}));
+  const auto half = quantize_rtn(matrix_of(1, 2, {-7.5f, 7.5f}), "int4", DType::f32, true);
   EXPECT_EQ(scale_at(half.scales, 0), 1.0f);
   EXPECT_EQ(codes_of(half, 0), (Ints{0, 15}));
 }
 
 TEST(Rtn, ScalesAreRoundedBeforeTheCodes) {
   const float absmax = 1.0f;
-  const auto q = quantize(matrix(1, 3, {absmax, 0.3f, -0.77f}), "int8", DType::f16);
+  const auto q = quantize_rtn(matrix_of(1, 3, {absmax, 0.3f, -0.77f}), "int8", DType::f16);
   const float scale = f16_to_f32(f32_to_f16(absmax / 127));
   ASSERT_NE(scale, absmax / 127);
   EXPECT_EQ(scale_at(q.scales, 0), scale);
@@ -76,28 +76,28 @@ TEST(Rtn, ScalesAreRoundedBeforeTheCodes) {
 }
 
 TEST(Rtn, AsymmetricRangeIsExtendedToHoldZero) {
-  const auto up = quantize(matrix(1, 3, {30, 29, 15}), "int4:asym");
+  const auto up = quantize_rtn(matrix_of(1, 3, {30, 29, 15}), "int4:asym");
   EXPECT_EQ(scale_at(up.scales, 0), 2.0f);
   EXPECT_EQ(up.zeros->data<uint8_t>()[0], 0);
   EXPECT_EQ(codes_of(up, 0), (Ints{15, 14, 8}));
-  const auto down = quantize(matrix(1, 3, {-30, -29, -15}), "int4:asym");
+  const auto down = quantize_rtn(matrix_of(1, 3, {-30, -29, -15}), "int4:asym");
   EXPECT_EQ(down.zeros->data<uint8_t>()[0], 15);
-  EXPECT_EQ(values_of(down), (Floats{-30, -28, -16}));
+  EXPECT_EQ(dequantized(down), (Floats{-30, -28, -16}));
 }
 
 TEST(Rtn, ZerosGiveZerosExactly) {
   for (const char* scheme :
        {"int8", "int4:g2", "int2:asym", "int8:tensor", "int3:g2:asym", "ternary"}) {
-    const auto q = quantize(matrix(2, 4, {0, -0.0f, 0, 0, 0, 0, 0, 0}), scheme, DType::f16);
-    for (const float v : values_of(q)) EXPECT_EQ(v, 0) << scheme;
+    const auto q = quantize_rtn(matrix_of(2, 4, {0, -0.0f, 0, 0, 0, 0, 0, 0}), scheme, DType::f16);
+    for (const float v : dequantized(q)) EXPECT_EQ(v, 0) << scheme;
   }
 }
 
 TEST(Rtn, ConstantGroupsKeepTheirValue) {
   for (const char* scheme : {"int8", "int4:g2", "int2:asym", "int8:tensor", "ternary:g2"}) {
     for (const float c : {3.0f, -3.0f}) {
-      const auto q = quantize(matrix(1, 4, {c, c, c, c}), scheme);
-      for (const float v : values_of(q)) EXPECT_FLOAT_EQ(v, c) << scheme;
+      const auto q = quantize_rtn(matrix_of(1, 4, {c, c, c, c}), scheme);
+      for (const float v : dequantized(q)) EXPECT_FLOAT_EQ(v, c) << scheme;
     }
   }
 }
@@ -108,7 +108,7 @@ TEST(Rtn, TinyWeightsNeverGiveNanAndNeverGetWorseThanZero) {
     for (const char* scheme : {"int8", "int4", "int4:asym", "ternary", "int8:tensor", "int2"}) {
       for (const DType dtype : {DType::f16, DType::bf16, DType::f32}) {
         const Floats w{tiny, -tiny, tiny / 2, 0};
-        const auto got = values_of(quantize(matrix(1, 4, w), scheme, dtype));
+        const auto got = dequantized(quantize_rtn(matrix_of(1, 4, w), scheme, dtype));
         for (size_t i = 0; i < w.size(); ++i)
           EXPECT_LE(std::fabs(got[i] - w[i]), tiny) << scheme << " " << to_string(dtype) << tiny;
       }
@@ -119,16 +119,16 @@ TEST(Rtn, TinyWeightsNeverGiveNanAndNeverGetWorseThanZero) {
 // BAD_INPUTS Q4.
 TEST(Rtn, ScaleThatOverflowsIsRefusedByName) {
   try {
-    quantize(matrix(2, 2, {1, 2, 3, 1e30f}), "int8", DType::f16);
+    quantize_rtn(matrix_of(2, 2, {1, 2, 3, 1e30f}), "int8", DType::f16);
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.exit_code(), kExitData);
     EXPECT_NE(std::string(e.what()).find("tensor \"w\""), std::string::npos) << e.what();
     EXPECT_NE(std::string(e.what()).find("row 1"), std::string::npos) << e.what();
   }
-  EXPECT_NO_THROW(quantize(matrix(1, 2, {1, 1e30f}), "int8", DType::bf16));
+  EXPECT_NO_THROW(quantize_rtn(matrix_of(1, 2, {1, 1e30f}), "int8", DType::bf16));
   const float huge = std::numeric_limits<float>::max();
-  EXPECT_THROW(quantize(matrix(1, 2, {-huge, huge}), "int8:asym"), Error);
+  EXPECT_THROW(quantize_rtn(matrix_of(1, 2, {-huge, huge}), "int8:asym"), Error);
 }
 
 // BAD_INPUTS Q1.
@@ -136,37 +136,37 @@ TEST(Rtn, RefusesNanAndInfinity) {
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
         -std::numeric_limits<float>::infinity()}) {
-    EXPECT_THROW(quantize(matrix(1, 2, {1, bad}), "int8"), Error);
+    EXPECT_THROW(quantize_rtn(matrix_of(1, 2, {1, bad}), "int8"), Error);
   }
 }
 
 // BAD_INPUTS Q10.
 TEST(Rtn, GroupThatDoesNotDivideBecomesInt8PerChannel) {
-  const auto q = quantize(matrix(1, 5, {1, 2, 3, 4, 127}), "int4:g2:asym:a8");
+  const auto q = quantize_rtn(matrix_of(1, 5, {1, 2, 3, 4, 127}), "int4:g2:asym:a8");
   EXPECT_EQ(to_string(q.scheme), "int8:a8");
   EXPECT_FALSE(q.zeros.has_value());
-  EXPECT_EQ(values_of(q), (Floats{1, 2, 3, 4, 127}));
-  const auto one = quantize(matrix(1, 5, {1, 2, 3, 4, 7}), "int4:g128");
+  EXPECT_EQ(dequantized(q), (Floats{1, 2, 3, 4, 127}));
+  const auto one = quantize_rtn(matrix_of(1, 5, {1, 2, 3, 4, 7}), "int4:g128");
   EXPECT_EQ(to_string(one.scheme), "int4:g128");
   EXPECT_EQ(one.scales.shape(), (Shape{1, 1}));
-  EXPECT_THROW(quantize(Tensor(DType::f32, {3, 0}), "int8"), Error);
-  EXPECT_THROW(quantize(Tensor(DType::f32, {3}), "int8"), Error);
-  EXPECT_THROW(quantize(matrix(1, 1, {1}), "f16"), Error);
+  EXPECT_THROW(quantize_rtn(Tensor(DType::f32, {3, 0}), "int8"), Error);
+  EXPECT_THROW(quantize_rtn(Tensor(DType::f32, {3}), "int8"), Error);
+  EXPECT_THROW(quantize_rtn(matrix_of(1, 1, {1}), "f16"), Error);
 }
 
 TEST(Rtn, GroupsAndTensorsHaveTheirOwnScales) {
-  const auto q = quantize(matrix(2, 4, {7, 1, 70, 10, 0.7f, 0.1f, -7, 1}), "int4:g2");
+  const auto q = quantize_rtn(matrix_of(2, 4, {7, 1, 70, 10, 0.7f, 0.1f, -7, 1}), "int4:g2");
   EXPECT_EQ(q.scales.shape(), (Shape{2, 2}));
   EXPECT_EQ(codes_of(q, 0), (Ints{15, 9, 15, 9}));
   EXPECT_EQ(codes_of(q, 1), (Ints{15, 9, 1, 9}));
-  const auto one = quantize(matrix(2, 2, {7, 1, 3, -1}), "int4:tensor");
+  const auto one = quantize_rtn(matrix_of(2, 2, {7, 1, 3, -1}), "int4:tensor");
   EXPECT_EQ(one.scales.shape(), (Shape{1, 1}));
-  EXPECT_EQ(values_of(one), (Floats{7, 1, 3, -1}));
+  EXPECT_EQ(dequantized(one), (Floats{7, 1, 3, -1}));
 }
 
 TEST(Rtn, TernaryMeetsTernaryWeightsExactlyAndIsTheBestScale) {
   const Floats w{0.25f, -0.25f, 0, 0.25f};
-  EXPECT_EQ(values_of(quantize(matrix(1, 4, w), "ternary")), w);
+  EXPECT_EQ(dequantized(quantize_rtn(matrix_of(1, 4, w), "ternary")), w);
   // No other scale of a fine sweep has a smaller error.
   const Floats v{0.9f, -0.1f, 0.4f, -0.75f, 0.05f, 0.6f, -0.3f};
   const auto error = [&](float s) {
@@ -177,14 +177,14 @@ TEST(Rtn, TernaryMeetsTernaryWeightsExactlyAndIsTheBestScale) {
     }
     return sum;
   };
-  const float chosen = scale_at(quantize(matrix(1, 7, v), "ternary").scales, 0);
+  const float chosen = scale_at(quantize_rtn(matrix_of(1, 7, v), "ternary").scales, 0);
   for (float s = 0.01f; s < 1.5f; s += 0.001f) EXPECT_GE(error(s) + 1e-6, error(chosen)) << s;
 }
 
 TEST(Rtn, NarrowWeightsGiveTheCodesOfTheirF32Values) {
-  const Tensor w = convert(matrix(1, 4, {0.11f, -0.5f, 0.3f, 0.9f}), DType::bf16);
-  const auto narrow = quantize(w, "int8");
-  const auto wide = quantize(convert(w, DType::f32), "int8");
+  const Tensor w = convert(matrix_of(1, 4, {0.11f, -0.5f, 0.3f, 0.9f}), DType::bf16);
+  const auto narrow = quantize_rtn(w, "int8");
+  const auto wide = quantize_rtn(convert(w, DType::f32), "int8");
   EXPECT_EQ(codes_of(narrow, 0), codes_of(wide, 0));
 }
 
@@ -203,8 +203,8 @@ TEST(Rtn, PropertyErrorIsAtMostHalfAStep) {
     s.granularity = Granularity::group;
     s.group = group;
     s.asymmetric = asymmetric;
-    const auto q = quantize_rtn(matrix(1, groups * group, w), s, {DType::f32, false}, "w");
-    const auto got = values_of(q);
+    const auto q = quantize_rtn(matrix_of(1, groups * group, w), s, {DType::f32, false}, "w");
+    const auto got = dequantized(q);
     for (size_t i = 0; i < w.size(); ++i) {
       const float scale = scale_at(q.scales, static_cast<int64_t>(i) / group);
       // The zero point is rounded as well, which may shift the top of the range by half a step.
@@ -216,7 +216,7 @@ TEST(Rtn, PropertyErrorIsAtMostHalfAStep) {
 
 TEST(Bits, CountCodesScalesAndZeroPoints) {
   const Tensor w(DType::f32, {4, 128});
-  const auto q = quantize(w, "int4:g32:asym", DType::f16);
+  const auto q = quantize_rtn(w, "int4:g32:asym", DType::f16);
   EXPECT_DOUBLE_EQ(bits_per_weight(q), 4 + (16 + 8) / 32.0);
   EXPECT_EQ(q.bytes(), 4u * (64 + 4 * 2 + 4));
   BitCount count;
@@ -230,7 +230,7 @@ TEST(Bits, ThePlanIsWhatQuantizingGives) {
   for (const char* text : {"int8", "int8:tensor", "int4:g16", "int4:g16:asym", "int3:g16", "int5",
                            "int4:g7", "ternary", "int2:asym", "int4:g4096"}) {
     for (const int64_t k : {1, 16, 48, 100, 129}) {
-      const auto q = quantize(Tensor(DType::f32, {3, k}), text, DType::f16);
+      const auto q = quantize_rtn(Tensor(DType::f32, {3, k}), text, DType::f16);
       EXPECT_EQ(planned_bytes(parse_scheme(text), 3, k, DType::f16),
                 static_cast<int64_t>(q.bytes()))
           << text << " " << k;
@@ -246,7 +246,8 @@ TEST(Method, IsFoundByName) {
 }
 
 TEST(QuantizedTensorTest, ValidateRefusesBundlesThatDoNotFit) {
-  const auto good = quantize(matrix(2, 4, {1, 2, 3, 4, 5, 6, 7, 8}), "int4:g2:asym", DType::f16);
+  const auto good =
+      quantize_rtn(matrix_of(2, 4, {1, 2, 3, 4, 5, 6, 7, 8}), "int4:g2:asym", DType::f16);
   const auto refuse = [&](auto change) {
     QuantizedTensor q = good;
     q.codes = good.codes.clone();

@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 
 constexpr const char* kGolden = "../shared/golden/quantizers.json";
 
-Quantized run(const Tensor& x, const Json& c) {
+Quantized run_tutorial(const Tensor& x, const Json& c) {
   const int bits = c["bits"];
   const bool symmetric = c["scheme"] == "symmetric";
   const std::string granularity = c["granularity"];
@@ -40,7 +40,7 @@ TEST(Tutorial, ReproducesEveryGoldenCaseExactly) {
     const auto values = input["values"].get<std::vector<float>>();
     const auto dims = input["shape"].get<std::vector<int64_t>>();
     const Tensor x = Tensor::from<float>(Shape(dims), values);
-    const Quantized q = run(x, c);
+    const Quantized q = run_tutorial(x, c);
     const std::string label = c["input"].get<std::string>() + " " +
                               c["granularity"].get<std::string>() + " " +
                               c["scheme"].get<std::string>() + " " + c["bits"].dump();

@@ -35,8 +35,8 @@ DampedHessian damped_hessian(const Layer& layer) {
   return out;
 }
 
-WeightResult run(const Layer& layer, std::string_view scheme, const OutputMetric* metric,
-                 int threads = 1) {
+WeightResult run_yaqa(const Layer& layer, std::string_view scheme, const OutputMetric* metric,
+                      int threads = 1) {
   const Tensor w = Tensor::from<float>(Shape{layer.n, layer.k}, layer.w);
   WeightResult r = method("yaqa").quantize(
       {w, parse_scheme(scheme), MethodOptions(), "w", &layer.input, threads, metric});
@@ -195,8 +195,8 @@ TEST(Yaqa, IsBetterThanGptqByTheMetric) {
     const Layer layer = correlated_layer(seed, n, k, rank, rows);
     const OutputMetric metric = correlated_metric(seed + 1000, {n / 2, n});
     const std::string& scheme = schemes[seed % std::size(schemes)];
-    const WeightResult r = run(layer, scheme, &metric);
-    const WeightResult plain = run(layer, scheme, nullptr);
+    const WeightResult r = run_yaqa(layer, scheme, &metric);
+    const WeightResult plain = run_yaqa(layer, scheme, nullptr);
     const double own = in_metric(layer, r.weight, metric);
     const double gptq = in_metric(layer, plain.weight, metric);
     EXPECT_FALSE(r.fell_back) << seed << " " << r.note;
@@ -214,9 +214,9 @@ TEST(Yaqa, SameBytesForAnyNumberOfThreads) {
   for (const OutputMetric& metric :
        {correlated_metric(4, {150}), correlated_metric(4, {64, 128, 150})}) {
     for (const char* scheme : {"int4:g40", "int3:asym"}) {
-      const QuantizedTensor one = run(layer, scheme, &metric).weight;
+      const QuantizedTensor one = run_yaqa(layer, scheme, &metric).weight;
       for (const int threads : {2, 3}) {
-        const QuantizedTensor many = run(layer, scheme, &metric, threads).weight;
+        const QuantizedTensor many = run_yaqa(layer, scheme, &metric, threads).weight;
         EXPECT_TRUE(std::ranges::equal(one.codes.data<uint8_t>(), many.codes.data<uint8_t>()));
         EXPECT_TRUE(std::ranges::equal(std::span(one.scales.raw(), one.scales.bytes()),
                                        std::span(many.scales.raw(), many.scales.bytes())));
@@ -229,19 +229,19 @@ TEST(Yaqa, OutputsThatNeverMatterAreNoTrouble) {
   const Layer layer = correlated_layer(2, 16, 64, 64, 300);
   OutputMetric metric = correlated_metric(5, {16});
   for (size_t i = 0; i < 16; ++i) metric.blocks[0][3 * 16 + i] = metric.blocks[0][i * 16 + 3] = 0;
-  const WeightResult r = run(layer, "int4:g32", &metric);
+  const WeightResult r = run_yaqa(layer, "int4:g32", &metric);
   EXPECT_FALSE(r.fell_back) << r.note;
 }
 
 // A single token, or a model that is certain of each: gptq's rounding is what is left, not rtn's.
 TEST(Yaqa, AMetricThatSaysNothingLeavesGptqsRounding) {
   const Layer layer = correlated_layer(2, 16, 64, 64, 300);
-  const WeightResult plain = run(layer, "int4:g32", nullptr);
+  const WeightResult plain = run_yaqa(layer, "int4:g32", nullptr);
   const std::pair<float, const char*> useless[] = {{0.0f, "are all 0"}, {NAN, "are not finite"}};
   for (const auto& [value, why] : useless) {
     OutputMetric metric = correlated_metric(5, {8, 16});
     for (auto& block : metric.blocks) std::ranges::fill(block, value);
-    const WeightResult r = run(layer, "int4:g32", &metric);
+    const WeightResult r = run_yaqa(layer, "int4:g32", &metric);
     EXPECT_FALSE(r.fell_back);
     EXPECT_NE(r.note.find(why), std::string::npos) << r.note;
     EXPECT_EQ(r.error, plain.error);

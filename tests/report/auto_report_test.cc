@@ -23,7 +23,7 @@ MatrixCosts matrix(const std::string& name, double kl) {
   return out;
 }
 
-AutoResult invented(const std::string& name = "layers.1.mlp.fc1.weight") {
+AutoResult invented_auto(const std::string& name = "layers.1.mlp.fc1.weight") {
   AutoResult r;
   r.matrices = {matrix("layers.0.mlp.fc1.weight", 0.0123), matrix(name, 0.25)};
   r.frontier = {{{0, 0}, 4.5, 0.2623, 0.26}, {{0, 1}, 6.375, 0.0133, 0.0131}};
@@ -38,7 +38,7 @@ AutoResult invented(const std::string& name = "layers.1.mlp.fc1.weight") {
 }
 
 TEST(AutoTerminal, NamesTheSchemeThatWasChosenForEachMatrix) {
-  const std::string text = auto_terminal(invented());
+  const std::string text = auto_terminal(invented_auto());
   EXPECT_NE(text.find("yaqa: 6.375 bits a weight, 6528 bytes; KL 0.0151 ± 0.0007"),
             std::string::npos)
       << text;
@@ -54,7 +54,7 @@ TEST(AutoTerminal, NamesTheSchemeThatWasChosenForEachMatrix) {
 }
 
 TEST(AutoJson, HasTheChoiceTheFrontierAndEveryCost) {
-  const json j = json::parse(auto_json(invented()));
+  const json j = json::parse(auto_json(invented_auto()));
   EXPECT_EQ(j.at("bits_per_weight"), 6.375);
   EXPECT_EQ(j.at("file_bytes"), 6528);
   EXPECT_EQ(j.at("method"), "yaqa");
@@ -76,7 +76,7 @@ TEST(AutoJson, HasTheChoiceTheFrontierAndEveryCost) {
 }
 
 TEST(AutoHtml, IsAWholePageWithAMarkForEveryBudget) {
-  const std::string page = auto_html(invented(), "my-model");
+  const std::string page = auto_html(invented_auto(), "my-model");
   EXPECT_EQ(testing::markup_fault(page), "");
   EXPECT_EQ(page.substr(0, 15), "<!DOCTYPE html>");
   EXPECT_NE(page.find("4.50 bits: 0.262"), std::string::npos);
@@ -85,14 +85,14 @@ TEST(AutoHtml, IsAWholePageWithAMarkForEveryBudget) {
 }
 
 TEST(AutoHtml, EscapesNames) {
-  const std::string page = auto_html(invented("<script>alert(1)</script>"), "a<b>&\"c");
+  const std::string page = auto_html(invented_auto("<script>alert(1)</script>"), "a<b>&\"c");
   EXPECT_EQ(testing::markup_fault(page), "");
   EXPECT_EQ(page.find("<script>alert"), std::string::npos);
   EXPECT_NE(page.find("a&lt;b&gt;&amp;"), std::string::npos);
 }
 
 TEST(AutoHtml, SurvivesNumbersThatAreNone) {
-  AutoResult r = invented();
+  AutoResult r = invented_auto();
   r.measured_kl = r.measured_kl_standard_error = NAN;
   r.frontier[0].predicted_kl = INFINITY;
   r.frontier[1].predicted_kl = 0;

@@ -249,15 +249,16 @@ std::string i32(int32_t value) {
   std::memcpy(out.data(), &value, 4);
   return out;
 }
-std::string token(std::string_view text, float score = 0) {
+std::string llama2c_token(std::string_view text, float score = 0) {
   return f32(score) + i32(static_cast<int32_t>(text.size())) + std::string(text);
 }
 std::string llama2c_file(std::string_view more) {
-  std::string out = i32(16) + token("<unk>") + token("\n<s>\n") + token("\n</s>\n");
+  std::string out =
+      i32(16) + llama2c_token("<unk>") + llama2c_token("\n<s>\n") + llama2c_token("\n</s>\n");
   for (int b = 0; b < 256; ++b) {
     char text[8];
     std::snprintf(text, sizeof text, "<0x%02X>", b);
-    out += token(text);
+    out += llama2c_token(text);
   }
   return out + std::string(more);
 }
@@ -266,7 +267,8 @@ BpeTokenizer llama2c(const std::string& file) {
 }
 
 TEST(Llama2c, ReadsItsTokenizer) {
-  const BpeTokenizer t = llama2c(llama2c_file(token(" ", -3) + token("a", -2) + token(" a", -1)));
+  const BpeTokenizer t = llama2c(
+      llama2c_file(llama2c_token(" ", -3) + llama2c_token("a", -2) + llama2c_token(" a", -1)));
   EXPECT_EQ(t.vocab_size(), 262);
   EXPECT_EQ(t.encode("a\u00e9", true), (Ids{1, 261, 3 + 0xC3, 3 + 0xA9}));
   EXPECT_EQ(t.decode(Ids{1, 261, 3 + 0xC3, 3 + 0xA9}, true), "a\u00e9");
@@ -280,9 +282,9 @@ TEST(Llama2c, RefusesBrokenFiles) {
   bad(f32(0) + i32(0x7FFFFFFF), "length 2147483647");
   bad(f32(0) + i32(10) + "abc", "needs 10 bytes, 3 left");
   bad("\x01", "needs 4 bytes, 1 left");
-  bad(token("\xff"), "not UTF-8");
+  bad(llama2c_token("\xff"), "not UTF-8");
   expect_error(kExitData, "max_token_length", [] { llama2c(i32(0)); });
-  expect_error(kExitData, "bytes first", [] { llama2c(i32(9) + token("<unk>")); });
+  expect_error(kExitData, "bytes first", [] { llama2c(i32(9) + llama2c_token("<unk>")); });
 }
 
 }  // namespace

@@ -13,14 +13,14 @@ namespace {
 using Json = nlohmann::json;
 using Ids = std::vector<int32_t>;
 
-const Json& golden() {
+const Json& golden_sections() {
   static const Json json = Json::parse(test::get_file("tests/golden/text/tokenizer_sections.json"));
   return json;
 }
 
 // The base's sections with the case's own in their place; of a model only the settings differ.
 std::string file_of(const Json& one) {
-  Json file = golden().at("bases").at(one.at("base"));
+  Json file = golden_sections().at("bases").at(one.at("base"));
   for (const auto& [name, value] : one.at("sections").items()) {
     if (name == "model") {
       file["model"].update(value);
@@ -49,9 +49,9 @@ void expect_equal(const BpeTokenizer& tokenizer, const std::string& text, const 
 }
 
 TEST(TokenizerSections, DoWhatHuggingFacesTokenizersDo) {
-  const auto texts = golden().at("texts").get<std::vector<std::string>>();
-  ASSERT_GT(golden().at("cases").size(), 80u);
-  for (const Json& one : golden().at("cases")) {
+  const auto texts = golden_sections().at("texts").get<std::vector<std::string>>();
+  ASSERT_GT(golden_sections().at("cases").size(), 80u);
+  for (const Json& one : golden_sections().at("cases")) {
     SCOPED_TRACE(one.at("base").get<std::string>() + " " + one.at("sections").dump());
     const BpeTokenizer tokenizer(parse_tokenizer_json(file_of(one)));
     for (size_t i = 0; i < texts.size(); ++i) {

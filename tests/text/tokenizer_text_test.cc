@@ -26,7 +26,7 @@ constexpr bool kSlow = true;
 #else
 constexpr bool kSlow = false;
 #endif
-const std::string kFolder = "../shared/data/tokenizers/";
+const std::string kTextFolder = "../shared/data/tokenizers/";
 
 // A byte-level tokenizer of its own, so that no other file is needed.
 BpeTokenizer bytes_tokenizer() {
@@ -52,7 +52,7 @@ BpeTokenizer bytes_tokenizer() {
   return BpeTokenizer(std::move(parts));
 }
 
-std::string streamed(const Tokenizer& tokenizer, const Ids& ids) {
+std::string streamed_text(const Tokenizer& tokenizer, const Ids& ids) {
   StreamDecoder stream(tokenizer, false);
   std::string text;
   for (const int32_t id : ids) {
@@ -83,7 +83,7 @@ RC_GTEST_PROP(ByteLevel, DecodingGivesTheTextBack, (const std::vector<uint32_t>&
   const std::string text = text_from(draws);
   const Ids ids = tokenizer.encode(text, true);
   RC_ASSERT(tokenizer.decode(ids) == text);
-  RC_ASSERT(streamed(tokenizer, ids) == text);
+  RC_ASSERT(streamed_text(tokenizer, ids) == text);
 }
 
 RC_GTEST_PROP(ByteLevel, AnyIdsDecodeTheSameAsAStream, (const std::vector<uint16_t>& draws)) {
@@ -92,7 +92,7 @@ RC_GTEST_PROP(ByteLevel, AnyIdsDecodeTheSameAsAStream, (const std::vector<uint16
   for (const uint16_t d : draws) ids.push_back(d % tokenizer.vocab_size());
   const std::string text = tokenizer.decode(ids);
   RC_ASSERT(is_utf8(text));
-  RC_ASSERT(streamed(tokenizer, ids) == text);
+  RC_ASSERT(streamed_text(tokenizer, ids) == text);
 }
 
 RC_GTEST_PROP(ByteLevel, AnyBytesEncode, (const std::string& bytes)) {
@@ -202,7 +202,8 @@ void take_linear_time() {
   std::vector<std::shared_ptr<Tokenizer>> tokenizers{
       std::make_shared<BpeTokenizer>(bytes_tokenizer())};
   for (const char* name : {"gpt2", "llama2", "qwen2"}) {
-    if (!test::lacks_shared(kFolder + name)) tokenizers.push_back(load_tokenizer(kFolder + name));
+    if (!test::lacks_shared(kTextFolder + name))
+      tokenizers.push_back(load_tokenizer(kTextFolder + name));
   }
   for (const auto& tokenizer : tokenizers) {
     for (const auto& [unit, times] :
@@ -263,7 +264,7 @@ TEST(Decode, AnIdBehindTheVocabularyIsNothing) {
   const BpeTokenizer tokenizer = bytes_tokenizer();
   for (const int32_t id : {tokenizer.vocab_size(), INT32_MAX}) {
     EXPECT_EQ(tokenizer.decode(Ids{'a', id, 'b'}), "ab");
-    EXPECT_EQ(streamed(tokenizer, {0xC3, id, 0xA9}), "\u00e9");
+    EXPECT_EQ(streamed_text(tokenizer, {0xC3, id, 0xA9}), "\u00e9");
     EXPECT_EQ(tokenizer.decode(Ids{id}), "");
     test::expect_error(kExitUsage, "outside the vocabulary", [&] { tokenizer.token_text(id); });
   }

@@ -76,13 +76,13 @@ TEST_P(HeadGradients, AreThoseOfTheLoss) {
   const std::vector<float> x = random_rows(width, 3, 1);
   std::vector<float> all(width * n);
   head.gradient.run(x.data(), 1, static_cast<int>(n), every_label, all.data());
-  constexpr float kStep = 1e-2F;
+  constexpr float kHeadStep = 1e-2F;
   for (size_t i = 0; i < width; ++i) {
     std::vector<float> above = x, below = x;
-    above[i] += kStep, below[i] -= kStep;
+    above[i] += kHeadStep, below[i] -= kHeadStep;
     const std::vector<float> p = head.log_probabilities(above), q = head.log_probabilities(below);
     for (size_t label = 0; label < n; ++label)
-      EXPECT_NEAR(all[label * width + i], (q[label] - p[label]) / (2 * kStep), 1e-3);
+      EXPECT_NEAR(all[label * width + i], (q[label] - p[label]) / (2 * kHeadStep), 1e-3);
   }
 }
 

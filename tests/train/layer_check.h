@@ -12,7 +12,7 @@
 
 namespace nibble {
 
-inline constexpr double kStep = 1e-5, kWorst = 1e-7;  // as gradient_test.cc bounds it
+inline constexpr double kDifference = 1e-5, kWorst = 1e-7;  // as gradient_test.cc bounds it
 
 struct Case {
   const char* name;
@@ -119,12 +119,12 @@ class Check {
   // The central difference where `move(d)` adds d to something.
   template <class F>
   double numeric(F move) {
-    move(kStep);
+    move(kDifference);
     const double above = loss();
-    move(-2 * kStep);
+    move(-2 * kDifference);
     const double below = loss();
-    move(kStep);
-    return (above - below) / (2 * kStep);
+    move(kDifference);
+    return (above - below) / (2 * kDifference);
   }
 
   // Fills dx_, of every projection's outputs the sum over rows (what its bias has for gradient),
