@@ -35,19 +35,19 @@ void Bell::ring() {
   if (sleepers_.load(std::memory_order_seq_cst) != 0) futex(rings_, FUTEX_WAKE, INT_MAX);
 }
 
-bool Bell::wait(uint32_t before, std::chrono::nanoseconds awake) {
-  if (rings() != before) return false;
+std::chrono::nanoseconds Bell::wait(uint32_t before, std::chrono::nanoseconds awake) {
+  if (rings() != before) return {};
   const Clock::time_point start = Clock::now();
   do {
     for (int i = 0; i < kLooks; ++i) {
-      if (rings() != before) return false;
+      if (rings() != before) return {};
       relax();
     }
   } while (Clock::now() - start < awake);
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   while (rings_.load(std::memory_order_seq_cst) == before) futex(rings_, FUTEX_WAIT, before);
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
-  return true;
+  return Clock::now() - start;
 }
 
 }  // namespace nibble

@@ -14,8 +14,8 @@ class Bell {
  public:
   uint32_t rings() const { return rings_.load(std::memory_order_acquire); }
   void ring();
-  /// Returns when rings() is no longer `before`; true where it slept.
-  bool wait(uint32_t before, std::chrono::nanoseconds awake);
+  /// Returns when rings() is no longer `before`; how long it waited where it slept, else 0.
+  std::chrono::nanoseconds wait(uint32_t before, std::chrono::nanoseconds awake);
 
  private:
   std::atomic<uint32_t> rings_{0}, sleepers_{0};

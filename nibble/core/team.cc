@@ -1,11 +1,14 @@
 #include "nibble/core/team.h"
 
+#include <array>
+#include <bit>
 #include <exception>
 #include <mutex>
 #include <vector>
 
 #include "nibble/core/bell.h"
 #include "nibble/core/executor.h"
+#include "nibble/core/pace.h"
 
 namespace nibble {
 namespace {
@@ -44,7 +47,8 @@ struct Team::Shared {
   alignas(64) std::atomic<int64_t> arrived{0};
   alignas(64) Bell met;
   std::atomic<bool> broken{false};
-  std::mutex mutex;  // of what follows
+  std::atomic<int64_t> slept{0}, size{0};  // nanoseconds of all threads; how many they were
+  std::mutex mutex;                        // of what follows
   std::exception_ptr failure;
   int64_t failed = 0;  // whose it is
 };
@@ -57,7 +61,7 @@ void Team::sync() {
     shared_->arrived.store(0, std::memory_order_relaxed);
     return shared_->met.ring();
   }
-  shared_->met.wait(before, kAwakeAtBarrier);
+  slept_ += shared_->met.wait(before, kAwakeAtBarrier);
   if (shared_->broken) throw Broken();
 }
 
@@ -84,14 +88,48 @@ void Team::run_one(Shared& shared, int64_t rank, int64_t size) noexcept {
   } catch (...) {
     shared.fail(rank);
   }
+  shared.slept += team.slept_.count();
+  if (rank == 0) shared.size = size;
 }
 
-void Team::run(int threads, Body body, const void* context) {
-  if (threads <= 1 || Executor::inside()) {
-    Team team(nullptr, 0, 1);
-    return body(context, team);
+namespace {
+
+// One pace for passes of about the same work, for the whole process: how crowded the cores are is
+// the same for all who pass, so what one has learnt the others try. It changes how long results
+// take, never what they are.
+struct Paces {
+  std::mutex mutex;
+  std::array<Pace, 64> by_work;  // by its order of magnitude, in twos
+
+  static Paces& of_process() {
+    static Paces paces;
+    return paces;
   }
-  Shared shared(threads, body, context);
+  Pace& at(int64_t work) { return by_work[static_cast<size_t>(std::bit_width(uint64_t(work)))]; }
+};
+
+int paced(int most, int64_t work) {
+  Paces& paces = Paces::of_process();
+  const std::lock_guard lock(paces.mutex);
+  return paces.at(work).threads(most);
+}
+
+void note(int64_t work, const Pace::Pass& pass) {
+  Paces& paces = Paces::of_process();
+  const std::lock_guard lock(paces.mutex);
+  Pace& mine = paces.at(work);
+  if (!mine.note(pass)) return;
+  for (Pace& other : paces.by_work) other.suggest(mine);
+}
+
+double seconds(std::chrono::steady_clock::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
+
+}  // namespace
+
+// Returns when all have; with what they threw, if anything.
+void Team::run_all(int threads, Shared& shared) {
   Executor::run(
       threads, Executor::Helpers::all,
       [](void* all, int64_t rank, int64_t size) noexcept {
@@ -99,6 +137,23 @@ void Team::run(int threads, Body body, const void* context) {
       },
       &shared);
   if (shared.failure) std::rethrow_exception(shared.failure);
+}
+
+void Team::run(int most, int64_t work, Body body, const void* context) {
+  if (most <= 1 || Executor::inside()) {
+    Team team(nullptr, 0, 1);
+    return body(context, team);
+  }
+  const int threads = work > 0 ? paced(most, work) : most;
+  Shared shared(threads, body, context);
+  const auto begin = std::chrono::steady_clock::now();
+  run_all(threads, shared);
+  if (work == 0) return;
+  const auto end = std::chrono::steady_clock::now();
+  const double took = seconds(end - begin), all = took * static_cast<double>(shared.size);
+  const double slept = 1e-9 * static_cast<double>(shared.slept);
+  note(work, {static_cast<int>(shared.size), static_cast<double>(work),
+              seconds(end.time_since_epoch()), took, slept / all});
 }
 
 }  // namespace nibble

@@ -2,6 +2,7 @@
 // from beginning to end; where results of others are needed, all of them sync().
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <utility>
 
@@ -37,10 +38,11 @@ class Team {
   struct Shared;
   using Body = void (*)(const void*, Team&);
   Team(Shared* shared, int64_t rank, int64_t size) : shared_(shared), rank_(rank), size_(size) {}
-  static void run(int threads, Body body, const void* context);
+  static void run(int threads, int64_t work, Body body, const void* context);
+  static void run_all(int threads, Shared& shared);
   static void run_one(Shared& shared, int64_t rank, int64_t size) noexcept;
   template <class F>
-  friend void run_team(int threads, const F& body);
+  friend void run_team(int threads, int64_t work, const F& body);
 
   std::pair<int64_t, int64_t> share_of(int64_t rank, int64_t count) const {
     return {count * rank / size_, count * (rank + 1) / size_};
@@ -49,7 +51,8 @@ class Team {
 
   Shared* shared_;
   int64_t rank_, size_;
-  uint32_t loops_ = 0;  // pieces() that this thread has come to
+  uint32_t loops_ = 0;                 // pieces() that this thread has come to
+  std::chrono::nanoseconds slept_{0};  // waiting for others
 };
 
 /// Calls body(team) on `threads` threads (the caller is one of them; there may be fewer) and
@@ -57,10 +60,21 @@ class Team {
 /// parallel_for there is one. What a body throws ends the others at their next sync() and comes
 /// out, of several the lowest rank's.
 template <class F>
-void run_team(int threads, const F& body) {
+void run_team(int threads, const F& body);
+
+/// The same for passes that come again and again: where threads wait for each other because other
+/// processes want their cores, it goes on with fewer as long as those are faster (pace.h). `work`,
+/// in multiplications, says which passes are alike, and how much of one another is.
+template <class F>
+void run_team(int threads, int64_t work, const F& body) {
   Team::run(
-      threads, [](const void* context, Team& team) { (*static_cast<const F*>(context))(team); },
-      &body);
+      threads, work,
+      [](const void* context, Team& team) { (*static_cast<const F*>(context))(team); }, &body);
+}
+
+template <class F>
+void run_team(int threads, const F& body) {
+  run_team(threads, 0, body);
 }
 
 }  // namespace nibble

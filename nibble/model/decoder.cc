@@ -85,7 +85,7 @@ void Decoder::embed(const Batch& batch, const LayerPass& pass, const Team& team)
 }
 
 int Decoder::threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const {
-  const int64_t work = rows * layer_multiplications_ + logit_rows * head_.multiplications();
+  const int64_t work = multiplications(rows, logit_rows);
   return work < kWorthATeam ? 1 : std::max(exec.threads, 1);
 }
 
@@ -133,13 +133,14 @@ void Decoder::run_together(const Batch& batch, const LayerPass& pass, float* log
 void Decoder::run_heard(const Batch& batch, const LayerPass& pass, float* logits, int threads,
                         const Exec& exec) const {
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
+  const auto m = static_cast<int64_t>(batch.ids.size());
   run_team(threads, [&](Team& team) {
     embed(batch, pass, team);
     pass.prepare(team);
   });
   for (const Layer& layer : layers_) {
     exec.check_stop();
-    run_team(threads, [&](Team& team) { pass.run(layer, team); });
+    run_team(threads, m * layer.multiplications(), [&](Team& team) { pass.run(layer, team); });
   }
   run_team(threads, [&](Team& team) { final_norm(batch, pass, team); });
   const int64_t rows =
@@ -147,9 +148,10 @@ void Decoder::run_heard(const Batch& batch, const LayerPass& pass, float* logits
   for (int64_t at = 0; at < wanted; at += rows) {
     exec.check_stop();
     float* const y = logits + at * config_.vocab_size;
-    run_team(threads, [&](Team& team) {
-      head_.forward(pass.h() + at * config_.hidden_size, std::min(rows, wanted - at),
-                    {std::span(&y, 1)}, pass.products(), team);
+    const int64_t now = std::min(rows, wanted - at);
+    run_team(threads, multiplications(0, now), [&](Team& team) {
+      head_.forward(pass.h() + at * config_.hidden_size, now, {std::span(&y, 1)}, pass.products(),
+                    team);
     });
   }
   cap_logits(config_, {logits, static_cast<size_t>(wanted * config_.vocab_size)});
@@ -192,7 +194,8 @@ std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
   if (m * layer_multiplications_ > kHeardBetween)
     run_heard(batch, pass, logits, threads, exec);
   else
-    run_team(threads, [&](Team& team) { run_together(batch, pass, logits, team); });
+    run_team(threads, multiplications(m, wanted),
+             [&](Team& team) { run_together(batch, pass, logits, team); });
   const std::span<const float> out(logits, static_cast<size_t>(wanted * config_.vocab_size));
   for (const SequenceRows& s : batch.sequences) {
     if (const auto error = s.cache->range_error()) fail(*error);

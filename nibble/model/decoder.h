@@ -74,6 +74,9 @@ class Decoder {
   void final_norm(const Batch& batch, const LayerPass& pass, const Team& team) const;
   void require_finite(const Batch& batch, std::span<const float> logits) const;
   [[noreturn]] void fail(const Error& error) const;
+  int64_t multiplications(int64_t rows, int64_t logit_rows) const {
+    return rows * layer_multiplications_ + logit_rows * head_.multiplications();
+  }
   int threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) const;
 
   DecoderConfig config_;
