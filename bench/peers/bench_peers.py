@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 import products
+from peer import Peer, llamacpp_model
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import marked_section
@@ -59,43 +60,12 @@ def threads_for(shape):
     return 1 if shape in SMALL else THREADS
 
 
-class Peer:
-    """A process that answers each line with seconds of prefill and decode."""
-
-    def __init__(self, script, model, threads, prompt):
-        self.model, self.threads, self.prompt = model, threads, prompt
-        self.process = subprocess.Popen([sys.executable, os.path.join(HERE, script)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    def run(self):
-        self.process.stdin.write(f"{self.model} {self.threads} {self.prompt} {DECODE}\n")
-        self.process.stdin.flush()
-        prefill, decode = map(float, self.process.stdout.readline().split())
-        return self.prompt / prefill, DECODE / decode
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def nibble(command, shape, scheme, prompt):
     done = subprocess.run([command, "bench", "--shape", shape, "--scheme", scheme, "--threads", str(threads_for(shape)), "--prefill",
                            str(prompt), "--decode", str(DECODE), "--runs", "3", "--json"],
                           check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     out = json.loads(done.stdout)
     return out["prefill_tokens_per_second"], out["decode_tokens_per_second"]
-
-
-def llamacpp_model(folder, shape, kind):
-    base, path = os.path.join(folder, f"{shape}.f16.gguf"), os.path.join(folder, f"{shape}.{kind}.gguf")
-    if not os.path.exists(base):
-        sys.path.insert(0, HERE)
-        import gguf_models
-        gguf_models.write_gguf(shape, base)
-    if not os.path.exists(path):
-        subprocess.run([sys.executable, os.path.join(HERE, "llamacpp.py"), "quantize", base, path, kind], check=True,
-                       stderr=subprocess.DEVNULL)
-    return path
 
 
 def ct2_model(folder, _, kind):
@@ -111,7 +81,7 @@ PEERS = {"llama.cpp": ("llamacpp.py", llamacpp_model), "CTranslate2": ("ct2.py",
 def measure(command, folder, row, runs):
     shape, scheme, name, kind, *_ = row
     script, make = PEERS[name]
-    peer, ours, theirs = Peer(script, make(folder, shape, kind), threads_for(shape), prompt_of(row)), [], []
+    peer, ours, theirs = Peer(script, make(folder, shape, kind), threads_for(shape), prompt_of(row), DECODE), [], []
     for _ in range(runs):
         theirs.append(peer.run())
         ours.append(nibble(command, shape, scheme, prompt_of(row)))

@@ -5,6 +5,7 @@ import numpy as np
 SHAPES = {
     "gpt2-124m": dict(arch="gpt2", layers=12, width=768, mlp=3072, heads=12, kv_heads=12, vocab=50257, context=1024),
     "stories260k": dict(arch="llama", layers=5, width=64, mlp=172, heads=8, kv_heads=4, vocab=512, context=512),
+    "llama-shakespeare": dict(arch="llama", layers=5, width=256, mlp=768, heads=8, kv_heads=2, vocab=2048, context=256),
     "llama-1b": dict(arch="llama", layers=22, width=2048, mlp=5632, heads=32, kv_heads=4, vocab=32000, context=4096),
 }
 
