@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nibble/core/finite.h"
 #include "nibble/quant/dense.h"
 #include "nibble/quant/grid_search.h"
 #include "nibble/quant/method.h"
