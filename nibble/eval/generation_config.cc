@@ -10,6 +10,7 @@
 
 #include "nibble/core/in_file.h"
 #include "nibble/core/mapped_file.h"
+#include "nibble/format/recognise.h"
 #include "nibble/text/json_tree.h"
 
 namespace nibble {
@@ -187,7 +188,9 @@ GenerationDefaults from_file(const ModelFolder& model, const char* name, Parse p
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) return {};
   return naming_file(file, [&] {
-    GenerationDefaults out = parse(read_file(file, kLongest));
+    const std::string json = read_file(file, kLongest);
+    refuse_other_text(json, "settings of a model");
+    GenerationDefaults out = parse(json);
     check_ids(model.decoder_config().vocab_size, out);
     for (std::string& warning : out.warnings) warning = printable(file) + ": " + warning;
     return out;

@@ -122,6 +122,20 @@ void require_stored(const TensorSource& source, std::string_view tensor_name,
   }
 }
 
+namespace {
+
+// Before 2023-12 files had no quant_method; transformers takes those that bitsandbytes made still.
+std::string method_of(const JsonFields& f) {
+  if (f.contains(kMethod)) return f.string(kMethod);
+  for (const char* flag : {"load_in_4bit", "load_in_8bit"}) {
+    if (f.boolean_or(std::string(kTop) + '.' + flag, false)) return "bitsandbytes";
+  }
+  throw unsupported("missing: compressed-tensors and bitsandbytes can be loaded")
+      .at("key " + in_quotes(kMethod));
+}
+
+}  // namespace
+
 void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
                                JsonWriter& out) {
   const bool compressed = std::all_of(schemes.begin(), schemes.end(), [](const auto& entry) {
@@ -141,7 +155,7 @@ SchemeMap read_quantization_config(const JsonFields& f, std::span<const MatrixMo
         .at("key " + in_quotes(kOldTop));
   }
   if (!f.has_section(kTop)) return {};
-  const std::string method = f.string_or(kMethod, "");
+  const std::string method = method_of(f);
   if (method == "compressed-tensors") return compressed_tensors::read_config(f, modules, tensors);
   if (method == "bitsandbytes") return bitsandbytes::read_config(f, modules, tensors);
   if (method == "nibble") return read_own_config(f, modules);

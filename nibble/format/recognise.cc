@@ -79,4 +79,11 @@ std::optional<Error> recognise_other(std::span<const std::byte> bytes, std::stri
   return std::nullopt;
 }
 
+void refuse_other_text(std::string_view text, std::string_view expected) {
+  const size_t ink = text.find_first_not_of(" \t\r\n");
+  if (ink == std::string_view::npos || text[ink] == '{') return;
+  if (auto other = recognise_other(std::as_bytes(std::span(text)), expected))
+    throw *std::move(other);
+}
+
 }  // namespace nibble

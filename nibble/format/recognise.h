@@ -15,4 +15,7 @@ namespace nibble {
 /// recognised.
 std::optional<Error> recognise_other(std::span<const std::byte> bytes, std::string_view expected);
 
+/// Throws that error for a file that should hold text or JSON, "a tokenizer"; JSON passes.
+void refuse_other_text(std::string_view text, std::string_view expected);
+
 }  // namespace nibble

@@ -249,7 +249,8 @@ std::unique_ptr<TensorSource> open_sharded(const std::string& folder,
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string extension = entry.path().extension().string();
-    for (const std::string_view other : {".bin", ".pt", ".pth", ".pkl", ".npz", ".h5", ".onnx"}) {
+    for (const std::string_view other :
+         {".bin", ".pt", ".pth", ".pkl", ".npz", ".h5", ".onnx", ".gguf", ".msgpack"}) {
       if (extension == other) {
         throw unsupported(fmt::format("holds {} but no *.safetensors: convert it to safetensors",
                                       in_quotes(entry.path().filename().string())))

@@ -40,6 +40,15 @@ Storage pages(size_t size) {
           static_cast<std::byte*>(at), size};
 }
 
+// A number that is finite where it stands and is not as f32 would turn up as an infinite one.
+Tensor as_f32(const Tensor& stored, std::string_view name) {
+  refuse_nonfinite(stored, name);
+  Tensor out = convert(stored, DType::f32);
+  if (plainly_finite(out)) return out;
+  throw unsupported("holds weights beyond the range of f32, in which nibble computes")
+      .at("tensor " + in_quotes(name));
+}
+
 class ArrangedSource : public TensorSource {
  public:
   ArrangedSource(std::unique_ptr<TensorSource> stored, Arrangement arrangement)
@@ -47,12 +56,14 @@ class ArrangedSource : public TensorSource {
     for (TensorInfo& info : infos_) {
       if (arrangement_.transposed.contains(info.name) && info.shape.rank() == 2)
         info.shape = Shape{info.shape[1], info.shape[0]};
+      if (arrangement_.as_f32.contains(info.name)) info.dtype = DType::f32;
     }
   }
   const std::vector<TensorInfo>& list() const override { return infos_; }
   bool contains(std::string_view name) const override { return stored_->contains(name); }
   Tensor get(std::string_view name) const override {
-    const Tensor tensor = stored_->get(name);
+    const Tensor tensor =
+        arrangement_.as_f32.contains(name) ? as_f32(stored_->get(name), name) : stored_->get(name);
     if (arrangement_.transposed.contains(name) && tensor.shape().rank() == 2)
       return transpose(tensor);
     const auto offset = arrangement_.offsets.find(name);
@@ -100,7 +111,8 @@ Tensor shifted(const Tensor& tensor, float by) {
 
 std::unique_ptr<TensorSource> arrange(std::unique_ptr<TensorSource> stored,
                                       Arrangement arrangement) {
-  if (arrangement.transposed.empty() && arrangement.offsets.empty()) return stored;
+  if (arrangement.transposed.empty() && arrangement.offsets.empty() && arrangement.as_f32.empty())
+    return stored;
   return std::make_unique<ArrangedSource>(std::move(stored), std::move(arrangement));
 }
 

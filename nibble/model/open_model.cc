@@ -79,6 +79,43 @@ void find_prefix(ModelConfig& config, const TensorSource& tensors) {
   decoder->name_prefix = used ? prefix : "";
 }
 
+std::string missing_tensor(const ParamSpec& p, const TensorSource& tensors) {
+  std::string out = "the config asks for this tensor, the file does not have it";
+  if (const std::string packed = module_of(p.name) + ".qweight"; tensors.contains(packed))
+    out += " but " + in_quotes(packed) + ", as GPTQ and AWQ store it, which nibble does not load";
+  else if (p.role == Role::lm_head)
+    out += " (where the head is the embedding, config.json says so: \"tie_word_embeddings\": true)";
+  return out;
+}
+
+bool can_be_multiplied(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
+}
+
+// Of a type of floats that is read as f32.
+bool is_other_float(DType dtype) {
+  return dtype == DType::f64 || dtype == DType::f8_e4m3 || dtype == DType::f8_e5m2;
+}
+
+// fp8 as compressed-tensors, DeepSeek and ComfyUI store it is nothing without its scale.
+std::string scale_beside(const TensorInfo& info, const TensorSource& tensors) {
+  if (info.dtype != DType::f8_e4m3 && info.dtype != DType::f8_e5m2) return "";
+  for (const std::string& name :
+       {info.name + "_scale", info.name + "_scale_inv", module_of(info.name) + ".scale_weight"}) {
+    if (tensors.contains(name)) return " with the scale " + in_quotes(name);
+  }
+  return "";
+}
+
+void require_floats(const TensorInfo& info, const TensorSource& tensors) {
+  const std::string scale = scale_beside(info, tensors);
+  if (can_be_multiplied(info.dtype) || (is_other_float(info.dtype) && scale.empty())) return;
+  throw at_tensor(corrupt(fmt::format("expected numbers of a float type, found {}{}, and "
+                                      "config.json does not say how they are quantized",
+                                      to_string(info.dtype), scale)),
+                  info.name);
+}
+
 // Every parameter the config promises must be there in the shape it promises, before anything is
 // computed.
 void check_parameters(const ModelConfig& config, const SchemeMap& schemes,
@@ -93,9 +130,9 @@ void check_parameters(const ModelConfig& config, const SchemeMap& schemes,
     const auto found = infos.find(p.name);
     if (found == infos.end()) {
       refuse_adapter(tensors);
-      throw at_tensor(corrupt("the config asks for this tensor, the file does not have it"),
-                      p.name);
+      throw at_tensor(corrupt(missing_tensor(p, tensors)), p.name);
     }
+    require_floats(*found->second, tensors);
     if (found->second->shape == stored_shape(p)) continue;
     throw at_tensor(
         corrupt(fmt::format("expected shape {} by config.json, found {}",
@@ -168,12 +205,19 @@ void check_tied_head(const ModelConfig& config, const TensorSource& tensors) {
       kHead);
 }
 
-// What plain files hold otherwise than the parameter table has it.
-Arrangement arrangement_of(const ModelConfig& config, const SchemeMap& schemes) {
+// What plain files hold otherwise than the parameter table has it, or nibble computes with it.
+Arrangement arrangement_of(const ModelConfig& config, const SchemeMap& schemes,
+                           const TensorSource& tensors) {
   Arrangement out;
-  for (const ParamSpec& p : parameter_table(config)) {
+  std::set<std::string_view> plain;
+  const std::vector<ParamSpec> table = parameter_table(config);
+  for (const ParamSpec& p : table) {
     if (p.transposed && !schemes.contains(module_of(p.name))) out.transposed.insert(p.name);
     if (p.offset != 0) out.offsets.emplace(p.name, p.offset);
+    if (!schemes.contains(module_of(p.name))) plain.insert(p.name);
+  }
+  for (const TensorInfo& t : tensors.list()) {
+    if (is_other_float(t.dtype) && plain.contains(t.name)) out.as_f32.insert(t.name);
   }
   return out;
 }
@@ -186,7 +230,9 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   if (const std::string adapter = adapter_beside(folder); !adapter.empty())
     m.warnings.push_back(adapter + " beside the model is a LoRA adapter: it is not applied");
   naming_file(config, [&] {
-    const JsonFields fields = JsonFields::parse(read_file(config, kConfigLimit));
+    const std::string text = read_file(config, kConfigLimit);
+    refuse_other_text(text, "the config of a model");
+    const JsonFields fields = JsonFields::parse(text);
     m.config = read_config(fields, m.warnings);
     if (tensors == nullptr) tensors = open_safetensors_folder(folder, &m.warnings);
     find_prefix(m.config, *tensors);
@@ -198,7 +244,8 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
     for (std::string& w : unused_tensors(m.config, m.schemes, *tensors))
       m.warnings.push_back(std::move(w));
   });
-  m.tensors = arrange(std::move(tensors), arrangement_of(m.config, m.schemes));
+  Arrangement arrangement = arrangement_of(m.config, m.schemes, *tensors);
+  m.tensors = arrange(std::move(tensors), std::move(arrangement));
   return m;
 }
 

@@ -6,6 +6,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/mapped_file.h"
+#include "nibble/format/recognise.h"
 #include "nibble/text/char_tokenizer.h"
 
 namespace nibble {
@@ -18,6 +19,7 @@ template <class Read>
 auto from_file(const std::string& path, int64_t limit, Read&& read) {
   const std::string content = read_file(path, limit);
   try {
+    refuse_other_text(content, "a tokenizer");
     return read(content);
   } catch (Error& e) {
     throw std::move(e).in_file(path);

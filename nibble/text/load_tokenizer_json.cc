@@ -175,7 +175,8 @@ void read_model(const JsonNode& model, BpeParts& parts) {
     if (!model.string_or(name, "").empty()) throw model.at(name).not_supported("this setting");
   }
   if (const JsonNode* dropout = model.find("dropout");
-      dropout != nullptr && dropout->text != "0.0" && dropout->text != "0") {
+      dropout != nullptr && dropout->text != "0.0" &&
+      !(dropout->type == JsonNode::Type::integer && dropout->integer == 0)) {
     throw dropout->not_supported("dropout");
   }
   parts.byte_fallback = model.boolean_or("byte_fallback", false);

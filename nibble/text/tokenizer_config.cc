@@ -8,6 +8,7 @@
 
 #include "nibble/core/in_file.h"
 #include "nibble/core/mapped_file.h"
+#include "nibble/format/recognise.h"
 #include "nibble/text/json_tree.h"
 
 namespace nibble {
@@ -226,7 +227,11 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     const std::string file = (folder / name).string();
     std::error_code ignored;
     if (!std::filesystem::exists(file, ignored)) return;
-    naming_file(file, [&] { parse(read_file(file, kMaxConfig), file); });
+    naming_file(file, [&] {
+      const std::string json = read_file(file, kMaxConfig);
+      refuse_other_text(json, "what belongs to a tokenizer");
+      parse(json, file);
+    });
   };
   read("tokenizer_config.json", [&](const std::string& json, const std::string& file) {
     config = parse_tokenizer_config(json, file);

@@ -56,6 +56,50 @@ TEST_F(BadFolder, T1_values_no_model_has) {
   expect_rejected(inspect(), 65, "qwen2");
 }
 
+// A head of its own that is not there: what most often is meant.
+TEST_F(BadFolder, T2_head_that_is_not_there) {
+  take("llama-tied");
+  set("tie_word_embeddings", false);
+  expect_rejected(inspect(), 65, "tensor \"lm_head.weight\": the config asks for this tensor");
+  expect_rejected(inspect(), 65, "\"tie_word_embeddings\": true");
+}
+
+// git without git-lfs leaves pointers; a failed download is a web page.
+TEST_F(BadFolder, FilesThatWereNotFetchedAreCalledSo) {
+  take("llama");
+  const auto refused = [&](const std::string& name, const std::vector<std::string>& words) {
+    const std::string path = model() + "/" + name;
+    const std::string before = std::filesystem::exists(path) ? get_file(path) : "";
+    put_file(path, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+    expect_rejected(run_nibble(words), 65, path + ": looks like a Git LFS pointer, not ");
+    put_file(path, "<!DOCTYPE html>\n<html>Not found</html>\n");
+    expect_rejected(run_nibble(words), 65, path + ": looks like an HTML page, not ");
+    before.empty() ? void(std::filesystem::remove(path)) : put_file(path, before);
+  };
+  const std::vector<std::string> tokenize = {"tokenize", model(), "--text", "a"};
+  refused("config.json", {"inspect", model()});
+  refused("model.safetensors", {"inspect", model()});
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json",
+                           "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"})
+    refused(name, tokenize);
+  put_file(model() + "/tokenizer.json",
+           R"({"added_tokens":[],"decoder":{"type":"Fuse"},"model":{"type":"BPE","vocab":{"a":0},
+               "merges":[]}})");
+  refused("generation_config.json", {"generate", model(), "--prompt", "a"});
+}
+
+// Models in other containers, alone in their folder.
+TEST_F(BadFolder, OtherContainersAreCalledByTheirName) {
+  take("llama");
+  std::filesystem::remove(model() + "/model.safetensors");
+  for (const char* name : {"model.gguf", "flax_model.msgpack", "pytorch_model.bin"}) {
+    put_file(model() + "/" + name, "x");
+    expect_rejected(inspect(), 65,
+                    "holds \"" + std::string(name) + "\" but no *.safetensors: convert it");
+    std::filesystem::remove(model() + "/" + name);
+  }
+}
+
 TEST_F(BadFolder, T2_tied_head_that_differs) {
   take("llama");
   set("tie_word_embeddings", true);

@@ -42,6 +42,12 @@ TEST_F(CompressedTensorsCase, TransformsAreRefusedByName) {
                  "quantization_config.transform_config");
 }
 
+// Its scales are by column; read by position it would be another model, without a word.
+TEST_F(CompressedTensorsCase, TheGroupOfEachColumnIsNotPassedOver) {
+  expect_refused("ct-actorder-g-idx/model", "ct-actorder-g-idx/text.txt",
+                 "layers.0.self_attn.q_proj.weight_g_idx");
+}
+
 TEST_F(CompressedTensorsCase, SettingsAreNotPassedOver) {
   const std::pair<const char*, const char*> cases[] = {
       {"transform_config", "quantization_config.transform_config"},

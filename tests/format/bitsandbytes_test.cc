@@ -90,6 +90,8 @@ TEST(Bitsandbytes, ReadsItsOwnTensorsToItsOwnValues) {
     const auto fields = JsonFields::parse(
         R"({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}})");
     const SchemeMap schemes = read_quantization_config(fields, kModules, source);
+    const auto old = JsonFields::parse(R"({"quantization_config": {"load_in_4bit": true}})");
+    EXPECT_EQ(read_quantization_config(old, kModules, source), schemes);
     ASSERT_EQ(schemes.size(), 1u);
     EXPECT_EQ(to_string(schemes.at("x")), kind + ":g" + block);
     const Tensor values = dequantize(from_tensors(source, "x.weight", schemes.at("x")));
@@ -181,6 +183,26 @@ TEST(Bitsandbytes, RefusesConfigsItCannotRead) {
                Error);
   EXPECT_TRUE(read(R"({"quant_method": "bitsandbytes", "load_in_4bit": true})").empty());
   EXPECT_TRUE(read("null").empty());
+}
+
+// As transformers takes them: the flag alone made the files of 2023 bitsandbytes'.
+TEST(Bitsandbytes, ConfigsWithoutAMethodAreKnownByTheirFlag) {
+  const auto refused = [](const std::string& text) -> std::string {
+    try {
+      read_quantization_config(JsonFields::parse(R"({"quantization_config": )" + text + "}"),
+                               kModules, MemorySource({}));
+      return "";
+    } catch (const Error& e) {
+      return e.what();
+    }
+  };
+  EXPECT_EQ(refused(R"({"load_in_4bit": true})"), "");
+  EXPECT_NE(refused(R"({"load_in_8bit": true})").find("8-bit weights of bitsandbytes"),
+            std::string::npos);
+  for (const char* none : {"{}", R"({"load_in_4bit": false})", R"({"bits": 4})"})
+    EXPECT_NE(refused(none).find("\"quantization_config.quant_method\": missing"),
+              std::string::npos)
+        << none;
 }
 
 class BadBundle : public testing::Test {

@@ -181,6 +181,25 @@ TEST(CompressedTensorsConfig, WhatSaysNothingPasses) {
     EXPECT_EQ(scheme_of(with(kWeights + "/actorder", order)), "int4:g32");
 }
 
+// Whatever the config says of it: the tensor is there, and says that columns are out of order.
+TEST(CompressedTensorsConfig, TheGroupOfEachColumnIsRefusedByName) {
+  for (const char* name : {"h.0.q_proj", "h.0.down_proj"}) {
+    const std::string tensor = std::string(name) + ".weight_g_idx";
+    TensorMap tensors;
+    tensors.emplace(tensor, Tensor(DType::i32, Shape{64}));
+    for (const json& order : {json("group"), json("weight"), json()}) {
+      json config = whole();
+      config[json::json_pointer(kWeights + "/actorder")] = order;
+      expect_error(kExitData, "tensor \"" + tensor + "\": gives every column a group",
+                   [&] { read_config(config, tensors); });
+    }
+  }
+  // Of a matrix that is not quantized it says nothing.
+  TensorMap tensors;
+  tensors.emplace("lm_head.weight_g_idx", Tensor(DType::i32, Shape{64}));
+  EXPECT_NO_THROW(read_config(whole(), tensors));
+}
+
 TEST(CompressedTensorsConfig, FormatsThatAreNotReadAreRefusedByName) {
   for (const char* format : {"marlin-24", "dense", "sparse-24-bitmask", "mxfp8-quantized",
                              "nvfp4-pack-quantized", "float-quantized", "novelty"})

@@ -33,6 +33,14 @@ TEST(TokenizerJson, SmallestFileWorks) {
   EXPECT_EQ(File{.merges = R"([["a","b"]])"}.load().encode("ab", false), (Ids{2}));
 }
 
+TEST(TokenizerJson, NoDropoutIsNone) {
+  for (const char* none : {"null", "0.0", "0"})
+    EXPECT_EQ(File{.model = R"("dropout":)" + std::string(none)}.load().encode("ab", false),
+              (Ids{2}));
+  for (const char* some : {"0.1", "1", "1e-9"})
+    refused({.model = R"("dropout":)" + std::string(some)}, "dropout is not supported");
+}
+
 TEST(TokenizerJson, RefusesWrongMerges) {
   refused({.merges = R"(["a c"])"}, "\"c\" is not in the vocabulary");
   refused({.merges = R"(["b a"])"}, "\"ba\" is not in the vocabulary");
