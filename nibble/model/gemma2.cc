@@ -47,7 +47,7 @@ DecoderConfig read_config(const JsonFields& f) {
   c.post_norms = true;
   c.norm_offset = 1;
   c.embedding_scale = embedding_scale(f, c.hidden_size);
-  c.attention_scale = 1 / std::sqrt(f.number_or("query_pre_attn_scalar", kQueryScalar));
+  c.attention_scale = 1 / std::sqrt(hf::positive_or(f, "query_pre_attn_scalar", kQueryScalar));
   c.attention_softcap = cap(f, "attn_logit_softcapping", kAttentionCap);
   c.final_softcap = cap(f, "final_logit_softcapping", kFinalCap);
   c.sliding_window = f.integer_or("sliding_window", kWindow);

@@ -47,7 +47,7 @@ DecoderConfig read_config(const JsonFields& f) {
   c.context = read_context(f);
   c.norm = NormKind::layer;
   c.norm_gain = c.norm_bias = c.final_norm = true;
-  c.norm_eps = f.number_or("layer_norm_epsilon", 1e-5);
+  c.norm_eps = hf::positive_or(f, "layer_norm_epsilon", 1e-5);
   c.fused_qkv = c.qkv_bias = c.o_bias = c.mlp_bias = true;
   c.mlp = hf::activation(f, "activation_function", "gelu_new");
   c.tied = f.boolean_or("tie_word_embeddings", true);

@@ -47,6 +47,16 @@ int64_t size(const JsonFields& fields, std::string_view key) {
   throw corrupt(fmt::format("must be between 1 and {} (got {})", kMost, value)).at(at_key(key));
 }
 
+double positive(const JsonFields& fields, std::string_view key) {
+  const double value = fields.number(key);
+  if (value > 0) return value;
+  throw corrupt(fmt::format("must be a positive number (got {})", value)).at(at_key(key));
+}
+
+double positive_or(const JsonFields& fields, std::string_view key, double otherwise) {
+  return fields.contains(key) && !fields.is_null(key) ? positive(fields, key) : otherwise;
+}
+
 void require_flag(const JsonFields& fields, std::string_view key, bool expected) {
   if (fields.boolean_or(key, expected) == expected) return;
   throw unsupported(fmt::format("{} cannot be run (expected {})", !expected, expected))

@@ -29,6 +29,11 @@ std::string at_key(std::string_view key);
 /// A whole number from 1 to 2^31; Error{corrupt} names the key.
 int64_t size(const JsonFields& fields, std::string_view key);
 
+/// A finite number above 0, by default `otherwise`; Error{corrupt} names the key.
+double positive_or(const JsonFields& fields, std::string_view key, double otherwise);
+/// The same of a key that must be there.
+double positive(const JsonFields& fields, std::string_view key);
+
 /// Throws Error{unsupported} where a switch is not as the architecture is known to be run. An
 /// absent key is as expected.
 void require_flag(const JsonFields& fields, std::string_view key, bool expected);
@@ -61,6 +66,10 @@ void read_layer_types(const JsonFields& fields, std::span<const LayerKind> known
                       const std::function<LayerKind(int64_t layer)>& otherwise,
                       DecoderConfig& config);
 void write_layer_types(const DecoderConfig& config, JsonWriter& out);
+
+/// sliding_window of every layer (Mistral); null is none. Error{unsupported} where layer_types says
+/// otherwise.
+void read_window(const JsonFields& fields, int64_t otherwise, DecoderConfig& config);
 
 /// use_sliding_window, sliding_window and max_window_layers (Qwen): the layers from
 /// max_window_layers on see the window. Error{unsupported} where layer_types says otherwise.

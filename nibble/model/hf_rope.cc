@@ -38,21 +38,26 @@ RopeScaling scaling_of(const std::string& name, const std::string& key) {
 }
 
 void read_yarn(const JsonFields& f, const std::string& at, RopeConfig& rope) {
-  rope.attention_factor = f.number_or(at + "attention_factor", 0);
-  rope.beta_fast = f.number_or(at + "beta_fast", 32);
-  rope.beta_slow = f.number_or(at + "beta_slow", 1);
+  rope.attention_factor = positive_or(f, at + "attention_factor", 0);
+  rope.beta_fast = positive_or(f, at + "beta_fast", 32);
+  rope.beta_slow = positive_or(f, at + "beta_slow", 1);
   rope.mscale = f.number_or(at + "mscale", 0);
   rope.mscale_all_dim = f.number_or(at + "mscale_all_dim", 0);
   rope.truncate = f.boolean_or(at + "truncate", true);
 }
 
 void read_scaling(const JsonFields& f, const std::string& at, int64_t context, RopeConfig& rope) {
-  rope.factor = f.number(at + "factor");
+  rope.factor = positive(f, at + "factor");
   if (rope.scaling == RopeScaling::linear) return;
-  rope.original_context = f.integer_or(at + "original_max_position_embeddings", context);
+  const std::string original = at + "original_max_position_embeddings";
+  rope.original_context = f.integer_or(original, context) == context ? context : size(f, original);
   if (rope.scaling == RopeScaling::yarn) return read_yarn(f, at, rope);
-  rope.low_freq_factor = f.number(at + "low_freq_factor");
-  rope.high_freq_factor = f.number(at + "high_freq_factor");
+  rope.low_freq_factor = positive(f, at + "low_freq_factor");
+  rope.high_freq_factor = positive(f, at + "high_freq_factor");
+  if (rope.high_freq_factor > rope.low_freq_factor) return;
+  throw corrupt(fmt::format("must be above low_freq_factor {} (got {})", rope.low_freq_factor,
+                            rope.high_freq_factor))
+      .at(at_key(at + "high_freq_factor"));
 }
 
 // "rope_type", or "type" in older files; where both stand they must agree.
@@ -90,7 +95,7 @@ void refuse_unread(const JsonFields& f, const std::string& section, RopeScaling 
 RopeConfig read_section(const JsonFields& f, const std::string& section, RopeConfig rope,
                         int64_t context) {
   const std::string at = section + '.';
-  rope.theta = f.number_or(at + "rope_theta", rope.theta);
+  rope.theta = positive_or(f, at + "rope_theta", rope.theta);
   rope.scaling = read_kind(f, at);
   refuse_part_of_head(f, at + "partial_rotary_factor");
   if (rope.scaling != RopeScaling::none) read_scaling(f, at, context, rope);
@@ -110,7 +115,7 @@ void require_same_theta(const RopeConfig& chosen, double other, std::string_view
 RopeConfig read_rope(const JsonFields& f, double default_theta, int64_t context) {
   refuse_part_of_head(f, "partial_rotary_factor");
   RopeConfig rope;
-  rope.theta = f.number_or("rope_theta", default_theta);
+  rope.theta = positive_or(f, "rope_theta", default_theta);
   const double outside = rope.theta;
   const bool old = f.has_section("rope_scaling"), now = f.has_section("rope_parameters");
   if (!old && !now) return rope;

@@ -49,6 +49,29 @@ void write_layer_types(const DecoderConfig& c, JsonWriter& out) {
   out.end_array();
 }
 
+namespace {
+
+// transformers 5 says the kind of every layer as well; what nibble computes must agree.
+void require_kinds(const JsonFields& f, int64_t first_window, std::string_view by) {
+  const std::vector<std::string> kinds = f.strings("layer_types");
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    const std::string_view expected =
+        name_of_kind(static_cast<int64_t>(i) < first_window ? LayerKind::full : LayerKind::window);
+    if (kinds[i] == expected) continue;
+    throw unsupported(
+        fmt::format("layer {} is {}; by {} it is {}", i, in_quotes(kinds[i]), by, expected))
+        .at("key \"layer_types\"");
+  }
+}
+
+}  // namespace
+
+void read_window(const JsonFields& f, int64_t otherwise, DecoderConfig& c) {
+  c.sliding_window = f.contains("sliding_window") ? f.integer_or("sliding_window", 0) : otherwise;
+  if (c.sliding_window > 0) set_layer_kinds(c, [](int64_t) { return LayerKind::window; });
+  require_kinds(f, c.sliding_window > 0 ? 0 : c.layers, "sliding_window");
+}
+
 void read_upper_window(const JsonFields& f, DecoderConfig& c) {
   const int64_t window = f.integer_or("sliding_window", kWindow);
   int64_t first = f.integer_or("max_window_layers", kFirst);
@@ -58,17 +81,7 @@ void read_upper_window(const JsonFields& f, DecoderConfig& c) {
     set_layer_kinds(c,
                     [first](int64_t i) { return i < first ? LayerKind::full : LayerKind::window; });
   }
-  // transformers 5 says it layer by layer as well; what nibble computes must agree.
-  const std::vector<std::string> kinds = f.strings("layer_types");
-  for (size_t i = 0; i < kinds.size(); ++i) {
-    const std::string_view expected =
-        name_of_kind(static_cast<int64_t>(i) < first ? LayerKind::full : LayerKind::window);
-    if (kinds[i] == expected) continue;
-    throw unsupported(
-        fmt::format("layer {} is {}; by sliding_window and max_window_layers it is {}", i,
-                    in_quotes(kinds[i]), expected))
-        .at("key \"layer_types\"");
-  }
+  require_kinds(f, first, "sliding_window and max_window_layers");
 }
 
 void write_upper_window(const DecoderConfig& c, JsonWriter& out) {

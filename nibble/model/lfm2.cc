@@ -1,5 +1,7 @@
 // LFM2 (Liquid AI 2025): short gated convolutions in most layers, attention with normed queries and
 // keys in the others.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "nibble/core/checked.h"
@@ -39,7 +41,7 @@ constexpr std::string_view kHarmless[] = {"block_dim",
                                           "conv_use_xavier_init",
                                           "num_heads",
                                           "use_pos_enc",
-                                          "tie_embedding"};
+                                          "intermediate_size"};
 
 constexpr double kTheta = 1e6;
 
@@ -54,6 +56,29 @@ int64_t adjusted(const JsonFields& f, int64_t width) {
                                  static_cast<double>(width));
   const int64_t unit = f.contains("block_multiple_of") ? hf::size(f, "block_multiple_of") : 256;
   return ceil_div(width, unit) * unit;
+}
+
+// Before transformers had the architecture, files called three settings otherwise; where they do
+// so, transformers takes these.
+int64_t width_of(const JsonFields& f) {
+  const bool old = f.contains("block_ff_dim") && !f.is_null("block_ff_dim");
+  return hf::size(f, old ? "block_ff_dim" : "intermediate_size");
+}
+
+bool is_tied(const JsonFields& f) {
+  const bool now = f.boolean_or("tie_word_embeddings", true),
+             old = f.boolean_or("tie_embedding", now);
+  if (old == now || !f.contains("tie_word_embeddings")) return old;
+  throw corrupt(fmt::format("is {} and tie_word_embeddings is {}: keep one of them", old, now))
+      .at("key \"tie_embedding\"");
+}
+
+RopeConfig read_rope(const JsonFields& f, int64_t context) {
+  const double theta = hf::positive_or(f, "theta", kTheta);
+  const RopeConfig rope = hf::read_rope(f, theta, context);
+  if (rope.theta == theta || !f.contains("theta")) return rope;
+  throw corrupt(fmt::format("is {} and rope_theta is {}: keep one of them", theta, rope.theta))
+      .at("key \"theta\"");
 }
 
 // Layers that full_attn_idxs names attend; all, where neither it nor layer_types is there.
@@ -74,20 +99,20 @@ DecoderConfig read_config(const JsonFields& f) {
   c.name_prefix = "model.";
   c.vocab_size = hf::size(f, "vocab_size");
   c.hidden_size = hf::size(f, "hidden_size");
-  c.intermediate_size = adjusted(f, hf::size(f, "intermediate_size"));
+  c.intermediate_size = adjusted(f, width_of(f));
   c.layers = hf::size(f, "num_hidden_layers");
   c.heads = hf::size(f, "num_attention_heads");
   c.kv_heads = f.integer_or("num_key_value_heads", c.heads);
   c.head_dim = hf::divide_heads(c.hidden_size, c.heads, "num_attention_heads");
   c.context = hf::size(f, "max_position_embeddings");
   c.norm_gain = c.final_norm = c.qk_norm = true;
-  c.norm_eps = f.number_or("norm_eps", 1e-5);
+  c.norm_eps = hf::positive_or(f, "norm_eps", 1e-5);
   c.position = PositionKind::rotary;
-  c.rope = hf::read_rope(f, kTheta, c.context);
+  c.rope = read_rope(f, c.context);
   c.mlp = MlpKind::silu_gated;
   c.conv_taps = f.integer_or("conv_L_cache", 3);
   c.conv_bias = f.boolean_or("conv_bias", false);
-  c.tied = f.boolean_or("tie_word_embeddings", f.boolean_or("tie_embedding", true));
+  c.tied = is_tied(f);
   read_kinds(f, c);
   return c;
 }

@@ -40,7 +40,7 @@ DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type) 
   c.context = size(f, "max_position_embeddings");
   c.norm = NormKind::rms;
   c.norm_gain = c.final_norm = true;
-  c.norm_eps = f.number_or("rms_norm_eps", 1e-6);
+  c.norm_eps = positive_or(f, "rms_norm_eps", 1e-6);
   c.position = PositionKind::rotary;
   c.rope = read_rope(f, 10000.0, c.context);
   c.mlp = activation(f, "hidden_act", "silu", true);

@@ -5,13 +5,11 @@
 namespace nibble::mistral {
 namespace {
 
-constexpr int64_t kWindow = 4096;
+constexpr int64_t kWindow = 4096;  // transformers' default
 
 DecoderConfig read_config(const JsonFields& f) {
   DecoderConfig c = hf::read_llama_like(f, "mistral");
-  // Null means none; an absent key means transformers' default.
-  c.sliding_window = f.contains("sliding_window") ? f.integer_or("sliding_window", 0) : kWindow;
-  if (c.sliding_window > 0) hf::set_layer_kinds(c, [](int64_t) { return LayerKind::window; });
+  hf::read_window(f, kWindow, c);
   return c;
 }
 

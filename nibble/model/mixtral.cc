@@ -24,8 +24,7 @@ DecoderConfig read_config(const JsonFields& f) {
   DecoderConfig c = hf::read_llama_like(f, "mixtral");
   c.experts = hf::size(f, "num_local_experts");
   c.experts_per_token = hf::size(f, "num_experts_per_tok");
-  c.sliding_window = f.integer_or("sliding_window", 0);
-  if (c.sliding_window > 0) hf::set_layer_kinds(c, [](int64_t) { return LayerKind::window; });
+  hf::read_window(f, 0, c);
   return c;
 }
 

@@ -123,6 +123,61 @@ TEST(Architectures, LayerTypesMustAgree) {
             (std::vector{LayerKind::full, LayerKind::window}));
 }
 
+// Mistral's and Mixtral's layers are all of one kind.
+TEST(Architectures, LayerTypesMustAgreeWithTheWindow) {
+  const std::string mixtral =
+      std::string(kLlama) + R"(, "num_local_experts": 4, "num_experts_per_tok": 2)";
+  const std::string full = R"("layer_types": ["full_attention", "full_attention"])",
+                    window = R"("layer_types": ["sliding_attention", "sliding_attention"])",
+                    mixed = R"("layer_types": ["sliding_attention", "full_attention"])";
+  for (const auto& [keys, type] : {std::pair<std::string, std::string>(kLlama, "mistral"),
+                                   std::pair<std::string, std::string>(mixtral, "mixtral")}) {
+    const std::string none = R"("sliding_window": null, )", five = R"("sliding_window": 5, )";
+    EXPECT_EQ(read(keys, none + full, type).sliding_window, 0);
+    EXPECT_EQ(read(keys, five + window, type).sliding_window, 5);
+    refuses("layer 0 is \"full_attention\"; by sliding_window it is sliding_attention", keys,
+            five + full, type);
+    refuses("layer 0 is \"sliding_attention\"; by sliding_window it is full_attention", keys,
+            none + window, type);
+    refuses("layer 1 is \"full_attention\"", keys, five + mixed, type);
+  }
+}
+
+TEST(Architectures, ValuesOfTheNormNameTheirKey) {
+  const auto named = [](const std::string& key, const std::string& keys, const std::string& more,
+                        const std::string& type) {
+    refuses("key \"" + key + "\": must be a positive number (got 0)", keys, more, type);
+  };
+  std::string llama = kLlama;
+  llama.replace(llama.find("1e-6"), 4, "0");
+  named("rms_norm_eps", llama, "", "llama");
+  named("rms_norm_eps", llama, "", "qwen3");
+  named("layer_norm_epsilon", kGpt2, R"("n_positions": 8, "layer_norm_epsilon": 0)", "gpt2");
+  named("norm_eps", kLlama, R"("norm_eps": 0)", "lfm2");
+  named("query_pre_attn_scalar", kLlama, R"("query_pre_attn_scalar": 0)", "gemma2");
+}
+
+// Files from before transformers had LFM2 call three settings otherwise, and it takes these.
+TEST(Architectures, TheOldNamesOfLfm2Count) {
+  const std::string keys = R"("vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+    "block_auto_adjust_ff_dim": false)";
+  const auto lfm2 = [&](const std::string& more) { return read(keys, more, "lfm2"); };
+  EXPECT_EQ(lfm2(R"("block_ff_dim": 24)").intermediate_size, 24);
+  EXPECT_EQ(lfm2(R"("block_ff_dim": 24, "intermediate_size": 32)").intermediate_size, 24);
+  EXPECT_EQ(lfm2(R"("block_ff_dim": null, "intermediate_size": 32)").intermediate_size, 32);
+  const std::string width = R"("intermediate_size": 24, )";
+  EXPECT_EQ(lfm2(width + R"("theta": 5e5)").rope.theta, 5e5);
+  EXPECT_EQ(lfm2(width + R"("theta": 5e5, "rope_theta": 500000)").rope.theta, 5e5);
+  EXPECT_FALSE(lfm2(width + R"("tie_embedding": false)").tied);
+  EXPECT_TRUE(lfm2(width + R"("tie_embedding": true, "tie_word_embeddings": true)").tied);
+  refuses("key \"theta\": is 10000 and rope_theta is 500000", keys,
+          width + R"("theta": 1e4, "rope_theta": 5e5)", "lfm2");
+  refuses("key \"tie_embedding\": is false and tie_word_embeddings is true", keys,
+          width + R"("tie_embedding": false, "tie_word_embeddings": true)", "lfm2");
+  refuses("key \"intermediate_size\": missing", keys, "", "lfm2");
+}
+
 TEST(Architectures, RefusesValuesNoDecoderHas) {
   const auto with = [](std::string keys, const std::string& from, const std::string& to) {
     const size_t at = keys.find(from);

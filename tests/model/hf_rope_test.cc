@@ -87,5 +87,27 @@ TEST(HfRope, WhatAKindDoesNotReadIsRefusedByName) {
             2.0);
 }
 
+// By the key that the file has, in its section.
+TEST(HfRope, ValuesThatTurnNothingNameTheirKey) {
+  for (const char* value : {"0", "-2", "-0.5"}) {
+    const std::string v = value;
+    refuses_rope("key \"rope_theta\": must be a positive number", R"("rope_theta": )" + v);
+    refuses_rope("key \"rope_parameters.rope_theta\": must be a positive number",
+                 R"("rope_parameters": {"rope_theta": )" + v + "}");
+    refuses_rope("key \"rope_scaling.factor\": must be a positive number",
+                 R"("rope_scaling": {"type": "linear", "factor": )" + v + "}");
+    for (const char* key : {"attention_factor", "beta_fast", "beta_slow"})
+      refuses_rope("key \"rope_scaling." + std::string(key) + "\": must be a positive number",
+                   R"("rope_scaling": {"type": "yarn", "factor": 2, ")" + std::string(key) +
+                       "\": " + v + "}");
+  }
+  refuses_rope(
+      "key \"rope_scaling.original_max_position_embeddings\": must be between 1",
+      R"("rope_scaling": {"type": "yarn", "factor": 2, "original_max_position_embeddings": 0})");
+  refuses_rope("key \"rope_parameters.high_freq_factor\": must be above low_freq_factor 4 (got 1)",
+               R"("rope_parameters": {"rope_type": "llama3", "factor": 2, "low_freq_factor": 4,
+             "high_freq_factor": 1})");
+}
+
 }  // namespace
 }  // namespace nibble
