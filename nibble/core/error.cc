@@ -132,9 +132,22 @@ std::string in_quotes(std::string_view text, size_t limit) {
   return fmt::format("\"{}\"", printable(text, limit));
 }
 
+namespace {
+
+// A path of the machine that compiled it as one of the repository.
+std::string_view in_repository(std::string_view file) {
+  constexpr std::string_view kCompiled = __FILE__, kHere = "nibble/core/error.cc";
+  constexpr std::string_view kRoot = kCompiled.substr(0, kCompiled.size() - kHere.size());
+  if (file.starts_with(kRoot)) file.remove_prefix(kRoot.size());
+  while (file.starts_with("../")) file.remove_prefix(3);
+  return file;
+}
+
+}  // namespace
+
 void check_failed(const char* file, int line, const char* condition) {
-  throw std::logic_error(
-      fmt::format("{}:{}: a promise inside nibble was broken: {}", file, line, condition));
+  throw std::logic_error(fmt::format("{}:{}: a promise inside nibble was broken: {}",
+                                     in_repository(file), line, condition));
 }
 
 }  // namespace nibble
