@@ -224,11 +224,22 @@ OutlierStats weight_outliers(const ModelFolder& model, const Options& o) {
       .in_file(o.model);
 }
 
+// What would be passed over is refused.
+void check_options(const CLI::App& verb, const Options& o) {
+  if (o.activations && !o.tensor.empty())
+    throw invalid_argument("a tensor and --activations: one of them at a time");
+  for (const char* option : {"--text", "--samples", "--report", "--force", "--magnitude"}) {
+    if (!o.activations && verb.count(option) > 0)
+      throw invalid_argument(fmt::format("{} needs --activations", option));
+  }
+  if (!o.activations && o.tensor.empty() && verb.count("--sigmas") > 0)
+    throw invalid_argument("--sigmas needs a tensor or --activations");
+}
+
 void run(const Common& common, const Options& o) {
   const ModelFolder model = open_model(resolve_model(o.model));
   warn(common, model);
   if (o.activations) return inspect_activations(common, model, o.study);
-  if (!o.study.report.empty()) throw invalid_argument("--report needs --activations");
   if (!o.tensor.empty()) return show_outliers(common, {weight_outliers(model, o)});
   list_tensors(common, model);
 }
@@ -270,7 +281,10 @@ void add_inspect(CLI::App& app, Common& common) {
              "nibble inspect my-model\n  nibble inspect my-model "
              "model.layers.0.mlp.down_proj.weight\n  nibble "
              "inspect my-model --activations book.txt --report outliers.html");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, verb, o] {
+    check_options(*verb, *o);
+    run(common, *o);
+  });
 }
 
 }  // namespace nibble::cli

@@ -271,7 +271,8 @@ void add_quantize(CLI::App& app, Common& common) {
                  "Divide absmax by 2^(b-1) - 0.5 instead of 2^(b-1) - 1");
   verb->add_option(
       "--set", o->set,
-      "PATTERN=SCHEME: another scheme for some tensors, '*layers.0.*=int8' (repeatable)");
+      "PATTERN=SCHEME: another scheme for some tensors, '*layers.0.*=int8' (repeatable; the first "
+      "that fits a tensor counts)");
   add_calibration(*verb, *o);
   // Everything so far but what is about this run alone is what a recipe holds.
   o->held = verb->get_options([](const CLI::Option* option) {

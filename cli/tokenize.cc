@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/data.h"
@@ -14,7 +15,8 @@ namespace nibble::cli {
 namespace {
 
 struct Options {
-  std::string model, text, file = "-";
+  std::string model, file = "-";
+  std::optional<std::string> text;
   bool no_special = false;
 };
 
@@ -33,7 +35,7 @@ void show(const Common& common, const Tokenizer& tokenizer, const std::vector<in
 
 void run(const Common& common, const Options& o) {
   const auto tokenizer = load_tokenizer(resolve_model(o.model));
-  const std::string text = o.text.empty() ? load_text(o.file).text : o.text;
+  const std::string text = o.text ? *o.text : load_text(o.file).text;
   show(common, *tokenizer, tokenizer->encode(text, !o.no_special));
 }
 
@@ -45,8 +47,10 @@ void add_tokenize(CLI::App& app, Common& common) {
   verb->add_option("model", o->model,
                    "Model folder, tokenizer file, or a name in the Hugging Face cache")
       ->required();
-  verb->add_option("--text", o->text, "The text (default: standard input)");
-  verb->add_option("--file", o->file, "Text file; - is standard input")->capture_default_str();
+  CLI::Option* text = verb->add_option("--text", o->text, "The text (default: standard input)");
+  verb->add_option("--file", o->file, "Text file; - is standard input")
+      ->capture_default_str()
+      ->excludes(text);
   verb->add_flag("--no-special", o->no_special,
                  "Leave out the special tokens the model expects around a text");
   add_common(*verb, common,

@@ -139,6 +139,7 @@ class Study {
     const Rows x(input.sample.begin(), input.sample.end());
     const double whole = output_energy(x, readers, s.channels);
     if (!std::isfinite(whole)) {
+      refuse_nonfinite_weights(model_);
       throw corrupt("what it makes of its inputs on this text is too large for f32")
           .at("tensor " + in_quotes(input.reads[0].name));
     }

@@ -24,19 +24,30 @@ const Rule* rule_for(std::string_view name, const std::vector<Rule>& rules) {
   throw invalid_argument(fmt::format("{} {}: {}", option, in_quotes(pattern), why));
 }
 
-// A rule without effect is a mistake: it names no tensor, or none that it can do anything to.
+bool fits(std::string_view pattern, const ParamSpec& p) {
+  return glob_match(pattern, p.name) || glob_match(pattern, module_of(p.name));
+}
+
+// A rule without effect is a mistake: it names no tensor, or none that it can do anything to, or
+// only such as rules before it decide.
 template <class Rule>
 void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
                        const std::vector<ParamSpec>& table, const ModelFolder& model,
-                       bool of_matrices) {
+                       const std::vector<KeepRule>& before, bool of_matrices) {
   for (const Rule& r : rules) {
-    bool named = false, used = false;
+    bool named = false, usable = false, used = false;
     for (const ParamSpec& p : table) {
-      if (!glob_match(r.pattern, p.name) && !glob_match(r.pattern, module_of(p.name))) continue;
+      if (!fits(r.pattern, p)) continue;
       named = true;
-      used = used || !of_matrices || p.is_matrix();
+      if (of_matrices && !p.is_matrix()) continue;
+      usable = true;
+      used = used || (rule_for(p.name, rules) == &r && rule_for(p.name, before) == nullptr);
     }
     if (used) continue;
+    if (usable)
+      refuse_rule(option, r.pattern,
+                  "rules before it decide all that it names (the first that fits a tensor counts, "
+                  "and --keep before --set)");
     if (named) refuse_rule(option, r.pattern, "no matrix has such a name; gains and biases stay");
     const std::string hint = tied_head_hint(model, r.pattern);
     refuse_rule(option, r.pattern,
@@ -112,8 +123,8 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
                                              const QuantizeOptions& options,
                                              std::vector<std::string>& warnings) {
   const std::vector<ParamSpec> table = parameter_table(model.config);
-  check_rules_match("--keep", options.keep, table, model, false);
-  check_rules_match("--set", options.set, table, model, true);
+  check_rules_match("--keep", options.keep, table, model, {}, false);
+  check_rules_match("--set", options.set, table, model, options.keep, true);
   std::vector<ParameterPlan> out;
   for (const ParamSpec& spec : table) {
     ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,

@@ -27,6 +27,34 @@ TEST_F(WithModel, InspectPlansTheMemory) {
   EXPECT_TRUE(j.at("warnings").empty());
 }
 
+// What would be passed over is refused.
+TEST_F(WithModel, InspectTakesNoOptionThatItWouldIgnore) {
+  const std::string page = out() + ".html";
+  const auto refused = [&](std::vector<std::string> words, const std::string& why) {
+    words.insert(words.begin(), {"inspect", model()});
+    expect_rejected(run_nibble(words), 64, why);
+  };
+  refused({"--samples", "3"}, "--samples needs --activations");
+  refused({"--text", "data/names.txt"}, "--text needs --activations");
+  refused({"--magnitude", "3"}, "--magnitude needs --activations");
+  refused({"wte.weight", "--report", page}, "--report needs --activations");
+  refused({"wte.weight", "--activations"}, "a tensor and --activations");
+  refused({"--sigmas", "3"}, "--sigmas needs a tensor or --activations");
+  expect_success(run_nibble({"inspect", model(), "wte.weight", "--sigmas", "3"}));
+  expect_success(run_nibble({"inspect", model(), "--activations", "data/names.txt", "--samples",
+                             "32", "--magnitude", "3", "--sigmas", "3", "--report", page}));
+}
+
+TEST_F(WithModel, TokenizeTakesOneText) {
+  expect_rejected(run_nibble({"tokenize", model(), "--text", "an", "--file", "data/names.txt"}), 64,
+                  "--text excludes --file");
+  // An empty text is one; standard input is not waited for.
+  const CommandResult r =
+      run_nibble({"tokenize", model(), "--text", "", "--no-special", "--json"}, {.input = "anna"});
+  expect_success(r);
+  EXPECT_EQ(json::parse(r.out).at("ids"), json::array());
+}
+
 TEST_F(WithModel, G16_TensorsThatNothingUsesAreAWarning) {
   std::string bytes = get_file(weights());
   // One more tensor of no bytes, where the header begins.

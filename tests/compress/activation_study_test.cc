@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "nibble/compress/quantize.h"
 #include "nibble/report/activation_report.h"
@@ -95,6 +96,16 @@ TEST(ActivationStudy, ThePageHoldsNoMarkupFromOutside) {
   EXPECT_EQ(page.find("<script>alert"), std::string::npos);
   EXPECT_NE(page.find("LLM.int8"), std::string::npos);
   EXPECT_NE(activation_terminal(study).find("attention of layer 1"), std::string::npos);
+}
+
+// The weight to blame is named, not the first that reads what it made.
+TEST(ActivationStudy, NamesTheWeightThatIsNotFinite) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  test::expect_error(kExitData,
+                     "tensor \"model.layers.1.input_layernorm.weight\": element 5 is infinite",
+                     [&] { study_activations(with_outlier(infinity), some_text(), 6, 6, Exec{}); });
+  test::expect_error(kExitData, "tensor \"model.layers.1.self_attn.q_proj.weight\": what it makes",
+                     [&] { study_activations(with_outlier(3e38f), some_text(), 6, 6, Exec{}); });
 }
 
 TEST(ActivationStudy, RefusesAQuantizedModel) {

@@ -112,6 +112,28 @@ TEST(Rules, ThatNameNoMatrixAreRefused) {
   EXPECT_NO_THROW(quantize_in_memory(tiny(false), o, Exec{}));
 }
 
+// The first that fits a tensor counts: one that never does would be without effect.
+TEST(Rules, ThatOthersDecideAreRefused) {
+  const auto with = [](const std::vector<std::string>& keep, const std::vector<std::string>& set) {
+    QuantizeOptions o = options({});
+    for (const std::string& k : keep) o.keep.push_back(parse_keep_rule(k));
+    for (const std::string& s : set) o.set.push_back(parse_set_rule(s));
+    quantize_in_memory(tiny(false), o, Exec{});
+  };
+  const auto refused = [&](const std::vector<std::string>& keep,
+                           const std::vector<std::string>& set, const std::string& rule) {
+    test::expect_error(kExitUsage, rule + ": rules before it decide all that it names",
+                       [&] { with(keep, set); });
+  };
+  refused({}, {"*q_proj*=int4:g4", "*q_proj*=int8"}, "--set \"*q_proj*\"");
+  refused({}, {"*=int4:g4", "*layers.0.*=int8"}, "--set \"*layers.0.*\"");
+  refused({"*q_proj*"}, {"*q_proj*=int4:g4"}, "--set \"*q_proj*\"");
+  refused({"*q_proj*", "*layers.0.self_attn.q_proj*=f16"}, {},
+          "--keep \"*layers.0.self_attn.q_proj*\"");
+  EXPECT_NO_THROW(with({}, {"*layers.0.*=int4:g4", "*=int8"}));
+  EXPECT_NO_THROW(with({"*q_proj*"}, {"*layers.0.*=int4:g4", "*proj*=int8"}));
+}
+
 TEST(TiedHeadQuantized, OnDiskTheFolderSaysThatTheyAreApart) {
   const test::TempFolder t;
   DecoderConfig config = tiny_decoder_config("llama");
