@@ -29,6 +29,11 @@ int64_t capacity_for(const Decoder& model, int64_t prompt, int64_t wanted, bool 
   if (prompt == 0) throw invalid_argument("generating needs a prompt of at least one token");
   if (places_for(prompt, wanted) <= context) return places_for(prompt, wanted);
   if (shift && context >= 2) return context;
+  if (prompt > context)
+    throw invalid_argument(
+        fmt::format("a prompt of {} tokens does not fit the context of {}: "
+                    "shorten it, or let --shift drop what is oldest",
+                    prompt, context));
   throw invalid_argument(fmt::format(
       "a prompt of {} tokens and {} new ones do not fit the context of {}: shorten the prompt, ask "
       "for at most {}, or let --shift drop what is oldest",

@@ -44,6 +44,19 @@ std::string text_behind(const Tokenizer& tokenizer, std::span<const int32_t> pro
   return out + decoder.finish();
 }
 
+// What ends a text: for the tokenizer's files, and for the model's.
+std::vector<int32_t> ends_of(const Tokenizer& tokenizer, const MeasureOptions& options) {
+  std::vector<int32_t> out = tokenizer.ends();
+  out.insert(out.end(), options.stop.begin(), options.stop.end());
+  return out;
+}
+
+// The ids up to the first of `ends`.
+std::vector<int32_t> up_to_an_end(std::vector<int32_t> ids, const std::vector<int32_t>& ends) {
+  ids.erase(std::find_first_of(ids.begin(), ids.end(), ends.begin(), ends.end()), ids.end());
+  return ids;
+}
+
 void fill_sizes(const ModelFolder& folder, const Decoder& model, Measurement& m) {
   m.scheme = scheme_summary(folder);
   m.parameters = parameter_count(model.config());
@@ -118,8 +131,11 @@ void fill_texts(const Decoder& model, const Decoder& base, const Tokenizer& toke
   constexpr int64_t kBeginning = 16, kLength = 48;
   const int64_t tokens = new_tokens(model, prompt, options);
   const std::vector<std::vector<int32_t>> one = {{prompt.begin(), prompt.end()}};
-  const auto mine = continuations(model, one, tokens, options.kv, exec).front();
-  const auto theirs = continuations(base, one, tokens, options.kv, exec).front();
+  const std::vector<int32_t> ends = ends_of(tokenizer, options);
+  const auto written = [&](const Decoder& by) {
+    return up_to_an_end(continuations(by, one, tokens, options.kv, exec).front(), ends);
+  };
+  const std::vector<int32_t> mine = written(model), theirs = written(base);
   t.tokens = static_cast<int64_t>(mine.size());
   t.first_difference = first_difference(mine, theirs);
   t.text = text_behind(tokenizer, prompt, mine);
@@ -150,8 +166,7 @@ std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tok
   g.max_new_tokens = new_tokens(model, prompt, options);
   g.kv = options.kv;
   g.sampling.temperature = options.temperature;
-  g.stop = tokenizer.ends();
-  g.stop.insert(g.stop.end(), options.stop.begin(), options.stop.end());
+  g.stop = ends_of(tokenizer, options);
   std::vector<std::string> out;
   for (int i = 0; i < options.samples; ++i) {
     // A seed a sample: one model's longer name does not shift the numbers of the next.

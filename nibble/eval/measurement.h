@@ -47,8 +47,9 @@ struct Throughput {
 /// What a model writes greedily beside its baseline.
 struct TextComparison {
   std::string text;               ///< behind the prompt
-  int64_t tokens = 0;             ///< of it; 0 where nothing was written
-  int64_t first_difference = -1;  ///< the token where it parts from the baseline's; -1 nowhere
+  int64_t tokens = 0;             ///< of it, before one that ends it; 0 where nothing was written
+  int64_t first_difference = -1;  ///< the token where it parts from the baseline's; -1 nowhere,
+                                  ///< `tokens` where it ends and that goes on
   int64_t continuations = 0;      ///< texts behind beginnings of the measured text
   /// Element k: the share of them whose first k + 1 tokens are the baseline's.
   std::vector<double> prefix_agreement;

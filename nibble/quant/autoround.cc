@@ -138,7 +138,9 @@ WeightResult quantize_autoround(const WeightTask& task) {
   if (task.input->rows == 0 || !all_finite(task.input->hessian)) {
     out.weight = better_rtn(task);
     out.fell_back = true;
-    out.note = "the inputs seen in calibration are not finite: rounded to nearest instead";
+    out.note =
+        "the inputs seen in calibration, or their squares, are not finite: rounded to nearest "
+        "instead";
     return out;
   }
   const int64_t n = task.weight.shape()[0], k = task.weight.shape()[1];

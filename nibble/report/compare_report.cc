@@ -40,6 +40,8 @@ std::string latency_cell(const Latency& l) {
 std::string text_words(const Measurement& m, bool is_base) {
   if (is_base) return counted(m.text.tokens, "token");
   if (m.text.first_difference < 0) return "the same " + counted(m.text.tokens, "token");
+  if (m.text.first_difference >= m.text.tokens)
+    return "ends after " + counted(m.text.tokens, "token");
   return fmt::format("differs from token {} on", m.text.first_difference + 1);
 }
 

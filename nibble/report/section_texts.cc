@@ -15,6 +15,8 @@ namespace {
 
 std::string where_it_parts(const Measurement& m, bool is_base) {
   if (is_base) return counted(m.text.tokens, "token");
+  if (m.text.first_difference >= m.text.tokens)
+    return fmt::format("ends after {}", counted(m.text.tokens, "token"));
   return fmt::format("differs from token {} of {} on", m.text.first_difference + 1, m.text.tokens);
 }
 

@@ -141,6 +141,26 @@ TEST_F(Case, SamplesOfCompareMayHoldSuchIdsToo) {
   expect_success(r);
 }
 
+// What compare shows ends where generate would end.
+TEST_F(Case, TextsOfCompareEndWhereTheModelSays) {
+  copy("eos-list");
+  if (IsSkipped()) return;
+  put_file(folder_ / "text", std::string(3000, 'a'));
+  const auto compared = [&] {
+    const CommandResult r =
+        run_nibble({"compare", model(), "--text", folder_ / "text", "--prompt", "a", "--runs", "1",
+                    "--json", "--window", "16", "--max-new-tokens", "12"},
+                   {.limit_s = 120});
+    expect_success(r);
+    return json::parse(r.out).at("models").at(0);
+  };
+  EXPECT_EQ(compared().at("text"), "bc");
+  EXPECT_EQ(compared().at("text_tokens"), 2);
+  put("generation_config.json", "{}");  // the tokenizer's own end is left
+  EXPECT_EQ(compared().at("text"), "bc<|im_end|>def");
+  EXPECT_EQ(compared().at("text_tokens"), 6);
+}
+
 // The model has no row for a token: said when the folder is opened for text, whatever the prompt.
 TEST_F(Case, ATokenWithoutARowIsAContradiction) {
   copy("tokenizer-larger");

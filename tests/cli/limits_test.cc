@@ -54,6 +54,34 @@ TEST_F(Limits, AStopIsHeardOnASmallStack) {
   EXPECT_EQ(r.exit_code, 143) << r.err;
 }
 
+// However little there is: an error of one line, and nothing left; or it is enough. Below what the
+// libraries take, the loader ends the process (127).
+TEST_F(Limits, LittleMemoryIsSaidInOneLine) {
+  if (kSanitized) GTEST_SKIP() << "sanitizers take address space by the terabyte";
+  int said = 0, enough = 0;
+  for (int64_t mib = 48; mib <= 112; mib += 4) {
+    for (auto words : {gptq(model(), out()), quantize("int4:g16"),
+                       std::vector<std::string>{"train", "micro", "--steps", "2", "--batch", "2",
+                                                "--data", "data/names.txt", "-o", out()}}) {
+      SCOPED_TRACE(words[0] + " in " + std::to_string(mib) + " MiB");
+      words.push_back("--quiet");
+      const CommandResult r =
+          run_nibble(words, {.limit_s = 60, .in_child = limiting(RLIMIT_AS, mib << 20)});
+      if (r.exit_code == 127) continue;
+      if (r.exit_code != 0) {
+        expect_rejected(r, 71, "out of memory");
+        EXPECT_EQ(contents(outputs()).size(), 0u);
+        ++said;
+      } else {
+        ++enough;
+      }
+      fs::remove_all(out());
+    }
+  }
+  EXPECT_GT(said, 0);
+  EXPECT_GT(enough, 0);
+}
+
 // The page's roofline wants 1 GiB to read: less will do, and it can be left out.
 TEST_F(Limits, AReportNeedsNoGibibyte) {
   if (kSanitized) GTEST_SKIP() << "sanitizers take address space by the terabyte";

@@ -100,7 +100,8 @@ TEST_F(Generation, OverflowNamesBothLengths) {
                        alone({1, 2}, 1, o);
                      });
   const Ids longer(20, 1);
-  test::expect_error(kExitUsage, "a prompt of 20 tokens", [&] { alone(longer, 1, o); });
+  test::expect_error(kExitUsage, "a prompt of 20 tokens does not fit the context of 16: shorten it",
+                     [&] { alone(longer, 1, o); });
   test::expect_error(kExitUsage, "at least one token", [&] { alone({}, 1, o); });
 }
 

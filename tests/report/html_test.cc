@@ -202,6 +202,14 @@ TEST(CompareReport, HasEverySection) {
   EXPECT_FALSE(contains(page, "held-out text"));
 }
 
+// Where the baseline's text goes on.
+TEST(CompareReport, ATextMayEndFirst) {
+  CompareReport r = invented_comparison();
+  r.models[4].text = {"A text", 7, 7, 8, {1, 0.5, 0}};
+  EXPECT_TRUE(contains(render_html(r), "ends after 7 tokens"));
+  EXPECT_TRUE(contains(render_terminal(r), "int4 g16 (ends after 7 tokens)"));
+}
+
 TEST(CompareReport, TakesAnyNumbers) {
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(),
                            std::numeric_limits<double>::infinity(), -1.0, 0.0, 1e308}) {
