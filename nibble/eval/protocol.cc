@@ -21,6 +21,22 @@ constexpr Row kRows[] = {{Protocol::windows, "windows", 256},
                          {Protocol::llama_cpp, "llama.cpp", 512},
                          {Protocol::gptq, "gptq", 2048}};
 
+// Of the programs that score whole windows only, llama.cpp's from the middle of each on.
+void require_a_window(Protocol protocol, int64_t tokens, int64_t window) {
+  const bool from_the_middle = protocol == Protocol::llama_cpp;
+  if (!from_the_middle && protocol != Protocol::gptq) return;
+  if (from_the_middle && window < 3)
+    throw invalid_argument(
+        fmt::format("--protocol llama.cpp: a window of {} tokens predicts nothing behind its "
+                    "middle: use 3 or more",
+                    window));
+  if (tokens >= window) return;
+  throw corrupt(fmt::format(
+      "--protocol {} scores whole windows of {} tokens, and there are only {}: give more text, or "
+      "a smaller --window",
+      to_string(protocol), window, tokens));
+}
+
 std::vector<int32_t> part(const std::vector<int32_t>& ids, int64_t begin, int64_t end) {
   return {ids.begin() + begin, ids.begin() + end};
 }
@@ -106,6 +122,7 @@ std::vector<ScoredSequence> cut_for(Protocol protocol, const std::vector<int32_t
   if (window < 2)
     throw invalid_argument(
         fmt::format("a window of {} tokens predicts nothing: use 2 or more", window));
+  require_a_window(protocol, static_cast<int64_t>(ids.size()), window);
   switch (protocol) {
     case Protocol::windows:
       return separate(ids, window, false);

@@ -78,7 +78,6 @@ TEST(Protocol, GptqBeginsWithBosOnce) {
             (Cuts{{{kBos, 0, 1, 2}, 1}, {{3, 4, 5, 6}, 1}}));
   EXPECT_EQ(cuts(Protocol::gptq, "012345", kWithBoth, 4),
             (Cuts{{{kBos, 0, 1, 2}, 1}, {{3, 4, 5, kEos}, 1}}));
-  EXPECT_EQ(cuts(Protocol::gptq, "01", kWithBos, 4), Cuts{});  // partial ones are dropped
 }
 
 // llama.cpp's perplexity(): the text with BOS, cut, and BOS over the first token of every chunk;
@@ -119,6 +118,23 @@ TEST(Protocol, NamesAndRanges) {
                      [] { cuts(Protocol::gptq, "0123", kPlain, 1); });
   test::expect_error(kExitUsage, "context holds 64",
                      [] { cuts(Protocol::gptq, "0123", kPlain, 65); });
+}
+
+// No window that is whole is no text that is too short to predict anything: the way out is said.
+TEST(Protocol, ATextShorterThanAWindowIsToldSo) {
+  test::expect_error(kExitData,
+                     "--protocol gptq scores whole windows of 4 tokens, and there are only 3: give "
+                     "more text, or a smaller --window",
+                     [] { cuts(Protocol::gptq, "01", kWithBos, 4); });
+  test::expect_error(kExitData, "--protocol llama.cpp scores whole windows of 64 tokens",
+                     [] { cuts(Protocol::llama_cpp, "0123456789", kPlain, 0); });
+  test::expect_error(kExitData, "there are only 1",
+                     [] { cuts(Protocol::gptq, "0123456789", kPlain, 2, true); });
+  // Behind the middle of two tokens there is nothing.
+  test::expect_error(kExitUsage, "--protocol llama.cpp: a window of 2 tokens predicts nothing",
+                     [] { cuts(Protocol::llama_cpp, "01234567", kPlain, 2); });
+  EXPECT_EQ(cuts(Protocol::llama_cpp, "0123", kPlain, 3), (Cuts{{{0, 1, 2}, 2}}));
+  EXPECT_EQ(cuts(Protocol::windows, "01", kPlain, 4), (Cuts{{{0, 1}, 1}}));
 }
 
 // The numbers of a float64 forward pass in numpy over the sequences that the programs make.
