@@ -74,6 +74,7 @@ std::string hf_cache_folder() {
 }
 
 std::string resolve_model(const std::string& name) {
+  if (name.empty()) throw invalid_argument("the name of a model is empty: give a folder or a name");
   if (exists(name)) return name;
   const HubName hub = parse(name);
   if (hub.folder.empty()) throw not_found("no such file or folder").in_file(name);

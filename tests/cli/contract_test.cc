@@ -137,6 +137,15 @@ TEST(Command, MissingInput) {
   EXPECT_EQ(folder.size(), 0u);
 }
 
+// "$MODEL" of a script that did not set it.
+TEST(Command, AnEmptyNameIsNoModel) {
+  for (const char* verb : {"eval", "inspect", "generate", "tokenize", "compare"})
+    expect_rejected(run_nibble({verb, ""}), 64, "the name of a model is empty");
+  const TempFolder folder;
+  expect_rejected(run_nibble({"quantize", "", "-o", folder / "out"}), 64,
+                  "the name of a model is empty");
+}
+
 // O11: nothing that is not a file or folder is waited for.
 TEST(Command, InputThatIsNoFile) {
   const TempFolder folder;
