@@ -164,7 +164,8 @@ void add_eval(CLI::App& app, Common& common) {
   add_load(*verb, o->load);
   verb->add_option("--text", o->text,
                    "Text file to measure on (default: the names nibble brings along)");
-  verb->add_flag("--heldout", o->heldout, "Only the part that training held out (the last 10 %)");
+  CLI::Option* heldout = verb->add_flag("--heldout", o->heldout,
+                                        "Only the part that training held out (the last 10 %)");
   verb->add_option(
           "--protocol", o->protocol,
           fmt::format("How the text is cut and scored: {}", fmt::join(protocol_names(), ", ")))
@@ -173,7 +174,8 @@ void add_eval(CLI::App& app, Common& common) {
                    "Tokens a window (default: the protocol's, or the context)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
   verb->add_option("--data-seed", o->data_seed, "Of the split into training and held-out lines")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->needs(heldout);
   verb->add_option("--against", o->base,
                    "Baseline model: KL divergence, agreement and paired loss difference");
   add_kv(*verb, o->kv);

@@ -158,6 +158,7 @@ void take_defaults_of(const ModelFolder& folder, const Common& common, const Cha
   show_warnings(common, defaults.warnings);
   o.sampling = sampling_of(o.flags, defaults);
   say_taken(common, o.sampling);
+  show_warnings(common, unread_flags(o.flags, o.sampling.options));
   o.generate.sampling = o.sampling.options;
   o.generate.stop = text_ends(folder, defaults);
   if (format != nullptr) {

@@ -54,6 +54,17 @@ Sampling sampling_of(const SamplingFlags& flags, const GenerationDefaults& defau
   return out;
 }
 
+std::vector<std::string> unread_flags(const SamplingFlags& flags, const SamplingOptions& chosen) {
+  std::vector<std::string> out;
+  if (chosen.temperature > 0) return out;
+  for (const char* flag : {"--top-k", "--top-p", "--min-p"}) {
+    if (flags.verb->count(flag) > 0)
+      out.push_back(fmt::format(
+          "{}: without effect, since a temperature of 0 always takes the most likely token", flag));
+  }
+  return out;
+}
+
 void say_taken(const Common& common, const Sampling& sampling) {
   std::vector<std::string> words;
   for (const Setting& s : kSettings) {

@@ -27,6 +27,9 @@ struct Sampling {
 };
 Sampling sampling_of(const SamplingFlags& flags, const GenerationDefaults& defaults);
 
+/// A warning for each flag that was given and that the temperature leaves without effect.
+std::vector<std::string> unread_flags(const SamplingFlags& flags, const SamplingOptions& chosen);
+
 /// Says on stderr what generation_config.json changed; nothing with --quiet.
 void say_taken(const Common& common, const Sampling& sampling);
 /// The fields "sampling" and "from_generation_config".

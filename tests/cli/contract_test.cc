@@ -146,6 +146,12 @@ TEST(Command, AnEmptyNameIsNoModel) {
                   "the name of a model is empty");
 }
 
+// Without the split it would be passed over.
+TEST(Command, TheSeedOfASplitNeedsTheSplit) {
+  expect_rejected(run_nibble({"eval", "tests/golden/models/llama", "--data-seed", "5"}), 64,
+                  "--data-seed requires --heldout");
+}
+
 // O11: nothing that is not a file or folder is waited for.
 TEST(Command, InputThatIsNoFile) {
   const TempFolder folder;

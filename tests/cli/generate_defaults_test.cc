@@ -232,6 +232,22 @@ TEST_F(Defaults, GiveWayToFlags) {
   EXPECT_EQ(after.at("from_generation_config"), json::array());
 }
 
+TEST_F(Defaults, FlagsThatGreedyChoiceDoesNotReadAreSaid) {
+  const auto warned = [&](const std::string& temperature, const std::string& flag,
+                          const std::string& value) {
+    const CommandResult r = run_generate(
+        model(), {"--prompt", "an", "--temperature", temperature, flag, value, "--seed", "5"});
+    expect_success(r);
+    return r.err.find("warning: " + flag + ": without effect") != std::string::npos;
+  };
+  for (const auto& [flag, value] :
+       {std::pair("--top-k", "5"), std::pair("--top-p", "0.5"), std::pair("--min-p", "0.1")}) {
+    EXPECT_TRUE(warned("0", flag, value)) << flag;
+    EXPECT_FALSE(warned("0.5", flag, value)) << flag;
+  }
+  EXPECT_FALSE(warned("0", "--repetition-penalty", "1.5"));
+}
+
 TEST_F(Defaults, AreNibblesOwnWithoutTheFileOrWhereItDoesNotSample) {
   const json before = generated(model(), {"--prompt", "an", "--samples", "3"});
   EXPECT_EQ(before.at("sampling").at("temperature"), 0.5);
