@@ -1,17 +1,16 @@
 #include "fuzz/as_file.h"
+#include "fuzz/safetensors_bytes.h"
 #include "nibble/core/error.h"
 #include "nibble/format/safetensors.h"
 
 namespace {
 
-// The first byte says whether the rest is a whole file or a header, whose length a fuzzer would
-// seldom guess, with as many bytes of data behind it.
+// The first byte says whether the rest is a whole file or a header, and then how many bytes of data
+// are behind it.
 std::string file_of(const uint8_t* data, size_t size) {
   const std::string rest(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] % 2 == 0) return rest;
-  std::string out;
-  for (int i = 0; i < 8; ++i) out += static_cast<char>(rest.size() >> (8 * i) & 0xFF);
-  return out + rest + std::string(data[0] / 2, 'x');
+  return safetensors_bytes(rest, std::string(data[0] / 2, 'x'));
 }
 
 }  // namespace

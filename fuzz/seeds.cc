@@ -1,121 +1,10 @@
-// Writes inputs to begin with: fuzz_seeds FOLDER makes FOLDER/TARGET/N for the targets that read
-// tokenizers, a file each, so that the fuzzer starts from what is nearly right.
-#include <cstring>
+// fuzz_seeds FOLDER writes FOLDER/TARGET/N, the inputs to begin with.
+#include "fuzz/seeds.h"
+
 #include <filesystem>
 #include <fstream>
-#include <map>
-#include <string>
-#include <vector>
-
-#include "nibble/text/pre_tokenizer.h"
 
 namespace {
-
-using Seeds = std::vector<std::string>;
-const std::string kZero(1, '\0');
-
-std::string joined(const Seeds& parts) {
-  std::string out;
-  for (const std::string& part : parts) out += (&part == parts.data() ? "" : kZero) + part;
-  return out;
-}
-
-std::string json_with(const std::string& sections, const std::string& decoder) {
-  return R"({"version":"1.0","added_tokens":[{"id":5,"content":"<s>","special":true},
-{"id":6,"content":"<x>","lstrip":true,"rstrip":true,"single_word":true,"normalized":true}],)" +
-         sections + R"("decoder":)" + decoder +
-         R"(,"model":{"type":"BPE","unk_token":"a","fuse_unk":true,"byte_fallback":true,
-"vocab":{"a":0,"b":1,"ab":2,"Ġ":3,"▁":4},"merges":["a b"]}})";
-}
-
-Seeds tokenizer_json() {
-  const std::string fuse = R"({"type":"Fuse"})", byte_level = R"({"type":"ByteLevel"})";
-  const std::string text = "ab <x> b<s>a1",
-                    config = R"({"add_prefix_space":false,"bos_token":"a"})";
-  Seeds out;
-  for (const std::string& sections :
-       {std::string(), std::string(R"("pre_tokenizer":{"type":"ByteLevel"},)"),
-        std::string(R"("pre_tokenizer":{"type":"Metaspace","prepend_scheme":"first"},)"),
-        std::string(R"("pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits"},
-{"type":"Split","pattern":{"Regex":"\\p{L}+|\\s"},"behavior":"MergedWithNext","invert":true}]},)"),
-        std::string(R"("normalizer":{"type":"Sequence","normalizers":[{"type":"NFKC"},
-{"type":"Lowercase"},{"type":"Strip"},{"type":"Prepend","prepend":"▁"},
-{"type":"Replace","pattern":{"String":" "},"content":"▁"}]},)"),
-        std::string(R"("post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":
-{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[],"special_tokens":
-{"<s>":{"id":"<s>","ids":[5],"tokens":["<s>"]}}},)")}) {
-    for (const std::string& decoder : {fuse, byte_level})
-      out.push_back(joined({text, "", json_with(sections, decoder)}));
-    out.push_back(joined({text, config, json_with(sections, fuse)}));
-  }
-  out.push_back(joined({text, "", json_with("", R"({"type":"Sequence","decoders":[
-{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},
-{"type":"Strip","content":" ","start":1,"stop":0}]})")}));
-  return out;
-}
-
-Seeds vocab_merges() {
-  const std::string vocab = R"({"a":0,"b":1,"ab":2,"Ġ":3,"<e>":4})",
-                    merges = "#version: 0.2\na b\n";
-  return {joined({"ab <e>a", "", "", "", vocab, merges}),
-          joined({"ab", R"({"tokenizer_class":"Qwen2Tokenizer","add_bos_token":true,
-"bos_token":{"content":"<e>"},"added_tokens_decoder":{"5":{"content":"<x>","special":true}}})",
-                  "", "", vocab, merges}),
-          joined({"a<p>", R"({"add_prefix_space":true,"legacy":false})",
-                  R"({"eos_token":"<e>","additional_special_tokens":["<p>"]})",
-                  R"({"<p>":5,"<x>":6})", vocab, merges})};
-}
-
-std::string number(int field, int value) {
-  return {static_cast<char>(field << 3), static_cast<char>(value)};
-}
-std::string bytes(int field, const std::string& content) {
-  return std::string{static_cast<char>(field << 3 | 2), static_cast<char>(content.size())} +
-         content;
-}
-std::string piece(const std::string& text, float score, int type) {
-  std::string value(4, '\0');
-  std::memcpy(value.data(), &score, 4);
-  return bytes(1, bytes(1, text) + "\x15" + value + number(3, type));
-}
-
-Seeds sentencepiece() {
-  const std::string pieces = piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) +
-                             piece("\u2581", -4, 1) + piece("the", -1, 1) + piece("th", -2, 1) +
-                             piece("<u>", 0, 4) + piece("<0x0A>", 0, 6);
-  const std::string trainer = bytes(2, number(3, 2));
-  std::string llama2c = std::string("\x08\0\0\0", 4);
-  for (int i = 0; i < 262; ++i) {
-    char text[8];
-    std::snprintf(text, sizeof text, "<0x%02X>", (i - 3) & 0xFF);
-    const std::string token = i < 3     ? "<s" + std::to_string(i)
-                              : i < 259 ? text
-                                        : std::string(1, static_cast<char>('a' + i - 259));
-    llama2c +=
-        std::string(4, '\0') + static_cast<char>(token.size()) + std::string(3, '\0') + token;
-  }
-  return {pieces + trainer, pieces + trainer + bytes(3, number(3, 0) + number(4, 0)), llama2c};
-}
-
-Seeds chat_template() {
-  const std::string chatml =
-      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
-      "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
-      "'<|im_start|>assistant\\n' }}{% endif %}";
-  return {joined({"Hi", "", chatml}), joined({" Hi ", "Be brief.", chatml}),
-          joined({"{text}", "{bos}",
-                  "{# c #}{%- if a.b['c'] == \"x\\'\" -%} y {%+ endif %}{{ {'a':1}}}"})};
-}
-
-Seeds regex() {
-  const std::string text = "Hello it's  12 \u4e2d\n";
-  Seeds out{joined({std::string(nibble::kGpt2Pattern), text}),
-            joined({std::string(nibble::kQwen2Pattern), text})};
-  for (const char* pattern : {"(?i)a|b", "(?<=a)b{1,3}+?", "[^\\s\\p{L}]*(?!\\S)", "(?>a+)++\\b",
-                              "\\x{4e2d}|[[:alpha:]]", "(?:a|b+)*c"})
-    out.push_back(joined({pattern, text}));
-  return out;
-}
 
 void write(const std::filesystem::path& folder, const Seeds& seeds) {
   std::filesystem::create_directories(folder);
@@ -129,13 +18,9 @@ void write(const std::filesystem::path& folder, const Seeds& seeds) {
 
 int main(int argc, char** argv) {
   if (argc != 2) return 64;
-  const std::filesystem::path folder(argv[1]);
-  for (const auto& [name, make] :
-       std::map<std::string, Seeds (*)()>{{"tokenizer_json", tokenizer_json},
-                                          {"vocab_merges", vocab_merges},
-                                          {"sentencepiece", sentencepiece},
-                                          {"chat_template", chat_template},
-                                          {"regex", regex}})
-    write(folder / name, make());
+  for (const auto& seeds : {text_seeds(), file_seeds(), model_seeds()}) {
+    for (const auto& [target, inputs] : seeds)
+      write(std::filesystem::path(argv[1]) / target, inputs);
+  }
   return 0;
 }

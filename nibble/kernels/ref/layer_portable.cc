@@ -64,9 +64,12 @@ inline V min(const V& a, const V& b) {
 inline V round(const V& a) {
   return lanes_of([&](int i) { return std::nearbyint(a.lane[i]); });
 }
+// An n that no exponent can be comes of scores beside a NaN or an infinity, where the sum is NaN
+// whatever this gives.
 inline V times_power_of_2(const V& a, const V& n) {
   return lanes_of([&](int i) {
-    return std::isnan(n.lane[i]) ? a.lane[i] : std::ldexp(a.lane[i], static_cast<int>(n.lane[i]));
+    const bool exponent = std::abs(n.lane[i]) < 1024;
+    return exponent ? std::ldexp(a.lane[i], static_cast<int>(n.lane[i])) : a.lane[i];
   });
 }
 inline float first_lane(const V& v) { return v.lane[0]; }
