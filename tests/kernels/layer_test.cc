@@ -77,6 +77,41 @@ TEST(Kernels, NanGoesThroughLayerOps) {
   }
 }
 
+// Attention of one query over scores [positions] in one block, of which it sees the first `seen`;
+// every value is 1.
+float attended(const LayerOps& ops, const std::vector<float>& scores, int64_t seen) {
+  std::vector<float> keys(kKeyBlock, 0.0f), values(kKeyBlock * kKeyBlock, 1.0f);
+  std::copy(scores.begin(), scores.end(), keys.begin());
+  alignas(64) float scratch[attend_scratch_floats(1)];
+  const float q = 1;
+  float out = 0;
+  AttendRows rows;
+  rows.rows = 1;
+  rows.q[0] = &q, rows.out[0] = &out, rows.end[0] = seen;
+  rows.keys = keys.data(), rows.values = values.data(), rows.scratch = scratch;
+  rows.head_dim = 1, rows.value_stride = kKeyBlock, rows.scale = 1;
+  ops.attend[static_cast<size_t>(CacheType::f32)](rows);
+  return out;
+}
+
+TEST(Kernels, AttentionOverScoresThatAreNoNumbersIsNan) {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
+  const std::vector<std::vector<float>> cases{{nan, 1}, {1, nan}, {inf, 1}, {1, inf}, {-inf, nan}};
+  for (const LayerOps* ops : layer_ops()) {
+    for (const std::vector<float>& scores : cases)
+      EXPECT_TRUE(std::isnan(attended(*ops, scores, std::ssize(scores)))) << ops->name;
+  }
+}
+
+// A row's vectors hold scores of later positions too, which may be e^88 times larger and more.
+TEST(Kernels, PositionsThatARowDoesNotSeeAreNothingWhateverTheirScores) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const LayerOps* ops : layer_ops()) {
+    for (const float later : {100.0f, 1e5f, 1e20f, 3e38f, -3e38f, inf, -inf, std::nanf("")})
+      EXPECT_EQ(attended(*ops, {1, 1, later}, 2), 1.0f) << ops->name << " " << later;
+  }
+}
+
 // f64 holds the squares of any f32; sums in f32 that overflow must not look like a result.
 TEST(Kernels, NormsWhoseSquaresOverflowAreNaN) {
   for (const LayerOps* ops : layer_ops()) {

@@ -64,8 +64,8 @@ inline V min(const V& a, const V& b) {
 inline V round(const V& a) {
   return lanes_of([&](int i) { return std::nearbyint(a.lane[i]); });
 }
-// An n that no exponent can be comes of scores beside a NaN or an infinity, where the sum is NaN
-// whatever this gives.
+// An n that no exponent can be belongs to a position that a row does not see, whose weight is
+// dropped, or to one beside a NaN.
 inline V times_power_of_2(const V& a, const V& n) {
   return lanes_of([&](int i) {
     const bool exponent = std::abs(n.lane[i]) < 1024;
