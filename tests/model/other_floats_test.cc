@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(Models, OtherFloats, testing::Values("gpt2-bare", "llam
                            return name;
                          });
 
-const std::string kLlama = "tests/golden/models/llama";
+const std::string kPlainLlama = "tests/golden/models/llama";
 const std::string kUp = "model.layers.1.mlp.up_proj.weight";
 
 // Gains that are stored less 1.
@@ -116,7 +116,7 @@ TEST(F64, WhatF32CannotHoldIsRefusedByName) {
   const test::TempFolder files;
   const auto with = [&](double value) {
     const std::string out = files / ("m" + std::to_string(files.size()));
-    return rewritten(kLlama, out, [&](const std::string& name, const Tensor& t) {
+    return rewritten(kPlainLlama, out, [&](const std::string& name, const Tensor& t) {
       Tensor wide = convert(t, DType::f64);
       if (name == kUp) wide.mutable_data<double>()[5] = value;
       return wide;
@@ -143,8 +143,8 @@ TEST(Fp8, WithAScaleThatTheConfigDoesNotNameIsRefused) {
   for (const std::string& scale : {kUp + "_scale", kUp + "_scale_inv", module + ".scale_weight"}) {
     const std::string out = files / scale;
     fs::create_directories(out);
-    fs::copy(kLlama + "/config.json", out + "/config.json");
-    const auto stored = open_safetensors_folder(kLlama);
+    fs::copy(kPlainLlama + "/config.json", out + "/config.json");
+    const auto stored = open_safetensors_folder(kPlainLlama);
     std::vector<NamedTensor> tensors{{scale, Tensor(DType::f32, Shape{1})}};
     for (const TensorInfo& i : stored->list())
       tensors.push_back(
@@ -163,9 +163,9 @@ TEST(Integers, AsGptqStoresThemAreNamed) {
   const test::TempFolder files;
   const std::string out = files / "gptq";
   fs::create_directories(out);
-  fs::copy(kLlama + "/config.json", out + "/config.json");
+  fs::copy(kPlainLlama + "/config.json", out + "/config.json");
   const std::string packed = "model.layers.1.mlp.up_proj.qweight";
-  const auto stored = open_safetensors_folder(kLlama);
+  const auto stored = open_safetensors_folder(kPlainLlama);
   std::vector<NamedTensor> tensors;
   for (const TensorInfo& i : stored->list())
     tensors.push_back({i.name == kUp ? packed : i.name,
@@ -185,7 +185,7 @@ TEST(Integers, AreNoWeightsWhereNothingSaysHowTheyAreQuantized) {
     for (const std::string& name :
          {kUp, std::string("model.norm.weight"), std::string("model.embed_tokens.weight")}) {
       const std::string out = files / (std::string(to_string(dtype)) + name);
-      rewritten(kLlama, out, [&](const std::string& n, const Tensor& t) {
+      rewritten(kPlainLlama, out, [&](const std::string& n, const Tensor& t) {
         return n == name ? Tensor(dtype, t.shape()) : t.clone();
       });
       expect_error(kExitData,
