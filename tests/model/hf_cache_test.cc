@@ -83,8 +83,9 @@ TEST_F(HfCache, SaysWhereItLooked) {
 
 TEST_F(HfCache, NamesThatLeaveTheCacheAreNoNames) {
   fs::create_directories(cache_ / "models--x/snapshots");
-  for (const char* name : {"../x", "a/../../x", "x@..", "x@../../y", "a/b/c", "", "@main", "-x"})
+  for (const char* name : {"../x", "a/../../x", "x@..", "x@../../y", "a/b/c", "@main", "-x"})
     expect_error(kExitNoInput, "no such file", [&] { resolve_model(name); });
+  expect_error(kExitUsage, "the name of a model is empty", [] { resolve_model(""); });
   add("models--gpt2", "0123abcd");
   test::put_file(cache_ / "models--gpt2/refs/main", "../../../etc");
   expect_error(kExitData, "commit", [] { resolve_model("gpt2"); });
