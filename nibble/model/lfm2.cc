@@ -43,7 +43,7 @@ constexpr std::string_view kHarmless[] = {"block_dim",
                                           "use_pos_enc",
                                           "intermediate_size"};
 
-constexpr double kTheta = 1e6;
+constexpr double kTheta = 1e6, kWidest = int64_t{1} << 31;
 
 std::string tensor_name(const ParamKey& key) { return hf::tensor_name(kNames, "layers", key); }
 
@@ -51,9 +51,15 @@ std::string tensor_name(const ParamKey& key) { return hf::tensor_name(kNames, "l
 int64_t adjusted(const JsonFields& f, int64_t width) {
   if (!f.boolean_or("block_auto_adjust_ff_dim", true)) return width;
   width = 2 * width / 3;
-  if (!f.is_null("block_ffn_dim_multiplier"))
-    width = static_cast<int64_t>(f.number_or("block_ffn_dim_multiplier", 1.0) *
-                                 static_cast<double>(width));
+  constexpr std::string_view kMultiplier = "block_ffn_dim_multiplier";
+  if (!f.is_null(kMultiplier)) {
+    const double multiplier = f.number_or(kMultiplier, 1.0);
+    const double product = multiplier * static_cast<double>(width);
+    if (!(multiplier > 0 && product <= kWidest))
+      throw corrupt(fmt::format("is {}: no width of an MLP comes of it", multiplier))
+          .at(hf::at_key(kMultiplier));
+    width = static_cast<int64_t>(product);
+  }
   const int64_t unit = f.contains("block_multiple_of") ? hf::size(f, "block_multiple_of") : 256;
   return ceil_div(width, unit) * unit;
 }

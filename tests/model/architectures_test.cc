@@ -178,6 +178,19 @@ TEST(Architectures, TheOldNamesOfLfm2Count) {
   refuses("key \"intermediate_size\": missing", keys, "", "lfm2");
 }
 
+TEST(Architectures, TheMultiplierOfLfm2sWidthIsOneThatAWidthComesOf) {
+  const auto lfm2 = [](const std::string& multiplier) {
+    const std::string keys = R"("block_multiple_of": 8, "block_ffn_dim_multiplier": )";
+    return read(kLlama, keys + multiplier, "lfm2");
+  };
+  // Two thirds of 24, times the multiplier, in eights.
+  EXPECT_EQ(lfm2("1.5").intermediate_size, 24);
+  EXPECT_EQ(lfm2("1.6").intermediate_size, 32);
+  EXPECT_EQ(lfm2("null").intermediate_size, 16);
+  for (const char* value : {"0", "-1.0", "1e10", "1e300"})
+    expect_error(kExitData, "key \"block_ffn_dim_multiplier\"", [&] { lfm2(value); });
+}
+
 TEST(Architectures, RefusesValuesNoDecoderHas) {
   const auto with = [](std::string keys, const std::string& from, const std::string& to) {
     const size_t at = keys.find(from);
