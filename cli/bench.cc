@@ -2,7 +2,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/load.h"
@@ -13,15 +16,18 @@
 #include "nibble/core/json.h"
 #include "nibble/eval/load_speed.h"
 #include "nibble/eval/speed.h"
+#include "nibble/eval/speedup.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/model/shapes.h"
+#include "nibble/report/json_report.h"
+#include "nibble/report/speed_text.h"
 
 namespace nibble::cli {
 namespace {
 
 struct Options {
   LoadOptions load;
-  std::string shape;
+  std::string shape, against;
   SpeedOptions speed;
   int load_runs = 1;
   std::string kv = "f32";
@@ -50,6 +56,11 @@ ModelFolder open(const Options& o, const Exec& exec) {
   return quantize_in_memory(model, quantize_options(o.load, model.decoder_config()), exec);
 }
 
+// The baseline, as it is stored: what the first is, a model or the name of a shape.
+ModelFolder open_base(const Options& o) {
+  return o.shape.empty() ? open_model(resolve_model(o.against)) : random_model(o.against, 42);
+}
+
 std::string kernel_of(const Decoder& model, int64_t m) {
   std::string name;
   model.for_each_linear([&](const LinearGroup& g, size_t i) {
@@ -58,76 +69,135 @@ std::string kernel_of(const Decoder& model, int64_t m) {
   return name;
 }
 
-void show(const Common& common, const Options& o, const std::string& scheme, const Decoder& model,
-          const LoadSpeed& load, const SpeedResult& r, int threads) {
-  const auto weights = static_cast<int64_t>(model.weight_bytes());
-  const double bandwidth = r.decode_tokens_per_second * static_cast<double>(weights);
-  if (common.json) {
-    JsonWriter out;
-    out.begin_object()
-        .field("schema_version", 1)
-        .field("model", o.shape.empty() ? o.load.model : o.shape);
-    out.field("scheme", scheme)
-        .field("threads", threads)
-        .field("isa", cpu().isa)
-        .field("cpu", cpu().model);
-    out.field("prefill", o.speed.prefill)
-        .field("decode", o.speed.decode)
-        .field("runs", o.speed.runs)
-        .field("sequences", o.speed.sequences)
-        .field("kv", o.kv);
-    out.field("prefill_tokens_per_second", r.prefill_tokens_per_second);
-    out.field("decode_tokens_per_second", r.decode_tokens_per_second);
-    if (load.file_bytes > 0) {
-      out.field("load_seconds", load.load_seconds)
-          .field("read_seconds", load.read_seconds)
-          .field("file_bytes", load.file_bytes);
-    }
-    out.field("weight_bytes", weights)
-        .field("memory_bytes", static_cast<int64_t>(model.memory_bytes()));
-    out.field("weight_bytes_per_second", bandwidth).field("peak_rss_bytes", peak_memory_bytes());
-    out.field("kernel", kernel_of(model, 1))
-        .field("prefill_kernel", kernel_of(model, o.speed.prefill))
-        .end_object();
-    return print_raw(out.finish());
+// What was found, and of which model.
+struct Found {
+  std::string scheme, base_scheme;
+  int threads = 1;
+  LoadSpeed load;
+  SpeedResult model, base;  // the latter where it was asked for
+
+  bool compared() const { return base.decode.runs() > 0; }
+  Speedup prefill() const { return speedup(model.prefill, base.prefill); }
+  Speedup decode() const { return speedup(model.decode, base.decode); }
+  std::string busy() const {
+    return busy_words(model.waited_share, std::max(model.prefill.spread(), model.decode.spread()));
   }
-  print_out(fmt::format("{} in {}, {}, {} ({})\n", o.shape.empty() ? o.load.model : o.shape, scheme,
-                        counted(threads, "thread"), cpu().isa, kernel_of(model, 1)));
-  if (load.file_bytes > 0) {
+};
+
+std::string name_of_model(const Options& o) { return o.shape.empty() ? o.load.model : o.shape; }
+
+double bandwidth(const Decoder& model, const SpeedResult& r) {
+  return r.decode_tokens_per_second * static_cast<double>(model.weight_bytes());
+}
+
+void write_speeds(JsonWriter& out, const Options& o, const Found& f) {
+  out.field("prefill_tokens_per_second", f.model.prefill_tokens_per_second);
+  out.field("decode_tokens_per_second", f.model.decode_tokens_per_second);
+  write_latency(out, "prefill_latency", f.model.prefill);
+  write_latency(out, "decode_latency", f.model.decode);
+  out.field("waited_share", f.model.waited_share).field("busy", !f.busy().empty());
+  if (!f.compared()) return;
+  out.field("against", o.against).field("against_scheme", f.base_scheme);
+  out.field("against_prefill_tokens_per_second", f.base.prefill_tokens_per_second);
+  out.field("against_decode_tokens_per_second", f.base.decode_tokens_per_second);
+  write_speedup(out, "prefill_speedup", f.prefill());
+  write_speedup(out, "decode_speedup", f.decode());
+}
+
+void show_json(const Options& o, const Decoder& model, const Found& f) {
+  JsonWriter out;
+  out.begin_object().field("schema_version", 1).field("model", name_of_model(o));
+  out.field("scheme", f.scheme)
+      .field("threads", f.threads)
+      .field("isa", cpu().isa)
+      .field("cpu", cpu().model);
+  out.field("prefill", o.speed.prefill)
+      .field("decode", o.speed.decode)
+      .field("runs", f.model.decode.runs())
+      .field("sequences", o.speed.sequences)
+      .field("kv", o.kv);
+  write_speeds(out, o, f);
+  if (f.load.file_bytes > 0) {
+    out.field("load_seconds", f.load.load_seconds)
+        .field("read_seconds", f.load.read_seconds)
+        .field("file_bytes", f.load.file_bytes);
+  }
+  out.field("weight_bytes", static_cast<int64_t>(model.weight_bytes()))
+      .field("memory_bytes", static_cast<int64_t>(model.memory_bytes()));
+  out.field("weight_bytes_per_second", bandwidth(model, f.model))
+      .field("peak_rss_bytes", peak_memory_bytes());
+  out.field("kernel", kernel_of(model, 1))
+      .field("prefill_kernel", kernel_of(model, o.speed.prefill))
+      .end_object();
+  print_raw(out.finish());
+}
+
+// "prefill of  256:    1834.2 (1790.0-1850.3) tokens/s".
+std::string speed_line(std::string_view name, int64_t tokens, double per_second, const Latency& l) {
+  const double amount = per_second * l.median();
+  return fmt::format("{:15} {:10.1f} ({:.1f}-{:.1f}) tokens/s",
+                     fmt::format("{} of {}:", name, tokens), per_second,
+                     amount / l.upper_quartile(), amount / l.lower_quartile());
+}
+
+void show_against(const Options& o, const Found& f) {
+  if (!f.compared()) return;
+  print_out(
+      fmt::format("against {} in {}, in the same rounds:\n", printable(o.against), f.base_scheme));
+  print_out(fmt::format("  prefill: {}\n  decode: {}\n", describe_speed(f.prefill(), "x"),
+                        describe_speed(f.decode(), "x")));
+}
+
+void show_text(const Options& o, const Decoder& model, const Found& f) {
+  const SpeedOptions& s = o.speed;
+  const SpeedResult& r = f.model;
+  print_out(fmt::format("{} in {}, {}, {} ({})\n", name_of_model(o), f.scheme,
+                        counted(f.threads, "thread"), cpu().isa, kernel_of(model, 1)));
+  if (f.load.file_bytes > 0) {
     print_out(fmt::format("load of {:.1f} MB: {:.3f} s, {:.2f} times a plain read of them\n",
-                          static_cast<double>(load.file_bytes) * 1e-6, load.load_seconds,
-                          load.ratio()));
+                          static_cast<double>(f.load.file_bytes) * 1e-6, f.load.load_seconds,
+                          f.load.ratio()));
   }
-  print_out(fmt::format("prefill of {:4}: {:10.1f} tokens/s\n", o.speed.prefill,
-                        r.prefill_tokens_per_second));
-  print_out(fmt::format("decode of {:5}: {:10.1f} tokens/s, {:.1f} GB/s of weights\n",
-                        o.speed.decode, r.decode_tokens_per_second, bandwidth * 1e-9));
+  print_out(speed_line("prefill", s.prefill, r.prefill_tokens_per_second, r.prefill) + "\n");
+  print_out(speed_line("decode", s.decode, r.decode_tokens_per_second, r.decode) +
+            fmt::format(", {:.1f} GB/s of weights\n", bandwidth(model, r) * 1e-9));
+  print_out(fmt::format("medians of {} and their quartiles\n", counted(r.decode.runs(), "round")));
+  show_against(o, f);
   print_out(fmt::format("weights {:.1f} MB a token, peak memory {:.1f} MB\n",
-                        static_cast<double>(weights) * 1e-6,
+                        static_cast<double>(model.weight_bytes()) * 1e-6,
                         static_cast<double>(peak_memory_bytes()) * 1e-6));
+  if (const std::string busy = f.busy(); !busy.empty()) print_out(busy + "\n");
+}
+
+// The weights as they were loaded are let go on return, before the time is taken.
+Decoder decoder_of(const Common& common, const ModelFolder& folder, int threads,
+                   std::string& scheme) {
+  warn(common, folder);
+  scheme = scheme_summary(folder);
+  return load_decoder(folder, {.threads = threads});
 }
 
 void run(const Common& common, const Options& o) {
-  std::optional<Decoder> model;
-  LoadSpeed load;
-  SpeedResult result;
-  std::string scheme;
-  int threads = 1;
+  std::optional<Decoder> model, base;
+  Found found;
   {
     const Exec exec = make_exec(common);
-    threads = exec.threads;
-    if (times_loading(o)) load = measure_load(resolve_model(o.load.model), {threads, o.load_runs});
-    {
-      const ModelFolder folder = open(o, exec);
-      warn(common, folder);
-      scheme = scheme_summary(folder);
-      model.emplace(load_decoder(folder, {.threads = threads}));
-    }  // the weights as they were loaded are let go before the time is taken
+    const int threads = found.threads = exec.threads;
+    if (times_loading(o))
+      found.load = measure_load(resolve_model(o.load.model), {threads, o.load_runs});
+    model.emplace(decoder_of(common, open(o, exec), threads, found.scheme));
+    std::vector<const Decoder*> models = {&*model};
+    if (!o.against.empty()) {
+      base.emplace(decoder_of(common, open_base(o), threads, found.base_scheme));
+      models.push_back(&*base);
+    }
     SpeedOptions speed = o.speed;
     speed.kv = parse_kv(o.kv);
-    result = measure_speed(*model, speed, exec);
+    auto results = measure_speed(models, speed, exec);
+    found.model = std::move(results.front());
+    if (base) found.base = std::move(results.back());
   }
-  show(common, o, scheme, *model, load, result, threads);
+  common.json ? show_json(o, *model, found) : show_text(o, *model, found);
 }
 
 }  // namespace
@@ -153,12 +223,13 @@ void add_bench(CLI::App& app, Common& common) {
                    "Times a MODEL is loaded, and its files read, in turn; the medians count")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
-  verb->add_option("--runs", o->speed.runs, "Timed runs; the median counts")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100'000));
+  verb->add_option(
+      "--against", o->against,
+      "Baseline as it is stored (with --shape: a shape in f32), timed in turn with it");
+  add_runs(*verb, o->speed.runs);
   add_common(*verb, common,
              "nibble bench --shape gpt2-124m --scheme int8:a8\n  nibble bench my-model --prefill "
-             "128 --decode 32");
+             "128 --decode 32\n  nibble bench my-model-int4 --against my-model");
   verb->callback([&common, o] { run(common, *o); });
 }
 

@@ -250,9 +250,7 @@ void add_compare(CLI::App& app, Common& common) {
                    "Most tokens of the text behind the prompt (default: 64)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
   add_kv(*verb, o->kv);
-  verb->add_option("--runs", o->measure.runs, "Timed generations a model")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1'000'000));
+  add_runs(*verb, o->measure.runs);
   verb->add_option("--seed", o->measure.seed, "Of the samples, the same for every model")
       ->capture_default_str();
   verb->add_option("--report", o->report, "HTML page to write");
@@ -262,7 +260,7 @@ void add_compare(CLI::App& app, Common& common) {
              "nibble compare my-model --schemes int8,int8:a8,int4:g16 --text names.txt --report "
              "compare.html\n"
              "  nibble compare gpt2 --schemes f32,bf16,int8,int8:a8,int4:g128 --prompt 'Once upon' "
-             "--runs 5\n"
+             "--runs 12\n"
              "  nibble compare my-model my-model-int4 --text book.txt --heldout");
   verb->callback([&common, o] { run(common, *o); });
 }

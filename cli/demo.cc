@@ -5,8 +5,10 @@
 
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/load.h"
 #include "cli/outputs.h"
 #include "nibble/report/json_report.h"
+#include "nibble/report/speed_text.h"
 #include "nibble/report/verdict.h"
 
 namespace nibble::cli {
@@ -26,6 +28,13 @@ std::string headline(const std::vector<Measurement>& models) {
                      describe_cost(*best));
 }
 
+std::string speed_line(const std::vector<Measurement>& models) {
+  const Measurement* fast = fastest_quantized(models);
+  if (fast == nullptr) return {};
+  return fmt::format("{} against {}: {}.\n", fast->name, models.front().name,
+                     describe_speed(speedup_of(*fast), "x"));
+}
+
 void run(const Common& common, Options o) {
   refuse_inputs_as_outputs({o.demo.out, ""}, {o.data});
   const Text text = load_text(o.data);
@@ -42,7 +51,7 @@ void run(const Common& common, Options o) {
     return;
   }
   print_out(render_table(report.models));
-  print_out("\n" + headline(report.models));
+  print_out("\n" + headline(report.models) + speed_line(report.models));
   print_out(fmt::format("The report: {}/report.html\n", o.demo.out));
 }
 
@@ -67,9 +76,7 @@ void add_demo(CLI::App& app, Common& common) {
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
   verb->add_option("--seed", o->demo.seed, "Of the weights, the batches and the samples")
       ->capture_default_str();
-  verb->add_option("--runs", o->demo.runs, "Timed generations a model")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1'000'000));
+  add_runs(*verb, o->demo.runs);
   verb->add_flag("--force", o->demo.force, "Replace the folder even where no demo made it");
   add_common(*verb, common, "nibble demo -o my-demo        then open my-demo/report.html");
   verb->callback([&common, o] { run(common, *o); });

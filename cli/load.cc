@@ -99,6 +99,13 @@ void add_kv(CLI::App& verb, std::string& kv) {
       ->capture_default_str();
 }
 
+void add_runs(CLI::App& verb, int& runs) {
+  verb.add_option("--runs", runs,
+                  "Timed rounds; medians count, and ratios are told from 6 on (default: 9, and "
+                  "more until half a second is spent)")
+      ->check(CLI::Range(1, 1'000'000));
+}
+
 DType parse_kv(const std::string& kv) {
   if (kv == "int8") return DType::i8;
   const auto dtype = parse_dtype(kv);

@@ -34,4 +34,7 @@ void add_kv(CLI::App& verb, std::string& kv);
 /// Error{invalid_argument} for another name.
 DType parse_kv(const std::string& kv);
 
+/// Adds --runs: kEnoughRuns where it is not given.
+void add_runs(CLI::App& verb, int& runs);
+
 }  // namespace nibble::cli

@@ -87,8 +87,8 @@ void eval_mlp(const Common& common, const ModelFolder& model, const std::string&
   const ModelFolder baseline = open_model(base.empty() ? model.path : base);
   std::vector<ClassifierMeasurement> rows;
   if (!base.empty())
-    rows.push_back(measure_classifier(base, baseline, baseline, split.test, 5, exec));
-  rows.push_back(measure_classifier(model.path, model, baseline, split.test, 5, exec));
+    rows.push_back(measure_classifier(base, baseline, baseline, split.test, kEnoughRuns, exec));
+  rows.push_back(measure_classifier(model.path, model, baseline, split.test, kEnoughRuns, exec));
   show(common, rows);
 }
 
@@ -99,9 +99,10 @@ void compare_mlp(const Common& common, const std::vector<std::string>& models,
   const Exec exec = make_exec(common);
   std::vector<ClassifierMeasurement> rows;
   rows.reserve(models.size() + schemes.size());
-  for (const std::string& path : models)
-    rows.push_back(
-        measure_classifier(path, open_model(resolve_model(path)), base, split.test, runs, exec));
+  rows.push_back(measure_classifier(models.front(), base, base, split.test, runs, exec));
+  for (size_t i = 1; i < models.size(); ++i)
+    rows.push_back(measure_classifier(models[i], open_model(resolve_model(models[i])), base,
+                                      split.test, runs, exec));
   for (const std::string& text : schemes) {
     QuantizeOptions q;
     q.scheme = parse_scheme(text);

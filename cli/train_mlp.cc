@@ -55,7 +55,7 @@ Trained train(const TrainJob& job, const std::string& data, const MlpTrainOption
         });
   }
   const ModelFolder model = folder_of(options.config, out.result.weights);
-  out.test = measure_classifier("f32", model, model, split.test, 5, exec);
+  out.test = measure_classifier("f32", model, model, split.test, 0, exec);
   if (!data.empty())
     out.train_accuracy = measure_classifier("f32", model, model, split.train, 0, exec).accuracy;
   for (const ParamSpec& p : parameter_table(options.config)) out.parameters += p.shape.elements();

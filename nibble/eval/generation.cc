@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "nibble/core/error.h"
 
@@ -204,42 +203,6 @@ std::vector<ScoredSequence> generated_sequences(const Decoder& model, const Toke
     s.ids.insert(s.ids.end(), ids.begin(), ids.end());
     out.push_back(std::move(s));
     exec.report({"write text", i + 1, count, {}});
-  }
-  return out;
-}
-
-Latency summarize_latency(std::span<const double> seconds) {
-  Latency out;
-  out.runs = static_cast<int64_t>(seconds.size());
-  if (seconds.empty()) return out;
-  const auto n = static_cast<double>(seconds.size());
-  for (const double s : seconds) out.mean += s / n;
-  for (const double s : seconds) out.standard_deviation += (s - out.mean) * (s - out.mean);
-  out.standard_deviation = n > 1 ? std::sqrt(out.standard_deviation / (n - 1)) : 0;
-  std::vector<double> sorted(seconds.begin(), seconds.end());
-  std::sort(sorted.begin(), sorted.end());
-  out.minimum = sorted.front();
-  out.median = (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
-  return out;
-}
-
-GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt,
-                                int64_t tokens, int runs, int warmup, const Exec& exec) {
-  GenerateOptions options;
-  options.max_new_tokens = tokens;
-  options.sampling.temperature = 0;
-  PyRandom random(0);
-  std::vector<double> seconds;
-  size_t made = 0;
-  for (int run = -warmup; run < runs; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    made = generate(model, prompt, options, random, exec).size();
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    if (run >= 0) seconds.push_back(took.count());
-  }
-  GenerationSpeed out{summarize_latency(seconds), 0};
-  if (out.latency.median > 0) {
-    out.tokens_per_second = static_cast<double>(made) / out.latency.median;
   }
   return out;
 }

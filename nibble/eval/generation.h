@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "nibble/core/exec.h"
-#include "nibble/eval/measurement.h"
 #include "nibble/eval/protocol.h"
 #include "nibble/model/decoder.h"
 #include "nibble/nn/sampling.h"
@@ -67,18 +66,5 @@ BatchResult generate_batch(const Decoder& model, const std::vector<GenerateReque
 std::vector<ScoredSequence> generated_sequences(const Decoder& model, const Tokenizer& tokenizer,
                                                 int64_t count, int64_t length, uint64_t seed,
                                                 const Exec& exec);
-
-struct GenerationSpeed {
-  Latency latency;               ///< of one whole generation
-  double tokens_per_second = 0;  ///< new tokens over the median latency
-};
-
-/// Times `runs` greedy generations of the same `tokens` new tokens behind `prompt` after `warmup`
-/// more.
-GenerationSpeed time_generation(const Decoder& model, std::span<const int32_t> prompt,
-                                int64_t tokens, int runs, int warmup, const Exec& exec);
-
-/// Mean, standard deviation, minimum and median of a list of seconds.
-Latency summarize_latency(std::span<const double> seconds);
 
 }  // namespace nibble

@@ -11,7 +11,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/posix.h"
-#include "nibble/eval/generation.h"
+#include "nibble/eval/latency.h"
 #include "nibble/model/model_folder.h"
 
 namespace nibble {
@@ -94,17 +94,17 @@ LoadSpeed measure_load(const std::string& path, const LoadSpeedOptions& o) {
   const std::vector<File> files = tensor_files(folder.path);
   LoadSpeed out;
   for (const File& f : files) out.file_bytes += f.bytes;
-  std::vector<double> loads, reads;
+  Latency loads, reads;
   int64_t read = 0;
   read_seconds(files, o.threads, &read);
   for (int i = 0; i < o.runs; ++i) {
     const double seconds = read_seconds(files, o.threads, &read);
-    reads.push_back(
+    reads.seconds.push_back(
         read > 0 ? seconds * static_cast<double>(out.file_bytes) / static_cast<double>(read) : 0);
-    loads.push_back(load_seconds(folder.path, o.threads));
+    loads.seconds.push_back(load_seconds(folder.path, o.threads));
   }
-  out.load_seconds = summarize_latency(loads).median;
-  out.read_seconds = summarize_latency(reads).median;
+  out.load_seconds = loads.median();
+  out.read_seconds = reads.median();
   return out;
 }
 

@@ -1,6 +1,8 @@
 #include "nibble/eval/measure.h"
 
 #include <algorithm>
+#include <functional>
+#include <optional>
 
 #include "nibble/core/error.h"
 #include "nibble/core/in_file.h"
@@ -80,18 +82,48 @@ void fill_quality(const ComparisonResult& c, Measurement& m) {
   m.loss_difference_standard_error = c.loss_difference_standard_error;
 }
 
-void fill_speed(const ModelFolder& folder, const Decoder& model, std::span<const int32_t> prompt,
-                const MeasureOptions& options, const Exec& exec, Measurement& m) {
+// Writes the same tokens greedily each time it is called.
+std::function<void()> generation(const Decoder& model, std::span<const int32_t> prompt,
+                                 int64_t tokens, const Exec& exec) {
+  GenerateOptions options;
+  options.max_new_tokens = tokens;
+  options.sampling.temperature = 0;
+  return [&model, prompt, options, &exec] {
+    PyRandom random(0);
+    generate(model, prompt, options, random, exec);
+  };
+}
+
+// A decoder to time, and where its times go.
+struct Timed {
+  const Decoder* model;
+  Latency* to;
+};
+
+double time_generations(const std::vector<Timed>& all, std::span<const int32_t> prompt,
+                        int64_t tokens, const RoundOptions& options, const Exec& exec) {
+  std::vector<std::function<void()>> works;
+  for (const Timed& t : all) works.push_back(generation(*t.model, prompt, tokens, exec));
+  TimedRounds rounds = time_rounds(works, options, exec);
+  for (size_t i = 0; i < all.size(); ++i) *all[i].to = std::move(rounds.latencies[i]);
+  return rounds.waited_share;
+}
+
+void fill_speed(const ModelFolder& folder, const Decoder& model, const Decoder* base,
+                std::span<const int32_t> prompt, const MeasureOptions& options, const Exec& exec,
+                Measurement& m) {
   const int64_t tokens = new_tokens(model, prompt, options);
-  const GenerationSpeed speed =
-      time_generation(model, prompt, tokens, options.runs, options.warmup, exec);
-  m.latency = speed.latency;
-  m.tokens_per_second = speed.tokens_per_second;
-  if (!options.time_dequantized || folder.schemes.empty()) return;
-  const Decoder slow =
-      load_decoder(folder, {.dequantize_on_the_fly = true, .threads = exec.threads});
-  m.dequantized_tokens_per_second =
-      time_generation(slow, prompt, tokens, options.runs, options.warmup, exec).tokens_per_second;
+  std::vector<Timed> all = {{&model, &m.latency}};
+  if (base != nullptr) all.push_back({base, &m.base_latency});
+  std::optional<Decoder> slow;
+  if (options.time_dequantized && !folder.schemes.empty()) {
+    slow.emplace(load_decoder(folder, {.dequantize_on_the_fly = true, .threads = exec.threads}));
+    all.push_back({&*slow, &m.dequantized_latency});
+  }
+  m.waited_share =
+      time_generations(all, prompt, tokens, {options.runs, options.warmup, "time " + m.name}, exec);
+  m.tokens_per_second = rate(static_cast<double>(tokens), m.latency);
+  m.dequantized_tokens_per_second = rate(static_cast<double>(tokens), m.dequantized_latency);
 }
 
 // What fits: a prompt of 256 tokens and 32 behind it, or half and half of a short context.
@@ -104,25 +136,33 @@ SpeedOptions speed_options(const Decoder& model, const MeasureOptions& options) 
   return o;
 }
 
-void fill_throughput(const Decoder& model, const MeasureOptions& options, const Exec& exec,
-                     Throughput& t) {
-  const SpeedOptions o = speed_options(model, options);
-  if (o.decode < 1 || o.prefill < 1) return;
-  const SpeedResult r = measure_speed(model, o, exec);
+void count_multiplications(const Decoder& model, Throughput& t) {
   int64_t head = 0;
-  t = {o.prefill,
-       o.decode,
-       r.prefill,
-       r.decode,
-       r.prefill_tokens_per_second,
-       r.decode_tokens_per_second,
-       0,
-       0};
   model.for_each_linear([&](const LinearGroup& g, size_t member) {
     if (member == 0) t.decode_multiplications += g.multiplications();
     head = g.multiplications();  // it is the last
   });
-  t.prefill_multiplications = (t.decode_multiplications - head) * o.prefill + head;
+  t.prefill_multiplications = (t.decode_multiplications - head) * t.prefill_tokens + head;
+}
+
+void fill_throughput(const Decoder& model, const Decoder* base, const MeasureOptions& options,
+                     const Exec& exec, Measurement& m) {
+  const SpeedOptions o = speed_options(model, options);
+  if (o.decode < 1 || o.prefill < 1) return;
+  std::vector<const Decoder*> models = {&model};
+  if (base != nullptr) models.push_back(base);
+  std::vector<SpeedResult> r = measure_speed(models, o, exec);
+  Throughput& t = m.throughput;
+  t.prefill_tokens = o.prefill;
+  t.decode_tokens = o.decode;
+  t.prefill_tokens_per_second = r[0].prefill_tokens_per_second;
+  t.decode_tokens_per_second = r[0].decode_tokens_per_second;
+  t.prefill = std::move(r[0].prefill);
+  t.decode = std::move(r[0].decode);
+  if (base != nullptr) t.base_prefill = std::move(r[1].prefill);
+  if (base != nullptr) t.base_decode = std::move(r[1].decode);
+  m.waited_share = std::max(m.waited_share, r[0].waited_share);
+  count_multiplications(model, t);
 }
 
 void fill_texts(const Decoder& model, const Decoder& base, const Tokenizer& tokenizer,
@@ -198,8 +238,10 @@ Measurement measure_model(const std::string& name, const ModelFolder& folder,
   m.samples = draw_samples(model, tokenizer, prompt, options, exec);
   if (options.continuations > 0)
     fill_texts(model, baseline, tokenizer, prompt, sequences, options, exec, m.text);
-  if (options.runs > 0) fill_speed(folder, model, prompt, options, exec, m);
-  if (options.throughput && options.runs > 0) fill_throughput(model, options, exec, m.throughput);
+  if (options.runs == 0) return m;
+  const Decoder* beside = &folder == &base ? nullptr : &baseline;
+  fill_speed(folder, model, beside, prompt, options, exec, m);
+  if (options.throughput) fill_throughput(model, beside, options, exec, m);
   return m;
 }
 

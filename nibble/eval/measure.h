@@ -9,13 +9,14 @@
 #include "nibble/core/exec.h"
 #include "nibble/eval/measurement.h"
 #include "nibble/eval/protocol.h"
+#include "nibble/eval/rounds.h"
 #include "nibble/model/model_folder.h"
 
 namespace nibble {
 
 struct MeasureOptions {
-  int runs = 5;    ///< timed generations
-  int warmup = 2;  ///< untimed ones before them
+  int runs = kEnoughRuns;  ///< timed rounds of generations; 0: nothing is timed
+  int warmup = 1;          ///< untimed ones before them
   int samples = 10;
   double temperature = 0.5;  ///< of the samples
   uint64_t seed = 42;        ///< of the samples, the same for every model
@@ -33,10 +34,10 @@ struct MeasureOptions {
   int64_t continuations = 0;
 };
 
-/// Everything of one model: sizes, loss and divergence over `sequences` against `base` (which may
-/// be the same model), samples, speed. `name` is for the row. Sequences hold n + 1 ids for n
-/// predictions.
-Measurement measure_model(const std::string& name, const ModelFolder& model,
+/// Everything of one model: sizes, loss and divergence over `sequences` against `base`, samples,
+/// speed, in rounds that the baseline takes part in. `name` is for the row. Sequences hold n + 1
+/// ids for n predictions. `folder` and `base` may be the same object: it is timed alone then.
+Measurement measure_model(const std::string& name, const ModelFolder& folder,
                           const ModelFolder& base, const std::vector<ScoredSequence>& sequences,
                           const MeasureOptions& options, const Exec& exec);
 
@@ -53,8 +54,8 @@ struct ClassifierData {
 };
 
 /// Accuracy, agreement with the baseline, mean squared error of the outputs, size and time of one
-/// batch.
-ClassifierMeasurement measure_classifier(const std::string& name, const ModelFolder& model,
+/// batch, timed in turn with the baseline's unless it is the same object.
+ClassifierMeasurement measure_classifier(const std::string& name, const ModelFolder& folder,
                                          const ModelFolder& base, const ClassifierData& data,
                                          int runs, const Exec& exec);
 

@@ -1,11 +1,12 @@
 #include <fmt/format.h>
 
-#include <chrono>
+#include <algorithm>
+#include <functional>
 
 #include "nibble/core/error.h"
 #include "nibble/core/finite.h"
-#include "nibble/eval/generation.h"
 #include "nibble/eval/measure.h"
+#include "nibble/eval/rounds.h"
 #include "nibble/nn/losses.h"
 
 namespace nibble {
@@ -49,17 +50,17 @@ void compare_outputs(std::span<const float> y, std::span<const float> base,
   m.output_mse = squares / static_cast<double>(y.size());
 }
 
-Latency time_batch(const Mlp& model, const ClassifierData& data, int runs, const Exec& exec) {
-  const int64_t m = std::min(kBatch, data.count), width = model.config().sizes.front();
-  const auto x = std::span(data.inputs).first(static_cast<size_t>(m * width));
-  std::vector<double> seconds;
-  for (int run = -2; run < runs; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    model.forward(x, m, exec);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    if (run >= 0) seconds.push_back(took.count());
-  }
-  return summarize_latency(seconds);
+// Both in turn; the model alone where it is its own baseline.
+void time_batches(const Mlp& model, const Mlp* base, const ClassifierData& data, int runs,
+                  const Exec& exec, ClassifierMeasurement& m) {
+  const int64_t rows = std::min(kBatch, data.count), width = model.config().sizes.front();
+  const auto x = std::span(data.inputs).first(static_cast<size_t>(rows * width));
+  std::vector<std::function<void()>> works = {[&] { model.forward(x, rows, exec); }};
+  if (base != nullptr) works.push_back([&] { base->forward(x, rows, exec); });
+  TimedRounds rounds = time_rounds(works, {runs, 2, "time " + m.name}, exec);
+  m.latency = std::move(rounds.latencies[0]);
+  if (base != nullptr) m.base_latency = std::move(rounds.latencies[1]);
+  m.waited_share = rounds.waited_share;
 }
 
 }  // namespace
@@ -84,7 +85,7 @@ ClassifierMeasurement measure_classifier(const std::string& name, const ModelFol
       static_cast<double>(base.tensors->file_bytes()) / static_cast<double>(m.file_bytes);
   compare_outputs(outputs_of(folder, model, data, exec), outputs_of(base, baseline, data, exec),
                   data, m);
-  m.latency = time_batch(model, data, runs, exec);
+  if (runs != 0) time_batches(model, &folder == &base ? nullptr : &baseline, data, runs, exec, m);
   return m;
 }
 

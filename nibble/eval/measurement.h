@@ -6,13 +6,9 @@
 #include <string>
 #include <vector>
 
-namespace nibble {
+#include "nibble/eval/latency.h"
 
-/// Seconds of one timed piece of work over `runs` runs after warm-up.
-struct Latency {
-  int64_t runs = 0;
-  double mean = 0, standard_deviation = 0, minimum = 0, median = 0;
-};
+namespace nibble {
 
 /// How the distance from a baseline goes with the position in a sequence, the true tokens before
 /// it.
@@ -38,7 +34,8 @@ struct Divergence {
 /// Reading and writing timed apart, by the medians of several runs.
 struct Throughput {
   int64_t prefill_tokens = 0, decode_tokens = 0;  ///< a run; 0 where nothing was timed
-  Latency prefill, decode;  ///< seconds of a run's whole prompt, of its new tokens
+  Latency prefill, decode;            ///< seconds of a run's whole prompt, of its new tokens
+  Latency base_prefill, base_decode;  ///< of the baseline in the same rounds
   double prefill_tokens_per_second = 0, decode_tokens_per_second = 0;
   /// In products with weights: of a prompt (the last position's logits), of a decoded token.
   int64_t prefill_multiplications = 0, decode_multiplications = 0;
@@ -74,9 +71,12 @@ struct Measurement {
   double loss_difference_standard_error = 0;  ///< paired, over sequences
 
   Latency latency;               ///< of generating one sample
+  Latency base_latency;          ///< the baseline's in the same rounds; of the baseline itself none
+  Latency dequantized_latency;   ///< in the same rounds with weights dequantized on the fly, if any
   double tokens_per_second = 0;  ///< new tokens over the median latency
-  double dequantized_tokens_per_second =
-      0;               ///< the same with weights dequantized on the fly; 0 where f32
+  double dequantized_tokens_per_second = 0;
+  /// Of the time of its threads while it was timed: ready to run, but without a processor.
+  double waited_share = 0;
   std::string kernel;  ///< "gemm_i8_avx512vnni"
   std::vector<std::string> samples;
   Throughput throughput;  ///< where it was asked for
@@ -91,7 +91,9 @@ struct ClassifierMeasurement {
   double accuracy = 0;           ///< 0..1; negative where there are no labels
   double prediction_agreement = 1;
   double output_mse = 0;
-  Latency latency;  ///< of one batch
+  Latency latency;       ///< of one batch
+  Latency base_latency;  ///< the baseline's in the same rounds; of the baseline itself none
+  double waited_share = 0;
 };
 
 }  // namespace nibble

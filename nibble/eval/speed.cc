@@ -4,10 +4,10 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <utility>
 #include <vector>
 
 #include "nibble/core/error.h"
-#include "nibble/eval/generation.h"
 
 namespace nibble {
 namespace {
@@ -18,63 +18,89 @@ double seconds_since(Clock::time_point t) {
   return std::chrono::duration<double>(Clock::now() - t).count();
 }
 
-struct Run {
-  double prefill = 0, decode = 0;
+// One of the models, with what it needs to run and what was found of it.
+struct Contestant {
+  const Decoder* model;
+  std::vector<int32_t> ids;
+  std::vector<KvCache> caches = {};
+  SpeedResult result = {};
 };
 
-Run run_once(const Decoder& model, const std::vector<int32_t>& ids, const SpeedOptions& o,
-             std::vector<KvCache>& caches, const Exec& exec) {
-  const std::span<const int32_t> all(ids);
-  Run out;
-  std::vector<KvCache*> pointers;
-  for (KvCache& cache : caches) {
-    cache.clear();
-    const auto start = Clock::now();
-    model.step(all.first(static_cast<size_t>(o.prefill)), cache, Decoder::Logits::last, exec);
-    if (pointers.empty()) out.prefill = seconds_since(start);
-    pointers.push_back(&cache);
-  }
-  const auto start = Clock::now();
-  for (int64_t i = 0; i < o.decode; ++i) {
-    exec.check_stop();
-    const std::vector<int32_t> next(pointers.size(), all[static_cast<size_t>(o.prefill + i)]);
-    model.decode(next, pointers, exec);
-  }
-  out.decode = seconds_since(start);
+void refuse_too_long(const SpeedOptions& o, int64_t context) {
+  if (o.prefill + o.decode <= context) return;
+  throw invalid_argument(
+      fmt::format("a prefill of {} and a decode of {} tokens do not fit the context of {}",
+                  o.prefill, o.decode, context));
+}
+
+Contestant contestant(const Decoder& model, const SpeedOptions& o) {
+  const int64_t length = o.prefill + o.decode;
+  refuse_too_long(o, model.config().context);
+  Contestant out{&model, std::vector<int32_t>(static_cast<size_t>(length))};
+  const auto words = static_cast<size_t>(model.config().vocab_size);
+  for (size_t i = 0; i < out.ids.size(); ++i)
+    out.ids[i] = static_cast<int32_t>((i * 7919 + 13) % words);
+  for (int64_t i = 0; i < o.sequences; ++i) out.caches.push_back(model.make_cache(length, o.kv));
   return out;
 }
 
-double rate(int64_t tokens, const Latency& l) {
-  return l.median > 0 ? static_cast<double>(tokens) / l.median : 0;
+// Seconds that the first of the prompts took.
+double read_prompts(Contestant& c, const SpeedOptions& o, const Exec& exec) {
+  const auto prompt = std::span<const int32_t>(c.ids).first(static_cast<size_t>(o.prefill));
+  double seconds = 0;
+  for (KvCache& cache : c.caches) {
+    cache.clear();
+    const auto start = Clock::now();
+    c.model->step(prompt, cache, Decoder::Logits::last, exec);
+    if (&cache == &c.caches.front()) seconds = seconds_since(start);
+  }
+  return seconds;
+}
+
+double write_behind(Contestant& c, const SpeedOptions& o, const Exec& exec) {
+  std::vector<KvCache*> pointers;
+  for (KvCache& cache : c.caches) pointers.push_back(&cache);
+  const auto start = Clock::now();
+  for (int64_t i = 0; i < o.decode; ++i) {
+    exec.check_stop();
+    const std::vector<int32_t> next(pointers.size(), c.ids[static_cast<size_t>(o.prefill + i)]);
+    c.model->decode(next, pointers, exec);
+  }
+  return seconds_since(start);
+}
+
+void run_once(Contestant& c, const SpeedOptions& o, const Exec& exec, bool timed) {
+  const double prefill = read_prompts(c, o, exec), decode = write_behind(c, o, exec);
+  if (!timed) return;
+  c.result.prefill.seconds.push_back(prefill);
+  c.result.decode.seconds.push_back(decode);
+}
+
+SpeedResult finished(Contestant& c, const SpeedOptions& o, double waited) {
+  SpeedResult out = std::move(c.result);
+  out.prefill_tokens_per_second = rate(static_cast<double>(o.prefill), out.prefill);
+  out.decode_tokens_per_second = rate(static_cast<double>(o.decode * o.sequences), out.decode);
+  out.waited_share = waited;
+  return out;
 }
 
 }  // namespace
 
-SpeedResult measure_speed(const Decoder& model, const SpeedOptions& o, const Exec& exec) {
-  const int64_t needed = o.prefill + o.decode, context = model.config().context;
-  if (needed > context) {
-    throw invalid_argument(
-        fmt::format("a prefill of {} and a decode of {} tokens do not fit the context of {}",
-                    o.prefill, o.decode, context));
-  }
-  std::vector<int32_t> ids(static_cast<size_t>(needed));
-  for (size_t i = 0; i < ids.size(); ++i) {
-    ids[i] = static_cast<int32_t>((i * 7919 + 13) % static_cast<size_t>(model.config().vocab_size));
-  }
-  std::vector<KvCache> caches;
-  for (int64_t i = 0; i < o.sequences; ++i) caches.push_back(model.make_cache(needed, o.kv));
-  std::vector<double> prefill, decode;
-  for (int r = -o.warmup; r < o.runs; ++r) {
-    const Run run = run_once(model, ids, o, caches, exec);
-    exec.report({"bench", r + o.warmup + 1, o.runs + o.warmup, {}});
-    if (r < 0) continue;
-    prefill.push_back(run.prefill);
-    decode.push_back(run.decode);
-  }
-  SpeedResult out{summarize_latency(prefill), summarize_latency(decode), 0, 0};
-  out.prefill_tokens_per_second = rate(o.prefill, out.prefill);
-  out.decode_tokens_per_second = rate(o.decode * o.sequences, out.decode);
+std::vector<SpeedResult> measure_speed(std::span<const Decoder* const> models,
+                                       const SpeedOptions& o, const Exec& exec) {
+  std::vector<Contestant> all;
+  std::vector<RoundWork> works;
+  for (const Decoder* model : models) all.push_back(contestant(*model, o));
+  for (Contestant& c : all) works.push_back([&](bool timed) { run_once(c, o, exec, timed); });
+  const double waited = run_rounds(works, {o.runs, o.warmup, "bench"}, exec);
+  std::vector<SpeedResult> out;
+  for (Contestant& c : all) out.push_back(finished(c, o, waited));
   return out;
+}
+
+SpeedResult measure_speed(const Decoder& model, const SpeedOptions& o, const Exec& exec) {
+  const Decoder* one[] = {&model};
+  return measure_speed(one, o, exec).front();
 }
 
 int64_t peak_memory_bytes() {

@@ -14,10 +14,19 @@ double largest(const BarChart& chart) {
   double most = 0;
   for (const BarRow& row : chart.rows) {
     for (const Bar& bar : row.bars) {
-      if (std::isfinite(bar.value)) most = std::max(most, bar.value);
+      for (const double v : {bar.value, bar.high}) {
+        if (std::isfinite(v)) most = std::max(most, v);
+      }
     }
   }
   return most;
+}
+
+void draw_whisker(Svg& svg, const Scale& x, double y, const Bar& bar) {
+  if (!(bar.high > 0) || !std::isfinite(bar.high) || !std::isfinite(bar.low)) return;
+  const double low = x.place(bar.low), high = x.place(bar.high), middle = y + kBar / 2;
+  svg.line(low, middle, high, middle, "whisker");
+  for (const double end : {low, high}) svg.line(end, middle - 4, end, middle + 4, "whisker");
 }
 
 /// A bar on its track; one that is longer than the scale has a break before its end.
@@ -25,6 +34,7 @@ void draw_bar(Svg& svg, const Scale& x, double y, const Bar& bar) {
   const double width = std::max(x.place(bar.value), 2.0);
   svg.rect(0, y, x.to, kBar, "track", "", 3);
   svg.rect(0, y, width, kBar, colour_class(bar.colour, bar.pale ? "pale" : "fill"), bar.tip, 3);
+  draw_whisker(svg, x, y, bar);
   if (std::isfinite(bar.value) && bar.value > x.high * 1.0001) {
     const double at = x.to - 22;
     svg.path({{at, y + kBar}, {at + 6, y}, {at + 11, y}, {at + 5, y + kBar}}, "gap", true);

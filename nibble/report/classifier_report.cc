@@ -1,6 +1,7 @@
 #include "nibble/report/classifier_report.h"
 
 #include "nibble/report/numbers.h"
+#include "nibble/report/speed_text.h"
 #include "nibble/report/table.h"
 
 namespace nibble {
@@ -14,18 +15,17 @@ std::string render_table(const std::vector<ClassifierMeasurement>& models, int w
                        {"accuracy", 0},
                        {"same", 1},
                        {"output MSE", 2},
-                       {"ms/batch", 2},
-                       {"+-", 3}});
+                       {"one batch", 2},
+                       {"speed", 1}});
   for (size_t i = 0; i < models.size(); ++i) {
     const ClassifierMeasurement& m = models[i];
-    const bool timed = m.latency.runs > 0;
     table.add({m.name, format_count(m.parameters), format_bytes(m.file_bytes),
                format_fixed(m.compression_ratio, 2) + "x", format_bytes(m.memory_bytes),
                m.accuracy >= 0 ? format_percent(m.accuracy, 2) : "-",
                i > 0 ? format_percent(m.prediction_agreement, 2) : "-",
                i > 0 ? format_significant(m.output_mse, 3) : "-",
-               timed ? format_fixed(m.latency.mean * 1e3, 3) : "-",
-               timed ? format_fixed(m.latency.standard_deviation * 1e3, 3) : "-"});
+               m.latency.runs() > 0 ? format_seconds_and_spread(m.latency) : "-",
+               format_speedup_and_interval(speedup(m.latency, m.base_latency), "x")});
   }
   return table.render(width);
 }

@@ -8,6 +8,7 @@
 #include "nibble/report/numbers.h"
 #include "nibble/report/page.h"
 #include "nibble/report/sections.h"
+#include "nibble/report/speed_text.h"
 #include "nibble/report/table.h"
 #include "nibble/report/text.h"
 #include "nibble/report/verdict.h"
@@ -26,15 +27,10 @@ std::string method(const CompareReport& r) {
   return how_it_was_made(page);
 }
 
-std::string throughput_cell(double value, double base, bool is_base) {
-  if (!(value > 0)) return "-";
-  if (is_base) return format_rate(value);
-  return fmt::format("{} {}x", format_rate(value), format_fixed(ratio(value, base), 2));
-}
-
-std::string latency_cell(const Latency& l) {
-  if (l.runs <= 0) return "-";
-  return format_seconds(l.mean) + " +- " + format_seconds(l.standard_deviation);
+// "no measurable loss; 1.71x as fast (1.65x to 1.80x)".
+std::string whole_verdict(const Measurement& m) {
+  const std::string speed = describe_speed(speedup_of(m), "x");
+  return verdict(m) + (speed.empty() ? "" : "; " + speed);
 }
 
 std::string text_words(const Measurement& m, bool is_base) {
@@ -56,16 +52,44 @@ std::string indented(std::string_view text) {
   return out + "\n";
 }
 
+std::string quality_table(const CompareReport& r, int width) {
+  TerminalTable table(
+      {{"model"}, {"bits/w", 4}, {"file", 0}, {"memory", 6}, {"ppl", 0}, {"KL", 2}, {"top-1", 3}});
+  for (size_t i = 0; i < r.models.size(); ++i) {
+    const Measurement& m = r.models[i];
+    const bool measured = m.tokens > 0, compared = measured && i > 0;
+    table.add({m.name, format_fixed(m.bits_per_weight, 2), format_bytes(m.file_bytes),
+               format_bytes(m.memory_bytes), measured ? format_fixed(m.perplexity, 3) : "-",
+               compared ? format_significant(m.divergence.kl_mean) : "-",
+               compared ? format_percent(m.divergence.top1_agreement, 1) : "-"});
+  }
+  return table.render(width);
+}
+
+// What each writes behind the prompt.
+std::string render_texts(const CompareReport& r) {
+  if (r.models.empty() || r.models.front().text.tokens <= 0) return "";
+  std::string out = fmt::format("\nBehind {}:\n",
+                                r.prompt.empty() ? "the beginning of a text" : in_quotes(r.prompt));
+  for (size_t i = 0; i < r.models.size(); ++i) {
+    const Measurement& m = r.models[i];
+    out += fmt::format("  {} ({})\n", display_text(m.name), text_words(m, i == 0));
+    if (i == 0 || m.text.first_difference >= 0) out += indented(m.text.text);
+  }
+  return out;
+}
+
+// Of speeds the median over the rounds, of the latency its inverse; 1 for the baseline.
 void write_ratios(JsonWriter& json, const Measurement& m, const Measurement& base) {
-  const auto times = [&](std::string_view name, double a, double b) {
-    json.field(name, ratio(a, b));
+  const auto times = [&](const Latency& own, const Latency& other) {
+    return &m == &base && own.runs() > 0 ? 1.0 : speedup(own, other).median;
   };
-  times("file_ratio", static_cast<double>(m.file_bytes), static_cast<double>(base.file_bytes));
-  times("prefill_ratio", m.throughput.prefill_tokens_per_second,
-        base.throughput.prefill_tokens_per_second);
-  times("decode_ratio", m.throughput.decode_tokens_per_second,
-        base.throughput.decode_tokens_per_second);
-  times("latency_ratio", m.latency.mean, base.latency.mean);
+  const Throughput& t = m.throughput;
+  json.field("file_ratio",
+             ratio(static_cast<double>(m.file_bytes), static_cast<double>(base.file_bytes)));
+  json.field("prefill_ratio", times(t.prefill, t.base_prefill));
+  json.field("decode_ratio", times(t.decode, t.base_decode));
+  json.field("latency_ratio", 1 / times(m.latency, m.base_latency));
 }
 
 }  // namespace
@@ -90,40 +114,11 @@ std::string render_html(const CompareReport& r) {
 }
 
 std::string render_terminal(const CompareReport& r, int width) {
-  TerminalTable table({{"model"},
-                       {"bits/w", 4},
-                       {"file", 0},
-                       {"memory", 6},
-                       {"ppl", 0},
-                       {"KL", 2},
-                       {"top-1", 3},
-                       {"prefill/s", 1},
-                       {"decode/s", 1},
-                       {"one generation", 5}});
-  for (size_t i = 0; i < r.models.size(); ++i) {
-    const Measurement &m = r.models[i], &base = r.models.front();
-    const bool measured = m.tokens > 0, compared = measured && i > 0;
-    const Throughput &t = m.throughput, &b = base.throughput;
-    table.add({m.name, format_fixed(m.bits_per_weight, 2), format_bytes(m.file_bytes),
-               format_bytes(m.memory_bytes), measured ? format_fixed(m.perplexity, 3) : "-",
-               compared ? format_significant(m.divergence.kl_mean) : "-",
-               compared ? format_percent(m.divergence.top1_agreement, 1) : "-",
-               throughput_cell(t.prefill_tokens_per_second, b.prefill_tokens_per_second, i == 0),
-               throughput_cell(t.decode_tokens_per_second, b.decode_tokens_per_second, i == 0),
-               latency_cell(m.latency)});
-  }
-  std::string out = table.render(width) + "\n";
+  const std::string speeds = render_speeds(r.models, width);
+  std::string out = quality_table(r, width) + (speeds.empty() ? "" : "\n" + speeds) + "\n";
   for (size_t i = 1; i < r.models.size(); ++i)
-    out += fmt::format("{}: {}\n", display_text(r.models[i].name), verdict(r.models[i]));
-  if (r.models.empty() || r.models.front().text.tokens <= 0) return out;
-  out += fmt::format("\nBehind {}:\n",
-                     r.prompt.empty() ? "the beginning of a text" : in_quotes(r.prompt));
-  for (size_t i = 0; i < r.models.size(); ++i) {
-    const Measurement& m = r.models[i];
-    out += fmt::format("  {} ({})\n", display_text(m.name), text_words(m, i == 0));
-    if (i == 0 || m.text.first_difference >= 0) out += indented(m.text.text);
-  }
-  return out;
+    out += fmt::format("{}: {}\n", display_text(r.models[i].name), whole_verdict(r.models[i]));
+  return out + render_texts(r);
 }
 
 std::string compare_json(const CompareReport& r) {
@@ -135,13 +130,17 @@ std::string compare_json(const CompareReport& r) {
       .field("machine", r.machine)
       .field("measured_on", r.protocol)
       .field("own_text", r.own_text)
-      .field("prompt", r.prompt);
+      .field("prompt", r.prompt)
+      .field("busy", busy(r.models));
   json.key("models").begin_array();
   for (const Measurement& m : r.models) {
     json.begin_object();
     write_measurement_fields(json, m);
     write_ratios(json, m, r.models.front());
-    json.field("verdict", &m == &r.models.front() ? std::string("baseline") : verdict(m));
+    const bool is_base = &m == &r.models.front();
+    json.field("verdict", is_base ? std::string("baseline") : verdict(m));
+    json.field("speed_verdict",
+               is_base ? std::string("baseline") : describe_speed(speedup_of(m), "x"));
     json.end_object();
   }
   json.end_array().end_object();

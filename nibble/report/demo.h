@@ -7,6 +7,7 @@
 #include <string>
 
 #include "nibble/core/exec.h"
+#include "nibble/eval/rounds.h"
 #include "nibble/report/demo_report.h"
 
 namespace nibble {
@@ -18,9 +19,9 @@ struct DemoOptions {
   std::string text;  ///< one name a line
   std::optional<int64_t> steps, batch;
   uint64_t seed = 42;
-  int runs = 200;       ///< timed generations a model
-  bool force = false;   ///< replace a folder that is not an earlier demo's
-  std::string command;  ///< the command line, for the report
+  int runs = kEnoughRuns;  ///< timed rounds a model
+  bool force = false;      ///< replace a folder that is not an earlier demo's
+  std::string command;     ///< the command line, for the report
 };
 
 /// Makes `out` with one folder a model (f32, int8-tensor, int8, ...), report.html and report.json.

@@ -3,6 +3,7 @@
 #include "nibble/report/numbers.h"
 #include "nibble/report/page.h"
 #include "nibble/report/sections.h"
+#include "nibble/report/speed_text.h"
 #include "nibble/report/table.h"
 
 namespace nibble {
@@ -39,8 +40,7 @@ std::string render_table(const std::vector<Measurement>& models, int width) {
                        {"+-", 5},
                        {"ppl", 4},
                        {"top-1", 3},
-                       {"KL", 2},
-                       {"tokens/s", 1}});
+                       {"KL", 2}});
   for (size_t i = 0; i < models.size(); ++i) {
     const Measurement& m = models[i];
     const Measurement& base = models.front();
@@ -54,10 +54,10 @@ std::string render_table(const std::vector<Measurement>& models, int width) {
                compared ? format_fixed(m.loss_difference_standard_error, 4) : "-",
                measured ? format_fixed(m.perplexity, 3) : "-",
                compared ? format_percent(m.divergence.top1_agreement, 1) : "-",
-               compared ? format_significant(m.divergence.kl_mean) : "-",
-               m.tokens_per_second > 0 ? format_rate(m.tokens_per_second) : "-"});
+               compared ? format_significant(m.divergence.kl_mean) : "-"});
   }
-  return table.render(width);
+  const std::string speeds = render_speeds(models, width);
+  return table.render(width) + (speeds.empty() ? "" : "\n" + speeds);
 }
 
 }  // namespace nibble

@@ -50,8 +50,8 @@ struct DemoReport {
 /// network. Every text in it is escaped.
 std::string render_html(const DemoReport& report);
 
-/// Columns: model, bits/weight, file, memory, loss (and its change), perplexity, top-1, KL,
-/// tokens/s. Plain text, aligned, for a terminal `width` columns wide.
+/// Columns: model, bits/weight, file, memory, loss (and its change), perplexity, top-1, KL; below
+/// it the speeds (render_speeds()). Plain text, aligned, for a terminal `width` columns wide.
 std::string render_table(const std::vector<Measurement>& models, int width = 100);
 
 }  // namespace nibble

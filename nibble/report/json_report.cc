@@ -1,16 +1,11 @@
 #include "nibble/report/json_report.h"
 
+#include <limits>
+
+#include "nibble/report/speed_text.h"
+
 namespace nibble {
 namespace {
-
-void write_latency(JsonWriter& json, const Latency& l) {
-  json.key("latency").begin_object();
-  json.field("runs", l.runs)
-      .field("mean_seconds", l.mean)
-      .field("standard_deviation_seconds", l.standard_deviation)
-      .field("minimum_seconds", l.minimum)
-      .end_object();
-}
 
 void write_divergence(JsonWriter& json, const Divergence& d) {
   json.field("top1_agreement", d.top1_agreement)
@@ -41,6 +36,10 @@ void write_throughput(JsonWriter& json, const Throughput& t) {
       .field("decode_tokens", t.decode_tokens)
       .field("prefill_tokens_per_second", t.prefill_tokens_per_second)
       .field("decode_tokens_per_second", t.decode_tokens_per_second);
+  write_latency(json, "prefill_latency", t.prefill);
+  write_latency(json, "decode_latency", t.decode);
+  write_speedup(json, "prefill_speedup", speedup(t.prefill, t.base_prefill));
+  write_speedup(json, "decode_speedup", speedup(t.decode, t.base_decode));
 }
 
 void write_text(JsonWriter& json, const TextComparison& t) {
@@ -88,11 +87,41 @@ void write_classifier(JsonWriter& json, const ClassifierMeasurement& m) {
     json.null();
   }
   json.field("prediction_agreement", m.prediction_agreement).field("output_mse", m.output_mse);
-  write_latency(json, m.latency);
-  json.end_object();
+  write_latency(json, "latency", m.latency);
+  write_speedup(json, "speedup", speedup(m.latency, m.base_latency));
+  json.field("waited_share", m.waited_share).end_object();
 }
 
 }  // namespace
+
+void write_latency(JsonWriter& json, std::string_view key, const Latency& l) {
+  json.key(key).begin_object();
+  json.field("runs", l.runs())
+      .field("median_seconds", l.median())
+      .field("q1_seconds", l.lower_quartile())
+      .field("q3_seconds", l.upper_quartile())
+      .field("minimum_seconds", l.minimum())
+      .field("maximum_seconds", l.maximum())
+      .field("mean_seconds", l.mean())
+      .field("standard_deviation_seconds", l.standard_deviation())
+      .end_object();
+}
+
+void write_speedup(JsonWriter& json, std::string_view key, const Speedup& s) {
+  json.key(key);
+  if (s.rounds == 0) {
+    json.null();
+    return;
+  }
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // null in the document
+  json.begin_object()
+      .field("rounds", s.rounds)
+      .field("median", s.median)
+      .field("low", s.interval ? s.interval->low : kNone)
+      .field("high", s.interval ? s.interval->high : kNone)
+      .field("verdict", name_of(judge_speed(s)))
+      .end_object();
+}
 
 void write_measurement_fields(JsonWriter& json, const Measurement& m) {
   json.field("name", m.name)
@@ -110,7 +139,10 @@ void write_measurement_fields(JsonWriter& json, const Measurement& m) {
       .field("loss_difference", m.loss_difference)
       .field("loss_difference_standard_error", m.loss_difference_standard_error);
   write_divergence(json, m.divergence);
-  write_latency(json, m.latency);
+  write_latency(json, "latency", m.latency);
+  write_speedup(json, "speedup", speedup_of(m));
+  write_speedup(json, "dequantized_speedup", speedup(m.latency, m.dequantized_latency));
+  json.field("waited_share", m.waited_share);
   json.field("tokens_per_second", m.tokens_per_second)
       .field("dequantized_tokens_per_second", m.dequantized_tokens_per_second)
       .field("kernel", m.kernel)
@@ -134,6 +166,7 @@ std::string models_json(const DemoReport& report) {
       .field("date", report.date)
       .field("machine", report.machine);
   write_training(json, report);
+  json.field("busy", busy(report.models));
   write_models(json, report.models);
   json.end_object();
   return json.finish();

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nibble/core/json.h"
 #include "nibble/eval/measurement.h"
+#include "nibble/eval/speedup.h"
 #include "nibble/report/demo_report.h"
 
 namespace nibble {
@@ -22,6 +24,11 @@ std::string models_json(const std::vector<Measurement>& models);
 /// Classifiers: schema_version and `models`; accuracy is null where there are no labels.
 std::string models_json(const std::vector<ClassifierMeasurement>& models);
 
+/// Under `key`: runs, median, quartiles (q1, q3), minimum, maximum, mean and standard deviation.
+void write_latency(JsonWriter& json, std::string_view key, const Latency& latency);
+/// Rounds, median, low and high (null without an interval) and verdict; null where nothing was
+/// timed, as of the baseline itself.
+void write_speedup(JsonWriter& json, std::string_view key, const Speedup& speedup);
 /// One measurement as an object, for commands that put it into a document of their own.
 void write_measurement(JsonWriter& json, const Measurement& m);
 /// Its fields alone, into an object that is open.

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string_view>
 
 namespace nibble {
@@ -17,20 +18,40 @@ struct Unit {
   std::string_view name;
 };
 
-/// Three significant digits of `value` in the first unit that is not larger than it.
-template <size_t N>
-std::string in_units(double value, const std::array<Unit, N>& units) {
-  if (!std::isfinite(value)) return std::string(kUnknown);
-  const Unit* unit = &units.back();
+using Units = std::span<const Unit>;
+constexpr std::array kByteUnits = {Unit{0x1p40, " TiB"}, Unit{0x1p30, " GiB"}, Unit{0x1p20, " MiB"},
+                                   Unit{0x1p10, " KiB"}};
+constexpr std::array kRateUnits = {Unit{1e9, " G"}, Unit{1e6, " M"}, Unit{1e3, " k"}, Unit{1, ""}};
+constexpr std::array kTimeUnits = {Unit{1, " s"}, Unit{1e-3, " ms"}, Unit{1e-6, " µs"},
+                                   Unit{1e-9, " ns"}};
+
+/// The first unit that is not larger than the value.
+const Unit& unit_of(double value, Units units) {
   for (const Unit& u : units) {
-    if (std::abs(value) >= u.size * 0.9995) {
-      unit = &u;
-      break;
-    }
+    if (std::abs(value) >= u.size * 0.9995) return u;
   }
-  const double scaled = value / unit->size;
-  const int digits = std::abs(scaled) >= 99.95 ? 0 : std::abs(scaled) >= 9.995 ? 1 : 2;
-  return fmt::format("{:.{}f}{}", scaled, digits, unit->name);
+  return units.back();
+}
+
+/// For three significant ones.
+int digits_of(double scaled) {
+  return std::abs(scaled) >= 99.95 ? 0 : std::abs(scaled) >= 9.995 ? 1 : 2;
+}
+
+std::string in_units(double value, Units units) {
+  if (!std::isfinite(value)) return std::string(kUnknown);
+  const Unit& unit = unit_of(value, units);
+  const double scaled = value / unit.size;
+  return fmt::format("{:.{}f}{}", scaled, digits_of(scaled), unit.name);
+}
+
+std::string range_in_units(double value, double low, double high, Units units) {
+  const std::string middle = in_units(value, units);
+  if (!std::isfinite(value) || !std::isfinite(low) || !std::isfinite(high)) return middle;
+  const double size = unit_of(value, units).size;
+  const int digits = digits_of(value / size);
+  return fmt::format("{} ({}-{})", middle, format_fixed(low / size, digits),
+                     format_fixed(high / size, digits));
 }
 
 }  // namespace
@@ -78,9 +99,7 @@ std::string format_count(int64_t value) {
 
 std::string format_bytes(int64_t bytes) {
   if (bytes < 1024) return fmt::format("{} B", bytes);
-  static constexpr std::array kUnits = {Unit{0x1p40, " TiB"}, Unit{0x1p30, " GiB"},
-                                        Unit{0x1p20, " MiB"}, Unit{0x1p10, " KiB"}};
-  return in_units(static_cast<double>(bytes), kUnits);
+  return in_units(static_cast<double>(bytes), kByteUnits);
 }
 
 std::string format_percent(double share, int digits) {
@@ -88,16 +107,16 @@ std::string format_percent(double share, int digits) {
   return out == kUnknown ? out : out + "%";
 }
 
-std::string format_rate(double per_second) {
-  static constexpr std::array kUnits = {Unit{1e9, " G"}, Unit{1e6, " M"}, Unit{1e3, " k"},
-                                        Unit{1, ""}};
-  return in_units(per_second, kUnits);
+std::string format_rate(double per_second) { return in_units(per_second, kRateUnits); }
+
+std::string format_seconds(double seconds) { return in_units(seconds, kTimeUnits); }
+
+std::string format_rate_range(double per_second, double low, double high) {
+  return range_in_units(per_second, low, high, kRateUnits);
 }
 
-std::string format_seconds(double seconds) {
-  static constexpr std::array kUnits = {Unit{1, " s"}, Unit{1e-3, " ms"}, Unit{1e-6, " µs"},
-                                        Unit{1e-9, " ns"}};
-  return in_units(seconds, kUnits);
+std::string format_seconds_range(double seconds, double low, double high) {
+  return range_in_units(seconds, low, high, kTimeUnits);
 }
 
 double ratio(double a, double b) {

@@ -21,6 +21,9 @@ std::string format_percent(double share, int digits = 1);
 std::string format_rate(double per_second);
 /// "1.23 s", "4.56 ms", "78.9 µs".
 std::string format_seconds(double seconds);
+/// The value and between what it lies, in its unit and digits: "1.83 k (1.79-1.85)".
+std::string format_rate_range(double per_second, double low, double high);
+std::string format_seconds_range(double seconds, double low, double high);
 /// a / b, or NaN where either is not positive (so that it shows as "n/a").
 double ratio(double a, double b);
 

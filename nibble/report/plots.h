@@ -66,6 +66,7 @@ struct Bar {
   std::string text, tip;
   int colour = 0;
   bool pale = false;
+  double low = 0, high = 0;  ///< a whisker between them, where high is positive
 };
 struct BarRow {
   std::string label;

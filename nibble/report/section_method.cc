@@ -7,6 +7,7 @@
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/sections.h"
+#include "nibble/report/speed_text.h"
 
 namespace nibble {
 namespace {
@@ -75,9 +76,10 @@ std::string how_it_was_made(const DemoReport& r) {
   }
   if (!r.models.empty() && r.models.front().tokens > 0) {
     facts += fact("Measured on", format_count(r.models.front().tokens) + " tokens");
-    const Latency& l = r.models.front().latency;
-    if (l.runs > 0)
-      facts += fact("Timed over", format_count(l.runs) + noun(l.runs, " run") + " after warm-up");
+    if (const int64_t rounds = fewest_rounds(r.models); rounds > 0)
+      facts += fact("Timed over", format_count(rounds) + noun(rounds, " round") +
+                                      " or more after warm-up, each model in turn with " +
+                                      r.models.front().name);
   }
   std::string out = facts.empty() ? "" : "<dl class=\"facts\">\n" + facts + "</dl>\n";
   if (!r.command.empty()) {

@@ -8,6 +8,7 @@
 #include "nibble/report/numbers.h"
 #include "nibble/report/plots.h"
 #include "nibble/report/sections.h"
+#include "nibble/report/speed_text.h"
 #include "nibble/report/text.h"
 #include "nibble/report/verdict.h"
 
@@ -63,15 +64,20 @@ std::vector<HtmlCell> quality_cells(const Measurement& m, bool is_base) {
        ""}};
 }
 
-std::vector<HtmlCell> speed_cells(const Measurement& m) {
+std::vector<HtmlCell> speed_cells(const Measurement& m, bool is_base) {
   const std::string none(kNone);
-  const bool timed = m.latency.runs > 0;
+  const Latency& l = m.latency;
+  const bool timed = l.runs() > 0;
   return {
-      {timed ? with_note(format_seconds(m.latency.mean),
-                         "± " + format_seconds(m.latency.standard_deviation))
+      {timed ? with_note(format_seconds(l.median()), format_seconds(l.lower_quartile()) + "–" +
+                                                         format_seconds(l.upper_quartile()))
              : none,
        "group-start"},
-      {m.tokens_per_second > 0 ? format_rate(m.tokens_per_second) : none, ""},
+      {m.tokens_per_second > 0
+           ? with_note(format_rate(m.tokens_per_second),
+                       is_base || !timed ? "" : format_speedup(speedup_of(m), "×"))
+           : none,
+       ""},
       {m.kernel.empty() ? none : "<span class=\"kernel mono\">" + escape_name(m.kernel) + "</span>",
        "left"}};
 }
@@ -94,8 +100,10 @@ void add_headings(HtmlTable& table, std::string_view text) {
       .column("KL, nats",
               "mean divergence from the baseline's predictions; below, what 99 of 100 tokens stay "
               "under")
-      .column("one sample", "time to generate one, with the standard deviation over runs")
-      .column("tokens / s")
+      .column("one sample", "time to generate one: median and quartiles over the rounds")
+      .column("tokens / s",
+              "below, how often as fast as the baseline in the same rounds: one figure where they "
+              "carry it, else between what it lies")
       .column("kernel", "what multiplied the weights", "left");
 }
 
@@ -158,7 +166,7 @@ std::string model_table(const Models& models, std::string_view text) {
   for (size_t i = 0; i < models.size(); ++i) {
     std::vector<HtmlCell> cells = {{model_name(models[i]), ""}};
     for (auto part : {size_cells(models[i], base, i == 0), quality_cells(models[i], i == 0),
-                      speed_cells(models[i])}) {
+                      speed_cells(models[i], i == 0)}) {
       cells.insert(cells.end(), part.begin(), part.end());
     }
     table.row(std::move(cells));

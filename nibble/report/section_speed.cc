@@ -8,6 +8,7 @@
 #include "nibble/report/numbers.h"
 #include "nibble/report/plots.h"
 #include "nibble/report/sections.h"
+#include "nibble/report/speed_text.h"
 #include "nibble/report/verdict.h"
 
 namespace nibble {
@@ -49,60 +50,70 @@ std::string why_not_faster(const Measurement& base) {
       size);
 }
 
+// "12.3 k tokens a second against 10.1 k".
+std::string rates_of(const Measurement& m) {
+  return fmt::format("{} tokens a second against {}", format_rate(m.tokens_per_second),
+                     format_rate(base_tokens_per_second(m)));
+}
+
 std::string verdict_words(const Measurement& m, const Measurement& base) {
-  const std::string times = format_fixed(ratio(m.tokens_per_second, base.tokens_per_second), 2);
-  const std::string numbers =
-      fmt::format("{} tokens a second against {}, {}×", format_rate(m.tokens_per_second),
-                  format_rate(base.tokens_per_second), times);
   const std::string name = escape_html(m.name), base_name = escape_html(base.name);
-  switch (judge_speed(m, base)) {
+  const Speedup s = speedup_of(m);
+  const std::string words = describe_speed(s, "×"), rates = rates_of(m);
+  switch (judge_speed(s)) {
     case Speed::unknown:
-      return "<p>The baseline was not timed, so nothing can be said of speed.</p>\n";
+      return fmt::format("<p>{} was {}.</p>\n", name, words);
     case Speed::slower:
       return fmt::format(
-                 "<p><strong>{} is not faster than {} here, it is slower</strong>: {}.</p>\n", name,
-                 base_name, numbers) +
+                 "<p><strong>{} is not faster than {} here, it is slower</strong>: {}, {}.</p>\n",
+                 name, base_name, words, rates) +
              why_not_faster(base);
     case Speed::same:
-      return fmt::format(
-                 "<p><strong>{} is not faster than {} here</strong>: {}, within what "
-                 "timing can tell apart.</p>\n",
-                 name, base_name, numbers) +
+      return fmt::format("<p><strong>{} is not faster than {} here</strong>: {}, {}.</p>\n", name,
+                         base_name, words, rates) +
              why_not_faster(base);
+    case Speed::unclear:
+      return fmt::format(
+          "<p><strong>No difference in speed between {} and {} could be measured</strong>: {} is "
+          "{}. More rounds (<code>--runs</code>) on a machine with nothing else to do would tell "
+          "more.</p>\n",
+          name, base_name, name, words);
     case Speed::faster:
-      return fmt::format("<p><strong>{} is faster than {} here</strong>: {}.</p>\n", name,
-                         base_name, numbers);
+      return fmt::format("<p><strong>{} is faster than {} here</strong>: {}, {}.</p>\n", name,
+                         base_name, words, rates);
   }
   return "";
 }
 
 std::string on_the_fly_words(const Measurement& m) {
-  const double times = ratio(m.tokens_per_second, m.dequantized_tokens_per_second);
-  if (!std::isfinite(times)) return "";
-  const std::string outcome = times > 1.03 ? fmt::format("{}× faster than", format_fixed(times, 1))
-                              : times < 0.97
-                                  ? fmt::format("only {}× as fast as", format_fixed(times, 2))
-                                  : std::string("no faster than");
+  const std::string words = describe_speed(speedup(m.latency, m.dequantized_latency), "×");
+  if (words.empty()) return "";
   return fmt::format(
       "<p class=\"soft\">The tutorials&rsquo; way, turning each weight back into a float when it "
-      "is "
-      "used, is shown pale. The integer kernel of {} is {} that.</p>\n",
-      escape_html(m.name), outcome);
+      "is used, is shown pale. Against it the integer kernel of {} is {}.</p>\n",
+      escape_html(m.name), words);
+}
+
+// Its whiskers are the quartiles.
+Bar bar_of(double per_second, const Latency& l, const std::string& name, int colour, bool pale) {
+  const double amount = per_second * l.median();
+  const std::string text = format_rate_and_spread(per_second, l);
+  return {per_second,
+          text,
+          fmt::format("{}: {} tokens a second", name, text),
+          colour,
+          pale,
+          ratio(amount, l.upper_quartile()),
+          ratio(amount, l.lower_quartile())};
 }
 
 BarRow speed_row(const Measurement& m) {
   BarRow row{m.name, {}};
   const std::string kernel = m.kernel.empty() ? "" : ", " + m.kernel;
-  row.bars.push_back(
-      {m.tokens_per_second, format_rate(m.tokens_per_second),
-       fmt::format("{}: {} tokens a second{}", m.name, format_rate(m.tokens_per_second), kernel),
-       colour_of(m), false});
+  row.bars.push_back(bar_of(m.tokens_per_second, m.latency, m.name + kernel, colour_of(m), false));
   if (m.dequantized_tokens_per_second > 0) {
-    row.bars.push_back({m.dequantized_tokens_per_second,
-                        format_rate(m.dequantized_tokens_per_second),
-                        fmt::format("{}, dequantized on the fly: {} tokens a second", m.name,
-                                    format_rate(m.dequantized_tokens_per_second)),
-                        colour_of(m), true});
+    row.bars.push_back(bar_of(m.dequantized_tokens_per_second, m.dequantized_latency,
+                              m.name + ", dequantized on the fly", colour_of(m), true));
   }
   return row;
 }
@@ -130,7 +141,9 @@ std::string speed_section(const Models& models) {
   return fmt::format(
       "<div class=\"grid\"><figure><h3>Tokens a second, generating</h3><ul class=\"legend\">"
       "<li><span class=\"key c1\"></span>own kernel</li><li><span class=\"key c1 tinted\"></span>"
-      "dequantized on the fly</li></ul>{}</figure>\n<div class=\"text\">{}</div></div>\n",
+      "dequantized on the fly</li></ul>{}<figcaption>Medians; whiskers are the "
+      "quartiles.</figcaption>"
+      "</figure>\n<div class=\"text\">{}</div></div>\n",
       bars, speed_words(models));
 }
 

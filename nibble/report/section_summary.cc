@@ -6,6 +6,7 @@
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/sections.h"
+#include "nibble/report/speed_text.h"
 #include "nibble/report/verdict.h"
 
 namespace nibble {
@@ -34,25 +35,25 @@ const Measurement* broken(const Models& models) {
 std::string speed_sentence(const Models& models) {
   const Measurement* m = fastest_quantized(models);
   if (m == nullptr) return "";
-  const Measurement& base = models.front();
+  const Speedup s = speedup_of(*m);
+  const std::string name = escape_html(m->name), base_name = escape_html(models.front().name);
+  const std::string words = describe_speed(s, "×");
   const std::string numbers =
       fmt::format("{} against {} tokens a second", format_rate(m->tokens_per_second),
-                  format_rate(base.tokens_per_second));
-  const std::string name = escape_html(m->name), base_name = escape_html(base.name);
-  switch (judge_speed(*m, base)) {
+                  format_rate(base_tokens_per_second(*m)));
+  switch (judge_speed(s)) {
     case Speed::unknown:
       return "";
     case Speed::slower:
-      return fmt::format("{} is <strong>not faster</strong> than {} at this size: {}.", name,
-                         base_name, numbers);
     case Speed::same:
-      return fmt::format(
-          "{} is <strong>not faster</strong> than {} at this size: {}, too close to tell apart.",
-          name, base_name, numbers);
+      return fmt::format("{} is <strong>not faster</strong> than {} at this size: {}, {}. ", name,
+                         base_name, words, numbers);
+    case Speed::unclear:
+      return fmt::format("{} is {} of {}: no difference in speed could be measured. ", name, words,
+                         base_name);
     case Speed::faster:
-      return fmt::format("{} is <strong>{}× as fast</strong> as {} here: {}.", name,
-                         format_fixed(ratio(m->tokens_per_second, base.tokens_per_second), 2),
-                         base_name, numbers);
+      return fmt::format("Against {}, {} is <strong>{}</strong> here: {}. ", base_name, name, words,
+                         numbers);
   }
   return "";
 }
@@ -70,6 +71,15 @@ std::string agreement_tile(const Measurement& m, const Measurement& base) {
       "Same first choice", format_percent(m.divergence.top1_agreement, 1),
       fmt::format("of {} tokens ranked first as {} does; KL {} nats", format_count(m.tokens),
                   base.name, format_significant(m.divergence.kl_mean)));
+}
+
+std::string speed_tile(const Models& models) {
+  const Measurement* fast = fastest_quantized(models);
+  if (fast == nullptr || judge_speed(speedup_of(*fast)) == Speed::unknown) return "";
+  return tile("Speed", format_speedup(speedup_of(*fast), "×"),
+              fmt::format("{}: {} tokens a second, {} has {}", fast->name,
+                          format_rate(fast->tokens_per_second), models.front().name,
+                          format_rate(base_tokens_per_second(*fast))));
 }
 
 }  // namespace
@@ -105,7 +115,7 @@ std::string lede(const Models& models) {
                        escape_html(worst->name), times_smaller(*worst, base), change_of(*worst),
                        describe_cost(*worst));
   }
-  out += speed_sentence(models);
+  out += speed_sentence(models) + escape_html(busy_words(models));
   return out.empty() ? "" : "<p class=\"lede\">" + out + "</p>\n";
 }
 
@@ -125,14 +135,7 @@ std::string tiles(const Models& models) {
                             format_fixed(m->perplexity, 3), format_fixed(base.perplexity, 3)));
   }
   out += agreement_tile(*m, base);
-  if (const Measurement* fast = fastest_quantized(models)) {
-    out +=
-        tile("Speed", format_fixed(ratio(fast->tokens_per_second, base.tokens_per_second), 2) + "×",
-             fmt::format("{}: {} tokens a second, {} has {}", fast->name,
-                         format_rate(fast->tokens_per_second), base.name,
-                         format_rate(base.tokens_per_second)));
-  }
-  return out + "</dl>\n";
+  return out + speed_tile(models) + "</dl>\n";
 }
 
 }  // namespace nibble

@@ -7,6 +7,7 @@
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/sections.h"
+#include "nibble/report/speed_text.h"
 #include "nibble/report/text.h"
 #include "nibble/report/verdict.h"
 
@@ -40,13 +41,14 @@ std::string body_of(const Measurement& m, const Measurement& base, bool is_base)
          (rest.empty() ? "&#8709;" : lines_escaped(rest)) + "</mark>";
 }
 
-std::string speed_words_of(const Measurement& m, const Measurement& base) {
-  const Throughput &a = m.throughput, &b = base.throughput;
-  if (a.decode_tokens <= 0 || b.decode_tokens <= 0) return "";
-  return fmt::format(
-      "; prefill {}×, decode {}×",
-      format_fixed(ratio(a.prefill_tokens_per_second, b.prefill_tokens_per_second), 2),
-      format_fixed(ratio(a.decode_tokens_per_second, b.decode_tokens_per_second), 2));
+std::string speed_words_of(const Measurement& m) {
+  std::string out;
+  for (const TimedWork& w : timed_works(m)) {
+    const Speedup s = w.against_base();
+    if (judge_speed(s) == Speed::unknown) continue;
+    out += fmt::format("; {} {}", w.key, format_speedup(s, "×"));
+  }
+  return out;
 }
 
 }  // namespace
@@ -63,12 +65,13 @@ std::string verdicts(const Models& models) {
         "<li>{}: <span class=\"{}\">{}</span><span class=\"soft\">; {}× smaller{}"
         "</span></li>\n",
         model_name(m), css_class(judge_cost(m)), escape_html(verdict(m)), format_fixed(smaller, 2),
-        speed_words_of(m, base));
+        speed_words_of(m));
   }
   return fmt::format(
       "<figure><ul class=\"verdicts\">\n{}</ul></figure>\n"
       "<p class=\"note\">Against {}. Significant: beyond two standard errors of the "
-      "paired difference.</p>\n",
+      "paired difference. A speed that is a range was not measured closer, and one around 1 is no "
+      "difference.</p>\n",
       out, escape_html(base.name));
 }
 
@@ -94,37 +97,6 @@ std::string texts(const Models& models, std::string_view prompt) {
   if (!same.empty())
     out += fmt::format("<p class=\"note\">The same to the last token: {}.</p>\n", same);
   return out;
-}
-
-std::string throughput_table(const Models& models) {
-  if (models.empty() || models.front().throughput.decode_tokens <= 0) return "";
-  const Measurement& base = models.front();
-  HtmlTable table(
-      fmt::format("Medians of {}. Prefill reads a prompt of {}, decode "
-                  "writes {} behind it; a generation is both, from prompt to text.",
-                  counted(base.throughput.decode.runs, "run"),
-                  counted(base.throughput.prefill_tokens, "token"), base.throughput.decode_tokens));
-  table.column("model").column("prefill, tokens / s").column("ratio").column("decode, tokens / s");
-  table.column("ratio").column("one generation, mean").column("± deviation").column("ratio");
-  for (const Measurement& m : models) {
-    const Throughput& t = m.throughput;
-    table.row(
-        {{model_name(m), ""},
-         {format_rate(t.prefill_tokens_per_second), "group-start"},
-         {format_fixed(
-              ratio(t.prefill_tokens_per_second, base.throughput.prefill_tokens_per_second), 2) +
-              "×",
-          ""},
-         {format_rate(t.decode_tokens_per_second), "group-start"},
-         {format_fixed(ratio(t.decode_tokens_per_second, base.throughput.decode_tokens_per_second),
-                       2) +
-              "×",
-          ""},
-         {format_seconds(m.latency.mean), "group-start"},
-         {format_seconds(m.latency.standard_deviation), ""},
-         {format_fixed(ratio(m.latency.mean, base.latency.mean), 2) + "×", ""}});
-  }
-  return table.finish();
 }
 
 }  // namespace nibble

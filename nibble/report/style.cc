@@ -78,6 +78,7 @@ svg .track { fill: var(--raised); }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); } .c5 { --c: var(--c5); }
 svg .fill { fill: var(--c); } svg .tint { fill: var(--c); opacity: 0.2; } svg .pale { fill: var(--c); opacity: 0.42; }
 svg .stroke { stroke: var(--c); fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+svg .whisker { stroke: var(--ink); stroke-width: 1.25; }
 svg .thin { stroke: var(--c); fill: none; stroke-width: 1.25; stroke-linejoin: round; }
 svg .dash { stroke: var(--c); fill: none; stroke-width: 1.5; stroke-dasharray: 5 4; }
 svg .dashed { stroke-dasharray: 7 4; } svg .dotted { stroke-dasharray: 1 5; }

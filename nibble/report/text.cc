@@ -85,6 +85,20 @@ std::string cut_to_width(std::string_view text, int64_t width) {
   return std::string(text.substr(0, end)) + "~";
 }
 
+std::string wrap_to_width(std::string_view text, int64_t width) {
+  std::string out, line;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+    if (!line.empty() && display_width(line) + 1 + display_width(word) > width) {
+      out += line + "\n";
+      line.clear();
+    }
+    line += (line.empty() ? "" : " ") + cut_to_width(word, width);
+  }
+  return line.empty() ? out : out + line + "\n";
+}
+
 size_t common_prefix(std::string_view a, std::string_view b) {
   size_t same = 0;
   while (same < a.size() && same < b.size() && a[same] == b[same]) ++same;

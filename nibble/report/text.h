@@ -18,6 +18,9 @@ int64_t display_width(std::string_view text);
 /// The text cut to `width` columns, its last column "~" where something was cut.
 std::string cut_to_width(std::string_view text, int64_t width);
 
+/// The words of `text` in lines of at most `width` columns, each ended; a longer word is cut.
+std::string wrap_to_width(std::string_view text, int64_t width);
+
 /// Bytes that both begin with, ending between characters.
 size_t common_prefix(std::string_view a, std::string_view b);
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "nibble/report/numbers.h"
+#include "nibble/report/speed_text.h"
 
 namespace nibble {
 namespace {
@@ -21,12 +22,6 @@ constexpr std::array<CostRow, 5> kCosts = {{{"unknown", "unknown"},
                                             {"heavy", "bad"}}};
 const CostRow& row_of(Cost cost) { return kCosts[static_cast<size_t>(cost)]; }
 
-/// Standard error of the mean of a timed piece of work, as a share of it.
-double relative_error(const Latency& l) {
-  if (l.runs < 2 || !(l.mean > 0) || !(l.standard_deviation >= 0)) return 0;
-  return l.standard_deviation / l.mean / std::sqrt(static_cast<double>(l.runs));
-}
-
 /// The smallest file among the models (the baseline left out) whose cost is at most `worst`.
 const Measurement* smallest_up_to(const std::vector<Measurement>& models, Cost worst) {
   const Measurement* best = nullptr;
@@ -40,10 +35,14 @@ const Measurement* smallest_up_to(const std::vector<Measurement>& models, Cost w
 
 const Measurement* fastest_of(const std::vector<Measurement>& models, int bits) {
   const Measurement* best = nullptr;
+  double most = 0;
   for (size_t i = 1; i < models.size(); ++i) {
     const Measurement& m = models[i];
-    if (!(m.tokens_per_second > 0) || (bits != 0 && code_bits(m.scheme) != bits)) continue;
-    if (best == nullptr || m.tokens_per_second > best->tokens_per_second) best = &m;
+    // Models are timed one after another, the baseline beside each: only ratios compare.
+    const double times = speedup_of(m).median;
+    if (!(times > most) || (bits != 0 && code_bits(m.scheme) != bits)) continue;
+    most = times;
+    best = &m;
   }
   return best;
 }
@@ -93,14 +92,6 @@ std::string verdict(const Measurement& m) {
   return fmt::format("+{} perplexity, significant", format_percent(rise, rise < 0.01 ? 2
                                                                          : rise < 1  ? 1
                                                                                      : 0));
-}
-
-Speed judge_speed(const Measurement& m, const Measurement& base) {
-  const double times = ratio(m.tokens_per_second, base.tokens_per_second);
-  if (!std::isfinite(times)) return Speed::unknown;
-  const double error = std::hypot(relative_error(m.latency), relative_error(base.latency));
-  const double margin = std::max(0.03, 2 * error);
-  return times > 1 + margin ? Speed::faster : times < 1 - margin ? Speed::slower : Speed::same;
 }
 
 const Measurement* headliner(const std::vector<Measurement>& models) {

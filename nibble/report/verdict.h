@@ -29,17 +29,13 @@ std::string describe_cost(const Measurement& m);
 /// The short form, for lists: "no measurable loss", "+1.8% perplexity, significant".
 std::string verdict(const Measurement& m);
 
-/// Whether generating is faster than with the baseline, beyond 3 % and two standard errors.
-enum class Speed { unknown, slower, same, faster };
-Speed judge_speed(const Measurement& m, const Measurement& base);
-
 /// The row that the page leads with: the smallest file without measurable loss; else the smallest
 /// with a small one; else the one that lost least. Null where only a baseline was measured.
 const Measurement* headliner(const std::vector<Measurement>& models);
 /// The smallest file that still loses less than 5 % in perplexity.
 const Measurement* smallest_usable(const std::vector<Measurement>& models);
-/// The fastest with 8-bit codes; else the fastest of all but the baseline. Null where none was
-/// timed.
+/// The fastest with 8-bit codes, by the ratio to the baseline; else the fastest of all but the
+/// baseline. Null where none was timed.
 const Measurement* fastest_quantized(const std::vector<Measurement>& models);
 
 /// Bits of a code by the scheme's spelling; 0 where it has none ("nf4" has 4).

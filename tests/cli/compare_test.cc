@@ -38,10 +38,21 @@ TEST_F(WithModel, ComparesOneModelInSeveralSchemes) {
     EXPECT_FALSE(m.at("by_position").empty());
     EXPECT_GT(m.at("prefill_tokens_per_second").get<double>(), 0);
     EXPECT_GT(m.at("decode_tokens_per_second").get<double>(), 0);
-    EXPECT_EQ(m.at("latency").at("runs"), 2);
+    const json& l = m.at("latency");
+    EXPECT_EQ(l.at("runs"), 2);
+    EXPECT_LE(l.at("minimum_seconds"), l.at("q1_seconds"));
+    EXPECT_LE(l.at("q1_seconds"), l.at("median_seconds"));
+    EXPECT_LE(l.at("median_seconds"), l.at("q3_seconds"));
+    EXPECT_LE(l.at("q3_seconds"), l.at("maximum_seconds"));
+    EXPECT_EQ(m.at("decode_latency").at("runs"), 2);
+    EXPECT_EQ(m.at("speedup").is_null(), &m == &base);
     EXPECT_FALSE(m.at("text").get<std::string>().empty());
     EXPECT_FALSE(m.at("verdict").get<std::string>().empty());
   }
+  // Two rounds carry no verdict, whatever they found.
+  EXPECT_EQ(worst.at("decode_speedup").at("rounds"), 2);
+  EXPECT_EQ(worst.at("decode_speedup").at("verdict"), "unknown");
+  EXPECT_EQ(worst.at("decode_speedup").at("low"), nullptr);
   EXPECT_NE(get_file(page).find("Do differences grow with length?"), std::string::npos);
 }
 
@@ -67,6 +78,26 @@ TEST_F(WithModel, PrintsATableWithVerdicts) {
       {.limit_s = 120});
   expect_success(r);
   EXPECT_NE(r.out.find("\nint8: "), std::string::npos) << r.out;
+  EXPECT_NE(r.out.find("; timed in too few rounds to compare its speed (2 of 6)\n"),
+            std::string::npos)
+      << r.out;
+}
+
+TEST_F(WithModel, ComparesSpeedsFromSixRoundsOn) {
+  const CommandResult r = run_nibble({"compare", model(), "--schemes", "int8", "--runs", "6",
+                                      "--continuations", "0", "--quiet", "--json"},
+                                     {.limit_s = 120});
+  expect_success(r);
+  const json m = json::parse(r.out).at("models")[1];
+  for (const char* key : {"speedup", "prefill_speedup", "decode_speedup"}) {
+    const json& s = m.at(key);
+    EXPECT_EQ(s.at("rounds"), 6);
+    EXPECT_NE(s.at("verdict"), "unknown");
+    EXPECT_LE(s.at("low"), s.at("median"));
+    EXPECT_LE(s.at("median"), s.at("high"));
+  }
+  EXPECT_EQ(m.at("dequantized_speedup").at("rounds"), 6);
+  EXPECT_NE(m.at("speed_verdict").get<std::string>().find("as fast"), std::string::npos);
 }
 
 TEST(Compare, MeasuresOnItsOwnTextAndSaysSo) {

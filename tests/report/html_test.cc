@@ -112,7 +112,8 @@ TEST(Report, SurvivesNumbersThatAreNone) {
       m.loss_difference_standard_error = m.tokens_per_second = m.dequantized_tokens_per_second =
           bad;
       m.divergence = {bad, bad, bad, bad, bad, bad, bad, bad, bad, bad, bad, {}};
-      m.latency = {3, bad, bad, bad};
+      m.latency = m.base_latency = m.dequantized_latency = {{bad, 1, bad, bad, bad, bad}};
+      m.waited_share = bad;
     }
     for (auto& h : r.histograms) h.original.low = h.error.high = bad;
     for (auto* list : {&r.weight_outliers, &r.activation_outliers}) {
@@ -170,14 +171,21 @@ CompareReport invented_comparison() {
   r.models = testing::invented_models();
   for (size_t i = 0; i < r.models.size(); ++i) {
     Measurement& m = r.models[i];
+    const double decode = 100.0 + 10 * static_cast<double>(i);
     m.throughput = {256,
                     32,
-                    {5, 1, 0.1, 1, 1},
-                    {5, 1, 0.1, 1, 1},
+                    testing::invented_latency(256, 1000, 0.01, 3),
+                    testing::invented_latency(32, decode, 0.01, 3),
+                    {},
+                    {},
                     1000.0,
-                    100.0 + 10 * static_cast<double>(i),
+                    decode,
                     256 * 29000,
                     29000};
+    if (i > 0) {
+      m.throughput.base_prefill = m.throughput.prefill;
+      m.throughput.base_decode = testing::invented_latency(32, 100, 0.01, 3);
+    }
     m.text = {"A text\nwith <i>", 12, -1, 8, {1, 0.9, 0.5}};
     for (int64_t k = 0; k < 20; ++k)
       m.divergence.by_position.push_back(
@@ -216,6 +224,7 @@ TEST(CompareReport, TakesAnyNumbers) {
     CompareReport r = invented_comparison();
     for (Measurement& m : r.models) {
       m.throughput.prefill_tokens_per_second = m.throughput.decode_tokens_per_second = bad;
+      m.throughput.prefill = m.throughput.base_prefill = {{bad, bad, bad, bad, bad, 1}};
       m.text.prefix_agreement = {bad, bad};
       r.roof = {bad, 1e9, bad};
       for (PositionDivergence& p : m.divergence.by_position) p.top1_agreement = p.kl_mean = bad;
@@ -228,8 +237,8 @@ TEST(CompareReport, TakesAnyNumbers) {
 
 TEST(CompareReport, TerminalHasVerdictsAndTexts) {
   const std::string out = render_terminal(invented_comparison());
-  EXPECT_TRUE(contains(out, "int8: no measurable loss\n")) << out;
-  EXPECT_TRUE(contains(out, "int4 g16: +4.2% perplexity, significant\n")) << out;
+  EXPECT_TRUE(contains(out, "int8: no measurable loss; 0.84x as fast (0.84x to 0.85x)\n")) << out;
+  EXPECT_TRUE(contains(out, "int4 g16: +4.2% perplexity, significant; 0.64x as fast (")) << out;
   EXPECT_TRUE(contains(out, "int4 g16 (differs from token 8 on)\n    A text\n    of <u>\n")) << out;
   EXPECT_TRUE(contains(out, "int8 (the same 12 tokens)\n")) << out;
 }
@@ -246,6 +255,9 @@ TEST(CompareReport, JsonHasTheNumbersBehindThePlots) {
   EXPECT_EQ(m.at("by_position")[1].at("first"), 9);
   EXPECT_DOUBLE_EQ(m.at("decode_ratio").get<double>(), 1.4);
   EXPECT_EQ(m.at("verdict"), "+4.2% perplexity, significant");
+  EXPECT_EQ(m.at("decode_speedup").at("verdict"), "faster");
+  EXPECT_EQ(m.at("prefill_speedup").at("verdict"), "same");
+  EXPECT_EQ(json.at("busy"), false);
   EXPECT_EQ(json.at("models")[0].at("verdict"), "baseline");
 }
 

@@ -9,6 +9,22 @@
 
 namespace nibble::testing {
 
+/// Seconds of 20 rounds of `tokens` at `speed`, up to a share of `noise` to either side; which of
+/// them are slow is `step`'s.
+inline Latency invented_latency(double tokens, double speed, double noise, int step) {
+  Latency out;
+  for (int i = 0; i < 20; ++i)
+    out.seconds.push_back(tokens / speed * (1 + noise * (i * step % 20 - 9.5) / 9.5));
+  return out;
+}
+
+/// As if it had been timed in turn with a baseline.
+inline void time_against(Measurement& m, double speed, double base_speed, double noise = 0.01) {
+  m.latency = invented_latency(6.9, speed, noise, 7);
+  m.base_latency = invented_latency(6.9, base_speed, noise, 3);
+  m.tokens_per_second = speed;
+}
+
 inline Measurement invented_model(const std::string& name, const std::string& scheme, double bits,
                                   double change, double error, double kl, double speed) {
   Measurement m;
@@ -28,10 +44,13 @@ inline Measurement invented_model(const std::string& name, const std::string& sc
   m.loss_difference_standard_error = error;
   m.divergence = {kl,     kl / 12, kl * 0.6, kl * 2.2,
                   kl * 7, kl * 12, kl * 20,  1 - std::sqrt(kl) * 0.3};
-  m.latency = {20, 6.9 / speed, 0.3 / speed, 6.6 / speed};
-  m.tokens_per_second = speed;
+  time_against(m, speed, speed);
+  m.base_latency = {};
   m.kernel = scheme == "f32" ? "gemm_f32_avx512" : "gemm_i8_avx512vnni";
-  if (scheme != "f32") m.dequantized_tokens_per_second = speed * 0.42;
+  if (scheme != "f32") {
+    m.dequantized_tokens_per_second = speed * 0.42;
+    m.dequantized_latency = invented_latency(6.9, speed * 0.42, 0.01, 3);
+  }
   m.samples = {"kamon", "ann",   "karai", "jaire", "vialan",
                "karia", "yeran", "anna",  "areli", "kaina"};
   return m;
@@ -60,6 +79,8 @@ inline std::vector<Measurement> invented_models() {
       invented_model("int4 g16 asym", "int4:g16:asym", 5.5, 0.0288, 0.0029, 0.022, 590e3),
       invented_model("int3 g16", "int3:g16", 4, 0.213, 0.009, 0.17, 520e3),
       invented_model("int2 g16", "int2:g16", 3, 1.31, 0.031, 1.02, 540e3)};
+  for (size_t i = 1; i < models.size(); ++i)
+    time_against(models[i], models[i].tokens_per_second, 955e3);
   models[1].samples[3] = "jairi";
   models[4].samples = {"kamon", "ana",  "karai", "jain", "vialin",
                        "kari",  "yera", "anna",  "arel", "kain"};

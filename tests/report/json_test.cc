@@ -25,6 +25,42 @@ TEST(ModelsJson, HasTheFieldsOthersRelyOn) {
   EXPECT_EQ(first["samples"].size(), 10u);
   EXPECT_EQ(first["latency"]["runs"], 20);
   EXPECT_EQ(json["training"]["steps"], 3000);
+  EXPECT_EQ(json["busy"], false);
+}
+
+TEST(ModelsJson, HasTheSpreadOfEveryTime) {
+  auto models = testing::invented_models();
+  models[1].latency.seconds = {2, 2, 2, 2, 2, 2, 2, 3, 4, 9};
+  models[1].base_latency.seconds = {3, 3, 3, 3, 3, 3, 3, 3, 4, 9};
+  const auto json = nlohmann::json::parse(models_json(models));
+  const auto& l = json["models"][1]["latency"];
+  EXPECT_EQ(l["runs"], 10);
+  EXPECT_EQ(l["median_seconds"], 2.0);
+  EXPECT_EQ(l["q1_seconds"], 2.0);
+  EXPECT_EQ(l["q3_seconds"], 2.75);
+  EXPECT_EQ(l["minimum_seconds"], 2.0);
+  EXPECT_EQ(l["maximum_seconds"], 9.0);
+  EXPECT_EQ(l["mean_seconds"], 3.0);
+  const auto& s = json["models"][1]["speedup"];
+  EXPECT_EQ(s["rounds"], 10);
+  EXPECT_EQ(s["median"], 1.5);
+  EXPECT_EQ(s["low"], 1.0);  // of ten the second from either end
+  EXPECT_EQ(s["high"], 1.5);
+  EXPECT_EQ(s["verdict"], "unclear");
+  EXPECT_TRUE(json["models"][0]["speedup"].is_null());
+  EXPECT_EQ(json["models"][1]["waited_share"], 0.0);
+}
+
+TEST(ModelsJson, HasNoIntervalOfTooFewRounds) {
+  auto models = testing::invented_models();
+  models[1].latency.seconds = {1, 1};
+  models[1].base_latency.seconds = {66, 66};
+  const auto json = nlohmann::json::parse(models_json(models));
+  const auto& s = json["models"][1]["speedup"];
+  EXPECT_EQ(s["rounds"], 2);
+  EXPECT_TRUE(s["low"].is_null());
+  EXPECT_TRUE(s["high"].is_null());
+  EXPECT_EQ(s["verdict"], "unknown");
 }
 
 TEST(ModelsJson, KeepsTextAndTurnsNanIntoNull) {

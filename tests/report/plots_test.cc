@@ -129,6 +129,19 @@ TEST(Plots, ABarIsAsLongAsItsShare) {
       << svg;
 }
 
+TEST(Plots, AWhiskerLiesBetweenItsEnds) {
+  BarChart chart;
+  chart.rows = {{"one", {{2, "2", "", 0, false, 1, 4}}}};
+  const std::string svg = bar_chart(chart);
+  // The scale goes to the whisker's end, 440.8 wide as above.
+  EXPECT_NE(svg.find("width=\"220.4\" height=\"18\" rx=\"3\" class=\"c0 fill\""), std::string::npos)
+      << svg;
+  EXPECT_NE(svg.find("x1=\"110.2\""), std::string::npos) << svg;
+  EXPECT_NE(svg.find("x2=\"440.8\""), std::string::npos) << svg;
+  chart.rows[0].bars[0].high = std::nan("");
+  EXPECT_EQ(bar_chart(chart).find("whisker"), std::string::npos);
+}
+
 TEST(Plots, ABarBeyondTheLimitIsBroken) {
   BarChart chart;
   chart.limit = 2;

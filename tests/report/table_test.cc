@@ -71,10 +71,12 @@ TEST(DemoTable, IsNeverWiderThanAsked) {
 
 TEST(DemoTable, ShowsEveryModelAndItsChange) {
   const auto lines = lines_of(render_table(testing::invented_models(), 100));
-  ASSERT_EQ(lines.size(), 10u);
+  ASSERT_EQ(lines.size(), 22u);  // two tables of 10 lines, a gap and a note
   EXPECT_NE(lines[0].find("change"), std::string::npos);
   EXPECT_TRUE(lines[2].starts_with("f32"));
   EXPECT_NE(lines[6].find("+0.0412"), std::string::npos) << lines[6];
+  EXPECT_NE(lines[11].find("tokens/s"), std::string::npos) << lines[11];
+  EXPECT_NE(lines[17].find("0.64x"), std::string::npos) << lines[17];
 }
 
 TEST(DemoTable, SurvivesNothing) {

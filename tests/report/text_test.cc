@@ -34,6 +34,14 @@ TEST(CutToWidth, KeepsCharactersWhole) {
   EXPECT_EQ(cut_to_width("abc", 0), "");
 }
 
+TEST(WrapToWidth, BreaksBetweenWords) {
+  EXPECT_EQ(wrap_to_width("one two three", 7), "one two\nthree\n");
+  EXPECT_EQ(wrap_to_width("one two three", 13), "one two three\n");
+  EXPECT_EQ(wrap_to_width("日本 語", 4), "日本\n語\n");
+  EXPECT_EQ(wrap_to_width("a longest b", 4), "a\nlon~\nb\n");
+  EXPECT_EQ(wrap_to_width("", 4), "");
+}
+
 TEST(CommonPrefix, EndsBetweenCharacters) {
   EXPECT_EQ(common_prefix("kamon", "kamil"), 3u);
   EXPECT_EQ(common_prefix("", "a"), 0u);
