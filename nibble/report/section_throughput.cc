@@ -24,9 +24,7 @@ std::string rate_cell(const TimedWork& w) {
 
 std::string ratio_cell(const TimedWork& w) {
   const Speedup s = w.against_base();
-  if (!s.interval) return "&ndash;";
-  return with_range(format_speedup(s, "×"), fmt::format("{}–{}", format_fixed(s.interval->low, 2),
-                                                        format_fixed(s.interval->high, 2)));
+  return s.interval ? with_range(format_speedup(s, "×"), format_interval(s)) : "&ndash;";
 }
 
 std::vector<HtmlCell> cells_of(const Measurement& m, size_t count) {

@@ -73,10 +73,14 @@ std::string format_speedup(const Speedup& s, std::string_view sign) {
   return fmt::format("{}-{}{}", times(s.interval->low), times(s.interval->high), sign);
 }
 
+std::string format_interval(const Speedup& s) {
+  if (!carries_figure(s)) return "";
+  return fmt::format("{}-{}", times(s.interval->low), times(s.interval->high));
+}
+
 std::string format_speedup_and_interval(const Speedup& s, std::string_view sign) {
-  const std::string figure = format_speedup(s, sign);
-  if (!carries_figure(s)) return figure;
-  return fmt::format("{} ({}-{})", figure, times(s.interval->low), times(s.interval->high));
+  const std::string interval = format_interval(s);
+  return format_speedup(s, sign) + (interval.empty() ? "" : " (" + interval + ")");
 }
 
 std::string describe_speed(const Speedup& s, std::string_view sign) {

@@ -34,6 +34,8 @@ double base_tokens_per_second(const Measurement& m);
 std::string format_speedup(const Speedup& s, std::string_view sign);
 /// The same with its interval: "1.71x (1.65-1.80)".
 std::string format_speedup_and_interval(const Speedup& s, std::string_view sign);
+/// The interval alone, where a figure stands before it: "1.65-1.80"; else empty.
+std::string format_interval(const Speedup& s);
 /// To go on behind "NAME is": "1.71x as fast (1.65x to 1.80x)", "between 20x and 66x as fast", "as
 /// fast, within the noise: 0.80x to 1.40x", "timed in too few rounds to compare its speed (3 of
 /// 6)". Empty where nothing was timed.

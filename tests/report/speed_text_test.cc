@@ -33,6 +33,8 @@ TEST(SpeedText, GivesAFigureWhereTheRoundsAgree) {
 TEST(SpeedText, GivesARangeWhereTheyDoNot) {
   EXPECT_EQ(format_speedup(between(20, 41, 66), "x"), "20.0-66.0x");
   EXPECT_EQ(format_speedup_and_interval(between(20, 41, 66), "x"), "20.0-66.0x");
+  EXPECT_EQ(format_interval(between(20, 41, 66)), "");
+  EXPECT_EQ(format_interval(between(1.65, 1.71, 1.8)), "1.65-1.80");
   EXPECT_EQ(describe_speed(between(20, 41, 66), "x"), "between 20.0x and 66.0x as fast");
   EXPECT_EQ(describe_speed(between(0.02, 0.5, 0.7), "x"), "between 0.02x and 0.70x as fast");
 }
