@@ -103,6 +103,7 @@ struct Timed {
 double time_generations(const std::vector<Timed>& all, std::span<const int32_t> prompt,
                         int64_t tokens, const RoundOptions& options, const Exec& exec) {
   std::vector<std::function<void()>> works;
+  works.reserve(all.size());
   for (const Timed& t : all) works.push_back(generation(*t.model, prompt, tokens, exec));
   TimedRounds rounds = time_rounds(works, options, exec);
   for (size_t i = 0; i < all.size(); ++i) *all[i].to = std::move(rounds.latencies[i]);

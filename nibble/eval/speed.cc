@@ -90,10 +90,13 @@ std::vector<SpeedResult> measure_speed(std::span<const Decoder* const> models,
                                        const SpeedOptions& o, const Exec& exec) {
   std::vector<Contestant> all;
   std::vector<RoundWork> works;
+  all.reserve(models.size());
+  works.reserve(models.size());
   for (const Decoder* model : models) all.push_back(contestant(*model, o));
   for (Contestant& c : all) works.push_back([&](bool timed) { run_once(c, o, exec, timed); });
   const double waited = run_rounds(works, {o.runs, o.warmup, "bench"}, exec);
   std::vector<SpeedResult> out;
+  out.reserve(all.size());
   for (Contestant& c : all) out.push_back(finished(c, o, waited));
   return out;
 }

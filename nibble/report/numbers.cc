@@ -46,7 +46,7 @@ std::string in_units(double value, Units units) {
 }
 
 std::string range_in_units(double value, double low, double high, Units units) {
-  const std::string middle = in_units(value, units);
+  std::string middle = in_units(value, units);
   if (!std::isfinite(value) || !std::isfinite(low) || !std::isfinite(high)) return middle;
   const double size = unit_of(value, units).size;
   const int digits = digits_of(value / size);

@@ -13,7 +13,7 @@ namespace nibble {
 namespace {
 
 constexpr double kWide = 1.25;  // an interval's end over its beginning, from which on it is told
-constexpr double kBusyWait = 0.05, kBusySpread = 0.25;
+constexpr double kBusyWait = 0.05, kBusySpread = 0.5;
 constexpr int64_t kRoundsToCompare = 6;  // what median_interval() needs
 
 std::string times(double value) {

@@ -51,7 +51,7 @@ std::string format_seconds_and_spread(const Latency& latency);
 int64_t fewest_rounds(const std::vector<Measurement>& models);
 
 /// Whether something else kept the machine busy while a model was timed: threads ready to run had
-/// no processor for more than 5 % of the time, or the quartiles of the same work lie more than 25 %
+/// no processor for more than 5 % of the time, or the quartiles of the same work lie more than 50 %
 /// apart.
 bool busy(const std::vector<Measurement>& models);
 /// What to say of it, one sentence; empty where it was not.
