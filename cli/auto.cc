@@ -13,7 +13,7 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct AutoFlags {
   std::string in, out, size, report;
   double bits = 0, max_kl = 0;
   QuantizeOptions quantize;
@@ -40,7 +40,7 @@ int64_t parse_size(const std::string& text) {
   return static_cast<int64_t>(value * factor);
 }
 
-void run(const Common& common, Options o) {
+void run_auto(const Common& common, AutoFlags o) {
   BitBudget budget;
   if (o.bits > 0) budget.bits = o.bits;
   if (o.max_kl > 0) budget.max_kl = o.max_kl;
@@ -72,7 +72,7 @@ void run(const Common& common, Options o) {
 
 void add_auto(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("auto", "Choose the bits of each matrix under a budget");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<AutoFlags>();
   o->quantize.method = kBestMethod;
   verb->add_option("model", o->in, "Model folder")->required();
   verb->add_option("-o,--out", o->out, "Folder to make")->required();
@@ -96,7 +96,7 @@ void add_auto(CLI::App& app, Common& common) {
   verb->add_option("--report", o->report, "HTML file with the frontier as a plot");
   verb->add_flag("--force", o->quantize.force, "Replace OUT and the report where they exist");
   add_common(*verb, common, "nibble auto my-model -o my-model-4.5 --bits 4.5 --report bits.html");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_auto(common, *o); });
 }
 
 }  // namespace nibble::cli

@@ -25,7 +25,7 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct BenchFlags {
   LoadOptions load;
   std::string shape, against;
   SpeedOptions speed;
@@ -34,7 +34,7 @@ struct Options {
 };
 
 // Only a model as it is stored: quantizing it would be what takes the time.
-bool times_loading(const Options& o) { return !o.load.model.empty() && o.load.scheme.empty(); }
+bool times_loading(const BenchFlags& o) { return !o.load.model.empty() && o.load.scheme.empty(); }
 
 // Both sides of a comparison quantize the head: it is the table itself where they are tied.
 QuantizeOptions quantize_options(const LoadOptions& load, const DecoderConfig& config) {
@@ -46,7 +46,7 @@ QuantizeOptions quantize_options(const LoadOptions& load, const DecoderConfig& c
   return q;
 }
 
-ModelFolder open(const Options& o, const Exec& exec) {
+ModelFolder open_plain(const BenchFlags& o, const Exec& exec) {
   if (o.shape.empty() == o.load.model.empty()) {
     throw invalid_argument("give a MODEL or --shape, one of them");
   }
@@ -57,7 +57,7 @@ ModelFolder open(const Options& o, const Exec& exec) {
 }
 
 // The baseline, as it is stored: what the first is, a model or the name of a shape.
-ModelFolder open_base(const Options& o) {
+ModelFolder open_bench_base(const BenchFlags& o) {
   return o.shape.empty() ? open_model(resolve_model(o.against)) : random_model(o.against, 42);
 }
 
@@ -84,13 +84,13 @@ struct Found {
   }
 };
 
-std::string name_of_model(const Options& o) { return o.shape.empty() ? o.load.model : o.shape; }
+std::string name_of_model(const BenchFlags& o) { return o.shape.empty() ? o.load.model : o.shape; }
 
 double bandwidth(const Decoder& model, const SpeedResult& r) {
   return r.decode_tokens_per_second * static_cast<double>(model.weight_bytes());
 }
 
-void write_speeds(JsonWriter& out, const Options& o, const Found& f) {
+void write_speeds(JsonWriter& out, const BenchFlags& o, const Found& f) {
   out.field("prefill_tokens_per_second", f.model.prefill_tokens_per_second);
   out.field("decode_tokens_per_second", f.model.decode_tokens_per_second);
   write_latency(out, "prefill_latency", f.model.prefill);
@@ -104,7 +104,7 @@ void write_speeds(JsonWriter& out, const Options& o, const Found& f) {
   write_speedup(out, "decode_speedup", f.decode());
 }
 
-void show_json(const Options& o, const Decoder& model, const Found& f) {
+void show_bench_json(const BenchFlags& o, const Decoder& model, const Found& f) {
   JsonWriter out;
   out.begin_object().field("schema_version", 1).field("model", name_of_model(o));
   out.field("scheme", f.scheme)
@@ -133,14 +133,14 @@ void show_json(const Options& o, const Decoder& model, const Found& f) {
 }
 
 // "prefill of  256:    1834.2 (1790.0-1850.3) tokens/s".
-std::string speed_line(std::string_view name, int64_t tokens, double per_second, const Latency& l) {
+std::string bench_line(std::string_view name, int64_t tokens, double per_second, const Latency& l) {
   const double amount = per_second * l.median();
   return fmt::format("{:15} {:10.1f} ({:.1f}-{:.1f}) tokens/s",
                      fmt::format("{} of {}:", name, tokens), per_second,
                      amount / l.upper_quartile(), amount / l.lower_quartile());
 }
 
-void show_against(const Options& o, const Found& f) {
+void show_against(const BenchFlags& o, const Found& f) {
   if (!f.compared()) return;
   print_out(
       fmt::format("against {} in {}, in the same rounds:\n", printable(o.against), f.base_scheme));
@@ -148,7 +148,7 @@ void show_against(const Options& o, const Found& f) {
                         describe_speed(f.decode(), "x")));
 }
 
-void show_text(const Options& o, const Decoder& model, const Found& f) {
+void show_text(const BenchFlags& o, const Decoder& model, const Found& f) {
   const SpeedOptions& s = o.speed;
   const SpeedResult& r = f.model;
   print_out(fmt::format("{} in {}, {}, {} ({})\n", name_of_model(o), f.scheme,
@@ -158,8 +158,8 @@ void show_text(const Options& o, const Decoder& model, const Found& f) {
                           static_cast<double>(f.load.file_bytes) * 1e-6, f.load.load_seconds,
                           f.load.ratio()));
   }
-  print_out(speed_line("prefill", s.prefill, r.prefill_tokens_per_second, r.prefill) + "\n");
-  print_out(speed_line("decode", s.decode, r.decode_tokens_per_second, r.decode) +
+  print_out(bench_line("prefill", s.prefill, r.prefill_tokens_per_second, r.prefill) + "\n");
+  print_out(bench_line("decode", s.decode, r.decode_tokens_per_second, r.decode) +
             fmt::format(", {:.1f} GB/s of weights\n", bandwidth(model, r) * 1e-9));
   print_out(fmt::format("medians of {} and their quartiles\n", counted(r.decode.runs(), "round")));
   show_against(o, f);
@@ -177,7 +177,7 @@ Decoder decoder_of(const Common& common, const ModelFolder& folder, int threads,
   return load_decoder(folder, {.threads = threads});
 }
 
-void run(const Common& common, const Options& o) {
+void run_bench(const Common& common, const BenchFlags& o) {
   std::optional<Decoder> model, base;
   Found found;
   {
@@ -185,10 +185,10 @@ void run(const Common& common, const Options& o) {
     const int threads = found.threads = exec.threads;
     if (times_loading(o))
       found.load = measure_load(resolve_model(o.load.model), {threads, o.load_runs});
-    model.emplace(decoder_of(common, open(o, exec), threads, found.scheme));
+    model.emplace(decoder_of(common, open_plain(o, exec), threads, found.scheme));
     std::vector<const Decoder*> models = {&*model};
     if (!o.against.empty()) {
-      base.emplace(decoder_of(common, open_base(o), threads, found.base_scheme));
+      base.emplace(decoder_of(common, open_bench_base(o), threads, found.base_scheme));
       models.push_back(&*base);
     }
     SpeedOptions speed = o.speed;
@@ -197,14 +197,14 @@ void run(const Common& common, const Options& o) {
     found.model = std::move(results.front());
     if (base) found.base = std::move(results.back());
   }
-  common.json ? show_json(o, *model, found) : show_text(o, *model, found);
+  common.json ? show_bench_json(o, *model, found) : show_text(o, *model, found);
 }
 
 }  // namespace
 
 void add_bench(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("bench", "Prefill and decode speed of a model or of a shape");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<BenchFlags>();
   add_load(*verb, o->load);
   verb->get_option("model")->required(false);
   verb->add_option("--shape", o->shape,
@@ -230,7 +230,7 @@ void add_bench(CLI::App& app, Common& common) {
   add_common(*verb, common,
              "nibble bench --shape gpt2-124m --scheme int8:a8\n  nibble bench my-model --prefill "
              "128 --decode 32\n  nibble bench my-model-int4 --against my-model");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_bench(common, *o); });
 }
 
 }  // namespace nibble::cli

@@ -32,7 +32,7 @@ namespace {
 constexpr int64_t kOwnSequences = 16;  // of at most 256 tokens each
 constexpr int kLineSamples = 10;
 
-struct Options {
+struct CompareFlags {
   std::vector<std::string> models, schemes, keep, also;
   std::string text, report, prompt, data, kv = "f32";
   Protocol protocol = Protocol::windows;
@@ -48,7 +48,7 @@ struct Candidate {
   std::function<ModelFolder()> open;
 };
 
-ModelFolder in_scheme(const Options& o, const QuantScheme& scheme, const Exec& exec) {
+ModelFolder in_scheme(const CompareFlags& o, const QuantScheme& scheme, const Exec& exec) {
   QuantizeOptions q;
   q.scheme = scheme;
   for (const std::string& k : o.keep) q.keep.push_back(parse_keep_rule(k));
@@ -57,7 +57,7 @@ ModelFolder in_scheme(const Options& o, const QuantScheme& scheme, const Exec& e
 }
 
 // The first model as it is stored; in f32 where that is among the schemes.
-ModelFolder open_base(const Options& o, const Exec& exec) {
+ModelFolder open_base(const CompareFlags& o, const Exec& exec) {
   ModelFolder model = open_model(resolve_model(o.models.front()));
   for (const std::string& s : o.schemes) {
     const QuantScheme scheme = parse_scheme(s);
@@ -73,7 +73,7 @@ std::string last_part(std::string path) {
 }
 
 // The models to measure beside the baseline.
-std::vector<Candidate> candidates(const Options& o, const Exec& exec) {
+std::vector<Candidate> candidates(const CompareFlags& o, const Exec& exec) {
   std::vector<Candidate> out;
   for (size_t i = 1; i < o.models.size(); ++i) {
     const std::string path = o.models[i];
@@ -91,12 +91,12 @@ std::vector<Candidate> candidates(const Options& o, const Exec& exec) {
 }
 
 // Names where the model reads lines; else the model's own text, and it is said.
-bool writes_its_own(const Options& o, const ModelFolder& base) {
+bool writes_its_own(const CompareFlags& o, const ModelFolder& base) {
   return o.text.empty() && !reads_lines(base.require_tokenizer());
 }
 
-std::vector<ScoredSequence> data_for(const Options& o, const Text& text, const ModelFolder& base,
-                                     const Exec& exec) {
+std::vector<ScoredSequence> data_for(const CompareFlags& o, const Text& text,
+                                     const ModelFolder& base, const Exec& exec) {
   const Tokenizer& tokenizer = base.require_tokenizer();
   const int64_t context = base.decoder_config().context;
   if (writes_its_own(o, base)) {
@@ -129,9 +129,9 @@ void note_warnings(const Candidate& c, const ModelFolder& model, const ModelFold
   }
 }
 
-std::vector<Measurement> measure_all(const Options& given, const Text& text, const Exec& exec,
+std::vector<Measurement> measure_all(const CompareFlags& given, const Text& text, const Exec& exec,
                                      std::vector<std::string>& warnings) {
-  Options o = given;
+  CompareFlags o = given;
   const auto others = candidates(o, exec);
   const ModelFolder base = open_base(o, exec);
   const Tokenizer& tokenizer = base.require_tokenizer();
@@ -150,8 +150,8 @@ std::vector<Measurement> measure_all(const Options& given, const Text& text, con
   return out;
 }
 
-CompareReport report_of(const Common& common, const Options& o, const Text& text, bool own_text,
-                        const std::vector<Measurement>& models, int threads) {
+CompareReport report_of(const Common& common, const CompareFlags& o, const Text& text,
+                        bool own_text, const std::vector<Measurement>& models, int threads) {
   CompareReport r;
   r.title = "nibble compare: " + o.models.front();
   r.prompt = o.prompt;
@@ -169,7 +169,7 @@ CompareReport report_of(const Common& common, const Options& o, const Text& text
   return r;
 }
 
-std::vector<std::string> inputs_of(const Options& o) {
+std::vector<std::string> inputs_of(const CompareFlags& o) {
   std::vector<std::string> out = {o.text, o.data};
   for (const std::string& model : o.models) {
     for (std::string& path : model_inputs(resolve_model(model))) out.push_back(std::move(path));
@@ -177,8 +177,8 @@ std::vector<std::string> inputs_of(const Options& o) {
   return out;
 }
 
-void run(const Common& common, const Options& given) {
-  Options o = given;
+void run_compare(const Common& common, const CompareFlags& given) {
+  CompareFlags o = given;
   o.measure.kv = parse_kv(o.kv);
   refuse_inputs_as_outputs({"", o.report}, inputs_of(o));
   const auto page = open_report(o.report, o.force);
@@ -217,7 +217,7 @@ void run(const Common& common, const Options& given) {
 void add_compare(CLI::App& app, Common& common) {
   CLI::App* verb =
       app.add_subcommand("compare", "Models, or one model in several schemes, side by side");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<CompareFlags>();
   o->measure.throughput = true;
   o->measure.continuations = 8;
   verb->add_option("models", o->models, "Model folders; the first is the baseline")->required();
@@ -262,7 +262,7 @@ void add_compare(CLI::App& app, Common& common) {
              "  nibble compare gpt2 --schemes f32,bf16,int8,int8:a8,int4:g128 --prompt 'Once upon' "
              "--runs 12\n"
              "  nibble compare my-model my-model-int4 --text book.txt --heldout");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_compare(common, *o); });
 }
 
 }  // namespace nibble::cli

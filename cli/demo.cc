@@ -14,7 +14,7 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct DemoFlags {
   DemoOptions demo;
   std::string data;
 };
@@ -35,7 +35,7 @@ std::string speed_line(const std::vector<Measurement>& models) {
                      describe_speed(speedup_of(*fast), "x"));
 }
 
-void run(const Common& common, Options o) {
+void run_demo(const Common& common, DemoFlags o) {
   refuse_inputs_as_outputs({o.demo.out, ""}, {o.data});
   const Text text = load_text(o.data);
   o.demo.data_name = text.name;
@@ -60,7 +60,7 @@ void run(const Common& common, Options o) {
 void add_demo(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand(
       "demo", "Train a microGPT, quantize it every way, and show what that cost");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<DemoFlags>();
   o->demo.out = "nibble-demo";
   verb->add_option("-o,--out", o->demo.out,
                    "Folder to make: one folder a model, report.html, report.json")
@@ -79,7 +79,7 @@ void add_demo(CLI::App& app, Common& common) {
   add_runs(*verb, o->demo.runs);
   verb->add_flag("--force", o->demo.force, "Replace the folder even where no demo made it");
   add_common(*verb, common, "nibble demo -o my-demo        then open my-demo/report.html");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_demo(common, *o); });
 }
 
 }  // namespace nibble::cli

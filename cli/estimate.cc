@@ -20,7 +20,7 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct EstimateFlags {
   std::string model, shape, params, kv = "f16";
   ShapeOptions sizes;
   int64_t context = 0;
@@ -45,7 +45,7 @@ DType stored_dtype(const ModelFolder& model) {
   return DType::bf16;
 }
 
-Subject subject_of(const Options& o) {
+Subject subject_of(const EstimateFlags& o) {
   const bool sizes = !o.params.empty() || o.sizes.layers > 0 || o.sizes.width > 0;
   if ((o.model.empty() ? 0 : 1) + (o.shape.empty() ? 0 : 1) + (sizes ? 1 : 0) != 1)
     throw invalid_argument("give a MODEL, --shape or --params, one of them");
@@ -60,7 +60,7 @@ Subject subject_of(const Options& o) {
   return {"a Llama-shaped model", llama_shape(s), DType::bf16};
 }
 
-EstimateOptions options_of(const Options& o, const Subject& s) {
+EstimateOptions estimate_options(const EstimateFlags& o, const Subject& s) {
   EstimateOptions out;
   out.plain = s.plain;
   out.kv = parse_kv(o.kv);
@@ -74,8 +74,9 @@ EstimateOptions options_of(const Options& o, const Subject& s) {
   return out;
 }
 
-void show_json(const Subject& s, const EstimateOptions& eo, const std::vector<Estimate>& all,
-               double bandwidth, bool measured, int64_t memory, int threads) {
+void show_estimate_json(const Subject& s, const EstimateOptions& eo,
+                        const std::vector<Estimate>& all, double bandwidth, bool measured,
+                        int64_t memory, int threads) {
   JsonWriter out;
   out.begin_object().field("schema_version", 1).field("model", s.name);
   out.field("parameters", parameter_count(s.config)).field("layers", s.config.layers);
@@ -125,9 +126,9 @@ void show_table(const Subject& s, const EstimateOptions& eo, const std::vector<E
       "read for each token.\n");
 }
 
-void run(const Common& common, const Options& o) {
+void run_estimate(const Common& common, const EstimateFlags& o) {
   const Subject subject = subject_of(o);
-  const EstimateOptions eo = options_of(o, subject);
+  const EstimateOptions eo = estimate_options(o, subject);
   std::vector<Estimate> all;
   for (const std::string& s : o.schemes)
     all.push_back(estimate(subject.config, parse_scheme(s), eo));
@@ -150,7 +151,7 @@ void run(const Common& common, const Options& o) {
 void add_estimate(CLI::App& app, Common& common) {
   CLI::App* verb =
       app.add_subcommand("estimate", "Memory and speed that a model would need in every scheme");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<EstimateFlags>();
   const auto size = CLI::Range(int64_t{1}, int64_t{1} << 31);
   verb->add_option("model", o->model, "Model folder, file, or a name in the Hugging Face cache");
   verb->add_option("--shape", o->shape,
@@ -173,7 +174,7 @@ void add_estimate(CLI::App& app, Common& common) {
   add_common(*verb, common,
              "nibble estimate --params 7B --context 4096\n  nibble estimate gpt2 --kv f32\n"
              "  nibble estimate --shape llama-1b --bandwidth 50");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_estimate(common, *o); });
 }
 
 }  // namespace nibble::cli

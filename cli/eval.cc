@@ -18,7 +18,7 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct EvalFlags {
   LoadOptions load;
   std::string text, base, data, protocol = "windows", kv = "f32";
   bool heldout = false;
@@ -31,7 +31,7 @@ struct Sequences {
   std::vector<ScoredSequence> ids;
 };
 
-Sequences sequences_of(const Options& o, const ModelFolder& model) {
+Sequences sequences_of(const EvalFlags& o, const ModelFolder& model) {
   if (o.text.empty() && !reads_lines(model.require_tokenizer())) {
     throw invalid_argument("--text FILE is needed: this model does not read names");
   }
@@ -87,7 +87,7 @@ std::string words(const ComparisonResult& c) {
       100 * d.top1_standard_error, 100 * d.rms_delta_p, 100 * d.rms_delta_p_standard_error);
 }
 
-JsonWriter begin_json(const Options& o, const ModelFolder& model) {
+JsonWriter begin_json(const EvalFlags& o, const ModelFolder& model) {
   JsonWriter out;
   out.begin_object()
       .field("schema_version", 1)
@@ -97,7 +97,7 @@ JsonWriter begin_json(const Options& o, const ModelFolder& model) {
   return out;
 }
 
-void eval_alone(const Common& common, const Options& o, const ModelFolder& model) {
+void eval_alone(const Common& common, const EvalFlags& o, const ModelFolder& model) {
   const Decoder decoder = load_decoder(model, {.threads = threads_of(common)});
   const auto data = sequences_of(o, model);
   LossResult r;
@@ -114,7 +114,7 @@ void eval_alone(const Common& common, const Options& o, const ModelFolder& model
   print_raw(out.end_object().finish());
 }
 
-void eval_against(const Common& common, const Options& o, const ModelFolder& model) {
+void eval_against(const Common& common, const EvalFlags& o, const ModelFolder& model) {
   const ModelFolder base_folder = open_model(resolve_model(o.base));
   warn(common, base_folder);
   if (base_folder.decoder_config().vocab_size != model.decoder_config().vocab_size) {
@@ -143,7 +143,7 @@ void eval_against(const Common& common, const Options& o, const ModelFolder& mod
   print_raw(out.end_object().finish());
 }
 
-void run(const Common& common, const Options& o) {
+void run_eval(const Common& common, const EvalFlags& o) {
   // What is refused for a word is refused before anything is read.
   parse_kv(o.kv);
   parse_protocol(o.protocol);
@@ -160,7 +160,7 @@ void run(const Common& common, const Options& o) {
 void add_eval(CLI::App& app, Common& common) {
   CLI::App* verb =
       app.add_subcommand("eval", "Loss, perplexity, and the distance from another model");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<EvalFlags>();
   add_load(*verb, o->load);
   verb->add_option("--text", o->text,
                    "Text file to measure on (default: the names nibble brings along)");
@@ -182,7 +182,7 @@ void add_eval(CLI::App& app, Common& common) {
   verb->add_option("--data", o->data, "For an mlp: folder with MNIST's IDX files");
   add_common(*verb, common,
              "nibble eval my-model-int4 --text names.txt --heldout --against my-model");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_eval(common, *o); });
 }
 
 }  // namespace nibble::cli

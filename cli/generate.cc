@@ -14,7 +14,7 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct GenerateFlags {
   LoadOptions load;
   PromptOptions prompts;
   std::vector<std::string> stop;
@@ -90,7 +90,7 @@ double rate(int64_t tokens, double seconds) {
   return tokens > 0 && seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
 }
 
-int64_t new_tokens(const Options& o, const Decoder& model, const Prompt& prompt) {
+int64_t new_tokens(const GenerateFlags& o, const Decoder& model, const Prompt& prompt) {
   constexpr int64_t kDefault = 256;
   if (o.max_new_tokens > 0) return o.max_new_tokens;
   if (o.generate.shift) return kDefault;
@@ -99,7 +99,7 @@ int64_t new_tokens(const Options& o, const Decoder& model, const Prompt& prompt)
 }
 
 // Samples begin to end of all texts, prompt by prompt, run together.
-void run_batch(const Options& o, const Decoder& model, const Tokenizer& tokenizer,
+void run_batch(const GenerateFlags& o, const Decoder& model, const Tokenizer& tokenizer,
                const std::vector<Prompt>& prompts, size_t begin, size_t end, bool print,
                const Exec& exec, Result& r) {
   const auto samples = static_cast<size_t>(o.samples);
@@ -128,7 +128,7 @@ void run_batch(const Options& o, const Decoder& model, const Tokenizer& tokenize
 
 std::vector<int64_t> wide(const std::vector<int32_t>& ids) { return {ids.begin(), ids.end()}; }
 
-void show_json(const Options& o, const Result& r) {
+void show_json(const GenerateFlags& o, const Result& r) {
   const Sample& first = r.samples.front();
   JsonWriter out;
   out.begin_object().field("schema_version", 1);
@@ -154,7 +154,7 @@ void show_json(const Options& o, const Result& r) {
 
 // What the model's folder says of generating, where no flag says otherwise.
 void take_defaults_of(const ModelFolder& folder, const Common& common, const ChatFormat* format,
-                      const GenerationDefaults& defaults, Options& o) {
+                      const GenerationDefaults& defaults, GenerateFlags& o) {
   show_warnings(common, defaults.warnings);
   o.sampling = sampling_of(o.flags, defaults);
   say_taken(common, o.sampling);
@@ -168,8 +168,8 @@ void take_defaults_of(const ModelFolder& folder, const Common& common, const Cha
   o.stop.insert(o.stop.end(), defaults.stop_strings.begin(), defaults.stop_strings.end());
 }
 
-void run(const Common& common, const Options& given) {
-  Options o = given;
+void run_generate(const Common& common, const GenerateFlags& given) {
+  GenerateFlags o = given;
   validate(o.flags.sampling);
   o.generate.kv = parse_kv(o.kv);
   const std::vector<std::string> texts = prompt_texts(o.prompts);
@@ -197,7 +197,7 @@ void run(const Common& common, const Options& given) {
   if (common.json) show_json(o, r);
 }
 
-void add_length(CLI::App& verb, Options& o) {
+void add_length(CLI::App& verb, GenerateFlags& o) {
   verb.add_option("--max-new-tokens", o.max_new_tokens,
                   "Most tokens to generate (default: what the context holds, at most 256)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
@@ -222,7 +222,7 @@ void add_length(CLI::App& verb, Options& o) {
 
 void add_generate(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("generate", "Generate text");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<GenerateFlags>();
   add_load(*verb, o->load);
   add_prompts(*verb, o->prompts);
   add_length(*verb, *o);
@@ -233,7 +233,7 @@ void add_generate(CLI::App& app, Common& common) {
              "  nibble generate gpt2 --scheme int8 --prompt 'Once upon a time' --temperature 0\n"
              "  nibble generate Qwen/Qwen2.5-0.5B-Instruct --chat --prompt 'Why is the sky blue?'\n"
              "  nibble generate my-model --prompts-file prompts.txt --shift --max-new-tokens 4000");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_generate(common, *o); });
 }
 
 }  // namespace nibble::cli

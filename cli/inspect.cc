@@ -21,7 +21,7 @@ namespace {
 
 constexpr int64_t kPrefillChunk = 512;  // what generate takes
 
-struct Options {
+struct InspectFlags {
   std::string model, tensor;
   bool activations = false;
   ActivationOptions study;
@@ -210,7 +210,7 @@ void show_outliers(const Common& common, const std::vector<OutlierStats>& all) {
   print_raw(out.end_array().end_object().finish());
 }
 
-OutlierStats weight_outliers(const ModelFolder& model, const Options& o) {
+OutlierStats weight_outliers(const ModelFolder& model, const InspectFlags& o) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (p.name != o.tensor) continue;
     const Weight w = load_weight(model, p);
@@ -225,7 +225,7 @@ OutlierStats weight_outliers(const ModelFolder& model, const Options& o) {
 }
 
 // What would be passed over is refused.
-void check_options(const CLI::App& verb, const Options& o) {
+void check_options(const CLI::App& verb, const InspectFlags& o) {
   if (o.activations && !o.tensor.empty())
     throw invalid_argument("a tensor and --activations: one of them at a time");
   for (const char* option : {"--text", "--samples", "--report", "--force", "--magnitude"}) {
@@ -236,7 +236,7 @@ void check_options(const CLI::App& verb, const Options& o) {
     throw invalid_argument("--sigmas needs a tensor or --activations");
 }
 
-void run(const Common& common, const Options& o) {
+void run_inspect(const Common& common, const InspectFlags& o) {
   const ModelFolder model = open_model(resolve_model(o.model));
   warn(common, model);
   if (o.activations) return inspect_activations(common, model, o.study);
@@ -249,7 +249,7 @@ void run(const Common& common, const Options& o) {
 void add_inspect(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand(
       "inspect", "Tensors, schemes, kernels; outliers of weights and activations");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<InspectFlags>();
   verb->add_option("model", o->model, "Model folder")->required();
   verb->add_option("tensor", o->tensor, "One tensor: its distribution and outliers");
   o->study.text.samples = 32;
@@ -283,7 +283,7 @@ void add_inspect(CLI::App& app, Common& common) {
              "inspect my-model --activations book.txt --report outliers.html");
   verb->callback([&common, verb, o] {
     check_options(*verb, *o);
-    run(common, *o);
+    run_inspect(common, *o);
   });
 }
 

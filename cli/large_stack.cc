@@ -27,7 +27,7 @@ bool is_large_enough() {
   return getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= kEnough;
 }
 
-bool start(Call& call, pthread_t& thread) {
+bool start_thread(Call& call, pthread_t& thread) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return false;
   pthread_attr_setstacksize(&attributes, kEnough);
@@ -46,7 +46,7 @@ bool start(Call& call, pthread_t& thread) {
 int with_large_stack(const std::function<int()>& f) {
   Call call{f};
   pthread_t thread{};
-  if (is_large_enough() || !start(call, thread)) return f();
+  if (is_large_enough() || !start_thread(call, thread)) return f();
   pthread_join(thread, nullptr);
   return call.result;
 }

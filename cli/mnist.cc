@@ -62,7 +62,7 @@ IdxData read_labels(const std::string& path, int64_t classes) {
   return labels;
 }
 
-void show(const Common& common, const std::vector<ClassifierMeasurement>& models) {
+void show_mnist(const Common& common, const std::vector<ClassifierMeasurement>& models) {
   common.json ? print_raw(models_json(models)) : print_out(render_table(models));
 }
 
@@ -89,7 +89,7 @@ void eval_mlp(const Common& common, const ModelFolder& model, const std::string&
   if (!base.empty())
     rows.push_back(measure_classifier(base, baseline, baseline, split.test, kEnoughRuns, exec));
   rows.push_back(measure_classifier(model.path, model, baseline, split.test, kEnoughRuns, exec));
-  show(common, rows);
+  show_mnist(common, rows);
 }
 
 void compare_mlp(const Common& common, const std::vector<std::string>& models,
@@ -109,7 +109,7 @@ void compare_mlp(const Common& common, const std::vector<std::string>& models,
     rows.push_back(measure_classifier(to_string(q.scheme), quantize_in_memory(base, q, exec), base,
                                       split.test, runs, exec));
   }
-  show(common, rows);
+  show_mnist(common, rows);
 }
 
 }  // namespace nibble::cli

@@ -22,7 +22,7 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct QuantizeFlags {
   std::string in, out, scheme = "int8", scale_dtype = "f16", inputs = "corrected", clip, recipe;
   std::vector<std::string> keep, set;
   bool no_act_order = false, dry_run = false;
@@ -76,7 +76,7 @@ std::string matrices_of(const QuantizeResult& r) {
                      fmt::join(parts, ", "));
 }
 
-void show(const Common& common, const Options& o, const QuantizeResult& r) {
+void show_quantize(const Common& common, const QuantizeFlags& o, const QuantizeResult& r) {
   const double ratio =
       r.file_bytes > 0 ? static_cast<double>(r.input_file_bytes) / static_cast<double>(r.file_bytes)
                        : 0;
@@ -115,7 +115,7 @@ void show(const Common& common, const Options& o, const QuantizeResult& r) {
 
 // The options as given one by one, or those of a recipe; where they are about this run alone, the
 // command line's.
-QuantizeOptions options_of(const Common& common, const Options& o) {
+QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
   QuantizeOptions q = o.recipe.empty() ? o.quantize : read_recipe(o.recipe);
   q.force = o.quantize.force;
   q.resume = o.quantize.resume;
@@ -140,7 +140,7 @@ QuantizeOptions options_of(const Common& common, const Options& o) {
 }
 
 // Of the options on the command line, what the method does not read; a recipe's say what they say.
-void note_unread(const Options& o, std::vector<std::string>& warnings) {
+void note_unread(const QuantizeFlags& o, std::vector<std::string>& warnings) {
   if (!o.recipe.empty()) return;
   std::vector<std::string> given;
   for (const CLI::Option* option : o.held) {
@@ -151,7 +151,7 @@ void note_unread(const Options& o, std::vector<std::string>& warnings) {
 }
 
 // What would be done and what it would need, nothing written.
-void show_plan(const Common& common, const Options& o) {
+void show_plan(const Common& common, const QuantizeFlags& o) {
   ModelFolder model = open_model(resolve_model(o.in));
   std::vector<std::string> warnings;
   const QuantizeOptions last = without_steps(o.quantize);
@@ -181,7 +181,7 @@ void show_plan(const Common& common, const Options& o) {
                       : ""));
 }
 
-void run(const Common& common, Options o) {
+void run_quantize(const Common& common, QuantizeFlags o) {
   o.quantize = options_of(common, o);
   const bool calibrates = reads_text(o.quantize);
   o.quantize.max_memory = o.max_memory_mib << 20;
@@ -200,10 +200,10 @@ void run(const Common& common, Options o) {
   }
   note_unread(o, result.warnings);
   show_warnings(common, result.warnings);
-  show(common, o, result);
+  show_quantize(common, o, result);
 }
 
-void add_calibration(CLI::App& verb, Options& o) {
+void add_calibration(CLI::App& verb, QuantizeFlags& o) {
   CalibrationOptions& c = o.quantize.calibration;
   MethodOptions& t = o.quantize.tuning;
   verb.add_option("--calib", c.text,
@@ -243,7 +243,7 @@ void add_calibration(CLI::App& verb, Options& o) {
 
 void add_quantize(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("quantize", "Make a quantized copy of a model");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<QuantizeFlags>();
   std::vector<std::string> names;
   for (const auto& [name, summary] : chain_parts())
     names.push_back(fmt::format("{} ({})", name, summary));
@@ -293,7 +293,7 @@ void add_quantize(CLI::App& app, Common& common) {
       "nibble quantize my-model -o my-model-int4 --scheme int4:g32 --method gptq --calib book.txt "
       "--keep '*down_proj*'\n"
       "  nibble quantize my-model -o my-model-nf4 --scheme nf4");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_quantize(common, *o); });
 }
 
 }  // namespace nibble::cli

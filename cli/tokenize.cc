@@ -14,13 +14,14 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct TokenizeFlags {
   std::string model, file = "-";
   std::optional<std::string> text;
   bool no_special = false;
 };
 
-void show(const Common& common, const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+void show_tokenize(const Common& common, const Tokenizer& tokenizer,
+                   const std::vector<int32_t>& ids) {
   if (common.json) {
     JsonWriter out;
     out.begin_object().field("schema_version", 1).field("kind", tokenizer.kind());
@@ -33,17 +34,17 @@ void show(const Common& common, const Tokenizer& tokenizer, const std::vector<in
   }
 }
 
-void run(const Common& common, const Options& o) {
+void run_tokenize(const Common& common, const TokenizeFlags& o) {
   const auto tokenizer = load_tokenizer(resolve_model(o.model));
   const std::string text = o.text ? *o.text : load_text(o.file).text;
-  show(common, *tokenizer, tokenizer->encode(text, !o.no_special));
+  show_tokenize(common, *tokenizer, tokenizer->encode(text, !o.no_special));
 }
 
 }  // namespace
 
 void add_tokenize(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("tokenize", "A text as the tokens its model sees");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<TokenizeFlags>();
   verb->add_option("model", o->model,
                    "Model folder, tokenizer file, or a name in the Hugging Face cache")
       ->required();
@@ -56,7 +57,7 @@ void add_tokenize(CLI::App& app, Common& common) {
   add_common(*verb, common,
              "nibble tokenize my-model --text 'Hello, world'\n  cat book.txt | nibble tokenize "
              "my-model --json");
-  verb->callback([&common, o] { run(common, *o); });
+  verb->callback([&common, o] { run_tokenize(common, *o); });
 }
 
 }  // namespace nibble::cli

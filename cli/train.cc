@@ -14,7 +14,7 @@
 namespace nibble::cli {
 namespace {
 
-struct Options {
+struct TrainFlags {
   TrainJob job;
   std::string data;
   bool reference = false;
@@ -33,7 +33,7 @@ void print_samples(const std::vector<std::string>& samples) {
   for (const std::string& s : samples) print_out(fmt::format("  {}\n", printable(s, 4096)));
 }
 
-void show(const Common& common, const Options& o, const TrainSummary& t) {
+void show_train(const Common& common, const TrainFlags& o, const TrainSummary& t) {
   if (common.json) {
     JsonWriter out;
     out.begin_object()
@@ -59,7 +59,7 @@ void show(const Common& common, const Options& o, const TrainSummary& t) {
   if (!o.job.out.empty()) print_out(fmt::format("model: {}\n", o.job.out));
 }
 
-void show(const Common& common, const Options& o, const ReferenceResult& r) {
+void show_train(const Common& common, const TrainFlags& o, const ReferenceResult& r) {
   const auto loss = [&](size_t step) {
     return r.losses.size() >= step ? r.losses[step - 1] : std::nan("");
   };
@@ -89,20 +89,21 @@ void show(const Common& common, const Options& o, const ReferenceResult& r) {
   print_samples(r.samples);
 }
 
-void run(const Common& common, Options o) {
+void run_train(const Common& common, TrainFlags o) {
   const Text text = load_text(o.data);
   o.job.text = text.text;
   const Exec exec = make_exec(common);
   try {
-    if (o.reference) return show(common, o, train_reference_model(o.job, exec, hook_for(exec)));
-    show(common, o, train_model(o.job, exec, hook_for(exec)));
+    if (o.reference)
+      return show_train(common, o, train_reference_model(o.job, exec, hook_for(exec)));
+    show_train(common, o, train_model(o.job, exec, hook_for(exec)));
   } catch (Error& e) {
     if (e.kind() == ErrorKind::corrupt) e.set_file(text.name);
     throw;
   }
 }
 
-void check(const Options& o) {
+void check_train(const TrainFlags& o) {
   if (o.reference && o.job.preset != "micro")
     throw invalid_argument("--reference is for the preset micro only");
   if (o.reference && (o.job.resume || o.job.batch))
@@ -119,7 +120,7 @@ void check(const Options& o) {
 void add_train(CLI::App& app, Common& common) {
   CLI::App* verb =
       app.add_subcommand("train", "Train a small model: micro, demo, char (a text) or mlp (MNIST)");
-  const auto o = std::make_shared<Options>();
+  const auto o = std::make_shared<TrainFlags>();
   verb->add_option("preset", o->job.preset,
                    "micro (4,192 weights), demo (about 31,000), char (for a text file), mlp "
                    "(784-512-512-10)")
@@ -155,8 +156,8 @@ void add_train(CLI::App& app, Common& common) {
   verb->callback([&common, o] {
     refuse_inputs_as_outputs({o->job.out, ""}, {o->data});
     if (o->job.preset == "mlp") return train_mlp(common, o->job, o->data);
-    check(*o);
-    run(common, *o);
+    check_train(*o);
+    run_train(common, *o);
   });
 }
 

@@ -22,7 +22,7 @@ struct Trained {
   int64_t parameters = 0;
 };
 
-MlpTrainOptions options_of(const TrainJob& job) {
+MlpTrainOptions mlp_options(const TrainJob& job) {
   MlpTrainOptions options;
   options.steps = job.steps.value_or(options.steps);
   options.batch = job.batch.value_or(options.batch);
@@ -62,8 +62,8 @@ Trained train(const TrainJob& job, const std::string& data, const MlpTrainOption
   return out;
 }
 
-void show(const Common& common, const TrainJob& job, const MlpTrainOptions& options,
-          const Trained& t) {
+void show_mlp(const Common& common, const TrainJob& job, const MlpTrainOptions& options,
+              const Trained& t) {
   const bool trained = !t.result.losses.empty();
   const double rate =
       t.result.seconds > 0 ? static_cast<double>(t.result.tokens) / t.result.seconds : 0;
@@ -94,7 +94,7 @@ void show(const Common& common, const TrainJob& job, const MlpTrainOptions& opti
 
 void train_mlp(const Common& common, const TrainJob& job, const std::string& data) {
   refuse_what_does_not_apply(job);
-  const MlpTrainOptions options = options_of(job);
+  const MlpTrainOptions options = mlp_options(job);
   std::optional<AtomicFolder> folder;
   if (!job.out.empty()) folder.emplace(job.out, job.force);
   Trained trained;
@@ -106,7 +106,7 @@ void train_mlp(const Common& common, const TrainJob& job, const std::string& dat
     write_model(folder->path(), options.config, trained.result.weights, nullptr);
     folder->commit();
   }
-  show(common, job, options, trained);
+  show_mlp(common, job, options, trained);
 }
 
 }  // namespace nibble::cli

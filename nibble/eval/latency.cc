@@ -8,7 +8,7 @@ namespace nibble {
 namespace {
 
 // No order holds where one of them is NaN.
-bool all_finite(const std::vector<double>& values) {
+bool are_finite(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
 }
 
@@ -30,7 +30,7 @@ double Latency::standard_deviation() const {
 
 double Latency::quantile(double share) const {
   if (seconds.empty()) return 0;
-  if (!all_finite(seconds)) return std::numeric_limits<double>::quiet_NaN();
+  if (!are_finite(seconds)) return std::numeric_limits<double>::quiet_NaN();
   std::vector<double> sorted = seconds;
   std::sort(sorted.begin(), sorted.end());
   const double place = share * static_cast<double>(sorted.size() - 1);

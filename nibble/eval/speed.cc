@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point t) {
+double seconds_of(Clock::time_point t) {
   return std::chrono::duration<double>(Clock::now() - t).count();
 }
 
@@ -52,7 +52,7 @@ double read_prompts(Contestant& c, const SpeedOptions& o, const Exec& exec) {
     cache.clear();
     const auto start = Clock::now();
     c.model->step(prompt, cache, Decoder::Logits::last, exec);
-    if (&cache == &c.caches.front()) seconds = seconds_since(start);
+    if (&cache == &c.caches.front()) seconds = seconds_of(start);
   }
   return seconds;
 }
@@ -66,7 +66,7 @@ double write_behind(Contestant& c, const SpeedOptions& o, const Exec& exec) {
     const std::vector<int32_t> next(pointers.size(), c.ids[static_cast<size_t>(o.prefill + i)]);
     c.model->decode(next, pointers, exec);
   }
-  return seconds_since(start);
+  return seconds_of(start);
 }
 
 void run_once(Contestant& c, const SpeedOptions& o, const Exec& exec, bool timed) {

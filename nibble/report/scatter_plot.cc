@@ -34,7 +34,7 @@ std::vector<PlacedLabel> place_labels(const Frame& f, const std::vector<ScatterP
   return out;
 }
 
-void draw_whisker(Svg& svg, const Frame& f, const ScatterPoint& p) {
+void draw_whiskers(Svg& svg, const Frame& f, const ScatterPoint& p) {
   if (!(p.y_error > 0) || !std::isfinite(p.y_error)) return;
   const double x = f.x.place(p.x);
   svg.line(x, f.y.place(std::max(p.y - p.y_error, f.y.low)), x, f.y.place(p.y + p.y_error),
@@ -49,7 +49,7 @@ void draw_points(Svg& svg, const Frame& f, const std::vector<ScatterPoint>& poin
     if (labels[i].far) svg.line(x, y, labels[i].x, labels[i].y - 5, "leader");
   }
   for (const ScatterPoint& p : points) {
-    draw_whisker(svg, f, p);
+    draw_whiskers(svg, f, p);
     // Shape 0 is the baseline's, which a comparison with it leaves free for the first colour.
     svg.marker(f.x.place(p.x), f.y.place(p.y), 6, std::max(p.colour - 1, 0),
                colour_class(p.colour, "fill ring"), p.tip);

@@ -21,8 +21,8 @@ std::vector<TerminalTable::Column> columns_for(const std::vector<TimedWork>& wor
   return out;
 }
 
-std::vector<std::string> cells_of(const Measurement& m, const std::vector<TimedWork>& columns,
-                                  bool is_base) {
+std::vector<std::string> latency_cells(const Measurement& m, const std::vector<TimedWork>& columns,
+                                       bool is_base) {
   const std::vector<TimedWork> works = timed_works(m);
   std::vector<std::string> out = {m.name};
   for (const TimedWork& column : columns) {
@@ -43,7 +43,7 @@ std::string render_speeds(const std::vector<Measurement>& models, int width) {
   const std::vector<TimedWork> works = timed_works(models.front());
   if (works.empty()) return "";
   TerminalTable table(columns_for(works, models.front().name));
-  for (const Measurement& m : models) table.add(cells_of(m, works, &m == &models.front()));
+  for (const Measurement& m : models) table.add(latency_cells(m, works, &m == &models.front()));
   const std::string note = fmt::format(
       "Medians of {} or more (and quartiles); ratios within the rounds (and where 95 % are sure).",
       counted(fewest_rounds(models), "round"));

@@ -12,7 +12,8 @@
 namespace nibble {
 namespace {
 
-constexpr double kWide = 1.25;  // an interval's end over its beginning, from which on it is told
+constexpr double kWideInterval =
+    1.25;  // an interval's end over its beginning, from which on it is told
 constexpr double kBusyWait = 0.05, kBusySpread = 0.5;
 constexpr int64_t kRoundsToCompare = 6;  // what median_interval() needs
 
@@ -24,7 +25,7 @@ std::string times(double value) {
 bool carries_figure(const Speedup& s) {
   const Speed speed = judge_speed(s);
   return speed != Speed::unknown && speed != Speed::unclear &&
-         s.interval->high <= kWide * s.interval->low;
+         s.interval->high <= kWideInterval * s.interval->low;
 }
 
 double largest_spread(const Measurement& m) {

@@ -115,7 +115,7 @@ TEST(JudgeSpeed, GoesByTheWholeInterval) {
 }
 
 // Times with a long tail, as they are on a busy machine.
-double noisy(PyRandom& random, double seconds) {
+double noisy_rounds(PyRandom& random, double seconds) {
   const double tail = random.random() < 0.15 ? 1 + 20 * random.random() : 1;
   return seconds * std::exp(random.gauss(0, 0.3)) * tail;
 }
@@ -123,8 +123,8 @@ double noisy(PyRandom& random, double seconds) {
 Speedup noisy_speedup(PyRandom& random, int rounds, double times) {
   Latency model, base;
   for (int i = 0; i < rounds; ++i) {
-    model.seconds.push_back(noisy(random, 1));
-    base.seconds.push_back(noisy(random, times));
+    model.seconds.push_back(noisy_rounds(random, 1));
+    base.seconds.push_back(noisy_rounds(random, times));
   }
   return speedup(model, base);
 }

@@ -25,7 +25,7 @@ std::vector<const RoundingOps*> rounding_ops() {
   return out;
 }
 
-std::vector<float> normal_values(int64_t n, double deviation, PyRandom& random) {
+std::vector<float> drawn_values(int64_t n, double deviation, PyRandom& random) {
   std::vector<float> out(static_cast<size_t>(n));
   for (float& v : out) v = static_cast<float>(random.gauss(0, deviation));
   return out;
@@ -37,10 +37,10 @@ TEST(Rounding, EveryLevelIsTheNearestToWhatIsLeft) {
   for (const RoundingOps* ops : rounding_ops()) {
     for (const int64_t size : {1, 7, 8, 16, 31, 64, 128}) {
       PyRandom random(static_cast<uint64_t>(size));
-      const auto feedback = normal_values(size * size, 0.2, random),
-                 target = normal_values(size * kL, 1, random);
-      std::vector<float> weight = normal_values(size, 1, random),
-                         scale = normal_values(kL, 0.3, random);
+      const auto feedback = drawn_values(size * size, 0.2, random),
+                 target = drawn_values(size * kL, 1, random);
+      std::vector<float> weight = drawn_values(size, 1, random),
+                         scale = drawn_values(kL, 0.3, random);
       for (float& w : weight) w = std::fabs(w);
       scale[3] = 0;
       const std::vector<float> low(static_cast<size_t>(kL), -8), high(low.size(), 7);
@@ -70,7 +70,7 @@ TEST(Rounding, EveryLevelIsTheNearestToWhatIsLeft) {
 TEST(Rounding, CombinesColumns) {
   const int64_t m = 37, n = 21, lda = 40;
   PyRandom random(5);
-  const auto a = normal_values(m * lda, 1, random), x = normal_values(m * kL, 1, random);
+  const auto a = drawn_values(m * lda, 1, random), x = drawn_values(m * kL, 1, random);
   for (const RoundingOps* ops : rounding_ops()) {
     std::vector<float> y(static_cast<size_t>(n * kL + 1), 99);
     ops->combine(m, n, a.data(), lda, x.data(), y.data());
@@ -87,7 +87,7 @@ TEST(Rounding, CombinesColumns) {
 
 TEST(Rounding, SelectsLanes) {
   PyRandom random(6);
-  const auto from = normal_values(9 * kL, 1, random), before = normal_values(9 * kL, 1, random);
+  const auto from = drawn_values(9 * kL, 1, random), before = drawn_values(9 * kL, 1, random);
   std::vector<float> take(static_cast<size_t>(kL));
   for (int64_t l = 0; l < kL; ++l) take[static_cast<size_t>(l)] = l % 3 == 0 ? 1 : 0;
   for (const RoundingOps* ops : rounding_ops()) {
@@ -102,12 +102,12 @@ TEST(Rounding, ARowOnGridsOfItsOwn) {
   for (const RoundingOps* ops : rounding_ops()) {
     for (const int64_t size : {1, 7, 16, 31, 100, 128}) {
       PyRandom random(static_cast<uint64_t>(size));
-      auto feedback = normal_values(size * kRoundingColumns, 0.2, random);
+      auto feedback = drawn_values(size * kRoundingColumns, 0.2, random);
       for (int64_t i = 0; i < size; ++i)
         std::fill_n(feedback.begin() + i * kRoundingColumns, i + 1, 0.0f);
-      const auto target = normal_values(kRoundingColumns, 1, random);
-      const auto start = normal_values(kRoundingColumns, 1, random);
-      auto scale = normal_values(kRoundingColumns, 0.3, random);
+      const auto target = drawn_values(kRoundingColumns, 1, random);
+      const auto start = drawn_values(kRoundingColumns, 1, random);
+      auto scale = drawn_values(kRoundingColumns, 0.3, random);
       scale[static_cast<size_t>(size / 2)] = 0;
       const std::vector<float> low(target.size(), -8), high(target.size(), 7);
       std::vector<float> v = start, level(target.size()), left(target.size());

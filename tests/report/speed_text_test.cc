@@ -16,7 +16,7 @@ using testing::time_against;
 
 Speedup between(double low, double median, double high) { return {9, median, Interval{low, high}}; }
 
-bool contains(std::string_view text, std::string_view part) {
+bool has_text(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
@@ -80,7 +80,7 @@ TEST(Busy, IsAMachineThatKeepsThreadsWaitingOrTimesApart) {
 TEST(Busy, IsSaidOnceOnThePageAndInTheTerminal) {
   DemoReport r = testing::invented_report();
   const std::string_view words = "The machine was busy";
-  EXPECT_FALSE(contains(render_html(r), words));
+  EXPECT_FALSE(has_text(render_html(r), words));
   for (Measurement& m : r.models) m.waited_share = 0.4;
   for (const std::string& text : {render_html(r), render_table(r.models)}) {
     const size_t at = text.find(words);
@@ -91,10 +91,10 @@ TEST(Busy, IsSaidOnceOnThePageAndInTheTerminal) {
 
 TEST(SpeedTable, HasMediansQuartilesAndRatios) {
   const std::string text = render_speeds(invented_models(), 100);
-  EXPECT_TRUE(contains(text, "tokens/s")) << text;
-  EXPECT_TRUE(contains(text, "x f32")) << text;
-  EXPECT_TRUE(contains(text, "812 k (808-816)  0.85x (0.85-0.85)")) << text;
-  EXPECT_TRUE(contains(text, "Medians of 20 rounds or more")) << text;
+  EXPECT_TRUE(has_text(text, "tokens/s")) << text;
+  EXPECT_TRUE(has_text(text, "x f32")) << text;
+  EXPECT_TRUE(has_text(text, "812 k (808-816)  0.85x (0.85-0.85)")) << text;
+  EXPECT_TRUE(has_text(text, "Medians of 20 rounds or more")) << text;
   EXPECT_EQ(render_speeds({}, 100), "");
   EXPECT_EQ(render_speeds({Measurement{}}, 100), "");
 }
@@ -103,20 +103,20 @@ TEST(SpeedTable, HasMediansQuartilesAndRatios) {
 TEST(Lede, DoesNotHeadlineWhatTheTimesDoNotCarry) {
   auto models = invented_models();
   time_against(models[2], 66e3, 1e3, 0.9);
-  EXPECT_FALSE(contains(lede(models), "66.0×")) << lede(models);
-  EXPECT_TRUE(contains(lede(models), "<strong>between ")) << lede(models);
-  EXPECT_FALSE(contains(tiles(models), ">66.0×<")) << tiles(models);
+  EXPECT_FALSE(has_text(lede(models), "66.0×")) << lede(models);
+  EXPECT_TRUE(has_text(lede(models), "<strong>between ")) << lede(models);
+  EXPECT_FALSE(has_text(tiles(models), ">66.0×<")) << tiles(models);
   time_against(models[2], 66e3, 1e3, 0.02);
-  EXPECT_TRUE(contains(lede(models), "<strong>66.0× as fast (")) << lede(models);
-  EXPECT_TRUE(contains(tiles(models), ">66.0×<")) << tiles(models);
+  EXPECT_TRUE(has_text(lede(models), "<strong>66.0× as fast (")) << lede(models);
+  EXPECT_TRUE(has_text(tiles(models), ">66.0×<")) << tiles(models);
 }
 
 TEST(Lede, SaysWhereNoDifferenceCouldBeMeasured) {
   auto models = invented_models();
   for (size_t i = 1; i < models.size(); ++i) time_against(models[i], 955e3, 955e3, 0.5);
-  EXPECT_TRUE(contains(lede(models), "no difference in speed could be measured")) << lede(models);
-  EXPECT_TRUE(contains(speed_words(models), "No difference in speed between")) << lede(models);
-  EXPECT_FALSE(contains(lede(models), "not faster"));
+  EXPECT_TRUE(has_text(lede(models), "no difference in speed could be measured")) << lede(models);
+  EXPECT_TRUE(has_text(speed_words(models), "No difference in speed between")) << lede(models);
+  EXPECT_FALSE(has_text(lede(models), "not faster"));
   EXPECT_EQ(testing::markup_fault(speed_words(models)), "");
 }
 
@@ -126,9 +126,9 @@ TEST(Lede, SaysNothingOfSpeedAfterTooFewRounds) {
     m.latency.seconds.resize(5);
     m.base_latency.seconds.resize(std::min<size_t>(m.base_latency.seconds.size(), 5));
   }
-  EXPECT_FALSE(contains(lede(models), "fast")) << lede(models);
-  EXPECT_FALSE(contains(tiles(models), "Speed")) << tiles(models);
-  EXPECT_TRUE(contains(speed_words(models), "too few rounds")) << speed_words(models);
+  EXPECT_FALSE(has_text(lede(models), "fast")) << lede(models);
+  EXPECT_FALSE(has_text(tiles(models), "Speed")) << tiles(models);
+  EXPECT_TRUE(has_text(speed_words(models), "too few rounds")) << speed_words(models);
 }
 
 }  // namespace
