@@ -142,7 +142,7 @@ void run_estimate(const Common& common, const EstimateFlags& o) {
     throw io_error(
         "too little memory is left to measure how fast it is read; give --bandwidth, in GB/s")
         .with_code(kExitMemory);
-  const auto show = common.json ? show_json : show_table;
+  const auto show = common.json ? show_estimate_json : show_table;
   show(subject, eo, all, bandwidth, measured, usable_memory_bytes(), threads);
 }
 
