@@ -88,11 +88,14 @@ std::string activation_name(const std::string& x, const QuantScheme& s) {
   return s.activations == ActivationType::a8_outlier ? x + ".input_threshold" : "";
 }
 
+std::string order_name(const std::string& x) { return x + ".weight_g_idx"; }
+
 bool can_hold(const QuantScheme& s) {
-  const bool activations = s.activations == ActivationType::none ||
-                           s.activations == ActivationType::a8 ||
-                           s.activations == ActivationType::a8_static;
+  const bool activations =
+      s.activations == ActivationType::none || s.activations == ActivationType::a8 ||
+      s.activations == ActivationType::a8_full || s.activations == ActivationType::a8_static;
   if (s.is_integer()) return activations;
+  if (s.activations == ActivationType::afp8) return s.type == NumberType::fp8_e4m3;
   return s.activations == ActivationType::none &&
          (s.type == NumberType::fp8_e4m3 || s.type == NumberType::mxfp4 ||
           s.type == NumberType::nvfp4);
@@ -132,6 +135,7 @@ std::vector<NamedTensor> weight_tensors(const std::string& x, const QuantizedTen
 }  // namespace
 
 std::vector<NamedTensor> to_tensors(const std::string& x, const QuantizedTensor& q) {
+  NIBBLE_CHECK(!q.input_order);  // only files of others have one
   std::vector<NamedTensor> out = weight_tensors(x, q);
   if (const std::string name = activation_name(x, q.scheme); !name.empty()) {
     NIBBLE_CHECK(q.activation.has_value());

@@ -6,7 +6,8 @@
 
 namespace nibble::compressed_tensors {
 
-/// int2 to int8 with any granularity, :asym and :a8; fp8_e4m3; mxfp4; nvfp4.
+/// int2 to int8 with any granularity, :asym and :a8, :a8full or :a8static; fp8_e4m3, also :afp8;
+/// mxfp4; nvfp4.
 bool can_hold(const QuantScheme& scheme);
 
 /// By format: pack-quantized X.weight_packed, X.weight_scale, X.weight_shape (and
@@ -15,8 +16,8 @@ bool can_hold(const QuantScheme& scheme);
 std::vector<NamedTensor> to_tensors(const std::string& module, const QuantizedTensor& q);
 std::vector<TensorInfo> layout(const std::string& module, const QuantScheme& scheme,
                                const Shape& shape, DType scale_dtype);
-/// Reads what other tools write as well: integers as plain I8, zero points as I8, and the packing
-/// of releases up to 2025.
+/// Reads what other tools write as well: integers as plain I8, zero points as I8, the packing of
+/// releases up to 2025, and columns that belong to groups in any order.
 QuantizedTensor from_tensors(const TensorSource& source, const std::string& module,
                              const QuantScheme& scheme);
 std::vector<std::string> stored_names(const TensorSource& source, const std::string& module,

@@ -37,10 +37,17 @@ void write_activations(const QuantScheme& s, JsonWriter& out) {
     out.null();
     return;
   }
-  out.begin_object().field("num_bits", 8).field("type", "int").field("symmetric", true);
+  const bool fp8 = s.activations == ActivationType::afp8;
+  out.begin_object().field("num_bits", 8).field("type", fp8 ? "float" : "int");
+  out.field("symmetric", true);
   const bool fixed = s.activations == ActivationType::a8_static;
   out.field("strategy", fixed ? "tensor" : "token").key("group_size").null();
-  out.field("dynamic", !fixed).end_object();
+  out.field("dynamic", !fixed);
+  if (s.activations == ActivationType::a8) {  // else it is a8full, as compressed-tensors computes
+    out.key("observer_kwargs").begin_object();
+    out.field("quant_min", -127).field("quant_max", 127).end_object();
+  }
+  out.end_object();
 }
 
 }  // namespace

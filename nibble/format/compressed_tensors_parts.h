@@ -19,6 +19,8 @@ Storing storing(const QuantScheme& scheme);
 DType float8(const QuantScheme& scheme);
 /// Where the one number of the inputs lies: nothing for schemes without.
 std::string activation_name(const std::string& module, const QuantScheme& scheme);
+/// Where the group of every column lies, in files of 2024 to 2026 (actorder: group).
+std::string order_name(const std::string& module);
 
 /// The types and granularities there are, as the config says them: one row each, searched both
 /// ways.

@@ -135,7 +135,20 @@ void check_scale_dtype(const JsonFields& f, const Args& w, const WeightRow& row)
       .at(at_key(w.key + ".scale_dtype"));
 }
 
-// ":a8", ":a8static", ":afp8" or nothing.
+// ":a8" where the codes are said to end at -127, as ours are and those of many kernels; else
+// ":a8full", as compressed-tensors computes.
+std::string per_token_codes(const JsonFields& f, const std::string& key) {
+  const std::string low = key + ".observer_kwargs.quant_min",
+                    high = key + ".observer_kwargs.quant_max";
+  const int64_t from = f.integer_or(low, -128), to = f.integer_or(high, 127);
+  if (to == 127 && (from == -127 || from == -128)) return from == -127 ? ":a8" : ":a8full";
+  throw unsupported(fmt::format("codes from {} to {} are not ones that nibble rounds inputs to "
+                                "(-128 or -127 to 127)",
+                                from, to))
+      .at(at_key(to == 127 ? low : high));
+}
+
+// ":a8full", ":a8", ":a8static", ":afp8" or nothing.
 std::string read_activations(const JsonFields& f, const std::string& key, const WeightRow& row) {
   if (is_empty(f, key)) return {};
   const Args a = read_args(f, key);
@@ -143,7 +156,7 @@ std::string read_activations(const JsonFields& f, const std::string& key, const 
   const bool per_token = eight && a.strategy == "token" && a.dynamic;
   const bool fixed = eight && a.strategy == "tensor" && !a.dynamic;
   if (a.kind == "int" && row.kind == "int" && (per_token || fixed))
-    return fixed ? ":a8static" : ":a8";
+    return fixed ? ":a8static" : per_token_codes(f, key);
   if (a.kind == "float" && per_token && row.type != NumberType::mxfp4 &&
       row.type != NumberType::nvfp4)
     return ":afp8";
@@ -236,13 +249,30 @@ void check_top(const JsonFields& f) {
   }
 }
 
-// An order of the columns that is asked for must be there, and the reverse.
-void check_order(const std::string& group, const std::string& module, const TensorSource& tensors) {
-  const std::string name = module + ".weight_g_idx";
-  if (!tensors.contains(name)) return;
-  throw unsupported(fmt::format("gives every column a group (actorder, key {}), which nibble does "
-                                "not read: write the columns in their order (actorder: weight)",
-                                in_quotes(group + ".weights.actorder")))
+bool asks_for_order(const JsonFields& f, const std::string& key) {
+  try {
+    const std::string order = f.string_or(key, "");
+    if (order.empty() || order == "weight" || order == "static") return false;
+    if (order == "group" || order == "dynamic") return true;
+    throw unsupported(fmt::format("is {}; expected group, weight or null", in_quotes(order)))
+        .at(at_key(key));
+  } catch (const Error& e) {
+    if (e.kind() == ErrorKind::unsupported) throw;
+    return f.boolean(key);  // true, once, for "group"
+  }
+}
+
+// Groups of columns in any order must be both asked for and there.
+void check_order(const JsonFields& f, const std::string& group, const std::string& module,
+                 const TensorSource& tensors) {
+  const std::string key = group + ".weights.actorder", name = order_name(module);
+  const bool asked = asks_for_order(f, key), there = tensors.contains(name);
+  if (asked == there) return;
+  throw corrupt(
+      asked ? fmt::format("key {} asks for this tensor, the file does not have it", in_quotes(key))
+            : fmt::format("gives every column a group of its own choice, which key {} "
+                          "does not ask for",
+                          in_quotes(key)))
       .at("tensor " + in_quotes(name));
 }
 
@@ -270,7 +300,7 @@ SchemeMap read_config(const JsonFields& f, std::span<const MatrixModule> modules
     if (ignored.find(m)) continue;
     const auto found = targets.find(m);
     if (!found || !schemes[*found]) continue;
-    check_order(fmt::format("{}.{}", kGroups, names[*found]), m.name, tensors);
+    check_order(f, fmt::format("{}.{}", kGroups, names[*found]), m.name, tensors);
     out.emplace(m.name, *schemes[*found]);
   }
   return out;

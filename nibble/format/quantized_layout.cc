@@ -76,12 +76,12 @@ void require_expressible(const QuantScheme& s) {
   // Nibble alone knows of a threshold; the tensors are those of int8:a8 with one more.
   const bool own = s.is_integer() && s.activations == ActivationType::a8_outlier;
   if (own || s.is_float() || compressed_tensors::can_hold(s) || bitsandbytes::can_hold(s)) return;
-  throw unsupported(
-      fmt::format("{} cannot be stored in a Hugging Face folder; these can: int2 to int8 with "
-                  ":tensor, :channel or :gN, :asym and :a8, :a8static or :a8outlier; fp8_e4m3, "
-                  "also :tensor; mxfp4; nvfp4; "
-                  "nf4 and fp4 with groups of 32, 64, 128, ... 4096",
-                  to_string(s)));
+  throw unsupported(fmt::format(
+      "{} cannot be stored in a Hugging Face folder; these can: int2 to int8 with "
+      ":tensor, :channel or :gN, :asym and :a8, :a8full, :a8static or :a8outlier; fp8_e4m3, "
+      "also :tensor and :afp8; mxfp4; nvfp4; "
+      "nf4 and fp4 with groups of 32, 64, 128, ... 4096",
+      to_string(s)));
 }
 
 std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q) {

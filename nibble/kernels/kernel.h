@@ -70,7 +70,7 @@ struct GemmInput {
   const float* x = nullptr;  ///< [m, k], where traits.a8 is false
   int64_t x_stride = 0;
   const uint16_t* narrow = nullptr;  ///< [m, k] as bf16, for kernels that multiply those
-  const int8_t* codes = nullptr;     ///< [m, code_stride], in [-127, 127]
+  const int8_t* codes = nullptr;     ///< [m, code_stride], in [-128, 127]
   int64_t code_stride = 0;
   const float* row_scales = nullptr;  ///< [m]
   const int32_t* sums = nullptr;      ///< [m, groups]: sums of the codes of each group
@@ -87,7 +87,7 @@ struct GemmOutput {
 
 /// Slices of outputs begin at multiples of this.
 constexpr int64_t kOutputSlice = 64;
-/// Integer sums of more inputs than this could overflow 32 bits: 255 * 127 * 65536 < 2^31.
+/// Integer sums of more inputs than this could overflow 32 bits: 255 * 128 * 65536 < 2^31.
 constexpr int64_t kLargestInt32Sum = 65536;
 
 struct Kernel {

@@ -24,11 +24,9 @@ void InputCoding::quantize(const Kernel& kernel, const float* x, int64_t m, int6
   if (type_ == ActivationType::a8)
     return kernel.quantize_rows(x, m, k, k, codes, code_stride, row_scales);
   for (int64_t r = 0; r < m; ++r, x += k, codes += code_stride) {
-    if (type_ == ActivationType::a8_static) {
+    if (!spares_outliers()) {
       std::fill(codes + k, codes + code_stride, int8_t{0});
-      const bool fine =
-          quantize_row_static({x, static_cast<size_t>(k)}, scale_, {codes, static_cast<size_t>(k)});
-      row_scales[r] = fine ? scale_ : std::numeric_limits<float>::quiet_NaN();
+      row_scales[r] = quantize_row({x, static_cast<size_t>(k)}, {codes, static_cast<size_t>(k)});
       continue;
     }
     int32_t count = 0;
@@ -40,6 +38,11 @@ void InputCoding::quantize(const Kernel& kernel, const float* x, int64_t m, int6
     counts[r] = count;
     kernel.quantize_rows(scratch, 1, k, k, codes, code_stride, row_scales + r);
   }
+}
+
+float InputCoding::quantize_row(std::span<const float> x, std::span<int8_t> codes) const {
+  if (type_ == ActivationType::a8_full) return quantize_row_full(x, codes);
+  return quantize_row_static(x, scale_, codes) ? scale_ : std::numeric_limits<float>::quiet_NaN();
 }
 
 }  // namespace nibble

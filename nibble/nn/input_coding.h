@@ -1,6 +1,7 @@
 // InputCoding: how the rows that a group of projections reads become int8 codes.
 //
 //   a8         a scale for each row, absmax / 127
+//   a8full     absmax / 127.5, codes from -128 on: as compressed-tensors rounds inputs
 //   a8static   one scale for all rows, from calibration; what is beyond 127 scales is cut
 //   a8outlier  as a8 over the values up to the threshold; those beyond have code 0 and are
 //   multiplied
@@ -10,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "nibble/kernels/kernel.h"
 #include "nibble/quant/quantized_tensor.h"
@@ -34,6 +36,9 @@ class InputCoding {
                 int64_t code_stride, float* row_scales, int32_t* counts, float* scratch) const;
 
  private:
+  // Of a8full and a8static; gives the row's scale.
+  float quantize_row(std::span<const float> x, std::span<int8_t> codes) const;
+
   ActivationType type_;
   float scale_ = 0, threshold_ = 0;
 };

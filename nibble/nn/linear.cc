@@ -8,9 +8,9 @@
 #include "nibble/core/aligned_memory.h"
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
-#include "nibble/kernels/kernels.h"
 #include "nibble/kernels/layer.h"
 #include "nibble/nn/activation.h"
+#include "nibble/nn/input_reading.h"
 #include "nibble/nn/packed_weight.h"
 
 namespace nibble {
@@ -21,21 +21,18 @@ constexpr int64_t kWorthATeam = int64_t{1} << 18;
 // Rows of x in one piece of work.
 constexpr int64_t kRowBlock = 96;
 
-int64_t lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
-
 }  // namespace
 
 struct LinearGroup::Impl {
   int64_t k = 0, outputs = 0, slices = 0, scratch = 0, outlier_scratch = 0;
   std::vector<PackedWeight> members;
-  std::vector<int64_t> sum_groups;  // the group sizes whose code sums members need
-  const Kernel* quantize = nullptr;
-  bool reads_bf16 = false;            // some member
-  std::optional<InputCoding> coding;  // of every member that reads codes
+  std::vector<InputReading> readings;
+  std::vector<size_t> reading_of;  // of each member
   const LayerOps& ops = best_layer_ops();
 
   Impl(std::vector<LinearMember> given, const LinearOptions& options);
   void add(LinearMember member, const LinearOptions& options);
+  void read_as(const PackedWeight& packed);
   // The member that slice `slice` of all belongs to, and which of its slices it is.
   std::pair<size_t, int64_t> member_of(int64_t slice) const {
     size_t member = 0;
@@ -63,49 +60,36 @@ void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
   outputs += packed.n();
   slices += ceil_div(packed.n(), kOutputSlice);
   scratch = std::max(scratch, packed.scratch_bytes());
-  const GemmTraits& traits = packed.traits();
-  reads_bf16 = reads_bf16 || packed.reads_bf16();
-  if (!traits.a8) return;
-  if (coding && coding != packed.coding()) {
-    throw unsupported(
-        "its inputs are rounded otherwise than those of the weights that read the same ones: give "
-        "them one scheme of activations")
-        .at("tensor " + in_quotes(packed.name()));
-  }
-  coding = packed.coding();
-  outlier_scratch = std::max({outlier_scratch, packed.outlier_bytes(),
-                              coding->scratch_floats(k) * int64_t{sizeof(float)}});
-  quantize = &choose_quantize_rows();
-  if (std::find(sum_groups.begin(), sum_groups.end(), traits.group) == sum_groups.end())
-    sum_groups.push_back(traits.group);
+  outlier_scratch = std::max(outlier_scratch, packed.outlier_bytes());
+  read_as(packed);
 }
 
-// Where the parts of a workspace lie: the rows as codes and as bf16 (one set, or one for each
-// thread where rows are few), then scratch for each thread.
+void LinearGroup::Impl::read_as(const PackedWeight& packed) {
+  const auto found = std::find_if(readings.begin(), readings.end(),
+                                  [&](const InputReading& r) { return r.fits(packed); });
+  reading_of.push_back(static_cast<size_t>(found - readings.begin()));
+  if (found == readings.end()) readings.emplace_back(packed);
+  InputReading& reading = readings[reading_of.back()];
+  reading.add(packed);
+  outlier_scratch = std::max(outlier_scratch, reading.scratch_floats() * int64_t{sizeof(float)});
+}
+
+// Where the parts of a workspace lie: the rows as read (one set, or one for each thread where rows
+// are few), then scratch for each thread.
 struct LinearGroup::Layout {
-  Layout(const Impl& impl, int64_t m, int64_t threads)
-      : own(m <= kOwnRows), code_stride(ceil_div(impl.k, kCodePadding) * kCodePadding) {
-    if (impl.quantize != nullptr) {
-      row_scales = lines(m * code_stride);
-      counts = row_scales + lines(m * int64_t{sizeof(float)});
-      sums = counts;
-      if (impl.coding->spares_outliers()) sums += lines(m * int64_t{sizeof(int32_t)});
-      coded = sums;
-      for (const int64_t group : impl.sum_groups) coded += sums_bytes(impl, m, group);
-    }
-    narrow = coded;
-    if (impl.reads_bf16) coded += lines(m * impl.k * int64_t{sizeof(uint16_t)});
-    scratch = coded * (own ? threads : 1);
-    outliers = lines(impl.scratch);
-    scratch_each = outliers + lines(impl.outlier_scratch);
+  Layout(const Impl& impl, int64_t m, int64_t threads) : own(m <= kOwnRows) {
+    if (!impl.readings.empty()) first = {impl.readings[0], m};
+    read = first.bytes;
+    for (size_t i = 1; i < impl.readings.size(); ++i)
+      read += InputReading::Parts(impl.readings[i], m).bytes;
+    scratch = read * (own ? threads : 1);
+    outliers = whole_lines(impl.scratch);
+    scratch_each = outliers + whole_lines(impl.outlier_scratch);
     bytes = scratch + scratch_each * threads;
   }
-  static int64_t sums_bytes(const Impl& impl, int64_t m, int64_t group) {
-    return lines(m * ceil_div(impl.k, group) * int64_t{sizeof(int32_t)});
-  }
   bool own;
-  int64_t code_stride, row_scales = 0, counts = 0, sums = 0, narrow = 0, outliers = 0, coded = 0,
-                       scratch = 0, scratch_each = 0;
+  InputReading::Parts first;  // of the first reading, mostly the only one
+  int64_t read = 0, outliers = 0, scratch = 0, scratch_each = 0;
   int64_t bytes = 0;
 };
 
@@ -119,17 +103,19 @@ class LinearGroup::Product {
         x_(x),
         m_(m),
         out_(out),
-        coded_(workspace + (layout_.own ? team.rank() * layout_.coded : 0)),
+        read_(workspace + (layout_.own ? team.rank() * layout_.read : 0)),
         scratch_(workspace + layout_.scratch + team.rank() * layout_.scratch_each) {}
 
-  // Quantizes or rounds x: all of it, or this thread's share of the rows.
+  // Orders, quantizes or rounds x: all of it, or this thread's share of the rows.
   void prepare(Team& team) const {
-    if (impl_.quantize == nullptr && !impl_.reads_bf16) return;
+    const auto& readings = impl_.readings;
+    if (std::none_of(readings.begin(), readings.end(),
+                     [](const InputReading& r) { return r.prepares(); }))
+      return;
     const auto [begin, end] = layout_.own ? std::pair<int64_t, int64_t>{0, m_} : team.share(m_);
-    const int64_t k = impl_.k;
-    if (impl_.quantize != nullptr) quantize(begin, end);
-    if (impl_.reads_bf16)
-      impl_.ops.to_bf16(x_ + begin * k, (end - begin) * k, narrow() + begin * k);
+    auto* const values = reinterpret_cast<float*>(scratch_ + layout_.outliers);
+    for (size_t i = 0; i < readings.size(); ++i)
+      readings[i].prepare(x_, parts(i), begin, end, read_at(i), values);
     if (!layout_.own) team.sync();
   }
 
@@ -152,39 +138,31 @@ class LinearGroup::Product {
   }
 
  private:
-  void quantize(int64_t begin, int64_t end) const {
-    const int64_t k = impl_.k;
-    impl_.coding->quantize(*impl_.quantize, x_ + begin * k, end - begin, k,
-                           codes() + begin * layout_.code_stride, layout_.code_stride,
-                           row_scales() + begin, counts() + begin,
-                           reinterpret_cast<float*>(scratch_ + layout_.outliers));
-    std::byte* sums = coded_ + layout_.sums;
-    for (const int64_t group : impl_.sum_groups) {
-      const int64_t groups = ceil_div(k, group);
-      for (int64_t r = begin; r < end; ++r) {
-        impl_.ops.sum_codes(codes() + r * layout_.code_stride, k, group,
-                            reinterpret_cast<int32_t*>(sums) + r * groups);
-      }
-      sums += Layout::sums_bytes(impl_, m_, group);
-    }
+  // Where the rows lie as reading `reading` has them.
+  std::byte* read_at(size_t reading) const {
+    std::byte* at = read_;
+    for (size_t i = 0; i < reading; ++i) at += parts(i).bytes;
+    return at;
   }
 
-  int8_t* codes() const { return reinterpret_cast<int8_t*>(coded_); }
-  uint16_t* narrow() const { return reinterpret_cast<uint16_t*>(coded_ + layout_.narrow); }
-  float* row_scales() const { return reinterpret_cast<float*>(coded_ + layout_.row_scales); }
-
-  int32_t* counts() const { return reinterpret_cast<int32_t*>(coded_ + layout_.counts); }
+  InputReading::Parts parts(size_t reading) const {
+    return reading == 0 ? layout_.first : InputReading::Parts(impl_.readings[reading], m_);
+  }
 
   // What the codes of x left out, in f32.
-  void add_outliers(const PackedWeight& w, int64_t n_begin, int64_t n_end, int64_t row,
-                    float* y) const {
+  void add_outliers(size_t member, int64_t n_begin, int64_t n_end, int64_t row, float* y) const {
+    const PackedWeight& w = impl_.members[member];
+    const size_t reading = impl_.reading_of[member];
+    const InputReading& r = impl_.readings[reading];
+    const float* x = r.rows(x_, parts(reading), read_at(reading));
+    const int32_t* counts = InputReading::counts(parts(reading), read_at(reading));
     std::byte* const rows = scratch_ + layout_.outliers;
     bool ready = false;
-    for (int64_t r = row; r < std::min(row + kRowBlock, m_); ++r) {
-      if (counts()[r] == 0) continue;
+    for (int64_t i = row; i < std::min(row + kRowBlock, m_); ++i) {
+      if (counts[i] == 0) continue;
       if (!ready) w.outlier_rows(n_begin, n_end, rows);
       ready = true;
-      w.add_outliers(x_ + r * impl_.k, n_begin, n_end, rows, y + (r - row) * w.n());
+      w.add_outliers(x + i * impl_.k, n_begin, n_end, rows, y + (i - row) * w.n());
     }
   }
 
@@ -194,8 +172,12 @@ class LinearGroup::Product {
     const int64_t n_end = std::min(n_begin + kOutputSlice, w.n());
     const float* residual = out_.residual == nullptr ? nullptr : out_.residual + row * w.n();
     const GemmOutput out{out_.y[member] + row * w.n(), w.n(), w.bias(), residual};
-    w.kernel(m_).run(w.view(), input(w.traits(), row), n_begin, n_end, out, scratch_);
-    if (w.coding() && w.coding()->spares_outliers()) add_outliers(w, n_begin, n_end, row, out.y);
+    const size_t reading = impl_.reading_of[member];
+    const GemmInput in = impl_.readings[reading].input(
+        w.traits(), x_, parts(reading), row, std::min(kRowBlock, m_ - row), read_at(reading));
+    w.kernel(m_).run(w.view(), in, n_begin, n_end, out, scratch_);
+    if (w.coding() && w.coding()->spares_outliers())
+      add_outliers(member, n_begin, n_end, row, out.y);
   }
 
   // The activation of one piece, while it is in the first cache.
@@ -232,31 +214,12 @@ class LinearGroup::Product {
     for (int64_t i = 0; i < n; ++i) up[i] *= gate[i];
   }
 
-  GemmInput input(const GemmTraits& traits, int64_t row) const {
-    GemmInput in;
-    in.m = std::min(kRowBlock, m_ - row);
-    in.x = x_ + row * impl_.k;
-    in.x_stride = impl_.k;
-    if (impl_.reads_bf16) in.narrow = narrow() + row * impl_.k;
-    if (!traits.a8) return in;
-    in.codes = codes() + row * layout_.code_stride;
-    in.code_stride = layout_.code_stride;
-    in.row_scales = row_scales() + row;
-    const std::byte* sums = coded_ + layout_.sums;
-    for (const int64_t group : impl_.sum_groups) {
-      if (group == traits.group) break;
-      sums += Layout::sums_bytes(impl_, m_, group);
-    }
-    in.sums = reinterpret_cast<const int32_t*>(sums) + row * ceil_div(impl_.k, traits.group);
-    return in;
-  }
-
   const Impl& impl_;
   const Layout layout_;
   const float* x_;
   int64_t m_;
   const LinearOutput& out_;
-  std::byte *coded_, *scratch_;
+  std::byte *read_, *scratch_;
 };
 
 LinearGroup::LinearGroup() = default;

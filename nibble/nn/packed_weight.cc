@@ -51,15 +51,6 @@ Tensor first_element(const Tensor& t) {
   return out;
 }
 
-bool reads_a8(const QuantScheme& scheme) {
-  if (scheme.activations == ActivationType::none) return false;
-  if (scheme.has_int8_activations()) return true;
-  throw unsupported(
-      fmt::format("scheme {} cannot be run yet: activations may be a8, a8static, a8outlier or left "
-                  "out",
-                  to_string(scheme)));
-}
-
 // What a codebook adds to the description: its values, and scales that are bytes.
 void describe_codebook(const QuantizedTensor& q, GemmWeight& out) {
   const NumberType type = q.scheme.type;
@@ -154,7 +145,8 @@ void PackedWeight::describe(const QuantizedTensor& q, bool dequantize_on_the_fly
   t.weight = WeightType::codes;
   t.bits = q.scheme.bits();
   t.group = q.scheme.group_size(q.k());
-  t.a8 = reads_a8(q.scheme) && !dequantize_on_the_fly;
+  t.a8 = q.scheme.has_int8_activations() && !dequantize_on_the_fly;
+  rounds_to_fp8_ = q.scheme.activations == ActivationType::afp8 && !dequantize_on_the_fly;
   if (t.a8) coding_.emplace(q);
   scale_dtype_ = q.scales.dtype();
   view_.row_bytes = q.codes.shape()[1];
@@ -198,6 +190,12 @@ Tensor& PackedWeight::stored() {
 const Tensor& PackedWeight::stored() const {
   const auto* q = std::get_if<QuantizedTensor>(&member_.weight);
   return q == nullptr ? std::get<Tensor>(member_.weight) : q->codes;
+}
+
+std::span<const int32_t> PackedWeight::input_order() const {
+  const auto* q = std::get_if<QuantizedTensor>(&member_.weight);
+  if (q == nullptr || !q->input_order) return {};
+  return q->input_order->data<int32_t>();
 }
 
 const float* PackedWeight::bias() const {

@@ -27,6 +27,10 @@ class PackedWeight {
   const float* bias() const;
   /// How its inputs become codes, where traits().a8.
   const std::optional<InputCoding>& coding() const { return coding_; }
+  /// True where its inputs are rounded to fp8 (afp8).
+  bool rounds_to_fp8() const { return rounds_to_fp8_; }
+  /// Which input its column i stands for; empty where it is input i.
+  std::span<const int32_t> input_order() const;
   /// True where its kernel reads rows as bf16 (GemmInput::narrow).
   bool reads_bf16() const { return reads_bf16_; }
   /// The kernel for products with m rows.
@@ -37,9 +41,9 @@ class PackedWeight {
   Weight source() const;
   /// Row `row` of the weight as f32.
   void weight_row(int64_t row, std::span<float> out) const;
-  /// y[j] += x[i] * w[j, i] for the values of x [k] beyond the coding's threshold and outputs
-  /// [n_begin, n_end) (y is output 0's), in the order of i. `rows` holds those outputs of the
-  /// weight, as outlier_rows() left them there.
+  /// y[j] += x[i] * w[j, i] for the values of x [k], in the input order, beyond the coding's
+  /// threshold and outputs [n_begin, n_end) (y is output 0's), in the order of i. `rows` holds
+  /// those outputs of the weight, as outlier_rows() left them there.
   void add_outliers(const float* x, int64_t n_begin, int64_t n_end, const std::byte* rows,
                     float* y) const;
   /// Writes the codes, scales and zero points of outputs [n_begin, n_end) to `rows`, 64-byte
@@ -67,7 +71,7 @@ class PackedWeight {
   QuantScheme scheme_;
   GemmWeight view_;
   std::optional<InputCoding> coding_;
-  bool reads_bf16_ = false;
+  bool reads_bf16_ = false, rounds_to_fp8_ = false;
   std::vector<Choice> choices_;
   // Where a kernel packs: its bytes, and the type and width of the tensors they were made of, which
   // are let go.

@@ -41,9 +41,7 @@ void validate_shape(const QuantizedTensor& q) {
     throw unsupported(
         fmt::format("{} is not the scheme of a quantized weight", to_string(q.scheme)));
   }
-  if (q.input_order || q.outliers) {
-    throw unsupported("a quantized weight with an input order or outliers cannot be read yet");
-  }
+  if (q.outliers) throw unsupported("a quantized weight with outliers cannot be read yet");
 }
 
 // The codes of floats that are not finite: none but fp8 has such.
@@ -141,6 +139,21 @@ void validate_zeros(const QuantizedTensor& q) {
   }
 }
 
+void validate_order(const QuantizedTensor& q) {
+  if (!q.input_order) return;
+  expect(q.input_order->dtype() == DType::i32 && q.input_order->shape() == Shape{q.k()},
+         "the input order", fmt::format("i32 [{}]", q.k()), *q.input_order);
+  std::vector<bool> seen(static_cast<size_t>(q.k()));
+  for (const int32_t input : q.input_order->data<int32_t>()) {
+    if (input < 0 || input >= q.k() || seen[static_cast<size_t>(input)])
+      throw corrupt(
+          fmt::format("the input order of a quantized weight names input {} twice or "
+                      "beyond the {} there are",
+                      input, q.k()));
+    seen[static_cast<size_t>(input)] = true;
+  }
+}
+
 void validate_activation(const QuantizedTensor& q) {
   if (!q.activation) return;
   const ActivationType type = q.scheme.activations;
@@ -183,6 +196,7 @@ void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out)
   unpack_codes(q.codes.data<uint8_t>().subspan(static_cast<size_t>(row) * row_bytes, row_bytes),
                bits, codes);
   const auto table = q.scheme.has_codebook() ? codebook(q.scheme.type) : std::span<const float>();
+  const auto order = q.input_order ? q.input_order->data<int32_t>() : std::span<const int32_t>();
   const int64_t group = q.scheme.group_size(q.k());
   const bool one_scale = q.scheme.granularity == Granularity::tensor;
   int64_t at = one_scale ? 0 : row * q.scales.shape()[1];
@@ -190,8 +204,10 @@ void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out)
     const float scale = q.scale(at);
     const int zero = q.zeros ? q.zeros->data<uint8_t>()[static_cast<size_t>(at)] : 1 << (bits - 1);
     const auto end = static_cast<size_t>(std::min(begin + group, q.k()));
-    for (auto i = static_cast<size_t>(begin); i < end; ++i)
-      out[i] = (table.empty() ? static_cast<float>(codes[i] - zero) : table[codes[i]]) * scale;
+    for (auto i = static_cast<size_t>(begin); i < end; ++i) {
+      const size_t input = order.empty() ? i : static_cast<size_t>(order[i]);
+      out[input] = (table.empty() ? static_cast<float>(codes[i] - zero) : table[codes[i]]) * scale;
+    }
   }
 }
 
@@ -212,6 +228,7 @@ void validate(const QuantizedTensor& q) {
   validate_codes(q);
   validate_scales(q);
   validate_zeros(q);
+  validate_order(q);
   validate_activation(q);
 }
 

@@ -37,7 +37,9 @@ struct QuantizedTensor {
   Tensor scales;  ///< types as above, the shape of scales
   /// u8, the shape of scales: unsigned zero points, where the scheme is asymmetric.
   std::optional<Tensor> zeros;
-  std::optional<Tensor> super_scales, super_offsets, input_order, outliers;
+  std::optional<Tensor> super_scales, super_offsets, outliers;
+  /// i32 [k], a permutation: column i of the codes, and its group, stand for input input_order[i].
+  std::optional<Tensor> input_order;
   /// f32 [1], of the inputs: a8static's scale (a product needs it), a8outlier's threshold (without
   /// one, kOutlierThreshold).
   std::optional<Tensor> activation;

@@ -24,8 +24,9 @@ enum Part : unsigned {
   kA8Static = 32,
   kAfp8 = 64,
   kA8Outlier = 128,
+  kA8Full = 256,
 };
-constexpr unsigned kActivations = kA8 | kA8Static | kA8Outlier | kAfp8;
+constexpr unsigned kActivations = kA8 | kA8Full | kA8Static | kA8Outlier | kAfp8;
 constexpr unsigned kGranularities = kTensor | kChannel | kGroup;
 
 // One row for each type, in the order of the enumeration: everything a scheme's spelling depends
@@ -71,6 +72,7 @@ struct ActivationRow {
 };
 constexpr ActivationRow kActivationRows[] = {
     {ActivationType::a8, "a8", kA8},
+    {ActivationType::a8_full, "a8full", kA8Full},
     {ActivationType::a8_static, "a8static", kA8Static},
     {ActivationType::a8_outlier, "a8outlier", kA8Outlier},
     {ActivationType::afp8, "afp8", kAfp8},
@@ -136,7 +138,8 @@ struct Parser {
     }
     if (stage >= at) {
       throw bad(text, fmt::format("{} is repeated or out of order; write "
-                                  "TYPE[:tensor|channel|gN][:asym][:a8|a8static|a8outlier|afp8]",
+                                  "TYPE[:tensor|channel|gN][:asym]"
+                                  "[:a8|a8full|a8static|a8outlier|afp8]",
                                   in_quotes(word)));
     }
     stage = at;

@@ -30,9 +30,10 @@ enum class NumberType {
   nvfp4,
 };
 enum class Granularity { tensor, channel, group };
-/// What inputs are rounded to: a8 int8, a scale for each row of x; a8_static one scale for all
-/// rows, from calibration; a8_outlier as a8, values beyond a threshold left as they are; afp8 fp8.
-enum class ActivationType { none, a8, a8_static, a8_outlier, afp8 };
+/// What inputs are rounded to: a8 int8 up to 127, a scale for each row of x; a8_full as a8, from
+/// -128 on; a8_static one scale for all rows, from calibration; a8_outlier as a8, values beyond a
+/// threshold left as they are; afp8 fp8.
+enum class ActivationType { none, a8, a8_full, a8_static, a8_outlier, afp8 };
 
 struct QuantScheme {
   NumberType type = NumberType::f32;
@@ -47,7 +48,7 @@ struct QuantScheme {
   bool is_float() const;    ///< f32, f16, bf16: not quantized at all
   /// nf4, fp4, fp8, mxfp4, nvfp4: codes are indices of a table (quant/codebook.h).
   bool has_codebook() const;
-  /// a8, a8static or a8outlier: inputs are int8 codes in the product.
+  /// a8, a8full, a8static or a8outlier: inputs are int8 codes in the product.
   bool has_int8_activations() const;
   /// The inputs that share one scale for a weight with k inputs; k where there is no group, or a
   /// larger one.

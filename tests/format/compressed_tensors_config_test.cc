@@ -158,7 +158,7 @@ TEST(CompressedTensorsConfig, KeysThatNobodyKnowsAreRefusedByName) {
   for (const std::string& at : {std::string(), kGroup, kWeights, kInputs}) {
     json config = whole();
     config[json::json_pointer(kInputs)] = token("int");
-    EXPECT_EQ(scheme_of(read_config(config)), "int4:g32:a8");
+    EXPECT_EQ(scheme_of(read_config(config)), "int4:g32:a8full");
     for (const json& nothing : {json(), json::object(), json::array()}) {
       config[json::json_pointer(at + "/novelty")] = nothing;
       EXPECT_NO_THROW(read_config(config));
@@ -177,27 +177,33 @@ TEST(CompressedTensorsConfig, WhatSaysNothingPasses) {
   EXPECT_NO_THROW(with(kWeights + "/observer_kwargs", {{"averaging_constant", 0.01}}));
   EXPECT_NO_THROW(with(kWeights + "/zp_dtype", "torch.int8"));
   EXPECT_NO_THROW(with(kWeights + "/scale_dtype", "torch.bfloat16"));
-  for (const json& order : {json("weight"), json("static"), json("group"), json(false)})
+  for (const json& order : {json("weight"), json("static"), json(false)})
     EXPECT_EQ(scheme_of(with(kWeights + "/actorder", order)), "int4:g32");
 }
 
-// Whatever the config says of it: the tensor is there, and says that columns are out of order.
-TEST(CompressedTensorsConfig, TheGroupOfEachColumnIsRefusedByName) {
-  for (const char* name : {"h.0.q_proj", "h.0.down_proj"}) {
-    const std::string tensor = std::string(name) + ".weight_g_idx";
-    TensorMap tensors;
-    tensors.emplace(tensor, Tensor(DType::i32, Shape{64}));
-    for (const json& order : {json("group"), json("weight"), json()}) {
-      json config = whole();
-      config[json::json_pointer(kWeights + "/actorder")] = order;
-      expect_error(kExitData, "tensor \"" + tensor + "\": gives every column a group",
-                   [&] { read_config(config, tensors); });
-    }
+// Groups of columns in any order: asked for and there, or neither.
+TEST(CompressedTensorsConfig, AnOrderOfTheColumnsIsAskedForAndThere) {
+  const Tensor order(DType::i32, Shape{64});
+  const TensorMap both = {{"h.0.q_proj.weight_g_idx", order},
+                          {"h.0.down_proj.weight_g_idx", order}};
+  const auto ordered = [](const json& actorder, const TensorMap& tensors) {
+    json config = whole();
+    config[json::json_pointer(kWeights + "/actorder")] = actorder;
+    return scheme_of(read_config(config, tensors));
+  };
+  for (const json& asks : {json("group"), json("dynamic"), json(true)}) {
+    EXPECT_EQ(ordered(asks, both), "int4:g32");
+    expect_error(kExitData, "tensor \"h.0.q_proj.weight_g_idx\": " + key_of(kWeights + "/actorder"),
+                 [&] { ordered(asks, {}); });
   }
+  for (const json& not_asked : {json("weight"), json(nullptr), json(false)}) {
+    expect_error(kExitData, "tensor \"h.0.q_proj.weight_g_idx\"",
+                 [&] { ordered(not_asked, both); });
+  }
+  expect_refused(kWeights + "/actorder", "sideways");
+  expect_refused(kWeights + "/actorder", 7);
   // Of a matrix that is not quantized it says nothing.
-  TensorMap tensors;
-  tensors.emplace("lm_head.weight_g_idx", Tensor(DType::i32, Shape{64}));
-  EXPECT_NO_THROW(read_config(whole(), tensors));
+  EXPECT_NO_THROW(read_config(whole(), {{"lm_head.weight_g_idx", order}}));
 }
 
 TEST(CompressedTensorsConfig, FormatsThatAreNotReadAreRefusedByName) {
@@ -236,7 +242,7 @@ TEST(CompressedTensorsConfig, StrategiesFollowFromTheGroupSize) {
 }
 
 TEST(CompressedTensorsConfig, InputsThatAreRoundedOtherwiseAreRefused) {
-  EXPECT_EQ(scheme_of(with(kInputs, token("int"))), "int4:g32:a8");
+  EXPECT_EQ(scheme_of(with(kInputs, token("int"))), "int4:g32:a8full");
   const auto refused = [](const std::string& key, const json& value) {
     json args = token("int");
     args[key] = value;
@@ -247,6 +253,15 @@ TEST(CompressedTensorsConfig, InputsThatAreRoundedOtherwiseAreRefused) {
   refused("num_bits", 4);
   refused("strategy", "tensor");
   refused("actorder", "group");
+  const auto codes = [](int low, int high) {
+    json args = token("int");
+    args["observer_kwargs"] = {{"quant_min", low}, {"quant_max", high}};
+    return with(kInputs, args);
+  };
+  EXPECT_EQ(scheme_of(codes(-127, 127)), "int4:g32:a8");
+  EXPECT_EQ(scheme_of(codes(-128, 127)), "int4:g32:a8full");
+  expect_error(kExitData, key_of(kInputs + "/observer_kwargs/quant_min"), [&] { codes(-8, 127); });
+  expect_error(kExitData, key_of(kInputs + "/observer_kwargs/quant_max"), [&] { codes(-8, 7); });
   json fixed = token("int");
   fixed["strategy"] = "tensor";
   fixed["dynamic"] = false;

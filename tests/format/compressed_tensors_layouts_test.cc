@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 
 #include "nibble/core/float_formats.h"
 #include "nibble/core/random.h"
@@ -132,6 +133,57 @@ TEST(CompressedTensorsLayouts, TellsTheTwoPackingsByTheirWidth) {
   for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint8_t>(i * 5 % 8);
   EXPECT_EQ(old_words(codes, 3, 1, 128, false).shape(), (Shape{1, 13}));
   EXPECT_EQ(packed_row_bytes(128, 3), 12 * 4);
+}
+
+// Column c has the scale of group g_idx[c] (compressed-tensors of 2024 to 2026, actorder: group).
+class ColumnOrder : public testing::Test {
+ protected:
+  ColumnOrder() : q_(quantized(parse_scheme("int4:g16:asym"))), good_(map_of(q_)) {
+    for (size_t c = 0; c < groups_.size(); ++c) groups_[c] = static_cast<int32_t>(c * 5 % 64 / 16);
+  }
+  QuantizedTensor read(const std::vector<int32_t>& groups) const {
+    TensorMap tensors = good_;
+    const auto count = static_cast<int64_t>(groups.size());
+    tensors.insert_or_assign("x.weight_g_idx", Tensor::from<int32_t>(Shape{count}, groups));
+    const MemorySource source(tensors);
+    EXPECT_EQ(stored_names(source, "x.weight", q_.scheme).size(), tensors.size());
+    return from_tensors(source, "x.weight", q_.scheme);
+  }
+  void refuse(size_t column, int32_t group, std::string_view words) const {
+    std::vector<int32_t> groups = groups_;
+    groups[column] = group;
+    expect_error(kExitData, words, [&] { read(groups); });
+  }
+  QuantizedTensor q_;
+  TensorMap good_;
+  std::vector<int32_t> groups_ = std::vector<int32_t>(kK);
+};
+
+TEST_F(ColumnOrder, GivesEveryColumnTheScaleOfItsGroup) {
+  const Tensor found = dequantize(read(groups_));
+  const std::vector<uint8_t> codes = codes_of(q_);
+  for (size_t r = 0; r < static_cast<size_t>(kN); ++r) {
+    for (size_t c = 0; c < static_cast<size_t>(kK); ++c) {
+      const auto at = r * 4 + static_cast<size_t>(groups_[c]);
+      const int code = codes[r * kK + c] - q_.zeros->data<uint8_t>()[at];
+      ASSERT_EQ(found.data<float>()[r * kK + c],
+                static_cast<float>(code) * q_.scale(static_cast<int64_t>(at)));
+    }
+  }
+}
+
+TEST_F(ColumnOrder, SaysNothingWhereGroupsLieBehindEachOther) {
+  for (size_t c = 0; c < groups_.size(); ++c) groups_[c] = static_cast<int32_t>(c / 16);
+  EXPECT_FALSE(read(groups_).input_order.has_value());
+  EXPECT_FALSE(read(std::vector<int32_t>(kK, -1)).input_order.has_value());
+}
+
+TEST_F(ColumnOrder, GroupsThatAreNotFullOrNotThereAreRefused) {
+  refuse(3, 4, "column 3 is of group 4, which is none of the 4");
+  refuse(3, -1, "column 3 is of group -1");
+  refuse(0, 1, "is of group 1, which is full");
+  refuse(0, std::numeric_limits<int32_t>::max(), "column 0 is of group 2147483647");
+  expect_error(kExitData, "weight_g_idx", [&] { read(std::vector<int32_t>(kK - 1)); });
 }
 
 TEST(CompressedTensorsLayouts, TakesTheScaleOfInputsInTheModelsType) {

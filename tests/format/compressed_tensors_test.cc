@@ -121,20 +121,23 @@ INSTANTIATE_TEST_SUITE_P(Schemes, EveryScheme,
                                          "int8:tensor:a8", "int8:g16:a8", "int8:asym:a8", "int4",
                                          "int4:g16", "int4:g16:asym", "int4:g16:asym:a8",
                                          "int4:tensor:asym", "int3:g16", "int2:g16:asym", "int5",
-                                         "int6:g24:asym", "int7", "fp8_e4m3", "fp8_e4m3:tensor",
-                                         "mxfp4", "nvfp4", "ternary", "fp8_e5m2"));
+                                         "int6:g24:asym", "int7", "int8:a8full", "fp8_e4m3",
+                                         "fp8_e4m3:afp8", "fp8_e4m3:tensor", "mxfp4", "nvfp4",
+                                         "ternary", "fp8_e5m2"));
 
 TEST(CompressedTensors, ConfigComesBack) {
-  SchemeMap schemes{{"a", parse_scheme("int8")},     {"b", parse_scheme("int4:g16:asym")},
-                    {"c", parse_scheme("int8:a8")},  {"d", parse_scheme("int8")},
-                    {"e", parse_scheme("fp8_e4m3")}, {"f", parse_scheme("fp8_e4m3:tensor")},
-                    {"g", parse_scheme("mxfp4")},    {"h", parse_scheme("nvfp4")}};
+  SchemeMap schemes{{"a", parse_scheme("int8")},          {"b", parse_scheme("int4:g16:asym")},
+                    {"c", parse_scheme("int8:a8")},       {"d", parse_scheme("int8")},
+                    {"e", parse_scheme("fp8_e4m3")},      {"f", parse_scheme("fp8_e4m3:tensor")},
+                    {"g", parse_scheme("mxfp4")},         {"h", parse_scheme("nvfp4")},
+                    {"i", parse_scheme("fp8_e4m3:afp8")}, {"j", parse_scheme("int8:a8full")}};
   JsonWriter out;
   out.begin_object().key("quantization_config");
   write_quantization_config(schemes, {"head"}, out);
   const std::string text = out.end_object().finish();
-  EXPECT_EQ(read(JsonFields::parse(text), {"a", "b", "c", "d", "e", "f", "g", "h", "head"}),
-            schemes)
+  EXPECT_EQ(
+      read(JsonFields::parse(text), {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "head"}),
+      schemes)
       << text;
 }
 
@@ -284,7 +287,7 @@ TEST(CompressedTensors, RefusesCodesAndScalesThatAreNoNumbers) {
 
 TEST(CompressedTensors, RefusesSchemesTheLayoutCannotSay) {
   for (const char* no :
-       {"nf4:g16", "nf4:g96", "fp4:g8192", "ternary", "fp8_e5m2", "fp8_e4m3:afp8"}) {
+       {"nf4:g16", "nf4:g96", "fp4:g8192", "ternary", "fp8_e5m2", "fp8_e5m2:afp8", "int4:afp8"}) {
     try {
       require_expressible(parse_scheme(no));
       ADD_FAILURE() << no;
@@ -294,7 +297,7 @@ TEST(CompressedTensors, RefusesSchemesTheLayoutCannotSay) {
     }
   }
   for (const char* yes : {"nf4", "fp4:g128", "fp8_e4m3", "fp8_e4m3:tensor", "mxfp4", "nvfp4",
-                          "int8:a8static", "int8:a8outlier"})
+                          "fp8_e4m3:afp8", "int8:a8static", "int8:a8outlier"})
     EXPECT_NO_THROW(require_expressible(parse_scheme(yes))) << yes;
   EXPECT_NO_THROW(require_expressible(parse_scheme("int3:g16:asym")));
 }

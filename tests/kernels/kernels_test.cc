@@ -144,7 +144,7 @@ TEST(Kernels, IntegerProductsAreTheReferencesBytesOnRaggedShapes) {
   expect_all_ran(ran, is_integer);
 }
 
-// Every code at its limits with every x at +-127 is where saturating instructions go wrong.
+// Every code at its limits with every x at 127 or -128 is where saturating instructions go wrong.
 TEST(Kernels, ExtremeCodesAndLongRowsAreExact) {
   std::set<std::string> ran;
   for (const Fill fill : {Fill::lowest, Fill::highest, Fill::alternating}) {

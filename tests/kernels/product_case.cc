@@ -76,9 +76,9 @@ void fill_rows(Case& c, const Wanted& wanted, int64_t m, Noise& noise) {
   for (int64_t r = 0; r < m; ++r) {
     c.row_scales.push_back((noise.real() + 1.5f) * 0.02f);
     for (int64_t i = 0; i < t.k; ++i) {
-      const int limit = r % 2 == 0 ? 127 : -127;
+      const int limit = r % 2 == 0 ? 127 : -128;
       const int value =
-          wanted.fill == Fill::noise ? static_cast<int>(noise.next() % 255) - 127 : limit;
+          wanted.fill == Fill::noise ? static_cast<int>(noise.next() % 256) - 128 : limit;
       c.codes[static_cast<size_t>(r * c.in.code_stride + i)] = static_cast<int8_t>(value);
     }
   }

@@ -24,7 +24,7 @@ std::vector<float> inputs(int64_t m, int64_t k) {
   std::vector<float> x(static_cast<size_t>(m * k));
   for (float& v : x) v = static_cast<float>(random.gauss(0, 1));
   for (int64_t r = 0; r < m; r += 2) {  // every other row has outliers
-    x[static_cast<size_t>(r * k + 3)] = 40;
+    x[static_cast<size_t>(r * k + 3)] = r % 4 == 0 ? 40 : -40;
     x[static_cast<size_t>(r * k + k - 1)] = -7.5F;
   }
   return x;
@@ -45,7 +45,8 @@ TEST_P(InputCodingTest, ProductsAreThoseOfTheDefinition) {
   const QuantScheme scheme = parse_scheme(GetParam());
   const bool fixed = scheme.activations == ActivationType::a8_static;
   const int64_t n = 70, k = 96;
-  const float number = fixed ? 0.05F : 6;
+  const bool full = scheme.activations == ActivationType::a8_full;
+  const float number = full ? 0 : fixed ? 0.05F : 6;
   const QuantizedTensor q = weight(GetParam(), n, k, number);
   const Tensor w = dequantize(q);
   std::vector<LinearMember> members;
@@ -73,7 +74,8 @@ TEST_P(InputCodingTest, ProductsAreThoseOfTheDefinition) {
 }
 
 TEST_P(InputCodingTest, ARowsBytesDoNotDependOnItsBatch) {
-  const QuantizedTensor q = weight(GetParam(), 70, 96, 6);
+  const bool full = parse_scheme(GetParam()).activations == ActivationType::a8_full;
+  const QuantizedTensor q = weight(GetParam(), 70, 96, full ? 0 : 6);
   std::vector<LinearMember> members;
   members.push_back({"w", q, std::nullopt});
   const LinearGroup group(std::move(members), {});
@@ -87,7 +89,8 @@ TEST_P(InputCodingTest, ARowsBytesDoNotDependOnItsBatch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Schemes, InputCodingTest,
-                         testing::Values("int8:a8static", "int8:a8outlier", "int8:tensor:a8outlier",
+                         testing::Values("int8:a8full", "int4:g32:asym:a8full", "int8:a8static",
+                                         "int8:a8outlier", "int8:tensor:a8outlier",
                                          "int4:g32:a8static", "int4:g32:asym:a8outlier",
                                          "int3:g32:a8outlier", "int5:a8outlier"),
                          [](const auto& each) {
@@ -95,6 +98,20 @@ INSTANTIATE_TEST_SUITE_P(Schemes, InputCodingTest,
                            for (char& c : name) c = c == ':' ? '_' : c;
                            return name;
                          });
+
+// The scale and the codes that compressed-tensors finds: torch.round(x / (absmax / 127.5)), cut to
+// [-128, 127].
+TEST(InputCoding, FullRowsHaveOneMoreNegativeCode) {
+  const std::vector<float> row = {-255, 255, 1, 3, -1, -3, 252.9F, 0};
+  std::vector<int8_t> codes(row.size(), 99);
+  EXPECT_EQ(quantize_row_full(row, codes), 2);
+  EXPECT_EQ(codes, (std::vector<int8_t>{-128, 127, 0, 2, 0, -2, 126, 0}));
+  std::vector<float> meant = row;
+  round_activations(parse_scheme("int8:a8full"), 0, 0, 8, meant);
+  EXPECT_EQ(meant, (std::vector<float>{-256, 254, 0, 4, 0, -4, 252, 0}));
+  EXPECT_EQ(quantize_row_full(std::vector<float>(8), codes), 0);
+  EXPECT_EQ(codes, std::vector<int8_t>(8));
+}
 
 TEST(InputCoding, OutliersDoNotSpoilTheOthers) {
   const std::vector<float> x = inputs(1, 96);
@@ -127,9 +144,10 @@ TEST(InputCoding, AStaticScaleIsNeededAndChecked) {
 }
 
 TEST(InputCoding, RowsThatAreNotFiniteStayNotFinite) {
-  for (const char* scheme : {"int8:a8static", "int8:a8outlier"}) {
+  for (const char* scheme : {"int8:a8full", "int8:a8static", "int8:a8outlier"}) {
     std::vector<LinearMember> members;
-    members.push_back({"w", weight(scheme, 4, 8, 6), std::nullopt});
+    members.push_back(
+        {"w", weight(scheme, 4, 8, scheme == std::string("int8:a8full") ? 0 : 6), std::nullopt});
     const LinearGroup group(std::move(members), {});
     std::vector<float> x(8, 1.0F), y(4);
     x[2] = NAN;

@@ -84,7 +84,7 @@ TEST(Scheme, SpellingRoundTripsOverAllCombinations) {
         "nf4", "fp4", "fp8_e4m3", "fp8_e5m2", "mxfp4", "nvfp4"}) {
     for (const char* granularity : {"", ":tensor", ":channel", ":g1", ":g16", ":g1073741824"}) {
       for (const char* asym : {"", ":asym"}) {
-        for (const char* activations : {"", ":a8", ":a8static", ":afp8"}) {
+        for (const char* activations : {"", ":a8", ":a8full", ":a8static", ":afp8"}) {
           const std::string text = std::string(type) + granularity + asym + activations;
           try {
             const QuantScheme s = parse_scheme(text);
@@ -96,7 +96,7 @@ TEST(Scheme, SpellingRoundTripsOverAllCombinations) {
       }
     }
   }
-  EXPECT_EQ(valid, 3 + 7 * 6 * 2 * 4 + 6 * 4 + 2 * 4 + 2 * 3 * 2 + 2);
+  EXPECT_EQ(valid, 3 + 7 * 6 * 2 * 5 + 6 * 5 + 2 * 4 + 2 * 3 * 2 + 2);
 }
 
 TEST(Scheme, PropertyAnyGroupRoundTrips) {
@@ -107,7 +107,7 @@ TEST(Scheme, PropertyAnyGroupRoundTrips) {
     s.granularity = Granularity::group;
     s.group = *rc::gen::inRange<int64_t>(1, (int64_t{1} << 30) + 1);
     s.asymmetric = *rc::gen::arbitrary<bool>();
-    s.activations = static_cast<ActivationType>(*rc::gen::inRange(0, 4));
+    s.activations = static_cast<ActivationType>(*rc::gen::inRange(0, 6));
     RC_ASSERT(parse_scheme(to_string(s)) == s);
   }));
 }
