@@ -76,6 +76,25 @@ uint32_t detect() {
 uint32_t detect() { return 0; }
 #endif
 
+// What cmake/NibbleIsa.cmake compiled kernels for; other bits promise what is not there.
+constexpr uint32_t kBuilt = 0
+#if NIBBLE_BUILT_AVX2
+                            | kAvx2
+#endif
+#if NIBBLE_BUILT_AVXVNNI
+                            | kAvxVnni
+#endif
+#if NIBBLE_BUILT_AVX512
+                            | kAvx512 | kAvx512Bf16
+#endif
+#if NIBBLE_BUILT_AVX512VNNI
+                            | kAvx512Vnni
+#endif
+#if NIBBLE_BUILT_AMX
+                            | kAmx
+#endif
+    ;
+
 std::string model_name() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
@@ -95,7 +114,7 @@ const IsaRow& parse_isa(std::string_view name) {
 
 Cpu find() {
   Cpu out;
-  out.detected = detect();
+  out.detected = detect() & kBuilt;
   out.bits = out.detected;
   if (const char* cap = std::getenv("NIBBLE_ISA"); cap != nullptr && *cap != '\0')
     out.bits &= parse_isa(cap).bits;

@@ -5,9 +5,11 @@
 namespace nibble {
 
 const EncodeOps& best_encode_ops() {
-#if defined(__x86_64__)
+#if NIBBLE_BUILT_AVX512
   constexpr uint32_t kNeeds512 = kAvx2 | kAvx512;
   if ((cpu().bits & kNeeds512) == kNeeds512) return avx512_encode_ops();
+#endif
+#if NIBBLE_BUILT_AVX2
   if ((cpu().bits & kAvx2) != 0) return avx2_encode_ops();
 #endif
   return ref_encode_ops();

@@ -6,7 +6,7 @@
 namespace nibble {
 namespace {
 
-#if defined(__x86_64__)
+#if NIBBLE_BUILT_AVX2
 // Our own kernels for small products, oneDNN for large ones.
 template <const TrainOps<float>& (*own)()>
 void product(const TrainProduct<float>& p) {
@@ -30,8 +30,10 @@ struct Row {
 };
 // In order of preference; the first whose bits are all present wins.
 constexpr Row kRows[] = {
-#if defined(__x86_64__)
+#if NIBBLE_BUILT_AVX512
     {kAvx2 | kAvx512, with_onednn<avx512_train_ops>},
+#endif
+#if NIBBLE_BUILT_AVX2
     {kAvx2, with_onednn<avx2_train_ops>},
 #endif
     {0, ref_train_ops_f32},
