@@ -80,7 +80,7 @@ struct Args {
 
 // Where no strategy is named, the group says it.
 std::string strategy_of(const JsonFields& f, const std::string& key, int64_t group) {
-  const std::string said = f.string_or(key + ".strategy", "");
+  std::string said = f.string_or(key + ".strategy", "");
   const bool grouped = said == "group" || said == "tensor_group";
   if (!said.empty() && (group > 0) != grouped) {
     throw corrupt(fmt::format("{} and strategy {} contradict each other", group, in_quotes(said)))
