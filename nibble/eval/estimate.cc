@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
 #include "nibble/model/architecture.h"
+#include "nibble/model/layer_pass.h"
 #include "nibble/quant/bits.h"
 
 namespace nibble {
@@ -39,7 +41,7 @@ int64_t bytes_of(const DecoderConfig& config, const ParamSpec& p, const QuantSch
 
 // The head's matrix is the token embedding where they are tied.
 bool read_for_each_token(const DecoderConfig& config, const ParamSpec& p) {
-  if (!p.is_matrix()) return false;
+  if (p.shape.rank() != 2) return false;
   if (p.role == Role::token_embedding) return config.tied;
   return p.role != Role::position_embedding;
 }
@@ -81,15 +83,15 @@ double Estimate::tokens_per_second_full(double bandwidth) const {
 
 int64_t kv_bytes_per_token(const DecoderConfig& c, DType kv) {
   const int64_t scales = kv == DType::i8 ? 4 : 0;
-  return 2 * c.layers * c.kv_heads * (c.head_dim * size_of(kv) + scales);
+  const CacheShape shape = cache_shape(c);
+  return 2 * shape.attention_layers * shape.attention.kv_heads *
+         (shape.attention.head_dim * size_of(kv) + scales);
 }
 
 int64_t scratch_bytes(const DecoderConfig& c, int64_t rows) {
-  const int64_t qkv = (c.heads + 2 * c.kv_heads) * c.head_dim;
-  const int64_t mixed = c.heads * c.head_dim;
-  const int64_t attention = qkv + mixed;
-  const int64_t mlp = c.intermediate_size * (is_gated(c.mlp) ? 2 : 1);
-  const int64_t row = 2 * c.hidden_size + std::max(attention, mlp);
+  PassSize size;
+  for (int layer = 0; layer < c.layers; ++layer) size.add(layer_plan(c, layer));
+  const int64_t row = std::accumulate(size.floats.begin(), size.floats.end(), int64_t{0});
   return (rows * row + c.vocab_size) * static_cast<int64_t>(sizeof(float));
 }
 
@@ -117,11 +119,14 @@ Estimate estimate(const DecoderConfig& original, const QuantScheme& scheme,
   const DecoderConfig config = as_quantized(original, scheme, o);
   Estimate out;
   out.scheme = scheme;
+  int64_t of_experts = 0;  // all alike, of which a token reads a few
   for (const ParamSpec& p : parameter_table(config)) {
     const int64_t bytes = bytes_of(config, p, scheme, o);
     out.memory_bytes += bytes;
-    if (read_for_each_token(config, p)) out.weight_bytes += bytes;
+    if (read_for_each_token(config, p)) (p.expert < 0 ? out.weight_bytes : of_experts) += bytes;
   }
+  if (config.experts > 0)
+    out.weight_bytes += of_experts / config.experts * config.experts_per_token;
   const int64_t context = o.context > 0 ? o.context : config.context;
   out.kv_bytes = counted_bytes(checked_mul(kv_bytes_per_token(config, o.kv), context));
   out.scratch_bytes = scratch_bytes(config, std::min(o.prefill_chunk, context));

@@ -36,8 +36,8 @@ struct Estimate {
 Estimate estimate(const DecoderConfig& config, const QuantScheme& scheme,
                   const EstimateOptions& options);
 
-/// Bytes of keys and values that one token adds to a cache of that type, over all layers. int8 has
-/// one f32 scale for each head's key and value.
+/// Bytes of keys and values that one token adds to a cache of that type, over the layers that
+/// attend. int8 has one f32 scale for each head's key and value.
 int64_t kv_bytes_per_token(const DecoderConfig& config, DType kv);
 /// Bytes of activations while `rows` rows go through the decoder and one row of logits comes out.
 int64_t scratch_bytes(const DecoderConfig& config, int64_t rows);
