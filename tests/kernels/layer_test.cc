@@ -11,35 +11,17 @@
 #include <span>
 #include <vector>
 
-#include "nibble/core/cpu.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/core/random.h"
+#include "tests/kernels/layer_sets.h"
 
 namespace nibble {
 namespace {
-
-// The reference and, as far as NIBBLE_ISA and the processor allow, the others.
-std::vector<const LayerOps*> layer_ops() {
-  std::vector<const LayerOps*> out{&ref_layer_ops(), &portable_layer_ops()};
-#if defined(__x86_64__)
-  if ((cpu().bits & kAvx2) != 0) out.push_back(&avx2_layer_ops());
-  if ((cpu().bits & kAvx512) != 0) out.push_back(&avx512_layer_ops());
-#endif
-  return out;
-}
 
 // Values over the whole range that activations meet, and its ends.
 std::vector<float> inputs() {
   std::vector<float> x{0.0f, -0.0f, 1e-30f, -1e-30f, 300.0f, -300.0f, 1e6f, -1e6f};
   for (int i = -4000; i <= 4000; ++i) x.push_back(static_cast<float>(i) * 0.0123f);
   return x;
-}
-
-std::vector<float> normal_values(size_t n, uint64_t seed) {
-  PyRandom random(seed);
-  std::vector<float> out(n);
-  for (float& v : out) v = static_cast<float>(random.gauss(0.3, 2));
-  return out;
 }
 
 TEST(Kernels, ActivationsFollowTheirFormulas) {
