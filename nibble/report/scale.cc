@@ -28,6 +28,12 @@ std::string label_of(double value, double step) {
   return format_fixed(value, digits);
 }
 
+/// Whole numbers in full: one significant digit makes "2e1" of 20.
+std::string log_label(double value) {
+  const bool whole = value > 0.999 && value < 1e6 * 0.999;
+  return whole ? format_count(std::llround(value)) : format_significant(value, 1);
+}
+
 std::vector<Tick> linear_ticks(const Scale& s, int count) {
   const double step = round_step(s.high - s.low, count);
   std::vector<Tick> out;
@@ -50,7 +56,7 @@ std::vector<Tick> log_ticks(const Scale& s, int count) {
       const double value = lead * std::pow(10.0, e);
       if (lead > 1 && !fine) break;
       if (value < s.low * 0.999 || value > s.high * 1.001) continue;
-      out.push_back({value, format_significant(value, 1)});
+      out.push_back({value, log_label(value)});
     }
   }
   return out;
