@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
+#include <type_traits>
 
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
@@ -60,8 +62,10 @@ struct RecipeReader {
   void operator()(std::string_view key, Integer& v) const {
     if (!has(key)) return;
     const int64_t number = fields.integer(at(key));
-    if (number < 0 || number > int64_t{1} << 31)
-      throw corrupt(fmt::format("expected a number from 0 to 2^31, found {}", number))
+    constexpr bool kSeed = std::is_same_v<Integer, uint64_t>;
+    const int64_t most = kSeed ? std::numeric_limits<int64_t>::max() : int64_t{1} << 31;
+    if (number < 0 || number > most)
+      throw corrupt(fmt::format("expected a number from 0 to {}, found {}", most, number))
           .at("key " + in_quotes(at(key)));
     v = static_cast<Integer>(number);
   }
