@@ -68,11 +68,8 @@ class Histogram : public RangeObserver {
     if (!extremes(values, batch)) return;
     range_ = batch;
     cover(range_.absmax());
-    if (top_ == 0) {
-      counts_[0] += static_cast<double>(values.size());
-      return;
-    }
-    const double scale = static_cast<double>(counts_.size()) / top_;
+    // Of nothing but zeros all lie in the first bin.
+    const double scale = top_ > 0 ? static_cast<double>(counts_.size()) / top_ : 0;
     for (const float v : values) {
       if (!std::isfinite(v)) continue;
       const auto bin = static_cast<size_t>(std::fabs(double{v}) * scale);

@@ -57,6 +57,24 @@ TEST(Observer, PercentileCutsOffTheShare) {
   EXPECT_NEAR(observer->range().low, -9900, 20);
 }
 
+// Zeros that came before anything else count, and what is no number does not.
+TEST(Observer, PercentileCountsZerosAndNoNan) {
+  const auto high_of = [](size_t zeros, size_t nans, double share) {
+    HistogramOptions o;
+    o.share = share;
+    const auto observer = histogram_observer(o);
+    std::vector<float> batch(zeros, 0.0f);
+    batch.resize(zeros + nans, NAN);
+    observer->add(batch);
+    EXPECT_EQ(observer->range().absmax(), 0);
+    observer->add(std::vector<float>{10});
+    return observer->range().high;
+  };
+  EXPECT_EQ(high_of(99, 0, 0.99), 10.0f / 2048) << "99 of 100 lie in the first bin";
+  EXPECT_EQ(high_of(98, 0, 0.99), 10);
+  EXPECT_EQ(high_of(1, 99, 0.6), 10) << "one zero of two values";
+}
+
 TEST(Observer, LeastSquaredErrorIsFoundAndClipsAnOutlier) {
   for (const int bits : {3, 4, 8}) {
     std::vector<float> x = normal_values(20000, 5);
