@@ -271,9 +271,14 @@ TEST(Linear, RowsOfZerosGiveTheBiasAndNanStaysNan) {
 TEST(Linear, TheKernelIsTheBestThatTheCapAllows) {
   const uint32_t bits = cpu().bits;
   const bool avx2 = (bits & kAvx2) != 0, avx512 = (bits & kAvx512) != 0,
-             vnni = (bits & kAvx512Vnni) != 0, avxvnni = (bits & kAvxVnni) != 0;
+             vnni = (bits & kAvx512Vnni) != 0, avxvnni = (bits & kAvxVnni) != 0,
+             amx = (bits & kAmx) != 0;
   const std::string wide = avx512 ? "avx512" : avx2 ? "avx2" : "ref";
-  const std::string integer = vnni ? "avx512vnni" : avxvnni ? "avxvnni" : avx2 ? "avx2" : "ref";
+  const std::string integer = amx       ? "amx"
+                              : vnni    ? "avx512vnni"
+                              : avxvnni ? "avxvnni"
+                              : avx2    ? "avx2"
+                                        : "ref";
   const std::string narrow = integer == "ref" ? "gemm_i8_ref" : "gemm_narrow_a8_" + integer;
   const auto name = [](const char* text, bool on_the_fly = false) {
     return std::string(linear(weight_of(drawn_matrix(4, 32, 1), text), std::nullopt, on_the_fly)
