@@ -60,7 +60,7 @@ void read_byte_level(const JsonNode& node, BpeParts& parts) {
   PreTokenizer& out = parts.pre_tokenizer;
   if (node.boolean_or("add_prefix_space", true)) {
     if (!out.splitters.empty() || !out.space.empty()) {
-      throw node.at("add_prefix_space").not_supported("a prefix space behind another step");
+      throw node.not_supported("a prefix space behind another step");
     }
     out.prefix = PrefixSpace::always;
   }
