@@ -1,0 +1,113 @@
+// The ways of stretching rotary positions, by their formulas worked out by hand: a head of 8, whose
+// waves turn by 1, 0.1, 0.01 and 0.001 radians a position.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "nibble/nn/rotary.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kHead = 8;
+
+void expect_frequencies(const RopeConfig& c, const std::vector<double>& expected) {
+  const Rotary rotary(c, kHead);
+  ASSERT_EQ(rotary.frequencies().size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i)
+    EXPECT_NEAR(rotary.frequencies()[i], expected[i], 1e-6 * expected[i]) << i;
+}
+
+// What cosines and sines are multiplied with.
+double temperature(const RopeConfig& c) {
+  float cos[kHead / 2], sin[kHead / 2];
+  const Rotary rotary(c, kHead);
+  rotary.angles(0, cos, sin);
+  for (int i = 0; i < kHead / 2; ++i) EXPECT_EQ(sin[i], 0);
+  rotary.angles(3, cos, sin);
+  return std::hypot(double{cos[1]}, double{sin[1]});
+}
+
+TEST(RotaryScaling, PlainWavesAreAGeometricSeries) {
+  expect_frequencies({}, {1, 0.1, 0.01, 0.001});
+  expect_frequencies({.theta = 16}, {1, 0.5, 0.25, 0.125});
+  expect_frequencies({.scaling = RopeScaling::linear, .factor = 4}, {0.25, 0.025, 0.0025, 0.00025});
+  EXPECT_NEAR(temperature({.scaling = RopeScaling::linear, .factor = 4}), 1, 1e-6);
+}
+
+// Wave lengths 6.3, 63, 628 and 6283 in a context of 1024: shorter than a quarter of it stays,
+// longer than all of it is divided by 8, between them in proportion to how often it turns.
+TEST(RotaryScaling, Llama3KeepsFastWavesAndDividesSlowOnes) {
+  const RopeConfig c{.scaling = RopeScaling::llama3,
+                     .factor = 8,
+                     .original_context = 1024,
+                     .low_freq_factor = 1,
+                     .high_freq_factor = 4};
+  const double turns = 1024 * 0.01 / (2 * std::numbers::pi), smooth = (turns - 1) / (4 - 1);
+  EXPECT_NEAR(smooth, 0.2099, 1e-4);
+  expect_frequencies(c, {1, 0.1, 0.01 * (smooth + (1 - smooth) / 8), 0.001 / 8});
+  EXPECT_NEAR(temperature(c), 1, 1e-6);
+}
+
+// 32 turns in 1024 positions are dimension 0.71 of the head, one turn is 2.21: a ramp from 0 to 3.
+const RopeConfig kYarn{.scaling = RopeScaling::yarn, .factor = 4, .original_context = 1024};
+
+TEST(RotaryScaling, YarnsRampGoesOverDimensions) {
+  const auto mixed = [](double frequency, double ramp) {
+    return frequency * ((1 - ramp) + ramp / 4);
+  };
+  expect_frequencies(kYarn, {1, mixed(0.1, 1.0 / 3), mixed(0.01, 2.0 / 3), 0.001 / 4});
+  RopeConfig exact = kYarn;
+  exact.truncate = false;
+  const auto dimension = [](double turns) {
+    return 8 * std::log(1024 / (turns * 2 * std::numbers::pi)) / (2 * std::log(1e4));
+  };
+  const double low = dimension(32), high = dimension(1);
+  EXPECT_NEAR(low, 0.707, 1e-3);
+  EXPECT_NEAR(high, 2.212, 1e-3);
+  expect_frequencies(exact, {1, mixed(0.1, (1 - low) / (high - low)),
+                             mixed(0.01, (2 - low) / (high - low)), 0.001 / 4});
+}
+
+TEST(RotaryScaling, YarnsRampStaysWithinTheHead) {
+  RopeConfig c = kYarn;
+  c.original_context = 4;  // even one turn does not fit: the ramp would begin and end below 0
+  c.beta_fast = 2;
+  expect_frequencies(c, {1, 0.025, 0.0025, 0.00025});
+  c.original_context = int64_t{1} << 31;  // every wave turns often: the ramp ends at dimension 7
+  c.beta_fast = 32, c.beta_slow = 1;
+  const double low =
+      std::floor(8 * std::log(2147483648.0 / (64 * std::numbers::pi)) / (2 * std::log(1e4)));
+  EXPECT_EQ(low, 7);
+  expect_frequencies(c, {1, 0.1, 0.01, 0.001});
+}
+
+TEST(RotaryScaling, YarnsTemperatureIsItsFormula) {
+  const double four = 0.1 * std::log(4.0) + 1;
+  EXPECT_NEAR(temperature(kYarn), four, 1e-6);
+  RopeConfig c = kYarn;
+  c.mscale = 1, c.mscale_all_dim = 0.5;
+  EXPECT_NEAR(temperature(c), four / (0.05 * std::log(4.0) + 1), 1e-6);
+  c.mscale_all_dim = 0;
+  EXPECT_NEAR(temperature(c), four, 1e-6) << "one of the two alone counts for nothing";
+  c.attention_factor = 1.5;
+  EXPECT_NEAR(temperature(c), 1.5, 1e-6) << "what is said goes before what is computed";
+  c = kYarn;
+  c.factor = 0.5;
+  EXPECT_NEAR(temperature(c), 1, 1e-6);
+}
+
+TEST(RotaryScaling, PositionsTurnByTheirNumber) {
+  float cos[kHead / 2], sin[kHead / 2];
+  const Rotary rotary(RopeConfig{}, kHead);
+  rotary.angles(250, cos, sin);
+  const double frequencies[] = {1, 0.1, 0.01, 0.001};
+  for (int i = 0; i < kHead / 2; ++i) {
+    EXPECT_NEAR(cos[i], std::cos(250 * frequencies[i]), 2e-5) << i;
+    EXPECT_NEAR(sin[i], std::sin(250 * frequencies[i]), 2e-5) << i;
+  }
+}
+
+}  // namespace
+}  // namespace nibble
