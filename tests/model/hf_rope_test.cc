@@ -109,5 +109,35 @@ TEST(HfRope, ValuesThatTurnNothingNameTheirKey) {
              "high_freq_factor": 1})");
 }
 
+// Every kind, with every key that it reads.
+TEST(HfRope, WhatIsWrittenComesBack) {
+  const RopeConfig kinds[] = {{.theta = 5e5},
+                              {.scaling = RopeScaling::linear, .factor = 2.5},
+                              {.theta = 1e6,
+                               .scaling = RopeScaling::llama3,
+                               .factor = 32,
+                               .original_context = 8192,
+                               .low_freq_factor = 1.5,
+                               .high_freq_factor = 6},
+                              {.scaling = RopeScaling::yarn, .factor = 4, .original_context = 4096},
+                              {.scaling = RopeScaling::yarn,
+                               .factor = 40,
+                               .original_context = 2048,
+                               .beta_fast = 16,
+                               .beta_slow = 2,
+                               .attention_factor = 1.25,
+                               .mscale = 0.7,
+                               .mscale_all_dim = 0.9,
+                               .truncate = false}};
+  for (const RopeConfig& kind : kinds) {
+    JsonWriter out;
+    out.begin_object();
+    hf::write_rope(kind, out);
+    out.end_object();
+    const std::string text = out.finish();
+    EXPECT_EQ(hf::read_rope(JsonFields::parse(text), 10000.0, 512), kind) << text;
+  }
+}
+
 }  // namespace
 }  // namespace nibble

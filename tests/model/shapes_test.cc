@@ -1,0 +1,73 @@
+// Models of published shapes with random weights.
+#include "nibble/model/shapes.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/support/expect_kind.h"
+
+namespace nibble {
+namespace {
+
+TEST(Shapes, HaveThePublishedSizes) {
+  const std::pair<const char*, int64_t> sizes[] = {{"gpt2-124m", 124'439'808},
+                                                   {"llama-1b", 1'100'048'384},
+                                                   {"qwen2-0.5b", 494'032'768},
+                                                   {"stories260k", 260'032}};
+  ASSERT_EQ(shape_names().size(), std::size(sizes));
+  for (const auto& [name, parameters] : sizes) {
+    const ModelFolder model = random_model(name, 1);
+    EXPECT_EQ(parameter_count(model.decoder_config()), parameters) << name;
+    EXPECT_EQ(model.tensors->file_bytes(), 4 * parameters) << name << ": nothing was made";
+  }
+  test::expect_kind(ErrorKind::invalid_argument,
+                    "\"gpt3\": use one of gpt2-124m, llama-1b, qwen2-0.5b, stories260k",
+                    [] { random_model("gpt3", 1); });
+}
+
+TEST(Shapes, WeightsAreUniformAndGainsAreOne) {
+  const ModelFolder model = random_model("stories260k", 1);
+  const Tensor table = model.tensors->get("model.embed_tokens.weight");
+  // A uniform distribution of deviation 0.02 ends at 0.02 sqrt(3); its kurtosis is 9/5.
+  const auto values = table.data<float>();
+  double sum = 0, squares = 0, fourth = 0;
+  float least = 0, most = 0;
+  for (const float v : values) {
+    sum += v, squares += double{v} * v, fourth += double{v} * v * v * v;
+    least = std::min(least, v), most = std::max(most, v);
+  }
+  const auto n = static_cast<double>(values.size());
+  EXPECT_NEAR(sum / n, 0, 4e-4);
+  EXPECT_NEAR(std::sqrt(squares / n), 0.02, 2e-4);
+  EXPECT_NEAR(fourth / n / (squares / n * squares / n), 1.8, 0.03);
+  EXPECT_NEAR(most, 0.034641, 1e-5);
+  EXPECT_NEAR(least, -0.034641, 1e-5);
+  const Tensor gain = model.tensors->get("model.norm.weight");
+  for (const float v : gain.data<float>()) EXPECT_EQ(v, 1);
+}
+
+TEST(Shapes, TheSameSeedIsTheSameModel) {
+  const auto first_of = [](uint64_t seed, const std::string& name) {
+    const ModelFolder model = random_model("stories260k", seed);
+    const Tensor t = model.tensors->get(name);
+    return std::vector<float>(t.data<float>().begin(), t.data<float>().end());
+  };
+  const std::string q = "model.layers.0.self_attn.q_proj.weight",
+                    o = "model.layers.0.self_attn.o_proj.weight";
+  EXPECT_EQ(first_of(1, q), first_of(1, q));
+  EXPECT_NE(first_of(1, q), first_of(2, q));
+  EXPECT_NE(first_of(1, q), first_of(1, o)) << "no two tensors alike";
+}
+
+TEST(Shapes, TensorsThatAreNotThereAreNone) {
+  const ModelFolder model = random_model("stories260k", 1);
+  EXPECT_TRUE(model.tensors->contains("model.norm.weight"));
+  EXPECT_FALSE(model.tensors->contains("norm"));
+  test::expect_kind(ErrorKind::not_found, "tensor \"norm\"",
+                    [&] { (void)model.tensors->get("norm"); });
+}
+
+}  // namespace
+}  // namespace nibble
