@@ -38,7 +38,7 @@ FisherEstimate estimate_fisher(const DecoderConfig& config, int64_t tokens, int6
   }
   const int64_t head = config.vocab_size * config.hidden_size;
   // In f32, and as it is stored, which is read into memory on the way.
-  const int64_t at_head = head * 8 + threads * HeadGradient::work_bytes(config, length);
+  const int64_t at_head = head * 8 + threads * HeadGradient<float>::work_bytes(config, length);
   out.stream_bytes = (layers + 1 + draws) * rows * config.hidden_size * 4;
   // As FisherWalk has them: as many samples as threads, or more of small ones.
   constexpr int64_t kBatch = int64_t{128} << 20;

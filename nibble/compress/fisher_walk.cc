@@ -17,17 +17,18 @@ namespace {
 
 using Rows = std::vector<float>;
 
+// Rows of one sample where kernels may read behind their end.
+float* load_rows(const float* rows, int64_t size, Buffer<float>& to) {
+  if (to.size() < size) to = Buffer<float>(size);
+  std::copy_n(rows, size, to.data());
+  return to.data();
+}
+
 // What a thread works in; between samples it waits for the next thread that wants one.
 struct Worker {
   Worker(const DecoderConfig& config, int layer) : gradient(config, layer, best_train_ops()) {}
-  // Rows of one sample where kernels may read behind their end.
-  float* load(const float* rows, int64_t size) {
-    if (buffer.size() < size) buffer = Buffer<float>(size);
-    std::copy_n(rows, size, buffer.data());
-    return buffer.data();
-  }
   LayerGradient<float> gradient;
-  Buffer<float> buffer;
+  Buffer<float> x, dx;
 };
 
 // Of one layer.
@@ -127,8 +128,8 @@ class FisherWalk {
     for_each_sample(samples_, exec_, [&](size_t s) {
       Rows x = x_.take(place(layer, s));
       workers.use([&](Worker& worker) {
-        float* const out = worker.load(x.data(), std::ssize(x));
-        worker.gradient.forward(view, tokens(s), out, out);
+        const float* const out =
+            worker.gradient.forward(view, tokens(s), load_rows(x.data(), std::ssize(x), worker.x));
         x_.put(place(layer + 1, s), Rows(out, out + x.size()));
       });
       x_.put(place(layer, s), std::move(x));
@@ -137,7 +138,8 @@ class FisherWalk {
   }
 
   void head() {
-    const HeadGradient head(config_, find_);
+    const HeadWeights weights(config_, find_);
+    const HeadView<float> view = weights.view();
     for_each_sample(samples_, exec_, [&](size_t s) {
       std::vector<PyRandom> random;
       random.reserve(static_cast<size_t>(draws_));
@@ -147,7 +149,10 @@ class FisherWalk {
       const auto choose = [&](int64_t, int draw, std::span<const float> p) {
         return draw_label(p, random[static_cast<size_t>(draw)].random());
       };
-      head.run(x.data(), tokens(s), draws_, choose, dx.data());
+      Buffer<float> own;
+      HeadGradient<float>(config_, best_train_ops())
+          .draw(view, tokens(s), load_rows(x.data(), std::ssize(x), own), draws_, choose,
+                dx.data());
       dx_.put(s, std::move(dx));
     });
   }
@@ -160,11 +165,10 @@ class FisherWalk {
     Rows dx = dx_.take(s);
     const Rows x = x_.take(place(layer, s));
     workers.use([&](Worker& worker) {
-      float* const buffer = worker.load(x.data(), size);
-      worker.gradient.forward(weights, m, buffer, buffer);
+      worker.gradient.forward(weights, m, load_rows(x.data(), size, worker.x));
       for (int draw = 0; draw < draws_; ++draw) {
         float* const own = dx.data() + draw * size;
-        worker.load(own, size);
+        float* const buffer = load_rows(own, size, worker.dx);
         worker.gradient.backward(buffer,
                                  [&](const ParamKey& key, int64_t rows, const float* gradient) {
                                    sums.put(key, rows, gradient, out);

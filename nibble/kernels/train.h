@@ -12,7 +12,7 @@ namespace nibble {
 
 /// Elements behind every buffer that a kernel may read.
 inline constexpr int64_t kTrainSlack = 32;
-/// Lengths of what adam() and add() get are multiples of this.
+/// Lengths of what adam() gets are multiples of this.
 inline constexpr int64_t kTrainAlign = 16;
 
 /// One product c = a b (+ c): a is [m, k] with element (i, p) at a[i * a_row + p * a_column], so

@@ -5,6 +5,7 @@
 #include "nibble/nn/rotary.h"
 #include "nibble/train/attention_gradient.h"
 #include "nibble/train/gradient_step.h"
+#include "nibble/train/row_norm.h"
 
 namespace nibble {
 namespace {
@@ -16,8 +17,9 @@ class AttendGradient : public GradientStep<T> {
       : out_(step.out), plan_(*r.plan.attention), rope_(r.config.rope), attention_(r.ops) {
     const AttentionShape& s = plan_.rule.shape;
     head_dim_ = s.head_dim;
-    q_ = {BufferId::q, s.heads, plan_.q_norm, T(plan_.rule.scale), nullptr, {}, {}, {}, {}, {}};
-    k_ = {BufferId::k, s.kv_heads, plan_.k_norm, T{1}, nullptr, {}, {}, {}, {}, {}};
+    const auto norm = [&] { return RowNorm<T>(NormKind::rms, r.config.norm_eps, head_dim_); };
+    q_ = {BufferId::q, s.heads, plan_.q_norm, T(plan_.rule.scale), norm(), {}, {}};
+    k_ = {BufferId::k, s.kv_heads, plan_.k_norm, T{1}, norm(), {}, {}};
   }
 
   void reserve(int64_t rows, int64_t longest) override {
@@ -25,10 +27,9 @@ class AttendGradient : public GradientStep<T> {
     mixed_ = Buffer<T>(rows * q_.heads * head_dim_);
     for (Heads* h : {&q_, &k_}) {
       h->read = Buffer<T>(rows * h->heads * head_dim_);
-      if (h->norm < 0) continue;
-      for (Buffer<T>* b : {&h->normed, &h->gradient}) *b = Buffer<T>(rows * h->heads * head_dim_);
-      h->mean = Buffer<T>(rows * h->heads);
-      h->rstd = Buffer<T>(rows * h->heads);
+      if (h->norm_index < 0) continue;
+      h->gradient = Buffer<T>(rows * h->heads * head_dim_);
+      h->norm.reserve(rows * h->heads);
     }
     if (plan_.rotary) compute_angles(longest);
   }
@@ -61,10 +62,10 @@ class AttendGradient : public GradientStep<T> {
   struct Heads {
     BufferId id;
     int64_t heads;
-    int norm;  // into the plan's, -1: none
+    int norm_index;  // into the plan's, -1: none
     T scale;
-    const T* projected;
-    Buffer<T> read, normed, gradient, mean, rstd;
+    RowNorm<T> norm;  // of each head
+    Buffer<T> read, gradient;
   };
 
   void compute_angles(int64_t longest) {
@@ -117,32 +118,28 @@ class AttendGradient : public GradientStep<T> {
     }
   }
 
-  // The RMSNorm of each query or key.
-  TrainNorm<T> norm_task(const StepRows<T>& r, Heads& h) const {
-    const NormView<T>& w = r.weights->norms[static_cast<size_t>(h.norm)];
-    return {r.rows * h.heads, head_dim_, false,           T(r.config.norm_eps), h.projected,
-            w.gain,           w.bias,    h.normed.data(), h.mean.data(),        h.rstd.data()};
+  const NormView<T>& norm_view(const StepRows<T>& r, const Heads& h) const {
+    return r.weights->norms[static_cast<size_t>(h.norm_index)];
   }
 
   void prepare(const StepRows<T>& r, Heads& h) const {
-    h.projected = r.value(h.id);
-    if (h.norm >= 0) r.ops.norm(norm_task(r, h));
-    std::copy_n(h.norm >= 0 ? h.normed.data() : h.projected, r.size_of(h.id), h.read.data());
+    const T* x = r.value(h.id);
+    if (h.norm_index >= 0) x = h.norm.forward(r.ops, norm_view(r, h), r.rows * h.heads, x);
+    std::copy_n(x, r.size_of(h.id), h.read.data());
     turn(r, h, T{1}, h.read.data());
   }
 
   // Where the gradient of what attention read goes.
   T* read_gradient(const StepRows<T>& r, Heads& h) const {
-    return h.norm >= 0 ? h.gradient.data() : r.slope(h.id);
+    return h.norm_index >= 0 ? h.gradient.data() : r.slope(h.id);
   }
 
   void prepare_backward(const StepRows<T>& r, Heads& h) const {
     T* const read = read_gradient(r, h);
     turn(r, h, T{-1}, read);
-    if (h.norm < 0) return;
-    const NormSlope<T> into =
-        r.into == nullptr ? NormSlope<T>{} : r.into->norms[static_cast<size_t>(h.norm)];
-    r.ops.norm_backward(norm_task(r, h), {read, r.slope(h.id), into.gain, into.bias, false});
+    if (h.norm_index >= 0)
+      h.norm.backward(r.ops, norm_view(r, h), read, r.slope(h.id), r.norm_slope(h.norm_index),
+                      false);
   }
 
   const BufferId out_;
@@ -157,13 +154,6 @@ class AttendGradient : public GradientStep<T> {
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<GradientStep<T>> make_attend_gradient(const StepRows<T>& r, const Step& step) {
-  return std::make_unique<AttendGradient<T>>(r, step);
-}
-template std::unique_ptr<GradientStep<float>> make_attend_gradient(const StepRows<float>&,
-                                                                   const Step&);
-template std::unique_ptr<GradientStep<double>> make_attend_gradient(const StepRows<double>&,
-                                                                    const Step&);
+NIBBLE_GRADIENT_STEP(make_attend_gradient, AttendGradient);
 
 }  // namespace nibble

@@ -64,14 +64,8 @@ void AttentionGradient<T>::probabilities(const AttentionTask<T>& a, const Tile& 
 template <class T>
 void AttentionGradient<T>::cap(const AttentionTask<T>& a, const Tile& t) {
   if (cap_slopes_.size() < p_.size()) cap_slopes_ = Buffer<T>(p_.size());
-  for (int64_t r = 0; r < t.rows; ++r) {
-    T *const row = p_.data() + r * ld_, *const slope = cap_slopes_.data() + r * ld_;
-    for (int64_t u = 0; u < t.keys; ++u) {
-      const T tanh = std::tanh(row[u] / a.softcap);
-      row[u] = a.softcap * tanh;
-      slope[u] = T{1} - tanh * tanh;
-    }
-  }
+  for (int64_t r = 0; r < t.rows; ++r)
+    soft_cap(a.softcap, t.keys, p_.data() + r * ld_, cap_slopes_.data() + r * ld_);
 }
 
 // dp = dL/d(scores). The sum over keys of p dL/dp is the dot product of the output and its

@@ -1,6 +1,7 @@
 #include "nibble/train/batch.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "nibble/core/error.h"
 
@@ -15,11 +16,10 @@ void Batch::clear() {
 
 void Batch::append(std::span<const int32_t> ids) {
   NIBBLE_CHECK(ids.size() >= 2);
-  for (size_t i = 0; i + 1 < ids.size(); ++i) {
-    token.push_back(ids[i]);
-    target.push_back(ids[i + 1]);
-    position.push_back(static_cast<int32_t>(i));
-  }
+  token.insert(token.end(), ids.begin(), ids.end() - 1);
+  target.insert(target.end(), ids.begin() + 1, ids.end());
+  position.resize(token.size());
+  std::iota(position.begin() + starts.back(), position.end(), 0);
   starts.push_back(static_cast<int64_t>(token.size()));
 }
 

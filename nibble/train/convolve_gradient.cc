@@ -102,13 +102,6 @@ class ConvolveGradient : public GradientStep<T> {
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<GradientStep<T>> make_convolve_gradient(const StepRows<T>& r, const Step& step) {
-  return std::make_unique<ConvolveGradient<T>>(r, step);
-}
-template std::unique_ptr<GradientStep<float>> make_convolve_gradient(const StepRows<float>&,
-                                                                     const Step&);
-template std::unique_ptr<GradientStep<double>> make_convolve_gradient(const StepRows<double>&,
-                                                                      const Step&);
+NIBBLE_GRADIENT_STEP(make_convolve_gradient, ConvolveGradient);
 
 }  // namespace nibble

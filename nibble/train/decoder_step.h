@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "nibble/train/decoder_pass.h"
+#include "nibble/train/layout.h"
 #include "nibble/train/step_runner.h"
 
 namespace nibble {
@@ -13,7 +13,10 @@ class DecoderStep {
  public:
   /// layout and ops must outlive it.
   DecoderStep(const ParamLayout& layout, const TrainOps<float>& ops)
-      : runner(layout, ops), layout_(layout), ops_(ops) {}
+      : runner(layout, ops),
+        layout_(layout),
+        ops_(ops),
+        view_(view_of<float>(layout, runner.weights.data(), runner.transposed.data())) {}
   /// Returns the mean loss over the batch's rows.
   double step(const Batch& batch, const TrainAdam<float>& adam, double clip_norm, int threads);
 
@@ -22,7 +25,9 @@ class DecoderStep {
  private:
   const ParamLayout& layout_;
   const TrainOps<float>& ops_;
-  std::vector<std::unique_ptr<DecoderPass<float>>> passes_;
+  const DecoderView<float> view_;
+  std::vector<std::unique_ptr<DecoderGradient<float>>> passes_;
+  std::vector<DecoderSlopes<float>> slopes_;  // one a chunk
 };
 
 }  // namespace nibble

@@ -134,21 +134,7 @@ class CombineGradient : public GradientStep<T> {
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<GradientStep<T>> make_route_gradient(const StepRows<T>& r, const Step& step) {
-  return std::make_unique<RouteGradient<T>>(r, step);
-}
-template <class T>
-std::unique_ptr<GradientStep<T>> make_combine_gradient(const StepRows<T>& r, const Step& step) {
-  return std::make_unique<CombineGradient<T>>(r, step);
-}
-template std::unique_ptr<GradientStep<float>> make_route_gradient(const StepRows<float>&,
-                                                                  const Step&);
-template std::unique_ptr<GradientStep<double>> make_route_gradient(const StepRows<double>&,
-                                                                   const Step&);
-template std::unique_ptr<GradientStep<float>> make_combine_gradient(const StepRows<float>&,
-                                                                    const Step&);
-template std::unique_ptr<GradientStep<double>> make_combine_gradient(const StepRows<double>&,
-                                                                     const Step&);
+NIBBLE_GRADIENT_STEP(make_route_gradient, RouteGradient);
+NIBBLE_GRADIENT_STEP(make_combine_gradient, CombineGradient);
 
 }  // namespace nibble

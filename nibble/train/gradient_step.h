@@ -37,10 +37,10 @@ struct StepRows {
   std::array<const T*, kBuffers> values{};  // forward: what steps have made so far
 
   // Backward.
-  std::array<T*, kBuffers> slopes{};     // dL/d(values)
-  std::array<bool, kBuffers> started{};  // something has been added to them
-  const OutputGradients<T>* hear = nullptr;
-  const LayerSlopes<T>* into = nullptr;  // where gradients of weights go; null: nowhere
+  std::array<T*, kBuffers> slopes{};         // dL/d(values)
+  std::array<bool, kBuffers> started{};      // something has been added to them
+  const OutputGradients<T>* hear = nullptr;  // null: nobody
+  const LayerSlopes<T>* into = nullptr;      // where gradients of weights go; null: nowhere
 
   const T* value(BufferId id) const { return values[static_cast<size_t>(id)]; }
   void set(BufferId id, const T* made) { values[static_cast<size_t>(id)] = made; }
@@ -49,8 +49,21 @@ struct StepRows {
   bool start(BufferId id) { return std::exchange(started[static_cast<size_t>(id)], true); }
   /// slope(id) has been read by the step that made the buffer.
   void end(BufferId id) { started[static_cast<size_t>(id)] = false; }
+  NormSlope<T> norm_slope(int index) const {
+    return into == nullptr ? NormSlope<T>{} : into->norms[static_cast<size_t>(index)];
+  }
   int64_t rows_of(BufferId id) const { return rows * plan.buffer(id).rows; }
   int64_t size_of(BufferId id) const { return rows_of(id) * plan.buffer(id).width; }
+};
+
+/// Where steps hand dL/d(values) to each other. Layers may share it: one goes backward at a time.
+template <class T>
+struct StepSlopes {
+  std::array<Buffer<T>, kBuffers> buffers;
+  T* at(size_t id, int64_t size) {
+    if (buffers[id].size() < size) buffers[id] = Buffer<T>(size);
+    return buffers[id].data();
+  }
 };
 
 /// Holds what backward needs of forward. Backward may be called for several losses.
@@ -64,17 +77,21 @@ class GradientStep {
   virtual void backward(StepRows<T>& r) = 0;
 };
 
-template <class T>
-std::unique_ptr<GradientStep<T>> make_norm_gradient(const StepRows<T>& r, const Step& step);
-template <class T>
-std::unique_ptr<GradientStep<T>> make_project_gradient(const StepRows<T>& r, const Step& step);
-template <class T>
-std::unique_ptr<GradientStep<T>> make_attend_gradient(const StepRows<T>& r, const Step& step);
-template <class T>
-std::unique_ptr<GradientStep<T>> make_convolve_gradient(const StepRows<T>& r, const Step& step);
-template <class T>
-std::unique_ptr<GradientStep<T>> make_route_gradient(const StepRows<T>& r, const Step& step);
-template <class T>
-std::unique_ptr<GradientStep<T>> make_combine_gradient(const StepRows<T>& r, const Step& step);
+// Makers of the kinds of steps, each defined by NIBBLE_GRADIENT_STEP where the kind is.
+#define NIBBLE_GRADIENT_STEP_MAKER(make) \
+  template <class T>                     \
+  std::unique_ptr<GradientStep<T>> make(const StepRows<T>& r, const Step& step)
+NIBBLE_GRADIENT_STEP_MAKER(make_norm_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_project_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_attend_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_packed_attend_gradient);  // q, k and v are one buffer
+NIBBLE_GRADIENT_STEP_MAKER(make_convolve_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_route_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_combine_gradient);
+
+#define NIBBLE_GRADIENT_STEP(make, Kind)                                                        \
+  NIBBLE_GRADIENT_STEP_MAKER(make) { return std::make_unique<Kind<T>>(r, step); }               \
+  template std::unique_ptr<GradientStep<float>> make(const StepRows<float>&, const Step& step); \
+  template std::unique_ptr<GradientStep<double>> make(const StepRows<double>&, const Step& step)
 
 }  // namespace nibble

@@ -5,7 +5,6 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/model/model_ends.h"
 #include "nibble/train/softmax_row.h"
 
 namespace nibble {
@@ -13,145 +12,170 @@ namespace {
 
 constexpr int64_t kLogits = int64_t{1} << 22;  // of the rows that a thread works on together
 
-int64_t rows_together(int64_t vocabulary, int64_t tokens) {
-  return std::clamp<int64_t>(kLogits / vocabulary, 1, tokens);
-}
-
-const float* or_null(const Buffer<float>& b) { return b.size() == 0 ? nullptr : b.data(); }
-
-}  // namespace
-
-// What one thread needs for `most` rows.
-struct HeadGradient::Scratch {
-  Scratch(int64_t most, int64_t vocabulary, int64_t hidden, bool capped)
-      : ld(round_up(vocabulary, kTrainAlign)),
-        x(most * hidden),
-        normed(most * hidden),
-        transposed(most * hidden),
-        logits(most * vocabulary),
-        p(most * ld),
-        cap_slopes(capped ? most * ld : 0),
-        weighted(capped ? most * ld : 0),
-        expected(most * hidden),
-        gradient(most * hidden),
-        mean(most),
-        rstd(most) {}
-  int64_t ld, rows = 0;      // rows in use
-  Buffer<float> x, normed;   // [rows, hidden]
-  Buffer<float> transposed;  // what the head reads, [hidden, rows]
-  Buffer<float> logits, p;   // [vocabulary, rows], [rows, ld]
-  // Where logits are capped, [rows, ld]: dlogits / d(what the head gave), and p times that.
-  Buffer<float> cap_slopes, weighted;
-  Buffer<float> expected, gradient;  // [rows, hidden]
-  Buffer<float> mean, rstd;
-};
-
-HeadGradient::HeadGradient(const DecoderConfig& config, const ParameterFinder& find)
-    : config_(config) {
-  gain_ = buffer_of<float>(find.vector({Role::final_norm}));
-  bias_ = buffer_of<float>(find.vector({Role::final_norm, -1, -1, true}));
-  load(config.tied ? Weight(find.table(Role::token_embedding))
-                   : find.linear({Role::lm_head}).weight);
-  find.done({config.tied ? Role::token_embedding : Role::lm_head});
+int64_t rows_together(int64_t vocabulary, int64_t rows) {
+  return std::clamp<int64_t>(kLogits / vocabulary, 1, rows);
 }
 
 // Not by way of a second copy in f32: with a wide vocabulary the head is what is largest.
-void HeadGradient::load(const Weight& w) {
+Buffer<float> load(const Weight& w) {
   const auto* quantized = std::get_if<QuantizedTensor>(&w);
   const Tensor plain = quantized != nullptr ? dequantize(*quantized) : std::get<Tensor>(w);
-  weight_ = Buffer<float>(plain.elements());
-  to_f32(plain, std::span(weight_.data(), static_cast<size_t>(plain.elements())));
+  Buffer<float> out(plain.elements());
+  to_f32(plain, std::span(out.data(), static_cast<size_t>(plain.elements())));
+  return out;
 }
 
-int64_t HeadGradient::work_bytes(const DecoderConfig& config, int64_t tokens) {
-  const int64_t rows = rows_together(config.vocab_size, tokens);
+}  // namespace
+
+HeadWeights::HeadWeights(const DecoderConfig& config, const ParameterFinder& find)
+    : n(config.vocab_size),
+      k(config.hidden_size),
+      gain(buffer_of<float>(find.vector({Role::final_norm}))),
+      bias(buffer_of<float>(find.vector({Role::final_norm, -1, -1, true}))),
+      weight(load(config.tied ? find.table(Role::token_embedding)
+                              : find.linear({Role::lm_head}).weight)) {
+  find.done({config.tied ? Role::token_embedding : Role::lm_head});
+}
+
+HeadView<float> HeadWeights::view() const {
+  return {{gain.data(), bias.data()}, {n, k, 0, weight.data(), nullptr, nullptr, nullptr}};
+}
+
+template <class T>
+int64_t HeadGradient<T>::work_bytes(const DecoderConfig& config, int64_t rows) {
   // Logits, probabilities, and what oneDNN packs of them; the rows themselves.
   const int64_t each = config.final_softcap > 0 ? 5 : 3;
-  return rows * (each * config.vocab_size + 8 * config.hidden_size) * int64_t{sizeof(float)};
+  return rows_together(config.vocab_size, rows) *
+         (each * config.vocab_size + 8 * config.hidden_size) * int64_t{sizeof(T)};
 }
 
-TrainNorm<float> HeadGradient::norm_task(Scratch& s) const {
-  return {s.rows,
-          config_.hidden_size,
-          config_.norm == NormKind::layer,
-          static_cast<float>(config_.norm_eps),
-          s.x.data(),
-          or_null(gain_),
-          or_null(bias_),
-          s.normed.data(),
-          s.mean.data(),
-          s.rstd.data()};
+template <class T>
+void HeadGradient<T>::reserve(int64_t rows, bool transposed) {
+  const int64_t n = config_.vocab_size, k = config_.hidden_size;
+  if (!transposed && columns_.size() < n * rows) columns_ = Buffer<T>(n * rows);
+  if (rows <= capacity_) return;
+  capacity_ = rows;
+  norm_.reserve(rows);
+  for (Buffer<T>* b : {&gradient_, &expected_, &turned_}) *b = Buffer<T>(rows * k);
+  for (Buffer<T>* b : {&sum_, &gap_}) *b = Buffer<T>(rows);
+  logits_ = Buffer<T>(rows * ld_);
+  for (Buffer<T>* b : {&cap_slopes_, &weighted_})
+    *b = Buffer<T>(config_.final_softcap > 0 ? rows * ld_ : 0);
 }
 
-// p = softmax(head(x)), and expected = p W. The head's product is computed transposed, so that one
-// copy of the weight W serves both.
-void HeadGradient::forward(Scratch& s) const {
-  const TrainOps<float>& ops = best_train_ops();
-  const int64_t n = config_.vocab_size, k = config_.hidden_size, rows = s.rows;
-  if (config_.final_norm) ops.norm(norm_task(s));
-  ops.transpose(rows, k, (config_.final_norm ? s.normed : s.x).data(), s.transposed.data(), rows);
-  ops.product(
-      {n, rows, k, weight_.data(), k, 1, s.transposed.data(), rows, s.logits.data(), rows, false});
-  ops.transpose(n, rows, s.logits.data(), s.p.data(), s.ld);
-  for (int64_t r = 0; r < rows; ++r) {
-    float* const p = s.p.data() + r * s.ld;
-    if (!std::all_of(p, p + n, [](float v) { return std::isfinite(v); }))
-      throw corrupt("the model's outputs are not finite: its gradients cannot be computed");
-    if (config_.final_softcap > 0) cap(s, r);
-    softmax_row(ops, n, p);
-    for (int64_t i = r * s.ld; i < r * s.ld + n && config_.final_softcap > 0; ++i)
-      s.weighted[i] = s.p[i] * s.cap_slopes[i];
+// What the matrix gives for rows of x; its padding columns are computed too (they are zeros).
+template <class T>
+void HeadGradient<T>::forward(const HeadView<T>& w, int64_t rows, const T* x) {
+  const MatrixView<T>& m = w.matrix;
+  reserve(rows, m.transposed != nullptr);
+  rows_ = rows;
+  read_ = config_.final_norm ? norm_.forward(ops_, w.norm, rows, x) : x;
+  if (m.transposed != nullptr)
+    return ops_.product(
+        {rows, ld_, m.k, read_, m.k, 1, m.transposed, m.ld, logits_.data(), ld_, false});
+  ops_.transpose(rows, m.k, read_, turned_.data(), rows);
+  ops_.product(
+      {m.n, rows, m.k, m.weight, m.k, 1, turned_.data(), rows, columns_.data(), rows, false});
+  ops_.transpose(m.n, rows, columns_.data(), logits_.data(), ld_);
+}
+
+template <class T>
+void HeadGradient<T>::cap() {
+  if (config_.final_softcap == 0) return;
+  for (int64_t i = 0; i < rows_ * ld_; i += ld_)
+    soft_cap(T(config_.final_softcap), config_.vocab_size, logits_.data() + i,
+             cap_slopes_.data() + i);
+}
+
+// dx, and the gradients of weights, from those of logits.
+template <class T>
+void HeadGradient<T>::backward(const HeadView<T>& w, T* dx, const HeadSlopes<T>& into) {
+  const MatrixView<T>& m = w.matrix;
+  const T* const dy = logits_.data();
+  T* const below = config_.final_norm ? gradient_.data() : dx;
+  if (into.matrix.weight != nullptr)
+    ops_.product({m.n, m.k, rows_, dy, 1, ld_, read_, m.k, into.matrix.weight, m.k, true});
+  ops_.product({rows_, m.k, m.n, dy, ld_, 1, m.weight, m.k, below, m.k, false});
+  if (config_.final_norm) norm_.backward(ops_, w.norm, below, dx, into.norm, false);
+}
+
+template <class T>
+double HeadGradient<T>::run(const HeadView<T>& w, int64_t rows, const T* x, const int32_t* targets,
+                            T scale, T* dx, const HeadSlopes<T>* into) {
+  const int64_t n = config_.vocab_size, k = config_.hidden_size, most = rows_together(n, rows);
+  double loss = 0;
+  for (int64_t first = 0; first < rows; first += most) {
+    forward(w, std::min(most, rows - first), x + first * k);
+    cap();
+    ops_.cross_entropy(rows_, n, ld_, targets + first, scale, logits_.data(), sum_.data(),
+                       gap_.data());
+    for (int64_t r = 0; r < rows_; ++r) loss += std::log(sum_[r]) + gap_[r];
+    if (into == nullptr) continue;
+    for (int64_t i = 0; i < rows_ * ld_ && config_.final_softcap > 0; ++i)
+      logits_[i] *= cap_slopes_[i];
+    backward(w, dx + first * k, *into);
   }
-  const float* const by = config_.final_softcap > 0 ? s.weighted.data() : s.p.data();
-  ops.product({rows, k, n, by, s.ld, 1, weight_.data(), k, s.expected.data(), k, false});
+  return loss;
 }
 
-// Row r of p: what the head gave becomes logits.
-void HeadGradient::cap(Scratch& s, int64_t r) const {
-  const auto n = static_cast<size_t>(config_.vocab_size);
-  const auto most = static_cast<float>(config_.final_softcap);
-  const std::span p(s.p.data() + r * s.ld, n), slopes(s.cap_slopes.data() + r * s.ld, n);
-  cap_logits(config_, p);
-  for (size_t i = 0; i < n; ++i) slopes[i] = 1 - p[i] / most * (p[i] / most);
+template <class T>
+std::span<const T> HeadGradient<T>::logits(const HeadView<T>& w, const T* x) {
+  forward(w, 1, x);
+  cap();
+  return {logits_.data(), static_cast<size_t>(config_.vocab_size)};
+}
+
+// Logits become the probabilities p; expected = p W, behind a softcap its slopes times p.
+template <class T>
+void HeadGradient<T>::expect(const HeadView<T>& w) {
+  const int64_t n = config_.vocab_size, k = config_.hidden_size;
+  for (int64_t r = 0; r < rows_; ++r) {
+    const T* const row = logits_.data() + r * ld_;
+    if (!std::all_of(row, row + n, [](T v) { return std::isfinite(v); }))
+      throw corrupt("the model's outputs are not finite: its gradients cannot be computed");
+  }
+  cap();
+  for (int64_t r = 0; r < rows_; ++r) softmax_row(ops_, n, logits_.data() + r * ld_);
+  const bool capped = config_.final_softcap > 0;
+  for (int64_t i = 0; i < rows_ * ld_ && capped; ++i) weighted_[i] = logits_[i] * cap_slopes_[i];
+  const T* const by = (capped ? weighted_ : logits_).data();
+  ops_.product({rows_, k, n, by, ld_, 1, w.matrix.weight, k, expected_.data(), k, false});
 }
 
 // dL/d(logits) = p - onehot(label), so that by what the head reads it is p W - W[label]; a
 // softcap's slope stands before each row of W.
-void HeadGradient::backward(Scratch& s, const std::function<int32_t(int64_t)>& label,
-                            float* out) const {
+template <class T>
+void HeadGradient<T>::gradient_of_label(const HeadView<T>& w, int64_t row, int32_t label) {
   const int64_t k = config_.hidden_size;
-  for (int64_t r = 0; r < s.rows; ++r) {
-    const int32_t chosen = label(r);
-    const float *expected = s.expected.data() + r * k, *row = weight_.data() + chosen * k;
-    const float slope = config_.final_softcap > 0 ? s.cap_slopes[r * s.ld + chosen] : 1;
-    float* const gradient = s.gradient.data() + r * k;
-    for (int64_t i = 0; i < k; ++i) gradient[i] = expected[i] - slope * row[i];
-  }
-  if (config_.final_norm) {
-    best_train_ops().norm_backward(norm_task(s), {s.gradient.data(), out, nullptr, nullptr, false});
-  } else {
-    std::copy_n(s.gradient.data(), s.rows * k, out);
-  }
+  const T *const expected = expected_.data() + row * k, *const own = w.matrix.weight + label * k;
+  const T slope = config_.final_softcap > 0 ? cap_slopes_[row * ld_ + label] : T{1};
+  T* const to = gradient_.data() + row * k;
+  for (int64_t i = 0; i < k; ++i) to[i] = expected[i] - slope * own[i];
 }
 
-void HeadGradient::run(const float* x, int64_t tokens, int draws, const LabelChoice& choose,
-                       float* out) const {
-  const int64_t n = config_.vocab_size, k = config_.hidden_size;
-  const int64_t most = rows_together(n, tokens);
-  Scratch s(most, n, k, config_.final_softcap > 0);
-  for (int64_t first = 0; first < tokens; first += most) {
-    s.rows = std::min(most, tokens - first);
-    std::copy_n(x + first * k, s.rows * k, s.x.data());
-    forward(s);
+template <class T>
+void HeadGradient<T>::draw(const HeadView<T>& w, int64_t rows, const T* x, int draws,
+                           const LabelChoice<T>& choose, T* out) {
+  const int64_t n = config_.vocab_size, k = config_.hidden_size, most = rows_together(n, rows);
+  for (int64_t first = 0; first < rows; first += most) {
+    forward(w, std::min(most, rows - first), x + first * k);
+    expect(w);
     for (int draw = 0; draw < draws; ++draw) {
-      const auto label = [&](int64_t r) {
-        const std::span p(s.p.data() + r * s.ld, static_cast<size_t>(n));
-        return choose(first + r, draw, p);
-      };
-      backward(s, label, out + (draw * tokens + first) * k);
+      for (int64_t r = 0; r < rows_; ++r) {
+        const std::span p(logits_.data() + r * ld_, static_cast<size_t>(n));
+        gradient_of_label(w, r, choose(first + r, draw, p));
+      }
+      T* const to = out + (draw * rows + first) * k;
+      if (config_.final_norm)
+        norm_.backward(ops_, w.norm, gradient_.data(), to, {}, false);
+      else
+        std::copy_n(gradient_.data(), rows_ * k, to);
     }
   }
 }
+
+template class HeadGradient<float>;
+template class HeadGradient<double>;
 
 int32_t draw_label(std::span<const float> p, double u) {
   double total = 0, sum = 0;

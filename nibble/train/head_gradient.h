@@ -1,5 +1,5 @@
-// The gradient of a decoder's loss by the residual stream behind its last block, for labels that
-// the model itself gives: what its Fisher information is made of.
+// What stands behind a decoder's last layer, forward and backward: final norm, lm_head and the loss
+// of its logits.
 #pragma once
 
 #include <cstdint>
@@ -7,38 +7,85 @@
 #include <span>
 
 #include "nibble/model/parameter_finder.h"
-#include "nibble/train/matrix_product.h"
+#include "nibble/train/row_norm.h"
 
 namespace nibble {
 
-/// The label of one row for one draw, given the model's probabilities [vocab_size] there.
-using LabelChoice = std::function<int32_t(int64_t row, int draw, std::span<const float> p)>;
+/// What it multiplies with, or where the gradients of that are added up (as LayerParts).
+template <class Matrix, class V>
+struct HeadParts {
+  NormParts<V> norm;
+  Matrix matrix;  ///< [vocab_size, hidden_size]
+};
+/// The matrix may lack its transposed copy: with a wide vocabulary it is what is largest.
+template <class T>
+using HeadView = HeadParts<MatrixView<T>, const T>;
+template <class T>
+using HeadSlopes = HeadParts<MatrixSlope<T>, T>;
 
-/// Final norm and lm_head. Read by any number of threads at once.
+/// The parameters of a head in memory of their own, without the transposed copy.
+struct HeadWeights {
+  /// Throws what ParameterFinder throws.
+  HeadWeights(const DecoderConfig& config, const ParameterFinder& find);
+  /// Refers to this.
+  HeadView<float> view() const;
+  int64_t n, k;
+  Buffer<float> gain, bias;  ///< of the final norm; empty where it has none
+  Buffer<float> weight;
+};
+
+/// The label of one row for one draw, given the model's probabilities [vocab_size] there.
+template <class T>
+using LabelChoice = std::function<int32_t(int64_t row, int draw, std::span<const T> p)>;
+
+/// Scratch memory of one thread. config and ops must outlive it. It works on as many rows at a time
+/// as a bound on the memory of their logits allows; x has kTrainSlack behind it.
+template <class T>
 class HeadGradient {
  public:
-  /// Holds one f32 copy of the head. Throws what ParameterFinder throws; config is referred to.
-  HeadGradient(const DecoderConfig& config, const ParameterFinder& find);
+  HeadGradient(const DecoderConfig& config, const TrainOps<T>& ops)
+      : config_(config), ops_(ops), norm_(config.norm, config.norm_eps, config.hidden_size) {}
 
-  /// out [draws, tokens, hidden_size] = the gradients of -log p(label) of every row by x [tokens,
-  /// hidden_size]; a draw's labels are chosen in the order of the rows. Error{corrupt} where the
-  /// logits are not finite.
-  void run(const float* x, int64_t tokens, int draws, const LabelChoice& choose, float* out) const;
+  /// Returns the sum of the losses -log p(target) of rows x [rows, hidden_size]. Unless `into` is
+  /// null, dx [rows, hidden_size] = the gradient of scale times it, and those of weights are added
+  /// to `into`.
+  double run(const HeadView<T>& w, int64_t rows, const T* x, const int32_t* targets, T scale, T* dx,
+             const HeadSlopes<T>* into);
 
-  /// What run() takes for so many tokens, in each thread, beside what it is given.
-  static int64_t work_bytes(const DecoderConfig& config, int64_t tokens);
+  /// out [draws, rows, hidden_size] = the gradients of -log p(label) of every row by x, for labels
+  /// that are chosen by what the model itself says: what its Fisher information is made of. A
+  /// draw's labels are chosen in the order of the rows. Error{corrupt} where the logits are not
+  /// finite.
+  void draw(const HeadView<T>& w, int64_t rows, const T* x, int draws, const LabelChoice<T>& choose,
+            T* out);
+
+  /// The logits [vocab_size] of one row; they live until the next call.
+  std::span<const T> logits(const HeadView<T>& w, const T* x);
+
+  /// What draw() takes for so many rows beside what it is given.
+  static int64_t work_bytes(const DecoderConfig& config, int64_t rows);
 
  private:
-  void load(const Weight& weight);
-  struct Scratch;
-  TrainNorm<float> norm_task(Scratch& s) const;
-  void forward(Scratch& s) const;
-  void cap(Scratch& s, int64_t r) const;
-  void backward(Scratch& s, const std::function<int32_t(int64_t)>& label, float* out) const;
+  void reserve(int64_t rows, bool transposed);
+  void forward(const HeadView<T>& w, int64_t rows, const T* x);
+  void cap();
+  void backward(const HeadView<T>& w, T* dx, const HeadSlopes<T>& into);
+  void expect(const HeadView<T>& w);
+  void gradient_of_label(const HeadView<T>& w, int64_t row, int32_t label);
 
   const DecoderConfig& config_;
-  Buffer<float> gain_, bias_;  // of the final norm; empty where it has none
-  Buffer<float> weight_;       // [vocab_size, hidden_size]
+  const TrainOps<T>& ops_;
+  const int64_t ld_ = round_up(config_.vocab_size, kTrainAlign);
+  int64_t capacity_ = 0, rows_ = 0;  // rows in use
+  RowNorm<T> norm_;
+  const T* read_ = nullptr;        // by the matrix
+  Buffer<T> gradient_, expected_;  // [rows, hidden_size]
+  Buffer<T> sum_, gap_;            // [rows]
+  Buffer<T> logits_;               // [rows, ld]; then their gradient, or probabilities
+  // Where logits are capped, [rows, ld]: dlogits / d(what the matrix gave), and p times that.
+  Buffer<T> cap_slopes_, weighted_;
+  // For a matrix without its transposed copy: what it reads and gives, transposed.
+  Buffer<T> turned_, columns_;
 };
 
 /// The label that u, in [0, 1), draws from p.

@@ -6,7 +6,7 @@
 
 namespace nibble {
 
-/// Matrices N(0, std) drawn in table order, row by row (as microgpt.py draws them); gains 1, biases
+/// Weights N(0, std) drawn in table order, row by row (as microgpt.py draws them); gains 1, biases
 /// 0. `flat` has layout.size elements, zeroed.
 template <class T>
 void draw_weights(const FlatLayout& layout, double std, PyRandom& random, T* flat) {
@@ -14,7 +14,7 @@ void draw_weights(const FlatLayout& layout, double std, PyRandom& random, T* fla
     const ParamSpec& p = layout.table[i];
     T* out = flat + layout.offsets[i];
     const int64_t n = p.shape.elements();
-    if (p.is_matrix()) {
+    if (is_weight(p)) {
       for (int64_t j = 0; j < n; ++j) out[j] = static_cast<T>(random.gauss(0, std));
     } else if (!p.bias) {
       for (int64_t j = 0; j < n; ++j) out[j] = T{1};

@@ -15,7 +15,8 @@ std::unique_ptr<GradientStep<T>> make_step(const StepRows<T>& r, const Step& ste
     case Op::project:
       return make_project_gradient(r, step);
     case Op::attend:
-      return make_attend_gradient(r, step);
+      return r.plan.buffer(BufferId::qkv).width > 0 ? make_packed_attend_gradient(r, step)
+                                                    : make_attend_gradient(r, step);
     case Op::convolve:
       return make_convolve_gradient(r, step);
     case Op::route:
@@ -27,37 +28,28 @@ std::unique_ptr<GradientStep<T>> make_step(const StepRows<T>& r, const Step& ste
   return nullptr;
 }
 
-template <class T>
-void hear_nothing(const ParamKey&, int64_t, const T*) {}
-
 }  // namespace
 
 template <class T>
-LayerGradient<T>::LayerGradient(const DecoderConfig& config, int layer, const TrainOps<T>& ops)
-    : plan_(gradient_plan(config, layer)),
+LayerGradient<T>::LayerGradient(const DecoderConfig& config, LayerPlan plan, int layer,
+                                const TrainOps<T>& ops, std::shared_ptr<StepSlopes<T>> slopes)
+    : plan_(std::move(plan)),
       rows_{config, ops, plan_, layer, MatrixProducts<T>(ops)},
-      slopes_(kBuffers) {
+      slopes_(std::move(slopes)) {
   for (const Step& step : plan_.steps) steps_.push_back(make_step(rows_, step));
 }
 
 template <class T>
 void LayerGradient<T>::reserve(int64_t rows, int64_t longest) {
   if (rows <= capacity_ && longest <= longest_) return;
-  capacity_ = std::max(capacity_, rows);
+  capacity_ = std::max(capacity_, round_up(rows, kTrainAlign));
   longest_ = std::max(longest_, longest);
-  x_ = Buffer<T>(capacity_ * plan_.buffer(BufferId::stream).width);
-  for (size_t i = 0; i < kBuffers; ++i) {
-    const BufferPlan& b = plan_.buffers[i];
-    if (i == static_cast<size_t>(BufferId::stream) || b.width == 0) continue;
-    slopes_[i] = Buffer<T>(capacity_ * b.rows * b.width);
-    rows_.slopes[i] = slopes_[i].data();
-  }
   for (const auto& step : steps_) step->reserve(capacity_, longest_);
 }
 
 template <class T>
-void LayerGradient<T>::forward(const LayerView<T>& w, std::span<const int64_t> starts, const T* x,
-                               T* out) {
+const T* LayerGradient<T>::forward(const LayerView<T>& w, std::span<const int64_t> starts,
+                                   const T* x) {
   int64_t longest = 0;
   for (size_t s = 0; s + 1 < starts.size(); ++s)
     longest = std::max(longest, starts[s + 1] - starts[s]);
@@ -66,24 +58,25 @@ void LayerGradient<T>::forward(const LayerView<T>& w, std::span<const int64_t> s
   rows_.starts = starts_;
   rows_.rows = starts.back();
   rows_.weights = &w;
-  const int64_t size = rows_.size_of(BufferId::stream);
-  std::copy_n(x, size, x_.data());
-  rows_.set(BufferId::stream, x_.data());
+  rows_.set(BufferId::stream, x);
   for (const auto& step : steps_) step->forward(rows_);
-  std::copy_n(rows_.value(BufferId::stream), size, out);
+  return rows_.value(BufferId::stream);
 }
 
 template <class T>
-void LayerGradient<T>::forward(const LayerView<T>& w, int64_t tokens, const T* x, T* out) {
+const T* LayerGradient<T>::forward(const LayerView<T>& w, int64_t tokens, const T* x) {
   const int64_t starts[] = {0, tokens};
-  forward(w, starts, x, out);
+  return forward(w, starts, x);
 }
 
 template <class T>
 void LayerGradient<T>::backward(T* dx, const OutputGradients<T>& hear, const LayerSlopes<T>* into) {
-  const OutputGradients<T> nothing = hear_nothing<T>;
-  rows_.hear = hear ? &hear : &nothing;
+  rows_.hear = hear ? &hear : nullptr;
   rows_.into = into;
+  for (size_t i = 0; i < kBuffers; ++i) {
+    const BufferPlan& b = plan_.buffers[i];
+    if (b.width > 0 && !b.within) rows_.slopes[i] = slopes_->at(i, capacity_ * b.rows * b.width);
+  }
   rows_.slopes[static_cast<size_t>(BufferId::stream)] = dx;
   rows_.started = {};
   rows_.start(BufferId::stream);

@@ -16,23 +16,28 @@ namespace nibble {
 template <class T>
 class LayerGradient {
  public:
-  LayerGradient(const DecoderConfig& config, int layer, const TrainOps<T>& ops);
+  /// `plan` is one of gradient_plan() and training_plan(): what the views of weights are for.
+  LayerGradient(const DecoderConfig& config, LayerPlan plan, int layer, const TrainOps<T>& ops,
+                std::shared_ptr<StepSlopes<T>> slopes = std::make_shared<StepSlopes<T>>());
+  /// By the gradient_plan().
+  LayerGradient(const DecoderConfig& config, int layer, const TrainOps<T>& ops)
+      : LayerGradient(config, gradient_plan(config, layer), layer, ops) {}
   // Steps refer to what is in it.
   LayerGradient(const LayerGradient&) = delete;
   LayerGradient& operator=(const LayerGradient&) = delete;
 
-  /// gradient_plan(): what the views of weights are for.
   const LayerPlan& plan() const { return plan_; }
 
-  /// out = the residual stream behind the layer, from x in front of it; both [rows, hidden_size],
-  /// and may be the same. `starts` are the first rows of the sequences, each of which begins at
-  /// position 0, and the end of the last. Keeps what backward needs; `w` must live until then.
-  void forward(const LayerView<T>& w, std::span<const int64_t> starts, const T* x, T* out);
+  /// Returns the residual stream behind the layer, from x in front of it, both [rows, hidden_size];
+  /// it lives until the next call. `starts` are the first rows of the sequences, each of which
+  /// begins at position 0, and the end of the last. Keeps what backward needs; `w` and x must live
+  /// until then.
+  const T* forward(const LayerView<T>& w, std::span<const int64_t> starts, const T* x);
   /// For one sequence.
-  void forward(const LayerView<T>& w, int64_t tokens, const T* x, T* out);
+  const T* forward(const LayerView<T>& w, int64_t tokens, const T* x);
 
-  /// dx = dL/d(out) becomes dL/dx. May be called for several losses after one forward(). `hear` may
-  /// be empty. Gradients of weights are added to `into`, where there is one.
+  /// dx = dL/d(what forward gave) becomes dL/dx. May be called for several losses after one
+  /// forward(). `hear` may be empty. Gradients of weights are added to `into`, where there is one.
   void backward(T* dx, const OutputGradients<T>& hear, const LayerSlopes<T>* into = nullptr);
 
  private:
@@ -42,8 +47,7 @@ class LayerGradient {
   StepRows<T> rows_;
   std::vector<int64_t> starts_;
   int64_t capacity_ = 0, longest_ = 0;
-  Buffer<T> x_;
-  std::vector<Buffer<T>> slopes_;  // as StepRows has them; the stream's is the caller's
+  std::shared_ptr<StepSlopes<T>> slopes_;
   std::vector<std::unique_ptr<GradientStep<T>>> steps_;
 };
 

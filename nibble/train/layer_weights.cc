@@ -91,60 +91,27 @@ LayerPlan gradient_plan(const DecoderConfig& config, int layer) {
   return plan;
 }
 
+LayerPlan training_plan(const DecoderConfig& config, int layer) {
+  constexpr int64_t kLongest = 256;  // beyond, tiles that keep no probabilities are better
+  LayerPlan split = gradient_plan(config, layer);
+  if (!split.attention || config.context > kLongest) return split;
+  const AttentionPlan& a = *split.attention;
+  const AttentionRule& rule = a.rule;
+  if (a.rotary || a.q_norm >= 0 || rule.window > 0 || rule.softcap > 0 ||
+      rule.shape.kv_heads != rule.shape.heads)
+    return split;
+  DecoderConfig fused = config;
+  fused.fused_qkv = true;
+  return layer_plan(fused, layer);
+}
+
 ParamKey key_of(const Site& site, const SiteMember& member, int layer, int64_t copy) {
   return {member.role, layer, site.experts ? static_cast<int>(copy) : -1};
 }
 
 template <class T>
-LayerView<T> layer_view(const LayerPlan& plan, int layer,
-                        const std::function<MatrixView<T>(const ParamKey&)>& matrix,
-                        const std::function<const T*(const ParamKey&)>& vector) {
-  LayerView<T> out;
-  for (const NormPlan& n : plan.norms)
-    out.norms.push_back({vector({n.role, layer}), vector({n.role, layer, -1, true})});
-  for (const Site& site : plan.sites) {
-    std::vector<MatrixView<T>>& all = out.sites.emplace_back();
-    for (int64_t copy = 0; copy < plan.copies(site); ++copy) {
-      for (const SiteMember& m : site.members) all.push_back(matrix(key_of(site, m, layer, copy)));
-    }
-  }
-  if (plan.experts) out.router = matrix({Role::router, layer});
-  if (plan.convolution) {
-    out.taps = vector({Role::conv, layer});
-    out.taps_bias = vector({Role::conv, layer, -1, true});
-  }
-  return out;
-}
-
-template <class T>
-LayerSlopes<T> layer_slopes(const LayerPlan& plan, int layer,
-                            const std::function<T*(const ParamKey&)>& of) {
-  LayerSlopes<T> out;
-  const auto both = [&](const ParamKey& key) {
-    return std::pair(of(key), of(key.with_bias(true)));
-  };
-  const auto matrix = [&](const ParamKey& key) {
-    const auto [weight, bias] = both(key);
-    return MatrixSlope<T>{weight, bias};
-  };
-  for (const NormPlan& n : plan.norms) {
-    const auto [gain, bias] = both({n.role, layer});
-    out.norms.push_back({gain, bias});
-  }
-  for (const Site& site : plan.sites) {
-    std::vector<MatrixSlope<T>>& all = out.sites.emplace_back();
-    for (int64_t copy = 0; copy < plan.copies(site); ++copy) {
-      for (const SiteMember& m : site.members) all.push_back(matrix(key_of(site, m, layer, copy)));
-    }
-  }
-  if (plan.experts) out.router = matrix({Role::router, layer});
-  if (plan.convolution) std::tie(out.taps, out.taps_bias) = both({Role::conv, layer});
-  return out;
-}
-
-template <class T>
 LayerView<T> LayerWeights<T>::view() const {
-  return layer_view<T>(
+  return layer_parts<const T>(
       plan, layer, [this](const ParamKey& key) { return matrices.at(key).view(); },
       [this](const ParamKey& key) -> const T* {
         const auto found = vectors.find(key);
@@ -160,17 +127,11 @@ LayerWeights<T> load_layer_weights(const DecoderConfig& config, const ParameterF
   return out;
 }
 
-#define NIBBLE_LAYER_WEIGHTS(T)                                                                  \
-  template LayerView<T> layer_view(const LayerPlan&, int,                                        \
-                                   const std::function<MatrixView<T>(const ParamKey&)>&,         \
-                                   const std::function<const T*(const ParamKey&)>&);             \
-  template LayerSlopes<T> layer_slopes(const LayerPlan&, int,                                    \
-                                       const std::function<T*(const ParamKey&)>&);               \
-  template struct LayerWeights<T>;                                                               \
-  template LayerWeights<T> load_layer_weights(const DecoderConfig&, const ParameterFinder&, int, \
-                                              bool, const TrainOps<T>&);
-NIBBLE_LAYER_WEIGHTS(float)
-NIBBLE_LAYER_WEIGHTS(double)
-#undef NIBBLE_LAYER_WEIGHTS
+template struct LayerWeights<float>;
+template struct LayerWeights<double>;
+template LayerWeights<float> load_layer_weights(const DecoderConfig&, const ParameterFinder&, int,
+                                                bool, const TrainOps<float>&);
+template LayerWeights<double> load_layer_weights(const DecoderConfig&, const ParameterFinder&, int,
+                                                 bool, const TrainOps<double>&);
 
 }  // namespace nibble

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
+#include <type_traits>
 #include <vector>
 
 #include "nibble/model/layer_plan.h"
@@ -17,47 +17,62 @@ namespace nibble {
 /// their own, under the roles q, k and v.
 LayerPlan gradient_plan(const DecoderConfig& config, int layer);
 
+/// The plan by which a layer is trained: where TrainOps::attention is what its heads do, queries,
+/// keys and values are one matrix (role qkv), however they are stored; otherwise gradient_plan().
+LayerPlan training_plan(const DecoderConfig& config, int layer);
+
 /// The key of a site's member, of one expert where the site has them.
 ParamKey key_of(const Site& site, const SiteMember& member, int layer, int64_t copy);
 
-template <class T>
-struct NormView {
-  const T *gain = nullptr, *bias = nullptr;  ///< null where the norm has none
+/// A gain and a bias, or where their gradients go; null: there is none, or it is not asked for.
+template <class V>
+struct NormParts {
+  V *gain = nullptr, *bias = nullptr;
 };
-template <class T>
-struct NormSlope {
-  T *gain = nullptr, *bias = nullptr;
+
+/// Something for every parameter of a layer, by the places of its plan.
+template <class Matrix, class V>
+struct LayerParts {
+  std::vector<NormParts<V>> norms;         ///< as plan.norms
+  std::vector<std::vector<Matrix>> sites;  ///< [site][copy * members + member]
+  Matrix router;
+  V *taps = nullptr, *taps_bias = nullptr;  ///< of a convolution
 };
 
 /// What a layer multiplies with. Whoever makes it decides what each matrix is: the weight itself,
 /// or what stands for it.
 template <class T>
-struct LayerView {
-  std::vector<NormView<T>> norms;                 ///< as plan.norms
-  std::vector<std::vector<MatrixView<T>>> sites;  ///< [site][copy * members + member]
-  MatrixView<T> router;
-  const T *taps = nullptr, *taps_bias = nullptr;  ///< of a convolution
-};
+using LayerView = LayerParts<MatrixView<T>, const T>;
+template <class T>
+using NormView = NormParts<const T>;
 
-/// Where gradients of the same are added up; null (or an empty list): not asked for.
+/// Where gradients of the same are added up.
 template <class T>
-struct LayerSlopes {
-  std::vector<NormSlope<T>> norms;
-  std::vector<std::vector<MatrixSlope<T>>> sites;
-  MatrixSlope<T> router;
-  T *taps = nullptr, *taps_bias = nullptr;
-};
+using LayerSlopes = LayerParts<MatrixSlope<T>, T>;
+template <class T>
+using NormSlope = NormParts<T>;
 
-/// Asks for each parameter of a gradient_plan() once: a gain, or a bias of a norm or convolution,
-/// by `vector`, which gives null where there is none.
-template <class T>
-LayerView<T> layer_view(const LayerPlan& plan, int layer,
-                        const std::function<MatrixView<T>(const ParamKey&)>& matrix,
-                        const std::function<const T*(const ParamKey&)>& vector);
-/// `of` gives null for what is not asked for, and for what there is not.
-template <class T>
-LayerSlopes<T> layer_slopes(const LayerPlan& plan, int layer,
-                            const std::function<T*(const ParamKey&)>& of);
+/// Asks for each parameter of a plan once: matrix(key), with its bias, and vector(key) for gains
+/// and taps and their biases, which gives null where there is none.
+template <class V, class MatrixOf, class VectorOf>
+auto layer_parts(const LayerPlan& plan, int layer, const MatrixOf& matrix, const VectorOf& vector) {
+  LayerParts<std::invoke_result_t<MatrixOf, ParamKey>, V> out;
+  for (const NormPlan& n : plan.norms)
+    out.norms.push_back(
+        {vector(ParamKey{n.role, layer}), vector(ParamKey{n.role, layer, -1, true})});
+  for (const Site& site : plan.sites) {
+    auto& all = out.sites.emplace_back();
+    for (int64_t copy = 0; copy < plan.copies(site); ++copy) {
+      for (const SiteMember& m : site.members) all.push_back(matrix(key_of(site, m, layer, copy)));
+    }
+  }
+  if (plan.experts) out.router = matrix(ParamKey{Role::router, layer});
+  if (plan.convolution) {
+    out.taps = vector(ParamKey{Role::conv, layer});
+    out.taps_bias = vector(ParamKey{Role::conv, layer, -1, true});
+  }
+  return out;
+}
 
 /// All parameters of one layer in memory of their own, whatever their stored type.
 template <class T>

@@ -1,103 +1,50 @@
 #include "nibble/train/layout.h"
 
-#include <fmt/format.h>
-
-#include "nibble/core/error.h"
-#include "nibble/kernels/train.h"
-#include "nibble/train/buffer.h"
+#include <algorithm>
 
 namespace nibble {
 namespace {
 
-void require_supported(const DecoderConfig& c) {
-  const auto refuse = [](std::string_view what) {
-    throw unsupported(fmt::format("training does not know {} yet", what));
-  };
-  if (c.position != PositionKind::learned) refuse("rotary positions (it knows learned ones)");
-  if (is_gated(c.mlp)) refuse("gated MLPs (it knows relu and gelu_tanh)");
-  if (c.mlp == MlpKind::gelu) refuse("the exact GELU (it knows relu and gelu_tanh)");
-  if (c.position_offset != 0) refuse("positions with an offset");
-  if (c.qk_norm) refuse("norms of queries and keys");
-  if (c.sliding_window != 0) refuse("sliding windows");
-  if (c.experts > 0) refuse("mixtures of experts");
-  if (c.post_norms) refuse("norms behind each half of a layer");
-  if (c.kv_heads != c.heads) refuse("grouped key/value heads (kv_heads must be heads)");
+int64_t place(const ParamLayout& layout, const ParamKey& key) {
+  const auto found = layout.rows.find(key);
+  return found == layout.rows.end() ? -1 : layout.offsets[found->second];
 }
 
-class LayoutBuilder {
- public:
-  explicit LayoutBuilder(const DecoderConfig& config) {
-    out_.config = config;
-    out_.table = parameter_table(config);
-    out_.blocks.resize(static_cast<size_t>(config.layers));
-  }
+MatrixSlot slot_of(const ParamLayout& layout, const ParamKey& key) {
+  // Queries, keys and values lie side by side, whether they are stored as one matrix or as three,
+  // and are multiplied with as one or as three.
+  struct Part {
+    Role role;
+    int64_t first, n;  // rows
+  };
+  const DecoderConfig& c = layout.config;
+  const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+  const Part parts[] = {
+      {Role::qkv, 0, q + 2 * kv}, {Role::q, 0, q}, {Role::k, q, kv}, {Role::v, q + kv, kv}};
+  const auto* const part = std::find_if(std::begin(parts), std::end(parts),
+                                        [&](const Part& p) { return p.role == key.role; });
+  ParamKey stored = key;
+  if (part != std::end(parts)) stored.role = c.fused_qkv ? Role::qkv : Role::q;
+  const Shape& shape = layout.table[layout.rows.at(stored)].shape;
+  MatrixSlot m{place(layout, stored), place(layout, stored.with_bias(true)), shape[0], shape[1]};
+  if (part == std::end(parts)) return m;
+  m.weight += part->first * m.k;
+  if (m.bias >= 0) m.bias += part->first;
+  m.n = part->n;
+  return m;
+}
 
-  ParamLayout build() {
-    // q, k and v side by side are one matrix.
-    out_.place([](const ParamSpec& p) { return p.role == Role::k || p.role == Role::v; });
-    for (size_t i = 0; i < out_.table.size(); ++i) remember(out_.table[i], out_.offsets[i]);
-    const DecoderConfig& c = out_.config;
-    if (c.tied) out_.head = {out_.wte, -1, c.vocab_size, c.hidden_size, -1, 0};
-    for (BlockSlots& b : out_.blocks) {
-      for (MatrixSlot* m : {&b.qkv, &b.o, &b.up, &b.down}) out_.add_product(*m);
-    }
-    out_.add_product(out_.head);
-    return std::move(out_);
-  }
-
- private:
-  void remember(const ParamSpec& p, int64_t at) {
-    BlockSlots* block = p.layer >= 0 ? &out_.blocks[static_cast<size_t>(p.layer)] : nullptr;
-    const auto matrix = [&](MatrixSlot& slot) {
-      int64_t& where = p.bias ? slot.bias : slot.weight;
-      if (where < 0) where = at;
-      if (!p.bias) slot.n += p.shape[0], slot.k = p.shape[1];
-    };
-    const auto norm = [&](NormSlot& slot) { (p.bias ? slot.bias : slot.gain) = at; };
-    switch (p.role) {
-      case Role::token_embedding:
-        out_.wte = at;
-        break;
-      case Role::position_embedding:
-        out_.wpe = at;
-        break;
-      case Role::embedding_norm:
-        norm(out_.embedding_norm);
-        break;
-      case Role::attn_norm:
-        norm(block->attn_norm);
-        break;
-      case Role::qkv:
-      case Role::q:
-      case Role::k:
-      case Role::v:
-        matrix(block->qkv);
-        break;
-      case Role::o:
-        matrix(block->o);
-        break;
-      case Role::mlp_norm:
-        norm(block->mlp_norm);
-        break;
-      case Role::up:
-        matrix(block->up);
-        break;
-      case Role::down:
-        matrix(block->down);
-        break;
-      case Role::final_norm:
-        norm(out_.final_norm);
-        break;
-      case Role::lm_head:
-        matrix(out_.head);
-        break;
-      default:
-        NIBBLE_CHECK(false && "refused before");
-    }
-  }
-
-  ParamLayout out_;
-};
+// `of` is asked for the matrices, `flat` for the places of the rest.
+template <class V, class MatrixOf>
+auto parts_of(const ParamLayout& layout, V* flat, const MatrixOf& of) {
+  return decoder_parts<V>(
+      layout.config, layout.plans,
+      [&](const ParamKey& key) { return of(layout.products[layout.product_of.at(key)]); },
+      [&](const ParamKey& key) {
+        const int64_t at = place(layout, key);
+        return at < 0 ? nullptr : flat + at;
+      });
+}
 
 }  // namespace
 
@@ -105,7 +52,7 @@ void FlatLayout::place(bool (*joined)(const ParamSpec&)) {
   offsets.assign(table.size(), 0);
   for (bool matrices : {true, false}) {
     for (size_t i = 0; i < table.size(); ++i) {
-      if (table[i].is_matrix() != matrices) continue;
+      if (is_weight(table[i]) != matrices) continue;
       if (!joined(table[i])) size = round_up(size, kTrainAlign);
       offsets[i] = size;
       size += table[i].shape.elements();
@@ -115,7 +62,7 @@ void FlatLayout::place(bool (*joined)(const ParamSpec&)) {
   }
 }
 
-void FlatLayout::add_product(MatrixSlot& m) {
+void FlatLayout::add_product(MatrixSlot m) {
   m.ld = round_up(m.n, kTrainAlign);
   m.transposed = transposed_size;
   transposed_size += m.ld * m.k;
@@ -124,8 +71,46 @@ void FlatLayout::add_product(MatrixSlot& m) {
 
 ParamLayout make_layout(const DecoderConfig& config) {
   validate(config);
-  require_supported(config);
-  return LayoutBuilder(config).build();
+  ParamLayout out;
+  out.config = config;
+  out.table = parameter_table(config);
+  out.place([](const ParamSpec& p) { return p.role == Role::k || p.role == Role::v; });
+  for (size_t i = 0; i < out.table.size(); ++i) out.rows.emplace(out.table[i], i);
+  for (int layer = 0; layer < config.layers; ++layer)
+    out.plans.push_back(training_plan(config, layer));
+  // Every matrix that a view of the model asks for.
+  const auto add = [&](const ParamKey& key) {
+    out.product_of.emplace(key, out.products.size());
+    out.add_product(slot_of(out, key));
+    return key;
+  };
+  decoder_parts<void>(config, out.plans, add, [](const ParamKey&) { return nullptr; });
+  return out;
+}
+
+template <class T>
+void transpose_weights(const FlatLayout& layout, const TrainOps<T>& ops, const T* weights,
+                       T* transposed, int64_t share, int64_t shares) {
+  for (int64_t i = share; i < std::ssize(layout.products); i += shares) {
+    const MatrixSlot& m = layout.products[static_cast<size_t>(i)];
+    ops.transpose(m.n, m.k, weights + m.weight, transposed + m.transposed, m.ld);
+  }
+}
+
+template <class T>
+DecoderView<T> view_of(const ParamLayout& layout, const T* weights, const T* transposed) {
+  return parts_of(layout, weights, [=](const MatrixSlot& m) {
+    const T* const bias = m.bias < 0 ? nullptr : weights + m.bias;
+    return MatrixView<T>{m.n,     m.k, m.ld, weights + m.weight, transposed + m.transposed,
+                         nullptr, bias};
+  });
+}
+
+template <class T>
+DecoderSlopes<T> slopes_of(const ParamLayout& layout, T* gradient) {
+  return parts_of(layout, gradient, [=](const MatrixSlot& m) {
+    return MatrixSlope<T>{gradient + m.weight, m.bias < 0 ? nullptr : gradient + m.bias};
+  });
 }
 
 template <class T>
@@ -141,7 +126,14 @@ TensorMap export_weights(const FlatLayout& layout, const T* flat) {
   return out;
 }
 
-template TensorMap export_weights(const FlatLayout&, const float*);
-template TensorMap export_weights(const FlatLayout&, const double*);
+#define NIBBLE_LAYOUT(T)                                                                        \
+  template void transpose_weights(const FlatLayout&, const TrainOps<T>&, const T*, T*, int64_t, \
+                                  int64_t);                                                     \
+  template DecoderView<T> view_of(const ParamLayout&, const T*, const T*);                      \
+  template DecoderSlopes<T> slopes_of(const ParamLayout&, T*);                                  \
+  template TensorMap export_weights(const FlatLayout&, const T*);
+NIBBLE_LAYOUT(float)
+NIBBLE_LAYOUT(double)
+#undef NIBBLE_LAYOUT
 
 }  // namespace nibble

@@ -1,12 +1,14 @@
 // Where each parameter lies while it is trained: one flat array, matrices first (weight decay is
-// theirs alone), q, k and v of a layer side by side so that one product serves all three.
+// theirs alone, a router's and a convolution's taps' too), q, k and v of a layer side by side so
+// that one product can serve all three.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "nibble/core/tensor_source.h"
-#include "nibble/model/config.h"
+#include "nibble/train/decoder_gradient.h"
 
 namespace nibble {
 
@@ -17,13 +19,9 @@ struct MatrixSlot {
   int64_t transposed = -1;  ///< of its [k, ld] copy, in an array of its own
   int64_t ld = 0;
 };
-struct NormSlot {
-  int64_t gain = -1, bias = -1;
-};
-struct BlockSlots {
-  NormSlot attn_norm, mlp_norm;
-  MatrixSlot qkv, o, up, down;
-};
+
+/// Whether it is neither a gain nor a bias.
+inline bool is_weight(const ParamSpec& p) { return p.shape.rank() > 1; }
 
 /// The flat array as the optimizer sees it.
 struct FlatLayout {
@@ -38,21 +36,28 @@ struct FlatLayout {
   /// where `joined(row)` says that it follows its predecessor at once.
   void place(bool (*joined)(const ParamSpec&));
   /// Adds a matrix to `products`, with room for its transposed copy.
-  void add_product(MatrixSlot& slot);
+  void add_product(MatrixSlot slot);
 };
 
 struct ParamLayout : FlatLayout {
   DecoderConfig config;
-
-  int64_t wte = -1, wpe = -1;
-  NormSlot embedding_norm, final_norm;
-  MatrixSlot head;
-  std::vector<BlockSlots> blocks;
+  std::vector<LayerPlan> plans;           ///< training_plan() of each layer
+  std::map<ParamKey, size_t> rows;        ///< of the table, by key
+  std::map<ParamKey, size_t> product_of;  ///< into products, by the keys of the plans
 };
-
-/// Throws Error{unsupported} for what cannot be trained yet (rotary positions, gated MLP, grouped
-/// key/value heads, exact GELU).
 ParamLayout make_layout(const DecoderConfig& config);
+
+/// Fills the transposed copies of every shares-th matrix of layout.products from number `share` on.
+template <class T>
+void transpose_weights(const FlatLayout& layout, const TrainOps<T>& ops, const T* weights,
+                       T* transposed, int64_t share = 0, int64_t shares = 1);
+
+/// What a decoder multiplies with: weights in a flat array, and the transposed copies of the same.
+template <class T>
+DecoderView<T> view_of(const ParamLayout& layout, const T* weights, const T* transposed);
+/// The places of all gradients in a flat array.
+template <class T>
+DecoderSlopes<T> slopes_of(const ParamLayout& layout, T* gradient);
 
 /// The flat array as tensors by stored name (f32).
 template <class T>

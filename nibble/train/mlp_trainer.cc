@@ -10,6 +10,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
 #include "nibble/train/adam_schedule.h"
+#include "nibble/train/batch.h"
 #include "nibble/train/mlp_pass.h"
 #include "nibble/train/sampler.h"
 #include "nibble/train/step_runner.h"
@@ -72,16 +73,16 @@ class MlpTrainer {
   double step(int64_t index) {
     choose(index);
     const float scale = 1.0f / static_cast<float>(options_.batch);
-    const auto gradient_of = [&](size_t worker, const Chunk& chunk, const float* weights,
-                                 const float* transposed, float* gradient) {
+    const auto gradient_of = [&](size_t worker, size_t c) {
       MlpPass<float>& pass = *passes_[worker];
+      const Chunk& chunk = chunks_[c];
       gather(chunk, pass.inputs());
-      return pass.run(weights, transposed, chunk.rows, targets_.data() + chunk.first_row, scale,
-                      gradient);
+      return pass.run(runner_.weights.data(), runner_.transposed.data(), chunk.rows,
+                      targets_.data() + chunk.first_row, scale, runner_.gradient(c));
     };
-    const double sum =
-        runner_.step(chunks_, gradient_of, adam_of_step(options_.adam, index, options_.steps),
-                     options_.adam.clip_norm, threads_);
+    const double sum = runner_.step(chunks_.size(), gradient_of,
+                                    adam_of_step(options_.adam, index, options_.steps),
+                                    options_.adam.clip_norm, threads_);
     return sum / static_cast<double>(options_.batch);
   }
 

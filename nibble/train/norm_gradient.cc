@@ -1,7 +1,6 @@
 // A norm of a layer, one whose result joins the stream as well.
-#include <algorithm>
-
 #include "nibble/train/gradient_step.h"
+#include "nibble/train/row_norm.h"
 
 namespace nibble {
 namespace {
@@ -10,63 +9,41 @@ template <class T>
 class NormGradient : public GradientStep<T> {
  public:
   NormGradient(const StepRows<T>& r, const Step& step)
-      : step_(step), plan_(r.plan.norms[static_cast<size_t>(step.index)]) {}
+      : step_(step), width_(r.plan.norms[index()].width) {
+    norm_ = {r.plan.norms[index()].kind, r.config.norm_eps, width_};
+  }
 
   void reserve(int64_t rows, int64_t) override {
-    y_ = Buffer<T>(rows * plan_.width);
-    if (step_.adds) sum_ = Buffer<T>(rows * plan_.width);
-    mean_ = Buffer<T>(rows);
-    rstd_ = Buffer<T>(rows);
+    norm_.reserve(rows);
+    if (step_.adds) sum_ = Buffer<T>(rows * width_);
   }
 
   void forward(StepRows<T>& r) override {
-    x_ = r.value(step_.in);
-    r.ops.norm(task(r));
+    const T* const y = norm_.forward(r.ops, r.weights->norms[index()], r.rows, r.value(step_.in));
+    if (!step_.adds) return r.set(step_.out, y);
     const T* const before = r.value(step_.out);
-    r.set(step_.out, step_.adds ? sum_.data() : y_.data());
-    for (int64_t i = 0; i < sum_.size() && i < r.rows * plan_.width; ++i)
-      sum_[i] = before[i] + y_[i];
+    for (int64_t i = 0; i < r.rows * width_; ++i) sum_[i] = before[i] + y[i];
+    r.set(step_.out, sum_.data());
   }
 
   void backward(StepRows<T>& r) override {
-    const NormSlope<T> into =
-        r.into == nullptr ? NormSlope<T>{} : r.into->norms[static_cast<size_t>(step_.index)];
     const bool more = r.start(step_.in);
-    r.ops.norm_backward(task(r),
-                        {r.slope(step_.out), r.slope(step_.in), into.gain, into.bias, more});
+    norm_.backward(r.ops, r.weights->norms[index()], r.slope(step_.out), r.slope(step_.in),
+                   r.norm_slope(step_.index), more);
     if (!step_.adds) r.end(step_.out);
   }
 
  private:
-  TrainNorm<T> task(const StepRows<T>& r) {
-    const NormView<T>& w = r.weights->norms[static_cast<size_t>(step_.index)];
-    return {r.rows,
-            plan_.width,
-            plan_.kind == NormKind::layer,
-            T(r.config.norm_eps),
-            x_,
-            w.gain,
-            w.bias,
-            y_.data(),
-            mean_.data(),
-            rstd_.data()};
-  }
+  size_t index() const { return static_cast<size_t>(step_.index); }
 
   const Step step_;
-  const NormPlan plan_;
-  const T* x_ = nullptr;
-  Buffer<T> y_, sum_, mean_, rstd_;
+  const int64_t width_;
+  RowNorm<T> norm_;
+  Buffer<T> sum_;
 };
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<GradientStep<T>> make_norm_gradient(const StepRows<T>& r, const Step& step) {
-  return std::make_unique<NormGradient<T>>(r, step);
-}
-template std::unique_ptr<GradientStep<float>> make_norm_gradient(const StepRows<float>&,
-                                                                 const Step&);
-template std::unique_ptr<GradientStep<double>> make_norm_gradient(const StepRows<double>&,
-                                                                  const Step&);
+NIBBLE_GRADIENT_STEP(make_norm_gradient, NormGradient);
 
 }  // namespace nibble

@@ -75,7 +75,8 @@ class ProjectGradient : public GradientStep<T> {
     T* const dx = r.slope(site_.in);
     for_each_copy(r, [&](int64_t copy, int64_t first, int64_t rows) {
       const MatrixView<T>& w = weights(r)[index(copy, m)];
-      (*r.hear)(key_of(site_, member, r.layer, copy), rows, dy + first * w.n);
+      if (r.hear != nullptr)
+        (*r.hear)(key_of(site_, member, r.layer, copy), rows, dy + first * w.n);
       if (r.into != nullptr)
         r.products.weights(w, rows, x_ + first * w.k, dy + first * w.n,
                            r.into->sites[static_cast<size_t>(step_.index)][index(copy, m)]);
@@ -98,13 +99,6 @@ class ProjectGradient : public GradientStep<T> {
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<GradientStep<T>> make_project_gradient(const StepRows<T>& r, const Step& step) {
-  return std::make_unique<ProjectGradient<T>>(r, step);
-}
-template std::unique_ptr<GradientStep<float>> make_project_gradient(const StepRows<float>&,
-                                                                    const Step&);
-template std::unique_ptr<GradientStep<double>> make_project_gradient(const StepRows<double>&,
-                                                                     const Step&);
+NIBBLE_GRADIENT_STEP(make_project_gradient, ProjectGradient);
 
 }  // namespace nibble

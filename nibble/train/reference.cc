@@ -9,8 +9,8 @@
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
 #include "nibble/text/char_tokenizer.h"
-#include "nibble/train/decoder_pass.h"
 #include "nibble/train/initial_weights.h"
+#include "nibble/train/layout.h"
 #include "nibble/train/presets.h"
 
 namespace nibble {
@@ -23,28 +23,25 @@ constexpr int kSamples = 20;
 constexpr double kTemperature = 0.5;
 constexpr int64_t kDecaySteps = 1000;
 
+TrainOptions options_for(const CharTokenizer& tokenizer) {
+  TrainOptions options = preset("micro");
+  options.config.vocab_size = tokenizer.vocab_size();
+  return options;
+}
+
 class ReferenceRun {
  public:
   ReferenceRun(std::string_view text, uint64_t seed)
       : random_(seed), names_(split_lines(text)), tokenizer_(CharTokenizer::from_text(text, true)) {
     if (names_.empty()) throw invalid_argument("the text has no names to train on");
     random_.shuffle(names_);
-    TrainOptions options = preset("micro");
-    options.config.vocab_size = tokenizer_.vocab_size();
-    layout_ = make_layout(options.config);
-    weights_ = Buffer<double>(layout_.size);
-    first_ = Buffer<double>(layout_.size);
-    second_ = Buffer<double>(layout_.size);
-    gradient_ = Buffer<double>(layout_.size);
-    transposed_ = Buffer<double>(layout_.transposed_size);
-    draw_weights(layout_, options.init_std, random_, weights_.data());
+    draw_weights(layout_, options_.init_std, random_, weights_.data());
   }
 
   double step(int64_t index) {
     const Ids ids = sequence(names_[static_cast<size_t>(index) % names_.size()]);
     gradient_.clear();
-    const double loss = forward(ids) / static_cast<double>(batch_.rows());
-    pass_.backward(weights_.data(), batch_, whole(), gradient_.data());
+    const double loss = run(ids, &slopes_) / static_cast<double>(batch_.rows());
     adam(index);
     return loss;
   }
@@ -73,7 +70,7 @@ class ReferenceRun {
     int64_t tokens = 0;
     const size_t first = names_.size() - std::min(names_.size(), kHeldoutNames);
     for (size_t i = first; i < names_.size(); ++i) {
-      sum += forward(sequence(names_[i]));
+      sum += run(sequence(names_[i]), nullptr);
       tokens += batch_.rows();
     }
     return sum / static_cast<double>(tokens);
@@ -97,15 +94,13 @@ class ReferenceRun {
   void set_batch(const Ids& ids) {
     batch_.clear();
     batch_.append(ids);
-    transpose_weights(layout_, ops_, weights_.data(), transposed_.data(), 0,
-                      static_cast<int64_t>(layout_.products.size()));
+    transpose_weights(layout_, ops_, weights_.data(), transposed_.data());
   }
 
-  // The sum of the losses of one sequence.
-  double forward(const Ids& ids) {
+  // The sum of the losses of one sequence; the gradient of their mean is added to `into`.
+  double run(const Ids& ids, const DecoderSlopes<double>* into) {
     set_batch(ids);
-    return pass_.forward(weights_.data(), transposed_.data(), batch_, whole(),
-                         1.0 / static_cast<double>(batch_.rows()));
+    return pass_.run(view_, batch_, whole(), 1.0 / static_cast<double>(batch_.rows()), into);
   }
 
   void adam(int64_t index) {
@@ -121,9 +116,8 @@ class ReferenceRun {
   std::vector<double> next_token_weights(Ids ids) {
     ids.push_back(0);  // a target that nothing looks at
     set_batch(ids);
-    const double* logits = pass_.logits(weights_.data(), transposed_.data(), batch_, whole()) +
-                           (batch_.rows() - 1) * layout_.head.ld;
-    std::vector<double> out(logits, logits + layout_.head.n);
+    const std::span<const double> logits = pass_.logits(view_, batch_, whole());
+    std::vector<double> out(logits.begin(), logits.end());
     for (double& x : out) x /= kTemperature;
     const double top = *std::max_element(out.begin(), out.end());
     double sum = 0;
@@ -136,9 +130,13 @@ class ReferenceRun {
   PyRandom random_;
   std::vector<std::string> names_;
   CharTokenizer tokenizer_;
-  ParamLayout layout_;
-  Buffer<double> weights_, first_, second_, gradient_, transposed_;
-  DecoderPass<double> pass_{layout_, ops_};
+  const TrainOptions options_ = options_for(tokenizer_);
+  const ParamLayout layout_ = make_layout(options_.config);
+  Buffer<double> weights_{layout_.size}, first_{layout_.size}, second_{layout_.size},
+      gradient_{layout_.size}, transposed_{layout_.transposed_size};
+  const DecoderView<double> view_ = view_of<double>(layout_, weights_.data(), transposed_.data());
+  const DecoderSlopes<double> slopes_ = slopes_of(layout_, gradient_.data());
+  DecoderGradient<double> pass_{layout_.config, layout_.plans, ops_};
   Batch batch_;
 };
 

@@ -17,17 +17,13 @@ StepRunner::StepRunner(const FlatLayout& layout, const TrainOps<float>& ops)
     : weights(layout.size),
       first(layout.size),
       second(layout.size),
+      transposed(layout.transposed_size),
       layout_(layout),
       ops_(ops),
-      transposed_(layout.transposed_size),
       block_squares_(static_cast<size_t>((layout.size + kBlock - 1) / kBlock)) {}
 
-void StepRunner::transpose_share(int64_t worker, int64_t workers) {
-  const auto count = static_cast<int64_t>(layout_.products.size());
-  for (int64_t i = worker; i < count; i += workers) {
-    const MatrixSlot& m = layout_.products[static_cast<size_t>(i)];
-    ops_.transpose(m.n, m.k, weights.data() + m.weight, transposed_.data() + m.transposed, m.ld);
-  }
+void StepRunner::reserve(size_t chunks) {
+  while (gradients_.size() < chunks) gradients_.emplace_back(layout_.size);
 }
 
 void StepRunner::reduce(size_t chunks, int64_t begin, int64_t end) {
@@ -66,12 +62,10 @@ double StepRunner::clip_scale(double clip_norm) const {
 }
 
 // One chunk of this thread's; an error waits until the threads have met again.
-void StepRunner::run_chunk(const ChunkGradient& chunk_gradient, const std::vector<Chunk>& chunks,
-                           size_t c, size_t worker) {
+void StepRunner::run_chunk(const ChunkGradient& chunk_gradient, size_t c, size_t worker) {
   try {
     gradients_[c].clear();
-    chunk_loss_[c] =
-        chunk_gradient(worker, chunks[c], weights.data(), transposed_.data(), gradients_[c].data());
+    chunk_loss_[c] = chunk_gradient(worker, c);
   } catch (...) {
     chunk_failure_[c] = std::current_exception();
   }
@@ -82,24 +76,24 @@ bool StepRunner::failed() const {
                      [](const std::exception_ptr& f) { return f != nullptr; });
 }
 
-double StepRunner::step(const std::vector<Chunk>& chunks, const ChunkGradient& chunk_gradient,
-                        TrainAdam<float> adam, double clip_norm, int threads) {
-  while (gradients_.size() < chunks.size()) gradients_.emplace_back(layout_.size);
-  chunk_loss_.assign(chunks.size(), 0);
-  chunk_failure_.assign(chunks.size(), nullptr);
+double StepRunner::step(size_t chunks, const ChunkGradient& chunk_gradient, TrainAdam<float> adam,
+                        double clip_norm, int threads) {
+  reserve(chunks);
+  chunk_loss_.assign(chunks, 0);
+  chunk_failure_.assign(chunks, nullptr);
   const auto blocks = static_cast<int64_t>(block_squares_.size());
   // Buffers are ready; of all this only a chunk's products may fail (oneDNN takes memory).
   run_team(threads, [&](Team& team) {
     const int64_t worker = team.rank(), workers = team.size();
     const int64_t begin = blocks * worker / workers, end = blocks * (worker + 1) / workers;
     const int64_t from = begin * kBlock, to = std::min(end * kBlock, layout_.size);
-    transpose_share(worker, workers);
+    transpose_weights(layout_, ops_, weights.data(), transposed.data(), worker, workers);
     team.sync();
-    for (auto c = static_cast<size_t>(worker); c < chunks.size(); c += static_cast<size_t>(workers))
-      run_chunk(chunk_gradient, chunks, c, static_cast<size_t>(worker));
+    for (auto c = static_cast<size_t>(worker); c < chunks; c += static_cast<size_t>(workers))
+      run_chunk(chunk_gradient, c, static_cast<size_t>(worker));
     team.sync();
     if (!failed()) {
-      reduce(chunks.size(), from, to);
+      reduce(chunks, from, to);
       TrainAdam<float> mine = adam;
       if (clip_norm > 0) {
         for (int64_t b = begin; b < end; ++b)

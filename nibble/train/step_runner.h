@@ -8,16 +8,14 @@
 #include <vector>
 
 #include "nibble/kernels/train.h"
-#include "nibble/train/batch.h"
 #include "nibble/train/buffer.h"
 #include "nibble/train/layout.h"
 
 namespace nibble {
 
-/// What the trained thing does: adds the gradient of one chunk to `gradient` and returns the sum of
-/// its losses. `worker` numbers the calling thread.
-using ChunkGradient = std::function<double(size_t worker, const Chunk& chunk, const float* weights,
-                                           const float* transposed, float* gradient)>;
+/// What the trained thing does: adds the gradient of a chunk, by its number, to StepRunner's
+/// gradient(chunk) and returns the sum of its losses. `worker` numbers the calling thread.
+using ChunkGradient = std::function<double(size_t worker, size_t chunk)>;
 
 /// Weights and Adam's moments under training. The results are the same bytes for any number of
 /// threads: chunks depend on the batch alone, each has its own gradient, and they are summed in
@@ -26,19 +24,23 @@ class StepRunner {
  public:
   StepRunner(const FlatLayout& layout, const TrainOps<float>& ops);
 
+  /// Makes the gradients of so many chunks.
+  void reserve(size_t chunks);
+  /// As long as layout.size; where it is stays.
+  float* gradient(size_t chunk) { return gradients_[chunk].data(); }
+
   /// Returns the sum of the chunks' losses. adam.gradient_scale is found here where clip_norm > 0;
   /// adam.decay applies to matrices only. What a chunk throws comes out, of several the first
   /// chunk's, and leaves weights and moments as they were.
-  double step(const std::vector<Chunk>& chunks, const ChunkGradient& chunk_gradient,
-              TrainAdam<float> adam, double clip_norm, int threads);
+  double step(size_t chunks, const ChunkGradient& chunk_gradient, TrainAdam<float> adam,
+              double clip_norm, int threads);
 
   Buffer<float> weights, first, second;
+  Buffer<float> transposed;  ///< of layout.products, as the weights are while chunks run
 
  private:
-  void run_chunk(const ChunkGradient& chunk_gradient, const std::vector<Chunk>& chunks, size_t c,
-                 size_t worker);
+  void run_chunk(const ChunkGradient& chunk_gradient, size_t c, size_t worker);
   bool failed() const;
-  void transpose_share(int64_t worker, int64_t workers);
   void reduce(size_t chunks, int64_t begin, int64_t end);
   void adam_range(TrainAdam<float> adam, int64_t begin, int64_t end);
   double block_square(int64_t block) const;
@@ -46,7 +48,6 @@ class StepRunner {
 
   const FlatLayout& layout_;
   const TrainOps<float>& ops_;
-  Buffer<float> transposed_;
   std::vector<double> chunk_loss_;
   std::vector<std::exception_ptr> chunk_failure_;
   std::vector<Buffer<float>> gradients_;  ///< one a chunk; the sum ends in the first

@@ -46,6 +46,21 @@ void validate_data(const TrainOptions& o, const Sequences& data) {
   }
 }
 
+// What only some decoders have.
+std::string describe_rest(const DecoderConfig& c) {
+  const RopeConfig& r = c.rope;
+  std::string kinds;
+  for (const LayerKind kind : c.layer_kinds) kinds += fmt::format(" {}", static_cast<int>(kind));
+  return fmt::format(
+      ", positions {} {}, rope {} {} {} {} {} {} {} {} {} {} {} {}, layers{}, window {}, {} of the "
+      "experts, scale {}, softcaps {} {}, embedding scale {}",
+      static_cast<int>(c.position), c.position_offset, r.theta, static_cast<int>(r.scaling),
+      r.factor, r.original_context, r.low_freq_factor, r.high_freq_factor, r.beta_fast, r.beta_slow,
+      r.attention_factor, r.mscale, r.mscale_all_dim, r.truncate, kinds, c.sliding_window,
+      c.experts_per_token, c.attention_scale, c.attention_softcap, c.final_softcap,
+      c.embedding_scale);
+}
+
 // All that decides what a run computes, as text: two runs with the same text and data are the same.
 std::string describe(const TrainOptions& o) {
   const AdamOptions& a = o.adam;
@@ -60,7 +75,8 @@ std::string describe(const TrainOptions& o) {
   for (const ParamSpec& p : parameter_table(o.config)) {
     out += fmt::format(", {} {}", p.name, p.shape.to_string());
   }
-  return out;
+  const std::string rest = describe_rest(o.config);
+  return rest == describe_rest({}) ? out : out + rest;
 }
 
 const TrainOptions& checked(const TrainOptions& options, const Sequences& data) {

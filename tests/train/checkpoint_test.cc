@@ -143,6 +143,30 @@ TEST_F(TrainerCheckpoint, BelongsToItsOptionsAndData) {
   EXPECT_THROW(t.load_checkpoint(path_), Error);
 }
 
+// Two decoders with the same parameters are not the same run.
+TEST_F(TrainerCheckpoint, BelongsToItsDecoder) {
+  const auto options = [](auto change) {
+    TrainOptions o = options_of("mixtral", 12);
+    change(o.config);
+    return o;
+  };
+  Trainer trainer(options([](DecoderConfig&) {}), data_);
+  run_until(trainer, 3);
+  for (auto change : {+[](DecoderConfig& c) { c.rope.theta = 500; },
+                      +[](DecoderConfig& c) { c.rope.scaling = RopeScaling::linear; },
+                      +[](DecoderConfig& c) { c.experts_per_token = 1; },
+                      +[](DecoderConfig& c) { c.attention_softcap = 3; },
+                      +[](DecoderConfig& c) {
+                        c.sliding_window = 4;
+                        c.layer_kinds.assign(static_cast<size_t>(c.layers), LayerKind::window);
+                      }}) {
+    Trainer t(options(change), data_);
+    EXPECT_THROW(t.load_checkpoint(path_), Error);
+  }
+  Trainer same(options([](DecoderConfig&) {}), data_);
+  EXPECT_EQ(same.load_checkpoint(path_), path_);
+}
+
 TEST_F(TrainerCheckpoint, NothingToLoadIsNotFound) {
   Trainer t(options_, data_);
   try {

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nibble/core/error.h"
 #include "nibble/core/random.h"
-#include "nibble/train/decoder_pass.h"
 #include "nibble/train/initial_weights.h"
+#include "nibble/train/layout.h"
 #include "nibble/train/presets.h"
+#include "tests/support/tiny_decoders.h"
 
 namespace nibble {
 namespace {
@@ -55,29 +55,27 @@ class GradientCheck {
  public:
   GradientCheck(const DecoderConfig& config, const TrainOps<double>& ops)
       : ops_(ops), layout_(make_layout(config)), batch_(make_batch(config)) {
-    weights_ = Buffer<double>(layout_.size);
     PyRandom random(5);
     draw_weights(layout_, 0.3, random, weights_.data());
     // Gains and biases away from 1 and 0, where mistakes could hide.
     for (int64_t i = 0; i < layout_.size; ++i) weights_[i] += random.gauss(0, 0.1);
   }
 
-  double loss() {
-    Buffer<double> transposed(layout_.transposed_size);
-    transpose_weights(layout_, ops_, weights_.data(), transposed.data(), 0,
-                      static_cast<int64_t>(layout_.products.size()));
+  double loss(const DecoderSlopes<double>* into = nullptr) {
+    transpose_weights(layout_, ops_, weights_.data(), transposed_.data());
+    const auto view = view_of(layout_, weights_.data(), transposed_.data());
     const double scale = 1.0 / static_cast<double>(batch_.rows());
-    return pass_.forward(weights_.data(), transposed.data(), batch_, chunk(), scale) * scale;
+    return pass_.run(view, batch_, chunk(), scale, into) * scale;
   }
 
-  // The largest difference over all parameters.
-  double worst_error() {
+  // The largest difference over all parameters, or every stride-th of each.
+  double worst_error(int64_t stride = 1) {
     Buffer<double> gradient(layout_.size);
-    loss();
-    pass_.backward(weights_.data(), batch_, chunk(), gradient.data());
+    const auto slopes = slopes_of(layout_, gradient.data());
+    loss(&slopes);
     double worst = 0;
     for (size_t p = 0; p < layout_.table.size(); ++p) {
-      for (int64_t j = 0; j < layout_.table[p].shape.elements(); ++j) {
+      for (int64_t j = 0; j < layout_.table[p].shape.elements(); j += stride) {
         const int64_t i = layout_.offsets[p] + j;
         worst = std::max(worst, std::abs(gradient[i] - numeric(i)));
         ++checked;
@@ -101,10 +99,10 @@ class GradientCheck {
   }
 
   const TrainOps<double>& ops_;
-  ParamLayout layout_;
-  Batch batch_;
-  Buffer<double> weights_;
-  DecoderPass<double> pass_{layout_, ops_};
+  const ParamLayout layout_;
+  const Batch batch_;
+  Buffer<double> weights_{layout_.size}, transposed_{layout_.transposed_size};
+  DecoderGradient<double> pass_{layout_.config, layout_.plans, ops_};
 };
 
 TEST(Gradient, MicroGptEveryParameter) {
@@ -159,21 +157,69 @@ TEST(Gradient, MutantWithoutGradientsOfLaterPositionsFails) {
   EXPECT_GT(GradientCheck(micro_config(), mutant).worst_error(), 1e-3);
 }
 
-TEST(Gradient, RefusesWhatItCannotTrain) {
-  const auto expect_unsupported = [](auto change) {
-    DecoderConfig c = micro_config();
-    change(c);
-    try {
-      make_layout(c);
-      ADD_FAILURE() << "no Error";
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::unsupported);
+// Of whole models: embeddings, positions, every layer, head. A part of each parameter.
+class EveryArchitecture : public testing::TestWithParam<const char*> {};
+
+TEST_P(EveryArchitecture, IsWhatTheLossDoes) {
+  DecoderConfig config = tiny_decoder_config(GetParam());
+  config.context = 6;
+  for (const bool tied : {false, true}) {
+    config.tied = tied;
+    GradientCheck check(config, ref_train_ops_f64());
+    EXPECT_LT(check.worst_error(37), kWorst);
+    EXPECT_GT(check.checked, parameter_count(config) / 37);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Gradient, EveryArchitecture,
+                         testing::Values("micro_gpt", "gpt2", "opt", "llama", "mistral", "qwen2",
+                                         "qwen3", "mixtral", "gemma2", "lfm2"));
+
+// Beyond what the kernels with packed queries, keys and values are for, the steps in tiles.
+TEST(Gradient, LongContextsGoInTiles) {
+  DecoderConfig c = gpt2_like_config();
+  EXPECT_GT(training_plan(c, 0).buffer(BufferId::qkv).width, 0);
+  c.context = 257;
+  EXPECT_EQ(training_plan(c, 0).buffer(BufferId::qkv).width, 0);
+  for (const bool fused : {false, true}) {
+    c.architecture = fused ? "gpt2" : "micro_gpt";
+    c.fused_qkv = fused;
+    EXPECT_LT(GradientCheck(c, ref_train_ops_f64()).worst_error(1009), kWorst);
+  }
+}
+
+// However a model is stored and multiplied with, q, k and v lie side by side.
+TEST(Layout, QueriesKeysAndValuesAreOneMatrix) {
+  for (const char* type : {"micro_gpt", "gpt2", "qwen2"}) {
+    const DecoderConfig c = tiny_decoder_config(type);
+    const ParamLayout layout = make_layout(c);
+    Buffer<float> flat(layout.size), transposed(layout.transposed_size);
+    const auto sites = view_of(layout, flat.data(), transposed.data()).layers.back().sites;
+    const std::vector<MatrixView<float>>& qkv = sites.front();
+    EXPECT_EQ(qkv.size(), type == std::string("qwen2") ? 3U : 1U);
+    int64_t rows = 0;
+    for (const MatrixView<float>& m : qkv) {
+      EXPECT_EQ(m.weight, qkv.front().weight + rows * c.hidden_size);
+      if (c.qkv_bias) {
+        EXPECT_EQ(m.bias, qkv.front().bias + rows);
+      }
+      rows += m.n;
     }
-  };
-  expect_unsupported([](DecoderConfig& c) { c.position = PositionKind::rotary; });
-  expect_unsupported([](DecoderConfig& c) { c.mlp = MlpKind::silu_gated; });
-  expect_unsupported([](DecoderConfig& c) { c.mlp = MlpKind::gelu; });
-  expect_unsupported([](DecoderConfig& c) { c.kv_heads = 2; });
+    EXPECT_EQ(rows, (c.heads + 2 * c.kv_heads) * c.head_dim);
+  }
+}
+
+// Gains and biases are what is not decayed.
+TEST(Layout, WeightsFirst) {
+  for (const char* type : {"gpt2", "mixtral", "lfm2"}) {
+    const ParamLayout layout = make_layout(tiny_decoder_config(type));
+    for (size_t i = 0; i < layout.table.size(); ++i) {
+      const ParamSpec& p = layout.table[i];
+      const bool gain_or_bias = p.bias || p.name.find("norm") != std::string::npos ||
+                                p.name.find("ln_") != std::string::npos;
+      EXPECT_EQ(layout.offsets[i] >= layout.matrices_end, gain_or_bias) << p.name;
+    }
+  }
 }
 
 }  // namespace

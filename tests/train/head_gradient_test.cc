@@ -23,13 +23,20 @@ struct Head {
         config(model.decoder_config()),
         load([this](const ParamSpec& p) { return load_weight(model, p); }),
         find(config, load, keep),
-        gradient(config, find) {}
+        weights(config, find) {}
   ModelFolder model;
   const DecoderConfig& config;
   WeightLoader load;
   WeightRelease keep;
   ParameterFinder find;
-  HeadGradient gradient;
+  HeadWeights weights;
+
+  void draw(const std::vector<float>& x, int draws, const LabelChoice<float>& choose,
+            float* out) const {
+    Buffer<float> own = buffer_of<float>(x);
+    HeadGradient<float>(config, best_train_ops())
+        .draw(weights.view(), std::ssize(x) / config.hidden_size, own.data(), draws, choose, out);
+  }
 
   // log p of every label at every row.
   std::vector<float> log_probabilities(const std::vector<float>& x) const {
@@ -39,7 +46,7 @@ struct Head {
       for (size_t i = 0; i < p.size(); ++i) out[static_cast<size_t>(row * n) + i] = std::log(p[i]);
       return 0;
     };
-    gradient.run(x.data(), rows, 1, note, ignored.data());
+    draw(x, 1, note, ignored.data());
     return out;
   }
 };
@@ -75,7 +82,7 @@ TEST_P(HeadGradients, AreThoseOfTheLoss) {
   const auto n = static_cast<size_t>(head.config.vocab_size);
   const std::vector<float> x = random_rows(width, 3, 1);
   std::vector<float> all(width * n);
-  head.gradient.run(x.data(), 1, static_cast<int>(n), every_label, all.data());
+  head.draw(x, static_cast<int>(n), every_label, all.data());
   constexpr float kHeadStep = 1e-2F;
   for (size_t i = 0; i < width; ++i) {
     std::vector<float> above = x, below = x;
@@ -92,7 +99,7 @@ TEST_P(HeadGradients, SumToNothingAndSquareToTheDivergence) {
   const auto n = static_cast<size_t>(head.config.vocab_size);
   const std::vector<float> x = random_rows(width, 3, 1), change = random_rows(width, 4, 5e-3);
   std::vector<float> all(width * n), above = x, below = x;
-  head.gradient.run(x.data(), 1, static_cast<int>(n), every_label, all.data());
+  head.draw(x, static_cast<int>(n), every_label, all.data());
   const std::vector<float> log_p = head.log_probabilities(x);
   std::vector<double> sum(width);
   double square = 0, size = 0;
@@ -136,18 +143,21 @@ TEST(HeadGradient, RowsInChunks) {
   const ModelFolder model = tiny_decoder(config, 11);
   const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
   const WeightRelease keep;
-  const HeadGradient head(config, ParameterFinder(config, load, keep));
+  const HeadWeights weights(config, ParameterFinder(config, load, keep));
+  const HeadView<float> view = weights.view();
+  HeadGradient<float> head(config, best_train_ops());
   const int64_t tokens = 61, width = config.hidden_size;
-  const std::vector<float> x = random_rows(static_cast<size_t>(tokens * width), 3, 1);
-  std::vector<float> together(2 * x.size()), alone(2 * static_cast<size_t>(width));
+  const Buffer<float> x = buffer_of<float>(random_rows(static_cast<size_t>(tokens * width), 3, 1));
+  std::vector<float> together(static_cast<size_t>(2 * x.size())),
+      alone(2 * static_cast<size_t>(width));
   const auto label = [](int64_t row) { return static_cast<int32_t>(4099 * row + 17); };
-  head.run(
-      x.data(), tokens, 2, [&](int64_t row, int draw, auto) { return label(row) + draw; },
+  head.draw(
+      view, tokens, x.data(), 2, [&](int64_t row, int draw, auto) { return label(row) + draw; },
       together.data());
   for (const int64_t row : {0, 26, 27, 28, 55, 60}) {
-    head.run(
-        x.data() + row * width, 1, 2, [&](int64_t, int draw, auto) { return label(row) + draw; },
-        alone.data());
+    head.draw(
+        view, 1, x.data() + row * width, 2,
+        [&](int64_t, int draw, auto) { return label(row) + draw; }, alone.data());
     for (int64_t i = 0; i < 2 * width; ++i) {
       const int64_t draw = i / width, column = i % width;
       EXPECT_NEAR(together[static_cast<size_t>((draw * tokens + row) * width + column)],
@@ -160,8 +170,7 @@ TEST(HeadGradient, WhatIsNotFiniteIsRefused) {
   const Head head("gpt2");
   std::vector<float> x(static_cast<size_t>(head.config.hidden_size), 1.0F), out(x.size());
   x[3] = NAN;
-  test::expect_error(65, "not finite",
-                     [&] { head.gradient.run(x.data(), 1, 1, every_label, out.data()); });
+  test::expect_error(65, "not finite", [&] { head.draw(x, 1, every_label, out.data()); });
 }
 
 }  // namespace

@@ -94,7 +94,6 @@ class Check {
       : config_(config),
         starts_(std::move(starts)),
         x_(starts_.back() * config.hidden_size),
-        out_(x_.size()),
         loss_of_(x_.size()) {
     for (int layer = first; layer < config.layers; ++layer) {
       weights_.push_back(random_layer(config_, layer, ops_));
@@ -108,11 +107,10 @@ class Check {
 
   // A loss that is linear in what the layers put out, so that only they are differentiated.
   double loss() {
-    const double* from = x_.data();
-    for (size_t i = 0; i < passes_.size(); ++i, from = out_.data())
-      passes_[i]->forward(views_[i], starts_, from, out_.data());
+    const double* out = x_.data();
+    for (size_t i = 0; i < passes_.size(); ++i) out = passes_[i]->forward(views_[i], starts_, out);
     double sum = 0;
-    for (int64_t i = 0; i < out_.size(); ++i) sum += out_[i] * loss_of_[i];
+    for (int64_t i = 0; i < x_.size(); ++i) sum += out[i] * loss_of_[i];
     return sum;
   }
 
@@ -134,9 +132,11 @@ class Check {
     dx_ = Buffer<double>(x_.size());
     std::copy(loss_of_.begin(), loss_of_.end(), dx_.begin());
     for (size_t i = passes_.size(); i-- > 0;) {
-      const auto into =
-          layer_slopes<double>(passes_[i]->plan(), weights_[i].layer,
-                               [&](const ParamKey& key) { return gradient_of(i, key); });
+      const auto of = [&](const ParamKey& key) { return gradient_of(i, key); };
+      const auto both = [&](const ParamKey& key) {
+        return MatrixSlope<double>{of(key), of(key.with_bias(true))};
+      };
+      const auto into = layer_parts<double>(passes_[i]->plan(), weights_[i].layer, both, of);
       const auto hear = [&](const ParamKey& key, int64_t rows, const double* g) {
         const int64_t n = weights_[i].matrices.at(key).n;
         std::vector<double>& sum = sums_[key];
@@ -205,7 +205,7 @@ class Check {
   std::vector<LayerWeights<double>> weights_;
   std::vector<LayerView<double>> views_;
   std::vector<std::unique_ptr<LayerGradient<double>>> passes_;
-  Buffer<double> x_, out_, loss_of_, dx_;
+  Buffer<double> x_, loss_of_, dx_;
   std::map<ParamKey, std::vector<double>> sums_;
   std::map<ParamKey, Buffer<double>> gradients_;
   double worst_ = 0;

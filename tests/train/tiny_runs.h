@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "nibble/core/random.h"
 #include "nibble/train/presets.h"
 #include "nibble/train/trainer.h"
+#include "tests/support/tiny_decoders.h"
 
 namespace nibble::test {
 
@@ -57,6 +59,15 @@ inline TrainOptions gpt2_like_options(int64_t steps) {
   o.adam.clip_norm = 1;
   o.adam.weight_decay = 0.1;
   o.adam.warmup_steps = 3;
+  return o;
+}
+
+inline TrainOptions options_of(const std::string& type, int64_t steps) {
+  TrainOptions o = micro_options(steps);
+  o.config = tiny_decoder_config(type);
+  o.config.context = 16;
+  o.batch = 16;
+  o.adam.clip_norm = 1;
   return o;
 }
 

@@ -10,8 +10,8 @@
 #include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
+#include "nibble/nn/losses.h"
 #include "nibble/text/char_tokenizer.h"
-#include "nibble/train/decoder_pass.h"
 #include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
 #include "nibble/train/presets.h"
@@ -33,18 +33,18 @@ std::vector<double> losses_in_double(const TrainOptions& o, const Sequences& dat
   PyRandom random(o.seed);
   draw_weights(layout, o.init_std, random, weights.data());
   Sampler sampler(data, o.seed, o.batch, o.config.context, o.random_windows);
-  DecoderPass<double> pass(layout, ops);
+  const auto view = view_of(layout, weights.data(), transposed.data());
+  const auto slopes = slopes_of(layout, gradient.data());
+  DecoderGradient<double> pass(layout.config, layout.plans, ops);
   Batch batch;
   std::vector<double> losses;
   for (int64_t step = 0; step < o.steps; ++step) {
     sampler.fill(step, batch);
-    transpose_weights(layout, ops, weights.data(), transposed.data(), 0,
-                      static_cast<int64_t>(layout.products.size()));
+    transpose_weights(layout, ops, weights.data(), transposed.data());
     const Chunk all{0, batch.sequences(), 0, batch.rows()};
     const double rows = static_cast<double>(batch.rows()), t = static_cast<double>(step + 1);
     gradient.clear();
-    losses.push_back(pass.forward(weights.data(), transposed.data(), batch, all, 1 / rows) / rows);
-    pass.backward(weights.data(), batch, all, gradient.data());
+    losses.push_back(pass.run(view, batch, all, 1 / rows, &slopes) / rows);
     const double rate =
         o.adam.learning_rate * (1 - static_cast<double>(step) / static_cast<double>(o.steps));
     ops.adam({rate, o.adam.beta1, o.adam.beta2, o.adam.eps, 1 / (1 - std::pow(o.adam.beta1, t)),
@@ -206,19 +206,49 @@ double heldout_loss(const TrainResult& trained, const DecoderConfig& config,
     std::copy(from.begin(), from.end(), weights.data() + layout.offsets[i]);
   }
   const TrainOps<float>& ops = best_train_ops();
-  transpose_weights(layout, ops, weights.data(), transposed.data(), 0,
-                    static_cast<int64_t>(layout.products.size()));
-  DecoderPass<float> pass(layout, ops);
+  transpose_weights(layout, ops, weights.data(), transposed.data());
+  const auto view = view_of(layout, weights.data(), transposed.data());
+  DecoderGradient<float> pass(layout.config, layout.plans, ops);
   double sum = 0;
   int64_t rows = 0;
   for (const auto& ids : heldout) {
     Batch batch;
     batch.append(ids);
-    sum += pass.forward(weights.data(), transposed.data(), batch, {0, 1, 0, batch.rows()}, 1);
+    sum += pass.run(view, batch, {0, 1, 0, batch.rows()}, 1, nullptr);
     rows += batch.rows();
   }
   return sum / static_cast<double>(rows);
 }
+
+// What the trainer computes is what the model that comes of it gives.
+class Trained : public testing::TestWithParam<const char*> {};
+
+TEST_P(Trained, LearnsAndIsTheDecodersOwn) {
+  const TrainOptions o = options_of(GetParam(), 100);
+  const Sequences data = words(200, 16);
+  const TrainResult got = train(o, data, 2);
+  EXPECT_GT(got.losses.front(), 3.2F);
+  EXPECT_LT(got.losses.back(), 2.2F);
+  expect_same_bytes(got, train(o, data, 1));
+  const Sequences heldout = {data[7], data[11], data[13]};
+  const ModelFolder model =
+      in_memory(o.config, got.weights, CharTokenizer::from_text(kTinyText, true));
+  double sum = 0;
+  int64_t rows = 0;
+  for (const std::vector<int32_t>& ids : heldout) {
+    const std::vector<float> logits = logits_of_tokens(model, ids);
+    const auto n = static_cast<size_t>(o.config.vocab_size);
+    for (size_t i = 0; i + 1 < ids.size(); ++i, ++rows) {
+      const auto row = std::span(logits).subspan(i * n, n);
+      sum += log_sum_exp(row) - row[static_cast<size_t>(ids[i + 1])];
+    }
+  }
+  EXPECT_NEAR(heldout_loss(got, o.config, heldout), sum / static_cast<double>(rows), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Trainer, Trained,
+                         testing::Values("gpt2", "opt", "llama", "mistral", "qwen2", "qwen3",
+                                         "mixtral", "gemma2", "lfm2"));
 
 // MICROGPT section 3: what the original architecture reaches on the deduplicated split.
 TEST(Trainer, ReachesTheKnownHeldOutLoss) {
