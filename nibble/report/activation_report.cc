@@ -26,7 +26,8 @@ std::vector<Remedy> all_remedies() {
 
 double error(const InputStudy& s, Remedy r) { return s.errors[static_cast<size_t>(r)]; }
 
-// Over the inputs that the remedy applies to; without remedy over the same ones.
+// Over the inputs that the remedy applies to; without remedy over the same ones. Negative, as of an
+// input, where it applies to none.
 double mean_error(const ActivationStudy& study, Remedy r, Remedy where) {
   double sum = 0;
   int count = 0;
@@ -35,7 +36,12 @@ double mean_error(const ActivationStudy& study, Remedy r, Remedy where) {
     sum += error(s, r);
     ++count;
   }
-  return count > 0 ? sum / count : 0;
+  return count > 0 ? sum / count : -1;
+}
+
+void write_error(std::string_view key, double error, JsonWriter& out) {
+  out.key(key);
+  error < 0 ? out.null() : out.value(error);
 }
 
 std::string place(const InputStudy& s) {
@@ -118,12 +124,7 @@ void write_input(const InputStudy& s, JsonWriter& out) {
     out.field("share_of_rows", c.share).end_object();
   }
   out.end_array().key("output_error").begin_object();
-  for (const Remedy r : all_remedies()) {
-    if (error(s, r) < 0)
-      out.key(text_of(r).name).null();
-    else
-      out.field(text_of(r).name, error(s, r));
-  }
+  for (const Remedy r : all_remedies()) write_error(text_of(r).name, error(s, r), out);
   out.end_object().field("smoothquant_exponent", s.exponent);
   if (!s.note.empty()) out.field("note", s.note);
   out.end_object();
@@ -259,7 +260,7 @@ std::string activation_json(const ActivationStudy& study) {
   out.begin_object().field("schema_version", 1).field("text", study.source);
   out.field("tokens", study.tokens).field("magnitude", study.magnitude);
   out.field("sigmas", study.sigmas).key("mean_output_error").begin_object();
-  for (const Remedy r : all_remedies()) out.field(text_of(r).name, mean_error(study, r, r));
+  for (const Remedy r : all_remedies()) write_error(text_of(r).name, mean_error(study, r, r), out);
   out.end_object().key("inputs").begin_array();
   for (const InputStudy& s : study.inputs) write_input(s, out);
   return out.end_array().end_object().finish();

@@ -70,6 +70,19 @@ TEST(ActivationTerminal, HasADashWhereARemedyDoesNotApply) {
   EXPECT_EQ(line.substr(line.size() - 1), "-") << line;
 }
 
+// No error at all would be the best of remedies.
+TEST(ActivationTerminal, ARemedyThatAppliesNowhereLeavesNoShare) {
+  const std::string text = activation_terminal(invented()),
+                    means = text.substr(text.find("over their own squares"));
+  const auto line_of = [&](Remedy r) {
+    const size_t at = means.find("\n  " + std::string(text_of(r).name));
+    return at == std::string::npos ? "" : means.substr(at + 1, means.find('\n', at + 1) - at - 1);
+  };
+  EXPECT_NE(line_of(Remedy::llm_int8).find("         -  "), std::string::npos) << means;
+  EXPECT_NE(line_of(Remedy::none).find("    4.000%  "), std::string::npos) << means;
+  EXPECT_NE(activation_html(invented(), "m").find("<td>-</td><td>n/a</td>"), std::string::npos);
+}
+
 TEST(ActivationTerminal, SaysThatThereIsNone) {
   ActivationStudy study = invented();
   study.inputs = {input(0, "attention", {})};
@@ -86,7 +99,7 @@ TEST(ActivationJson, MeansAreOverWhatApplies) {
   const json& means = j.at("mean_output_error");
   EXPECT_NEAR(means.at(text_of(Remedy::smoothquant).name), (0.015 + 4 * 0.005) / 5, 1e-12);
   EXPECT_NEAR(means.at(text_of(Remedy::none).name), 0.04, 1e-12);
-  EXPECT_EQ(means.at(text_of(Remedy::llm_int8).name), 0.0) << "it applies nowhere";
+  EXPECT_EQ(means.at(text_of(Remedy::llm_int8).name), nullptr) << "it applies nowhere";
   ASSERT_EQ(j.at("inputs").size(), 6u);
   const json& last = j.at("inputs")[5];
   EXPECT_EQ(last.at("output_error").at(text_of(Remedy::smoothquant).name), nullptr);
