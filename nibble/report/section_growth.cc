@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nibble/core/counted.h"
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/plots.h"
@@ -103,10 +104,10 @@ std::string free_words(const Models& models) {
     const auto& shares = models[i].text.prefix_agreement;
     if (shares.empty()) continue;
     const size_t early = std::min<size_t>(8, shares.size());
-    out += fmt::format(
-        "<li><strong>{}</strong>: {} still the same after {} tokens, {} after {}</li>\n",
-        escape_html(models[i].name), format_percent(shares[early - 1], 0), early,
-        format_percent(shares.back(), 0), shares.size());
+    out += fmt::format("<li><strong>{}</strong>: {} still the same after {}, {} after {}</li>\n",
+                       escape_html(models[i].name), format_percent(shares[early - 1], 0),
+                       counted(static_cast<int64_t>(early), "token"),
+                       format_percent(shares.back(), 0), shares.size());
   }
   return "<ul class=\"verdicts\">\n" + out + "</ul>\n";
 }
@@ -122,11 +123,12 @@ std::string growth(const Models& models) {
       "<div class=\"grid\">\n<div><figure><h3>Reading the same text</h3>{}<figcaption>Every model "
       "sees the true tokens before each position, so errors cannot add up.</figcaption></figure>\n"
       "<div class=\"text\">{}</div></div>\n<div><figure><h3>Writing by itself</h3>{}<figcaption>{} "
-      "texts, the likeliest token each time. One token that differs changes everything behind it, "
+      "{}, the likeliest token each time. One token that differs changes everything behind it, "
       "so these lines can only fall.</figcaption></figure>\n<div class=\"text\">{}</div></div>\n"
       "</div>\n",
       line_plot(forced(models)), forced_words(models), line_plot(free_running(models)),
-      format_count(models.front().text.continuations), free_words(models));
+      format_count(models.front().text.continuations),
+      noun(models.front().text.continuations, "text"), free_words(models));
 }
 
 }  // namespace nibble

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nibble/core/counted.h"
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/plots.h"
@@ -93,9 +94,9 @@ std::string weight_histograms(const std::vector<WeightHistograms>& histograms) {
       shown + "</div>\n";
   if (!more.empty()) {
     out += fmt::format(
-        "<details class=\"more\"><summary>{} more tensors</summary><div class=\"grid "
+        "<details class=\"more\"><summary>{}</summary><div class=\"grid "
         "three\">{}</div></details>\n",
-        figures.size() - kShownAtOnce, more);
+        counted(std::ssize(figures) - static_cast<int64_t>(kShownAtOnce), "more tensor"), more);
   }
   return out;
 }

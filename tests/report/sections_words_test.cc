@@ -156,6 +156,28 @@ TEST(OutlierWords, RemediesAreSortedByWhatTheyGain) {
   EXPECT_FALSE(says(outliers(r), "gain most"));
 }
 
+TEST(WeightHistogramWords, CountTensorsThatAreFoldedAway) {
+  const auto html_of = [](size_t tensors) {
+    std::vector<WeightHistograms> all;
+    for (size_t i = 0; i < tensors; ++i)
+      all.push_back({"t" + std::to_string(i), "int8", {0, 1, {1}}, {0, 1, {1}}, {-1, 1, {1}}});
+    return weight_histograms(all);
+  };
+  EXPECT_FALSE(says(html_of(3), "<details"));
+  EXPECT_TRUE(says(html_of(4), "<summary>1 more tensor</summary>"));
+  EXPECT_TRUE(says(html_of(9), "<summary>6 more tensors</summary>"));
+}
+
+TEST(GrowthWords, CountOneAsOne) {
+  Models models = of_costs({{8, 0.01}});
+  models[0].text.continuations = models[1].text.continuations = 1;
+  models[1].text.prefix_agreement = {0.5};
+  EXPECT_TRUE(says(growth(models), "1 text, the likeliest token each time"));
+  EXPECT_TRUE(says(growth(models), "50% still the same after 1 token, 50% after 1<"));
+  models[0].text.continuations = 1200;
+  EXPECT_TRUE(says(growth(models), "1,200 texts, the likeliest"));
+}
+
 TEST(VerdictLines, SaySizeCostAndSpeed) {
   Models models = {invented_model("f32", "f32", 32, 0, 0, 0, 100),
                    invented_model("int8", "int8", 8, 0.0004, 0.0003, 0.001, 100)};
