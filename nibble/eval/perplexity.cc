@@ -69,9 +69,9 @@ std::vector<Record> score_all(const std::vector<ScoredSequence>& sequences, cons
 }
 
 // The standard error of sum(x) / sum(n) over sequences: the ratio estimator's (Cochran 1977,
-// section 6.3).
+// section 6.3). Those that predict nothing are none.
 double ratio_standard_error(std::span<const double> x, std::span<const int64_t> n, double ratio) {
-  const auto count = static_cast<double>(x.size());
+  const auto count = static_cast<double>(std::ssize(n) - std::count(n.begin(), n.end(), 0));
   if (count < 2) return 0;
   double squares = 0, total = 0;
   for (size_t i = 0; i < x.size(); ++i) {
