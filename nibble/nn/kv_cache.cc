@@ -105,12 +105,6 @@ void KvCache::clear() {
   std::memset(states_.get(), 0, state_bytes());
 }
 
-int64_t KvCache::bytes_per_token(int64_t layers, const AttentionShape& shape, DType dtype) {
-  const int64_t width = shape.head_dim + padded_to(shape.head_dim, kVector);
-  const int64_t scales = dtype == DType::i8 ? 2 * int64_t{sizeof(float)} : 0;
-  return layers * shape.kv_heads * (width * size_of(dtype) + scales);
-}
-
 // Keeps the largest of the magnitudes that f16 cannot hold, so that what is told of does not depend
 // on the order of threads.
 void KvCache::check_range(const float* x) {

@@ -77,9 +77,8 @@ class KvCache {
   /// Fills in the fields of `rows` that say where the keys and values of one head are.
   void describe(int64_t layer, int64_t head, AttendRows& rows) const;
   CacheType type() const;
-  /// Bytes of all positions, written or not; for one position of one sequence.
+  /// Bytes of all positions, written or not.
   size_t memory_bytes() const;
-  static int64_t bytes_per_token(int64_t layers, const AttentionShape& shape, DType dtype);
   Workspace& workspace() { return workspace_; }
 
  private:
