@@ -81,6 +81,13 @@ TEST(RotaryScaling, YarnsRampStaysWithinTheHead) {
       std::floor(8 * std::log(2147483648.0 / (64 * std::numbers::pi)) / (2 * std::log(1e4)));
   EXPECT_EQ(low, 7);
   expect_frequencies(c, {1, 0.1, 0.01, 0.001});
+  // A wave of a millionth of a turn would be dimension 8.2: the ramp from 0 ends at 7 all the same.
+  c = kYarn;
+  c.beta_slow = 1e-6;
+  const auto mixed = [](double frequency, double ramp) {
+    return frequency * ((1 - ramp) + ramp / 4);
+  };
+  expect_frequencies(c, {1, mixed(0.1, 1.0 / 7), mixed(0.01, 2.0 / 7), mixed(0.001, 3.0 / 7)});
 }
 
 TEST(RotaryScaling, YarnsTemperatureIsItsFormula) {

@@ -6,9 +6,11 @@
 #include <cmath>
 #include <numeric>
 
+#include "nibble/core/float_formats.h"
 #include "nibble/core/random.h"
 #include "nibble/quant/method.h"
 #include "tests/support/correlated.h"
+#include "tests/support/expect_kind.h"
 
 namespace nibble {
 namespace {
@@ -124,6 +126,34 @@ TEST(Invariance, RoundingWhatIsRoundedChangesNothing) {
       EXPECT_TRUE(std::ranges::equal(twice.codes.data<uint8_t>(), once.codes.data<uint8_t>()))
           << scheme;
     }
+  }
+}
+
+// Whatever type the weights come in: what counts is their values.
+TEST(Invariance, NarrowWeightsAreRoundedAsTheirValuesAre) {
+  const Tensor w = Tensor::from<float>({kOutputs, kInputs}, normal_matrix(10));
+  for (const char* scheme : every_scheme()) {
+    for (const DType type : {DType::f16, DType::bf16}) {
+      const Tensor narrow = convert(w, type);
+      const QuantizedTensor direct = quantize_rtn(narrow, parse_scheme(scheme), {}, "w"),
+                            wide = quantize_rtn(convert(narrow, DType::f32), parse_scheme(scheme),
+                                                {}, "w");
+      EXPECT_EQ(values(direct), values(wide)) << scheme << " " << to_string(type);
+    }
+  }
+}
+
+TEST(Invariance, WhatIsNoMatrixOrNoScaleIsRefused) {
+  const Tensor w = Tensor::from<float>({kOutputs, kInputs}, normal_matrix(11));
+  test::expect_kind(ErrorKind::invalid_argument, "scales cannot be stored as i8", [&] {
+    quantize_rtn(w, parse_scheme("int8"), {.scale_dtype = DType::i8}, "w");
+  });
+  const MethodOptions options;
+  for (const Shape& shape : {Shape{64}, Shape{2, 0}, Shape{2, 4, 8}}) {
+    const Tensor odd(DType::f32, shape);
+    test::expect_kind(ErrorKind::invalid_argument, "cannot be quantized: expected [n, k]", [&] {
+      method("hqq").quantize({odd, parse_scheme("int8"), options, "w"});
+    });
   }
 }
 

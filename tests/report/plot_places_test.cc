@@ -123,6 +123,18 @@ TEST(LinePlaces, NamesOfLinesThatEndTogetherStandApart) {
   EXPECT_EQ(ys.back(), 294) << "none falls off the plot";
 }
 
+// In the middle there is room: they go down from where the lines end.
+TEST(LinePlaces, NamesInTheMiddleGoDownFromTheirLines) {
+  LinePlot plot{"", "", "", false, {{"top", 0, {{0, 0}, {1, 4}}}, {"foot", 0, {{0, 4}, {1, 0}}}}};
+  for (int i = 0; i < 3; ++i)
+    plot.series.push_back({"line " + std::to_string(i), i, {{0, 4}, {1, 2}}});
+  const std::string svg = line_plot(plot);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(text_mark(svg, "line " + std::to_string(i)).number("y"), 164 + 15 * i);
+  EXPECT_EQ(text_mark(svg, "top").number("y"), 34);
+  EXPECT_EQ(text_mark(svg, "foot").number("y"), 294);
+}
+
 TEST(LinePlaces, OnePointIsAShortLineAndNoneIsNoLine) {
   LinePlot plot{"", "", "", false, {{"one", 1, {{3, 5}}}, {"none", 2, {{1, std::nan("")}}}}};
   const std::string svg = line_plot(plot);
