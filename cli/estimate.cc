@@ -60,8 +60,9 @@ Subject subject_of(const EstimateFlags& o) {
   return {"a Llama-shaped model", llama_shape(s), DType::bf16};
 }
 
-EstimateOptions estimate_options(const EstimateFlags& o, const Subject& s) {
+EstimateOptions estimate_options(const EstimateFlags& o, const Subject& s, int threads) {
   EstimateOptions out;
+  out.threads = threads;
   out.plain = s.plain;
   out.kv = parse_kv(o.kv);
   out.context = o.context > 0 ? o.context : s.config.context;
@@ -128,7 +129,7 @@ void show_table(const Subject& s, const EstimateOptions& eo, const std::vector<E
 
 void run_estimate(const Common& common, const EstimateFlags& o) {
   const Subject subject = subject_of(o);
-  const EstimateOptions eo = estimate_options(o, subject);
+  const EstimateOptions eo = estimate_options(o, subject, threads_of(common));
   std::vector<Estimate> all;
   for (const std::string& s : o.schemes)
     all.push_back(estimate(subject.config, parse_scheme(s), eo));

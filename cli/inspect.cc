@@ -75,10 +75,12 @@ struct MemoryPlan {
 MemoryPlan plan_of(const ModelFolder& model, int threads) {
   const DecoderConfig& c = model.decoder_config();
   const Decoder decoder = load_decoder(model, {.threads = threads});
+  Exec exec;
+  exec.threads = threads;
   MemoryPlan out{static_cast<int64_t>(decoder.memory_bytes()),
                  static_cast<int64_t>(decoder.weight_bytes()),
                  c.context,
-                 scratch_bytes(c, std::min<int64_t>(kPrefillChunk, c.context)),
+                 decoder.pass_bytes(std::min<int64_t>(kPrefillChunk, c.context), exec),
                  {}};
   for (const std::string kv : {"f32", "f16", "int8"})
     out.kv_per_token.emplace_back(kv, kv_bytes_per_token(c, parse_kv(kv)));

@@ -20,7 +20,7 @@ void run(const nibble::ModelFolder& model) {
   nibble::KvCache cache = decoder.make_cache(3);
   for (int i = 0; i < 3; ++i) {
     const int32_t id = 0;
-    (void)decoder.step({&id, 1}, cache, nibble::Decoder::Logits::last, nibble::Exec{});
+    (void)decoder.forward({&id, 1}, cache, nibble::Decoder::Logits::last, nibble::Exec{});
   }
 }
 

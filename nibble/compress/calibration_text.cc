@@ -15,6 +15,7 @@
 #include "nibble/eval/estimate.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/eval/protocol.h"
+#include "nibble/model/session.h"
 #include "nibble/nn/sampling.h"
 
 namespace nibble {
@@ -77,12 +78,12 @@ void write_samples(const Decoder& decoder, int32_t first, int64_t length, uint64
     samples[i] = {first};
     next.push_back(first);
   }
-  std::vector<KvCache*> all;
-  all.reserve(caches.size());
-  for (KvCache& c : caches) all.push_back(&c);
+  std::vector<Decoder::Item> batch;
+  for (size_t i = 0; i < caches.size(); ++i) batch.push_back({{&next[i], 1}, &caches[i]});
+  Session session(decoder);
   const SamplingOptions options;
   for (int64_t t = 1; t < length && !exec.stopping(); ++t) {
-    const auto logits = decoder.decode(next, all, exec);
+    const auto logits = session.run(batch, exec);
     const size_t vocab = logits.size() / samples.size();
     for (size_t i = 0; i < samples.size(); ++i) {
       next[i] = sample(logits.subspan(i * vocab, vocab), samples[i], options, random[i]);

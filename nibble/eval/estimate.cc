@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/kernels/kernels.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/layer_pass.h"
 #include "nibble/quant/bits.h"
@@ -81,18 +81,8 @@ double Estimate::tokens_per_second_full(double bandwidth) const {
   return read > 0 ? bandwidth / static_cast<double>(read) : 0;
 }
 
-int64_t kv_bytes_per_token(const DecoderConfig& c, DType kv) {
-  const int64_t scales = kv == DType::i8 ? 4 : 0;
-  const CacheShape shape = cache_shape(c);
-  return 2 * shape.attention_layers * shape.attention.kv_heads *
-         (shape.attention.head_dim * size_of(kv) + scales);
-}
-
-int64_t scratch_bytes(const DecoderConfig& c, int64_t rows) {
-  PassSize size;
-  for (int layer = 0; layer < c.layers; ++layer) size.add(layer_plan(c, layer));
-  const int64_t row = std::accumulate(size.floats.begin(), size.floats.end(), int64_t{0});
-  return (rows * row + c.vocab_size) * static_cast<int64_t>(sizeof(float));
+int64_t kv_bytes_per_token(const DecoderConfig& config, DType kv) {
+  return KvCache::bytes_per_token(cache_shape(config), kv);
 }
 
 namespace {
@@ -103,6 +93,51 @@ DecoderConfig as_quantized(DecoderConfig config, const QuantScheme& scheme,
   const bool every = architecture(config.architecture).cover_every_matrix;
   if (config.tied && o.head && !o.embeddings && !every && !scheme.is_float()) config.tied = false;
   return config;
+}
+
+WeightType weight_type(const QuantScheme& scheme) {
+  switch (scheme.type) {
+    case NumberType::f32:
+      return WeightType::f32;
+    case NumberType::f16:
+      return WeightType::f16;
+    case NumberType::bf16:
+      return WeightType::bf16;
+    case NumberType::fp8_e4m3:
+      return WeightType::e4m3;
+    case NumberType::fp8_e5m2:
+      return WeightType::e5m2;
+    default:
+      return scheme.has_codebook() ? WeightType::table : WeightType::codes;
+  }
+}
+
+// The rows that a product reads, where they are rounded, and what its kernel unpacks.
+int64_t product_bytes(const QuantScheme& scheme, int64_t k, int64_t rows, int threads) {
+  const bool codes = scheme.has_int8_activations();
+  const GemmTraits traits{kOutputSlice,         k,
+                          weight_type(scheme),  scheme.is_float() ? 0 : scheme.bits(),
+                          scheme.group_size(k), codes};
+  const Kernel& kernel = choose_gemm(traits);
+  const int64_t unpacked = kernel.scratch_bytes == nullptr ? 0 : kernel.scratch_bytes(traits);
+  const bool fp8 = scheme.activations == ActivationType::afp8;
+  const int64_t row = codes ? ceil_div(k, kCodePadding) * kCodePadding + int64_t{sizeof(float)}
+                      : fp8 ? k * int64_t{sizeof(float)}
+                            : 0;
+  return rows * row + threads * unpacked;
+}
+
+// As a Workspace holds them, with the widest product's rows as codes and what its kernel unpacks.
+int64_t scratch_bytes(const DecoderConfig& config, const QuantScheme& scheme, int64_t rows,
+                      int threads) {
+  int64_t sum = config.vocab_size * int64_t{sizeof(float)}, products = 0;
+  for (const int64_t bytes : pass_size(config).bytes(rows, threads)) sum += bytes;
+  for (int i = 0; i < config.layers; ++i) {
+    const LayerPlan plan = layer_plan(config, i);
+    for (const Site& site : plan.sites)
+      products = std::max(products, product_bytes(scheme, site.inputs, rows, threads));
+  }
+  return sum + products;
 }
 
 int64_t counted_bytes(std::optional<int64_t> bytes) {
@@ -128,8 +163,8 @@ Estimate estimate(const DecoderConfig& original, const QuantScheme& scheme,
   if (config.experts > 0)
     out.weight_bytes += of_experts / config.experts * config.experts_per_token;
   const int64_t context = o.context > 0 ? o.context : config.context;
-  out.kv_bytes = counted_bytes(checked_mul(kv_bytes_per_token(config, o.kv), context));
-  out.scratch_bytes = scratch_bytes(config, std::min(o.prefill_chunk, context));
+  out.kv_bytes = counted_bytes(KvCache::bytes(cache_shape(config), context, o.kv));
+  out.scratch_bytes = scratch_bytes(config, scheme, std::min(o.prefill_chunk, context), o.threads);
   counted_bytes(checked_add(out.memory_bytes + out.scratch_bytes, out.kv_bytes));
   return out;
 }

@@ -15,6 +15,7 @@ struct EstimateOptions {
   DType kv = DType::f32;      ///< of the KV cache: f32, f16 or i8
   int64_t context = 0;        ///< tokens in the cache; 0: the model's context
   int64_t prefill_chunk = 512;
+  int threads = 1;
   bool head = false, embeddings = false;  ///< covered by the scheme as well
 };
 
@@ -37,10 +38,8 @@ Estimate estimate(const DecoderConfig& config, const QuantScheme& scheme,
                   const EstimateOptions& options);
 
 /// Bytes of keys and values that one token adds to a cache of that type, over the layers that
-/// attend. int8 has one f32 scale for each head's key and value.
+/// attend, as KvCache lays them out. int8 has one f32 scale for each head's key and value.
 int64_t kv_bytes_per_token(const DecoderConfig& config, DType kv);
-/// Bytes of activations while `rows` rows go through the decoder and one row of logits comes out.
-int64_t scratch_bytes(const DecoderConfig& config, int64_t rows);
 
 /// Sizes that a shape is made of; what is 0 is chosen as models of that size have it.
 struct ShapeOptions {

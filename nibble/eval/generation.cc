@@ -42,15 +42,15 @@ int64_t capacity_for(const Decoder& model, int64_t prompt, int64_t wanted, bool 
 // One text on its way: what is in its cache, what goes in next, what came out.
 class Sequence {
  public:
-  Sequence(const Decoder& model, std::span<const int32_t> prompt, const PyRandom& random,
+  Sequence(Session& session, std::span<const int32_t> prompt, const PyRandom& random,
            const TokenHook& hook, int64_t wanted, const GenerateOptions& o)
-      : model_(model),
+      : session_(session),
         options_(o),
         hook_(hook),
         wanted_(wanted),
         random_(random),
-        cache_(model.make_cache(
-            capacity_for(model, static_cast<int64_t>(prompt.size()), wanted, o.shift), o.kv)),
+        cache_(session.decoder().make_cache(
+            capacity_for(session.decoder(), std::ssize(prompt), wanted, o.shift), o.kv)),
         history_(prompt.begin(), prompt.end()),
         window_(history_),
         done_(wanted <= 0) {}
@@ -58,7 +58,7 @@ class Sequence {
   bool done() const { return done_; }
   // Nothing of the window is in the cache: read() comes next.
   bool unread() const { return cache_.length() == 0; }
-  int32_t last() const { return window_.back(); }
+  std::span<const int32_t> last() const { return std::span(window_).last(1); }
   KvCache& cache() { return cache_; }
   std::vector<int32_t> take() { return std::move(out_); }
   const PyRandom& random() const { return random_; }
@@ -66,7 +66,7 @@ class Sequence {
   // Reads the whole window, cut to what the cache holds, and chooses the token behind it.
   void read(const Exec& exec) {
     shift();
-    accept(prefill(model_, window_, cache_, options_.prefill_chunk, exec));
+    accept(prefill(session_, window_, cache_, options_.prefill_chunk, exec));
   }
 
   // The logits behind the last token: chooses the next.
@@ -92,7 +92,7 @@ class Sequence {
     }
   }
 
-  const Decoder& model_;
+  Session& session_;
   const GenerateOptions& options_;
   const TokenHook& hook_;
   int64_t wanted_;
@@ -103,16 +103,12 @@ class Sequence {
 };
 
 // One token of each of `active` through the decoder, together: the weights are read once for all.
-void step(const Decoder& model, const std::vector<Sequence*>& active, const Exec& exec) {
+void step(Session& session, const std::vector<Sequence*>& active, const Exec& exec) {
   if (active.empty()) return;
-  std::vector<int32_t> ids;
-  std::vector<KvCache*> caches;
-  for (Sequence* s : active) {
-    ids.push_back(s->last());
-    caches.push_back(&s->cache());
-  }
-  const auto logits = model.decode(ids, caches, exec);
-  const auto width = static_cast<size_t>(model.config().vocab_size);
+  std::vector<Decoder::Item> batch;
+  for (Sequence* s : active) batch.push_back({s->last(), &s->cache()});
+  const auto logits = session.run(batch, exec);
+  const auto width = static_cast<size_t>(session.decoder().config().vocab_size);
   for (size_t i = 0; i < active.size(); ++i) active[i]->accept(logits.subspan(i * width, width));
 }
 
@@ -126,7 +122,7 @@ void read_unread(std::vector<Sequence>& all, const Exec& exec) {
 
 }  // namespace
 
-std::vector<float> prefill(const Decoder& model, std::span<const int32_t> ids, KvCache& cache,
+std::vector<float> prefill(Session& session, std::span<const int32_t> ids, KvCache& cache,
                            int64_t chunk, const Exec& exec) {
   if (chunk < 1)
     throw invalid_argument(fmt::format("--prefill-chunk {}: must be 1 or more", chunk));
@@ -135,8 +131,8 @@ std::vector<float> prefill(const Decoder& model, std::span<const int32_t> ids, K
     exec.check_stop();
     const size_t n = std::min(ids.size(), static_cast<size_t>(chunk));
     const bool last = n == ids.size();
-    logits =
-        model.step(ids.first(n), cache, last ? Decoder::Logits::last : Decoder::Logits::none, exec);
+    logits = session.run(ids.first(n), cache, last ? Decoder::Logits::last : Decoder::Logits::none,
+                         exec);
     ids = ids.subspan(n);
   }
   return {logits.begin(), logits.end()};
@@ -145,13 +141,14 @@ std::vector<float> prefill(const Decoder& model, std::span<const int32_t> ids, K
 std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> prompt,
                               const GenerateOptions& options, PyRandom& random, const Exec& exec,
                               const TokenHook& hook) {
-  Sequence s(model, prompt, random, hook, options.max_new_tokens, options);
+  Session session(model);
+  Sequence s(session, prompt, random, hook, options.max_new_tokens, options);
   while (!s.done()) {
     exec.check_stop();
     if (s.unread())
       s.read(exec);
     else
-      step(model, {&s}, exec);
+      step(session, {&s}, exec);
   }
   random = s.random();
   return s.take();
@@ -160,11 +157,12 @@ std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> pro
 BatchResult generate_batch(const Decoder& model, const std::vector<GenerateRequest>& requests,
                            const GenerateOptions& options, const Exec& exec) {
   BatchResult out;
+  Session session(model);
   std::vector<Sequence> all;
   all.reserve(requests.size());
   for (const GenerateRequest& r : requests) {
     const int64_t wanted = r.max_new_tokens > 0 ? r.max_new_tokens : options.max_new_tokens;
-    all.emplace_back(model, r.prompt, PyRandom(r.seed), r.hook, wanted, options);
+    all.emplace_back(session, r.prompt, PyRandom(r.seed), r.hook, wanted, options);
     out.prompt_tokens += static_cast<int64_t>(r.prompt.size());
   }
   auto start = Clock::now();
@@ -177,7 +175,7 @@ BatchResult generate_batch(const Decoder& model, const std::vector<GenerateReque
     for (Sequence& s : all) {
       if (!s.done() && !s.unread()) active.push_back(&s);
     }
-    step(model, active, exec);
+    step(session, active, exec);
     read_unread(all, exec);
     if (std::all_of(all.begin(), all.end(), [](const Sequence& s) { return s.done(); })) break;
   }

@@ -9,7 +9,7 @@
 
 #include "nibble/core/exec.h"
 #include "nibble/eval/protocol.h"
-#include "nibble/model/decoder.h"
+#include "nibble/model/session.h"
 #include "nibble/nn/sampling.h"
 
 namespace nibble {
@@ -31,7 +31,7 @@ struct GenerateOptions {
 using TokenHook = std::function<bool(int32_t)>;
 
 /// Reads `ids` behind what is in the cache, `chunk` at a time; the logits of the last position.
-std::vector<float> prefill(const Decoder& model, std::span<const int32_t> ids, KvCache& cache,
+std::vector<float> prefill(Session& session, std::span<const int32_t> ids, KvCache& cache,
                            int64_t chunk, const Exec& exec);
 
 /// The tokens chosen after `prompt` (at least one token; Error{invalid_argument} naming both

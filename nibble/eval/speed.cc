@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nibble/core/error.h"
+#include "nibble/model/session.h"
 
 namespace nibble {
 namespace {
@@ -20,7 +21,7 @@ double seconds_of(Clock::time_point t) {
 
 // One of the models, with what it needs to run and what was found of it.
 struct Contestant {
-  const Decoder* model;
+  Session session;
   std::vector<int32_t> ids;
   std::vector<KvCache> caches = {};
   SpeedResult result = {};
@@ -36,7 +37,7 @@ void refuse_too_long(const SpeedOptions& o, int64_t context) {
 Contestant contestant(const Decoder& model, const SpeedOptions& o) {
   const int64_t length = o.prefill + o.decode;
   refuse_too_long(o, model.config().context);
-  Contestant out{&model, std::vector<int32_t>(static_cast<size_t>(length))};
+  Contestant out{Session(model), std::vector<int32_t>(static_cast<size_t>(length))};
   const auto words = static_cast<size_t>(model.config().vocab_size);
   for (size_t i = 0; i < out.ids.size(); ++i)
     out.ids[i] = static_cast<int32_t>((i * 7919 + 13) % words);
@@ -51,20 +52,21 @@ double read_prompts(Contestant& c, const SpeedOptions& o, const Exec& exec) {
   for (KvCache& cache : c.caches) {
     cache.clear();
     const auto start = Clock::now();
-    c.model->step(prompt, cache, Decoder::Logits::last, exec);
+    c.session.run(prompt, cache, Decoder::Logits::last, exec);
     if (&cache == &c.caches.front()) seconds = seconds_of(start);
   }
   return seconds;
 }
 
 double write_behind(Contestant& c, const SpeedOptions& o, const Exec& exec) {
-  std::vector<KvCache*> pointers;
-  for (KvCache& cache : c.caches) pointers.push_back(&cache);
+  std::vector<Decoder::Item> batch(c.caches.size());
+  for (size_t s = 0; s < batch.size(); ++s) batch[s].cache = &c.caches[s];
   const auto start = Clock::now();
   for (int64_t i = 0; i < o.decode; ++i) {
     exec.check_stop();
-    const std::vector<int32_t> next(pointers.size(), c.ids[static_cast<size_t>(o.prefill + i)]);
-    c.model->decode(next, pointers, exec);
+    for (Decoder::Item& item : batch)
+      item.ids = std::span(c.ids).subspan(static_cast<size_t>(o.prefill + i), 1);
+    c.session.run(batch, exec);
   }
   return seconds_of(start);
 }

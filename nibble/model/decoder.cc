@@ -20,7 +20,7 @@ constexpr int64_t kHeardBetween = int64_t{1} << 28;
 // at a time, whichever are more.
 constexpr int64_t kHeadRows = 64, kHeadWork = int64_t{1} << 31;
 // The workspace buffer of the logits; those before belong to LayerPass.
-constexpr size_t kLogits = kBuffers + 7;
+constexpr size_t kLogits = kBuffers + 4;
 
 }  // namespace
 
@@ -39,11 +39,11 @@ Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
   }
   ends_ = ModelEnds(config_, find, !config_.tied);
   if (config_.position == PositionKind::rotary) rotary_ = Rotary(config_.rope, config_.head_dim);
+  size_ = pass_size(config_);
   for (int i = 0; i < config_.layers; ++i) {
     layers_.push_back(build_layer(config_, i, find, options));
     Layer& layer = layers_.back();
     layer.place = add_layer(layer.plan, cache_shape_);
-    size_.add(layer.plan);
     layer_multiplications_ += layer.multiplications();
   }
 }
@@ -89,13 +89,8 @@ int Decoder::threads_for(int64_t rows, int64_t logit_rows, const Exec& exec) con
   return work < kWorthATeam ? 1 : std::max(exec.threads, 1);
 }
 
-// The most workspace that a product needs; asked again only when the rows or threads have changed.
-int64_t Decoder::products_bytes(int64_t m, int64_t logit_rows, int threads,
-                                Workspace& workspace) const {
-  const int64_t key = m * (int64_t{1} << 32) + logit_rows;
-  if (workspace.rows == key && workspace.threads == threads) return 0;
-  workspace.rows = key;
-  workspace.threads = threads;
+// The most workspace that a product needs.
+int64_t Decoder::products_bytes(int64_t m, int64_t logit_rows, int threads) const {
   int64_t most = head_.workspace_bytes(std::max<int64_t>(logit_rows, 1), threads);
   for (const Layer& l : layers_) most = std::max(most, l.workspace_bytes(m, threads));
   return most;
@@ -164,7 +159,7 @@ void Decoder::require_finite(const Batch& batch, std::span<const float> logits) 
   // one, the first that is to blame throws.
   if (batch.sequences.size() == 1 && batch.sequences[0].start == 0 && batch.ids.size() > 1) {
     KvCache again = make_cache(std::ssize(batch.ids), batch.sequences[0].cache->dtype());
-    for (const int32_t id : batch.ids) step({&id, 1}, again, Logits::last, Exec{});
+    for (const int32_t id : batch.ids) forward({&id, 1}, again, Logits::last, Exec{});
   }
   const auto width = static_cast<size_t>(config_.vocab_size);
   size_t bad = 0;
@@ -183,19 +178,24 @@ void Decoder::fail(const Error& error) const {
   throw error;
 }
 
-std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
-                                    const Exec& exec) const {
+std::span<const float> Decoder::pass(const Batch& batch, Workspace& workspace,
+                                     const Exec& exec) const {
   const auto m = static_cast<int64_t>(batch.ids.size());
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
   const int threads = threads_for(m, wanted, exec);
-  const LayerPass pass(config_, rotary_, batch.sequences, threads, size_,
-                       products_bytes(m, wanted, threads, workspace), workspace);
+  // Asked again only when the rows or threads have changed.
+  const int64_t key = m * (int64_t{1} << 32) + wanted;
+  const bool known = workspace.rows == key && workspace.threads == threads;
+  workspace.rows = key;
+  workspace.threads = threads;
+  const LayerPass layers(config_, rotary_, batch.sequences, threads, size_,
+                         known ? 0 : products_bytes(m, wanted, threads), workspace);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
   if (m * layer_multiplications_ > kHeardBetween)
-    run_heard(batch, pass, logits, threads, exec);
+    run_heard(batch, layers, logits, threads, exec);
   else
     run_team(threads, multiplications(m, wanted),
-             [&](Team& team) { run_together(batch, pass, logits, team); });
+             [&](Team& team) { run_together(batch, layers, logits, team); });
   const std::span<const float> out(logits, static_cast<size_t>(wanted * config_.vocab_size));
   for (const SequenceRows& s : batch.sequences) {
     if (const auto error = s.cache->range_error()) fail(*error);
@@ -204,42 +204,32 @@ std::span<const float> Decoder::run(const Batch& batch, Workspace& workspace,
   return out;
 }
 
-std::span<const float> Decoder::step(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
-                                     const Exec& exec) const {
-  check(ids, cache);
+std::span<const float> Decoder::run(std::span<const Item> batch, Workspace& workspace,
+                                    const Exec& exec) const {
+  std::vector<int32_t> ids;
+  std::vector<SequenceRows> sequences;
+  std::vector<int64_t> rows;
+  for (const Item& item : batch) {
+    check(item.ids, *item.cache);
+    const auto first = std::ssize(ids), m = std::ssize(item.ids);
+    if (m == 0) continue;
+    ids.insert(ids.end(), item.ids.begin(), item.ids.end());
+    sequences.push_back({item.cache, item.cache->length(), m});
+    const int64_t wanted = item.wanted == Logits::all ? m : item.wanted == Logits::last ? 1 : 0;
+    for (int64_t i = m - wanted; i < m; ++i) rows.push_back(first + i);
+  }
   if (ids.empty()) return {};
-  const auto m = static_cast<int64_t>(ids.size());
-  const SequenceRows sequence{&cache, cache.length(), m};
-  std::vector<int64_t> rows(wanted == Logits::all    ? ids.size()
-                            : wanted == Logits::last ? size_t{1}
-                                                     : size_t{0});
-  for (size_t i = 0; i < rows.size(); ++i)
-    rows[i] = m - static_cast<int64_t>(rows.size()) + static_cast<int64_t>(i);
-  const auto logits = run({ids, {&sequence, 1}, rows}, cache.workspace(), exec);
-  cache.advance(m);
+  const auto logits = pass({ids, sequences, rows}, workspace, exec);
+  for (const SequenceRows& s : sequences) s.cache->advance(s.rows);
   return logits;
 }
 
 std::vector<float> Decoder::forward(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
                                     const Exec& exec) const {
-  const auto logits = step(ids, cache, wanted, exec);
+  Workspace workspace;
+  const Item item{ids, &cache, wanted};
+  const auto logits = run({&item, 1}, workspace, exec);
   return {logits.begin(), logits.end()};
-}
-
-std::span<const float> Decoder::decode(std::span<const int32_t> ids,
-                                       std::span<KvCache* const> caches, const Exec& exec) const {
-  NIBBLE_CHECK(ids.size() == caches.size());
-  if (ids.empty()) return {};
-  std::vector<SequenceRows> sequences;
-  std::vector<int64_t> rows;
-  for (size_t i = 0; i < ids.size(); ++i) check(ids.subspan(i, 1), *caches[i]);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    sequences.push_back({caches[i], caches[i]->length(), 1});
-    rows.push_back(static_cast<int64_t>(i));
-  }
-  const auto logits = run({ids, sequences, rows}, caches[0]->workspace(), exec);
-  for (KvCache* cache : caches) cache->advance(1);
-  return logits;
 }
 
 void Decoder::for_each_linear(const std::function<void(const LinearGroup&, size_t)>& f) const {
@@ -248,6 +238,13 @@ void Decoder::for_each_linear(const std::function<void(const LinearGroup&, size_
   };
   for (const Layer& l : layers_) l.for_each_group(each);
   each(head_);
+}
+
+int64_t Decoder::pass_bytes(int64_t rows, const Exec& exec) const {
+  const int threads = threads_for(rows, 1, exec);
+  int64_t sum = config_.vocab_size * int64_t{sizeof(float)} + products_bytes(rows, 1, threads);
+  for (const int64_t bytes : size_.bytes(rows, threads)) sum += bytes;
+  return sum;
 }
 
 size_t Decoder::memory_bytes() const {

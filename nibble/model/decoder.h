@@ -14,6 +14,7 @@
 #include "nibble/model/config.h"
 #include "nibble/model/layer_pass.h"
 #include "nibble/model/model_ends.h"
+#include "nibble/nn/workspace.h"
 
 namespace nibble {
 
@@ -34,26 +35,32 @@ class Decoder {
   KvCache make_cache(int64_t capacity, DType dtype = DType::f32) const;
 
   enum class Logits { none, last, all };
-  /// Runs ids behind what is in the cache and appends them to it. Returns logits [0, 1 or
-  /// ids.size(), vocab_size], row-major. Error{invalid_argument} for an id outside the vocabulary
-  /// or more tokens than the cache or the context hold (both lengths are named); Error{corrupt}
-  /// naming the first position whose logits are not finite, or where keys or values do not fit a
-  /// cache in f16.
+  /// Tokens of one sequence, behind what its cache holds.
+  struct Item {
+    std::span<const int32_t> ids;
+    KvCache* cache = nullptr;  ///< of this item alone
+    Logits wanted = Logits::last;
+  };
+  /// Runs all items together, some of them prompts, others a single token, and appends their tokens
+  /// to their caches. Returns the logits that are wanted, [rows, vocab_size], item behind item;
+  /// they lie in `workspace`. A sequence's are those that it gets alone, to the bit where no more
+  /// than 16 rows are run or its products are integer ones. Error{invalid_argument} for an id
+  /// outside the vocabulary or more tokens than a cache or the context hold (both lengths are
+  /// named); Error{corrupt} naming the first position whose logits are not finite, or where keys or
+  /// values do not fit a cache in f16. All caches are then as they were. See Session.
+  std::span<const float> run(std::span<const Item> batch, Workspace& workspace,
+                             const Exec& exec) const;
+  /// One sequence, in memory of its own.
   std::vector<float> forward(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
                              const Exec& exec) const;
-  /// The same without a copy: the logits stay valid until the cache is used again.
-  std::span<const float> step(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
-                              const Exec& exec) const;
-  /// One token more for each of several sequences, together: ids[i] behind caches[i]. The caches
-  /// are different ones. Returns logits [ids.size(), vocab_size], valid until caches[0] is used
-  /// again; a sequence's are those it gets alone.
-  std::span<const float> decode(std::span<const int32_t> ids, std::span<KvCache* const> caches,
-                                const Exec& exec) const;
 
   /// Bytes the loaded weights hold; bytes read for each decoded token (no embedding table, the head
   /// included).
   size_t memory_bytes() const;
   size_t weight_bytes() const;
+  /// Bytes that a pass of so many rows, one of which has its logits computed, works in: its cache
+  /// holds them from then on.
+  int64_t pass_bytes(int64_t rows, const Exec& exec) const;
   /// Calls f(group, member) for every projection, in the order they run.
   void for_each_linear(const std::function<void(const LinearGroup&, size_t)>& f) const;
 
@@ -65,8 +72,8 @@ class Decoder {
     std::span<const int64_t> logit_rows;
   };
   void check(std::span<const int32_t> ids, const KvCache& cache) const;
-  std::span<const float> run(const Batch& batch, Workspace& workspace, const Exec& exec) const;
-  int64_t products_bytes(int64_t m, int64_t logit_rows, int threads, Workspace& workspace) const;
+  std::span<const float> pass(const Batch& batch, Workspace& workspace, const Exec& exec) const;
+  int64_t products_bytes(int64_t m, int64_t logit_rows, int threads) const;
   void run_together(const Batch& batch, const LayerPass& pass, float* logits, Team& team) const;
   void run_heard(const Batch& batch, const LayerPass& pass, float* logits, int threads,
                  const Exec& exec) const;

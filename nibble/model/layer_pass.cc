@@ -12,6 +12,10 @@ namespace {
 // Places in the workspace behind the buffers.
 enum Slot { kAngles = kBuffers, kScratch, kProducts, kExperts };
 
+int64_t scratch_floats(const PassSize& size) {
+  return ceil_div(attend_scratch_floats(size.head_dim), 16) * 16;
+}
+
 const float* or_null(std::span<const float> v) { return v.empty() ? nullptr : v.data(); }
 
 }  // namespace
@@ -29,28 +33,40 @@ void PassSize::add(const LayerPlan& plan) {
   gathered = std::max(gathered, experts);  // the router's logits stand there first
 }
 
+std::array<int64_t, kBuffers + 4> PassSize::bytes(int64_t rows, int threads) const {
+  std::array<int64_t, kBuffers + 4> out{};
+  for (size_t i = 0; i < kBuffers; ++i) {
+    const bool each = rows <= LinearGroup::kOwnRows && i == static_cast<size_t>(BufferId::normed);
+    out[i] = rows * floats[i] * (each ? threads : 1);
+  }
+  out[kAngles] = 2 * rows * (head_dim / 2);
+  out[kScratch] = scratch_floats(*this) * threads;
+  if (experts > 0) out[kExperts] = ExpertRows::count(rows, experts, chosen);
+  for (int64_t& count : out) count *= sizeof(float);
+  return out;
+}
+
+PassSize pass_size(const DecoderConfig& config) {
+  PassSize out;
+  for (int i = 0; i < config.layers; ++i) out.add(layer_plan(config, i));
+  return out;
+}
+
 LayerPass::LayerPass(const DecoderConfig& config, const Rotary& rotary,
                      std::span<const SequenceRows> sequences, int threads, const PassSize& size,
                      int64_t products_bytes, Workspace& workspace)
     : config_(config), rotary_(rotary), sequences_(sequences) {
   for (const SequenceRows& s : sequences) m_ += s.rows;
   own_ = m_ <= LinearGroup::kOwnRows;
-  const auto get = [&](size_t slot, int64_t count) {
-    return workspace.buffers[slot].get<float>(count);
-  };
-  for (size_t i = 0; i < kBuffers; ++i) {
-    const bool each = own_ && i == static_cast<size_t>(BufferId::normed);
-    buffers_[i] = get(i, m_ * size.floats[i] * (each ? threads : 1));
-  }
+  const auto bytes = size.bytes(m_, threads);
+  for (size_t i = 0; i < bytes.size(); ++i) workspace.buffers[i].reserve(bytes[i]);
+  for (size_t i = 0; i < kBuffers; ++i) buffers_[i] = workspace.buffers[i].as<float>();
   half_ = size.head_dim / 2;
-  cos_ = get(kAngles, 2 * m_ * half_);
+  cos_ = workspace.buffers[kAngles].as<float>();
   sin_ = cos_ + m_ * half_;
-  scratch_each_ = ceil_div(attend_scratch_floats(size.head_dim), 16) * 16;
-  scratch_ = get(kScratch, scratch_each_ * threads);
-  if (size.experts > 0) {
-    const int64_t count = ExpertRows::count(m_, size.experts, size.chosen);
-    experts_ = {workspace.buffers[kExperts].get<int32_t>(count), m_, size.experts, size.chosen};
-  }
+  scratch_each_ = scratch_floats(size);
+  scratch_ = workspace.buffers[kScratch].as<float>();
+  experts_ = {workspace.buffers[kExperts].as<int32_t>(), m_, size.experts, size.chosen};
   products_ = workspace.buffers[kProducts].get<std::byte>(products_bytes);
 }
 

@@ -13,6 +13,7 @@
 #include "nibble/model/layer.h"
 #include "nibble/nn/attention.h"
 #include "nibble/nn/rotary.h"
+#include "nibble/nn/workspace.h"
 
 namespace nibble {
 
@@ -29,7 +30,11 @@ struct PassSize {
   int64_t head_dim = 0, experts = 0, chosen = 0;
 
   void add(const LayerPlan& plan);
+  /// Bytes of each buffer of a Workspace that LayerPass takes for `rows` rows, without products.
+  std::array<int64_t, kBuffers + 4> bytes(int64_t rows, int threads) const;
 };
+/// Over all layers of a config.
+PassSize pass_size(const DecoderConfig& config);
 
 /// out = norm(x) of one row [width]; x and out may be the same.
 void normalize(NormKind kind, double eps, const NormWeights& weights, const float* x, int64_t width,

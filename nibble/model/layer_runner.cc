@@ -56,39 +56,39 @@ Layer LayerRunner::layer(int index, const LinearOptions& options) const {
   return build_layer(config_, index, ParameterFinder(config_, load_, keep), options);
 }
 
-std::unique_ptr<KvCache> LayerRunner::take(int64_t rows) const {
-  std::unique_ptr<KvCache> cache;
+std::unique_ptr<LayerRunner::Place> LayerRunner::take(int64_t rows) const {
+  std::unique_ptr<Place> place;
   {
     const std::lock_guard lock(mutex_);
     if (!idle_.empty()) {
-      cache = std::move(idle_.back());
+      place = std::move(idle_.back());
       idle_.pop_back();
     }
   }
   // One that is too short gives way to a longer one, so that there are never more than threads.
-  if (cache != nullptr && cache->capacity() >= rows) {
-    cache->clear();
-    return cache;
+  if (place != nullptr && place->cache.capacity() >= rows) {
+    place->cache.clear();
+    return place;
   }
-  return std::make_unique<KvCache>(one_layer_, rows);
+  return std::unique_ptr<Place>(new Place{KvCache(one_layer_, rows), {}});
 }
 
 template <class F>
 void LayerRunner::pass(const Layer& layer, std::span<const float> x, F f) const {
   const int64_t rows = std::ssize(x) / config_.hidden_size;
-  std::unique_ptr<KvCache> cache = take(rows);
-  const SequenceRows sequence{cache.get(), 0, rows};
+  std::unique_ptr<Place> place = take(rows);
+  const SequenceRows sequence{&place->cache, 0, rows};
   PassSize size;
   size.add(layer.plan);
   const LayerPass pass(config_, rotary_, {&sequence, 1}, 1, size, layer.workspace_bytes(rows, 1),
-                       cache->workspace());
+                       place->workspace);
   std::copy(x.begin(), x.end(), pass.x());
   run_team(1, [&](Team& team) {
     pass.prepare(team);
     f(pass, team);
   });
   const std::lock_guard lock(mutex_);
-  idle_.push_back(std::move(cache));
+  idle_.push_back(std::move(place));
 }
 
 void LayerRunner::run(const Layer& layer, std::span<float> x) const {

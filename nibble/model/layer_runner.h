@@ -45,7 +45,12 @@ class LayerRunner {
   // f(pass, team) with x in the stream.
   template <class F>
   void pass(const Layer& layer, std::span<const float> x, F f) const;
-  std::unique_ptr<KvCache> take(int64_t rows) const;
+  // What a pass of one thread writes to.
+  struct Place {
+    KvCache cache;
+    Workspace workspace;
+  };
+  std::unique_ptr<Place> take(int64_t rows) const;
 
   DecoderConfig config_;
   WeightLoader load_;
@@ -53,7 +58,7 @@ class LayerRunner {
   Rotary rotary_;
   CacheShape one_layer_;
   mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<KvCache>> idle_;  // each with its workspace
+  mutable std::vector<std::unique_ptr<Place>> idle_;
 };
 
 }  // namespace nibble

@@ -91,8 +91,13 @@ CacheType KvCache::type() const {
 }
 
 size_t KvCache::memory_bytes() const {
-  const auto width = static_cast<size_t>((shape_.attention.head_dim + value_stride_) * element_);
-  return rows_ * (width + (dtype_ == DType::i8 ? 2 * sizeof(float) : 0)) + state_bytes();
+  return static_cast<size_t>(*bytes(shape_, capacity_, dtype_));  // it has been allocated
+}
+
+std::optional<int64_t> KvCache::bytes(const CacheShape& shape, int64_t capacity, DType dtype) {
+  const auto positions = checked_mul(bytes_per_token(shape, dtype), padded_to(capacity, kKeyBlock));
+  const int64_t states = 2 * shape.state_layers * shape.state * int64_t{sizeof(float)};
+  return positions ? checked_add(*positions, states) : std::nullopt;
 }
 
 size_t KvCache::state_bytes() const {
@@ -103,6 +108,13 @@ void KvCache::clear() {
   length_ = 0;
   misfit_ = 0;
   std::memset(states_.get(), 0, state_bytes());
+}
+
+int64_t KvCache::bytes_per_token(const CacheShape& shape, DType dtype) {
+  const int64_t head_dim = shape.attention.head_dim;
+  const int64_t width = head_dim + padded_to(head_dim, kVector);
+  const int64_t scales = dtype == DType::i8 ? 2 * int64_t{sizeof(float)} : 0;
+  return shape.attention_layers * shape.attention.kv_heads * (width * size_of(dtype) + scales);
 }
 
 // Keeps the largest of the magnitudes that f16 cannot hold, so that what is told of does not depend

@@ -1,7 +1,6 @@
 // KvCache: keys and values of the tokens seen so far, for every layer.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -9,7 +8,6 @@
 #include <optional>
 #include <span>
 
-#include "nibble/core/aligned_memory.h"
 #include "nibble/core/dtype.h"
 #include "nibble/core/error.h"
 #include "nibble/kernels/layer.h"
@@ -34,13 +32,6 @@ struct CacheShape {
   int64_t state_layers = 0, state = 0;
 
   bool operator==(const CacheShape&) const = default;
-};
-
-/// Memory that a pass over a sequence works in, kept between passes so that nothing is allocated
-/// while tokens are decoded. Each user names its buffers by numbers of its own.
-struct Workspace {
-  std::array<AlignedMemory, 20> buffers;
-  int64_t rows = -1, threads = -1;  ///< what they were last made for
 };
 
 /// Keys [layer][kv head][position / 16][head_dim][16], so that a vector holds one element of the
@@ -77,9 +68,12 @@ class KvCache {
   /// Fills in the fields of `rows` that say where the keys and values of one head are.
   void describe(int64_t layer, int64_t head, AttendRows& rows) const;
   CacheType type() const;
-  /// Bytes of all positions, written or not.
+  /// Bytes of all positions, written or not, and of the states.
   size_t memory_bytes() const;
-  Workspace& workspace() { return workspace_; }
+  /// The same of a cache that is not made yet; nullopt where 64 bits do not count them.
+  static std::optional<int64_t> bytes(const CacheShape& shape, int64_t capacity, DType dtype);
+  /// What one position more takes.
+  static int64_t bytes_per_token(const CacheShape& shape, DType dtype);
 
  private:
   struct Free {
@@ -107,7 +101,6 @@ class KvCache {
   size_t rows_;       // over all layers and heads
   float misfit_ = 0;  // the largest magnitude among rows that did not fit f16
   Memory keys_, values_, key_scales_, value_scales_, states_;
-  Workspace workspace_;
 };
 
 }  // namespace nibble

@@ -19,9 +19,10 @@ TEST_F(WithModel, InspectPlansTheMemory) {
   const json& memory = j.at("memory");
   // The micro preset: 1 layer, 4 heads of 4, context 16.
   EXPECT_EQ(memory.at("context"), 16);
-  EXPECT_EQ(memory.at("kv_bytes_per_token").at("f32"), 2 * 16 * 4);
-  EXPECT_EQ(memory.at("kv_bytes_per_token").at("f16"), 2 * 16 * 2);
-  EXPECT_EQ(memory.at("kv_bytes_full_context").at("f32"), 16 * 2 * 16 * 4);
+  // Four heads of 4: keys as they are, values filled up to 16.
+  EXPECT_EQ(memory.at("kv_bytes_per_token").at("f32"), 4 * (4 + 16) * 4);
+  EXPECT_EQ(memory.at("kv_bytes_per_token").at("f16"), 4 * (4 + 16) * 2);
+  EXPECT_EQ(memory.at("kv_bytes_full_context").at("f32"), 16 * 4 * (4 + 16) * 4);
   EXPECT_GE(memory.at("weight_bytes"), memory.at("weight_bytes_per_token"));
   EXPECT_EQ(j.at("parameters_by_scheme").at("f32"), j.at("parameters"));
   EXPECT_TRUE(j.at("warnings").empty());

@@ -36,16 +36,17 @@ TEST_F(Generation, ChunksGiveTheSameLogits) {
   const Ids ids = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2};
   KvCache whole = model_.make_cache(context());
   const auto expected = model_.forward(ids, whole, Decoder::Logits::last, Exec{});
+  Session session(model_);
   for (const int64_t chunk : {1, 2, 3, 5, 10, 11, 512}) {
     KvCache cache = model_.make_cache(context());
-    const auto logits = prefill(model_, ids, cache, chunk, Exec{});
+    const auto logits = prefill(session, ids, cache, chunk, Exec{});
     ASSERT_EQ(logits.size(), expected.size());
     EXPECT_EQ(cache.length(), 11);
     for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-4) << chunk;
   }
   KvCache cache = model_.make_cache(context());
   test::expect_error(kExitUsage, "--prefill-chunk 0",
-                     [&] { prefill(model_, ids, cache, 0, Exec{}); });
+                     [&] { prefill(session, ids, cache, 0, Exec{}); });
 }
 
 TEST_F(Generation, ABatchGivesWhatEachGivesAlone) {

@@ -1,10 +1,9 @@
 // The decoder against its definition in f64, and the folder that holds it.
-#include "nibble/model/decoder.h"
-
 #include <gtest/gtest.h>
 
 #include "nibble/core/error.h"
 #include "nibble/model/reference_layer.h"
+#include "nibble/model/session.h"
 #include "tests/support/layer_walks.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
@@ -106,13 +105,14 @@ TEST_P(BothSides, SequencesDecodedTogetherGetWhatTheyGetAlone) {
         EXPECT_TRUE(decoder.forward({&id, 1}, caches.back(), Decoder::Logits::none, exec).empty());
       }
     }
-    std::vector<KvCache*> pointers;
-    for (KvCache& c : caches) pointers.push_back(&c);
+    Session session(decoder);
     std::vector<float> logits;
     for (int64_t i = 0; i < kSteps; ++i) {
       std::vector<int32_t> ids;
       for (int64_t s = 0; s < kSequences; ++s) ids.push_back(token(s, s + i));
-      const auto got = decoder.decode(ids, pointers, exec);
+      std::vector<Decoder::Item> batch;
+      for (size_t s = 0; s < ids.size(); ++s) batch.push_back({{&ids[s], 1}, &caches[s]});
+      const auto got = session.run(batch, exec);
       logits.assign(got.begin(), got.end());
     }
     const auto width = static_cast<size_t>(config.vocab_size);
@@ -121,6 +121,36 @@ TEST_P(BothSides, SequencesDecodedTogetherGetWhatTheyGetAlone) {
         ASSERT_EQ(logits[s * width + j], alone[s][j]) << threads << " " << s << " " << j;
     }
   }
+}
+
+// Prompts and single tokens go through in one pass; where one of them is refused, no cache moves.
+TEST_P(BothSides, APromptBesideATokenGivesWhatEachGivesAlone) {
+  const DecoderConfig config = GetParam();
+  const TensorMap weights = random_weights(config, 15, 0.2);
+  const Decoder decoder(config,
+                        [&](const ParamSpec& p) -> Weight { return weights.find(p.name)->second; });
+  const std::vector<int32_t> first = {1, 2, 3}, prompt = {4, 3, 2, 1, 0}, token = {2};
+  const std::vector<int32_t> wrong = {0, static_cast<int32_t>(config.vocab_size)};
+  KvCache a = decoder.make_cache(8), b = decoder.make_cache(8), c = decoder.make_cache(8);
+  decoder.forward(first, a, Decoder::Logits::none, Exec{});
+  decoder.forward(first, b, Decoder::Logits::none, Exec{});
+  const auto behind = decoder.forward(token, b, Decoder::Logits::last, Exec{});
+  b.clear();
+  const auto all = decoder.forward(prompt, b, Decoder::Logits::all, Exec{});
+  std::vector<float> expected = behind;
+  expected.insert(expected.end(), all.begin(), all.end());
+  Session session(decoder);
+  Exec two;
+  two.threads = 2;
+  const Decoder::Item refused[] = {{token, &a, Decoder::Logits::last}, {wrong, &c}};
+  EXPECT_THROW(session.run(refused, Exec{}), Error);
+  EXPECT_EQ(a.length(), 3);
+  EXPECT_EQ(c.length(), 0);
+  const Decoder::Item batch[] = {{token, &a}, {{}, &b}, {prompt, &c, Decoder::Logits::all}};
+  const auto got = session.run(batch, two);
+  EXPECT_EQ(std::vector<float>(got.begin(), got.end()), expected);
+  EXPECT_EQ(a.length(), 4);
+  EXPECT_EQ(c.length(), 5);
 }
 
 // Layer by layer, and site by site, as calibration runs them, gives what the whole pass gives.

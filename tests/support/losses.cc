@@ -12,6 +12,7 @@
 #include "nibble/compress/quantize.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
+#include "nibble/model/session.h"
 
 namespace nibble {
 namespace {
@@ -35,14 +36,14 @@ double surprise(std::span<const float> logits, int32_t id) {
 }
 
 // The sum over all but the first token, fed `step` at a time.
-double loss(const Decoder& model, std::span<const int32_t> ids, size_t step, KvCache& cache,
+double loss(Session& session, std::span<const int32_t> ids, size_t step, KvCache& cache,
             const Exec& exec) {
-  const auto vocabulary = static_cast<size_t>(model.config().vocab_size);
+  const auto vocabulary = static_cast<size_t>(session.decoder().config().vocab_size);
   double sum = 0;
   cache.clear();
   for (size_t begin = 0; begin + 1 < ids.size(); begin += step) {
     const size_t count = std::min(step, ids.size() - 1 - begin);
-    const auto logits = model.step(ids.subspan(begin, count), cache, Decoder::Logits::all, exec);
+    const auto logits = session.run(ids.subspan(begin, count), cache, Decoder::Logits::all, exec);
     for (size_t i = 0; i < count; ++i)
       sum += surprise(logits.subspan(i * vocabulary, vocabulary), ids[begin + i + 1]);
   }
@@ -63,14 +64,15 @@ void print_losses(const std::string& folder, const std::string& text, size_t tok
     exec.threads = 1;
     const Decoder model = load_decoder(quantize_in_memory(base, options, exec), {.threads = 1});
     KvCache cache = model.make_cache(static_cast<int64_t>(window), DType::f32);
+    Session session(model);
     for (const int t : threads) {
       exec.threads = t;
       double sum = 0;
       for (size_t begin = 0; begin < ids.size(); begin += window) {
         const auto ids_of = std::span(ids).subspan(begin, std::min(window, ids.size() - begin));
-        sum += loss(model, ids_of, ids_of.size(), cache, exec);
+        sum += loss(session, ids_of, ids_of.size(), cache, exec);
         // One token at a time is other kernels, and the same bytes.
-        if (ids.size() <= window) sum += loss(model, ids_of, 1, cache, exec);
+        if (ids.size() <= window) sum += loss(session, ids_of, 1, cache, exec);
       }
       std::printf("%s %d %.17g\n", scheme, t, sum / static_cast<double>(ids.size()));
     }
