@@ -140,9 +140,8 @@ void run_estimate(const Common& common, const EstimateFlags& o) {
   b.bytes = std::clamp<int64_t>(usable_memory_bytes() / 8, 1 << 20, b.bytes);
   const double bandwidth = measured ? measure_read_bandwidth(b) : o.bandwidth * 1e9;
   if (measured && !(bandwidth > 0))
-    throw io_error(
-        "too little memory is left to measure how fast it is read; give --bandwidth, in GB/s")
-        .with_code(kExitMemory);
+    throw out_of_memory(
+        "too little memory is left to measure how fast it is read; give --bandwidth, in GB/s");
   const auto show = common.json ? show_estimate_json : show_table;
   show(subject, eo, all, bandwidth, measured, usable_memory_bytes(), threads);
 }

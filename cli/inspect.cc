@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/flags.h"
 #include "cli/inspect_activations.h"
 #include "cli/load.h"
 #include "nibble/core/counted.h"
@@ -131,7 +132,7 @@ void list_tensors(const Common& common, const ModelFolder& model) {
     for (const auto& [scheme, count] : tensors_by_scheme(rows)) out.field(scheme, count);
     out.end_object();
     if (is_decoder) write_plan(plan_of(model, threads), out);
-    out.array("warnings", model.warnings);
+    out.array("warnings", in_flags(model.warnings));
     out.field("file_bytes", model.tensors->file_bytes())
         .field("bits_per_weight", stored_bits_per_weight(model))
         .key("tensors")

@@ -7,6 +7,7 @@
 #include <malloc.h>
 #endif
 
+#include "cli/flags.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/core/error.h"
 #include "nibble/model/hf_cache.h"
@@ -81,7 +82,7 @@ void show_warnings(const Common& common, const std::vector<std::string>& warning
   for (const std::string& w : warnings) {
     const std::string kind = kind_of(w);
     const int64_t n = ++shown[kind], more = all[kind] - kShown;
-    if (n <= kShown) say(common, "nibble: warning: " + w);
+    if (n <= kShown) say(common, "nibble: warning: " + in_flags(w));
     if (n == kShown && more > 0)
       say(common, fmt::format("nibble: warning: and {} more like these", more));
   }

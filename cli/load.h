@@ -26,7 +26,8 @@ ModelFolder load_model(const LoadOptions& options, const Exec& exec);
 /// Says on stderr what opening a model found odd; nothing with --quiet.
 void warn(const Common& common, const ModelFolder& model);
 
-/// The first few lines on stderr, each after "nibble: warning: ", and how many more there are.
+/// The first few lines on stderr, each after "nibble: warning: ", and how many more there are;
+/// options are named by their flags.
 void show_warnings(const Common& common, const std::vector<std::string>& warnings);
 
 /// The option --kv: the type of the KV cache, "f32", "f16" or "int8".

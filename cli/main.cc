@@ -101,13 +101,12 @@ int run(int argc, char** argv, bool json) {
   } catch (const Error& e) {
     return fail(e, json);
   } catch (const std::bad_alloc&) {
-    return fail(io_error("out of memory: this needs more than the system or its limits allow")
-                    .with_code(kExitMemory),
+    return fail(out_of_memory("out of memory: this needs more than the system or its limits allow"),
                 json);
   } catch (const std::exception& e) {
-    return fail(io_error(fmt::format("a bug in nibble, please report it: {}", first_line(e.what())))
-                    .with_code(kExitBug),
-                json);
+    return fail(
+        io_error(fmt::format("a bug in nibble, please report it: {}", first_line(e.what()))),
+        kExitBug, json);
   }
 }
 
@@ -115,7 +114,7 @@ int start(int argc, char** argv) {
   occupy_closed_streams();
   const bool json = asked_for_json(argc, argv);
   install_signal_handlers(json);
-  install_sigbus_guard(json);
+  install_sigbus_guard(sigbus_end(json));
   return with_large_stack([=]() -> int {
     try {
       return run(argc, argv, json);

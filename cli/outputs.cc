@@ -53,9 +53,7 @@ std::unique_ptr<AtomicFile> open_report(const std::string& path, bool force) {
   if (path.empty()) return nullptr;
   std::error_code none;
   if (!force && fs::exists(path, none) && !fs::is_character_file(path, none))
-    throw io_error("exists already; use --force to replace it")
-        .with_code(kExitCannotCreate)
-        .in_file(path);
+    throw cannot_create("exists already; use --force to replace it").in_file(path);
   return std::make_unique<AtomicFile>(path);
 }
 

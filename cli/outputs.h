@@ -24,7 +24,8 @@ void refuse_inputs_as_outputs(const Outputs& outputs, std::vector<std::string> i
 std::vector<std::string> model_inputs(const std::string& path);
 
 /// The page of --report, made before the work that it reports, so that what would refuse it does
-/// so at once: null where `path` is empty, exit code 73 where it exists, unless `force`.
+/// so at once: null where `path` is empty, Error{io, cannot_create} where it exists, unless
+/// `force`.
 std::unique_ptr<AtomicFile> open_report(const std::string& path, bool force);
 
 }  // namespace nibble::cli

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "cli/command.h"
+#include "cli/flags.h"
 #include "cli/load.h"
 #include "cli/outputs.h"
 #include "nibble/compress/estimate.h"
@@ -102,7 +103,7 @@ void show_quantize(const Common& common, const QuantizeFlags& o, const QuantizeR
           .field("fallbacks", fallbacks(r))
           .field("resumed_layers", r.resumed_layers);
     }
-    out.array("warnings", r.warnings).end_object();
+    out.array("warnings", in_flags(r.warnings)).end_object();
     print_raw(out.finish());
     return;
   }
@@ -144,7 +145,7 @@ void note_unread(const QuantizeFlags& o, std::vector<std::string>& warnings) {
   if (!o.recipe.empty()) return;
   std::vector<std::string> given;
   for (const CLI::Option* option : o.held) {
-    if (option->count() > 0) given.push_back(option->get_name());
+    if (option->count() > 0) given.emplace_back(field_of(option->get_name()));
   }
   const std::string unread = unread_options(o.quantize, given);
   if (!unread.empty()) warnings.insert(warnings.begin(), unread);
@@ -167,7 +168,7 @@ void show_plan(const Common& common, const QuantizeFlags& o) {
     out.begin_object().field("schema_version", 1).field("bits_per_weight", bits);
     out.field("matrix_bytes", e.file_bytes).field("calibration_tokens", e.tokens);
     out.field("memory_bytes", memory).field("spilled_memory_bytes", e.spilled_bytes);
-    out.field("seconds", e.seconds).array("warnings", warnings).end_object();
+    out.field("seconds", e.seconds).array("warnings", in_flags(warnings)).end_object();
     return print_raw(out.finish());
   }
   show_warnings(common, warnings);

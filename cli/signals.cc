@@ -9,7 +9,6 @@
 
 #include "cli/errors.h"
 #include "nibble/core/files.h"
-#include "nibble/core/stop.h"
 
 namespace nibble::cli {
 namespace {
@@ -71,7 +70,8 @@ void install_signal_handlers(bool json) {
   stack.ss_size = sizeof g_stack;
   sigaltstack(&stack, nullptr);
   for (size_t i = 0; i < std::size(kStopping); ++i) {
-    g_words[i] = error_text(stopped_by(kStopping[i]), json);
+    const Error stopped = cancelled(kStopping[i]);
+    g_words[i] = error_text(stopped, exit_code_of(stopped), json);
     if (!is_ignored(kStopping[i])) handle(kStopping[i], on_signal);
   }
   handle(SIGALRM, on_alarm);
@@ -86,7 +86,7 @@ void install_signal_handlers(bool json) {
 const std::atomic<int>* stop_signal() { return &g_signal; }
 
 void check_stop() {
-  if (const int signal = g_signal.load(); signal != 0) throw stopped_by(signal);
+  if (const int signal = g_signal.load(); signal != 0) throw cancelled(signal);
 }
 
 void stop_was_heard() { alarm(0); }

@@ -14,7 +14,7 @@ namespace nibble::cli {
 void install_signal_handlers(bool json);
 /// The signal that asked for a stop; 0 while none did.
 const std::atomic<int>* stop_signal();
-/// Error{io} with exit code 128 + signal where one did.
+/// Error{cancelled} where one did.
 void check_stop();
 /// The work has stopped in order: what is left to do takes no time, and is not cut short.
 void stop_was_heard();

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "cli/errors.h"
 #include "cli/signals.h"
 #include "nibble/core/error.h"
 

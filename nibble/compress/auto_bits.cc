@@ -127,12 +127,12 @@ class Search {
   void require_bits(const BitChooser& chooser, int64_t bytes) const {
     const int64_t least = chooser.extreme(false);
     if (bytes < least)
-      throw too_small(fmt::format("--bits {}", *budget_.bits),
+      throw too_small(fmt::format("`bits` {}", *budget_.bits),
                       fmt::format("{:.2f}", chooser.bits(least)));
   }
 
   Error too_small_a_size(const BitChooser& chooser) const {
-    return too_small(fmt::format("--max-size {}", *budget_.max_size),
+    return too_small(fmt::format("`max_size` {}", *budget_.max_size),
                      fmt::format("{} bytes", file_bytes(chooser.within(chooser.extreme(false)))));
   }
 
@@ -169,7 +169,7 @@ class Search {
     }
     if (!best)
       throw invalid_argument(fmt::format(
-          "--max-kl {} cannot be met: {:.3g} is the least that was reached, and it has to be "
+          "`max_kl` {} cannot be met: {:.3g} is the least that was reached, and it has to be "
           "{:.3g} on samples of the calibration text to be safe on others",
           *budget_.max_kl, lowest, wanted));
     result_.choice = *best;
@@ -270,7 +270,7 @@ class Search {
     result_.measured_kl_standard_error = d.kl_standard_error;
     if (budget_.max_kl && d.kl_mean > *budget_.max_kl)
       result_.warnings.push_back(
-          fmt::format("KL {:.4g} on text that nothing was chosen by, above --max-kl {}", d.kl_mean,
+          fmt::format("KL {:.4g} on text that nothing was chosen by, above `max_kl` {}", d.kl_mean,
                       *budget_.max_kl));
   }
 

@@ -28,7 +28,7 @@ struct AutoResult {
   int tries = 0;  ///< models that were made on the way to max_kl
   std::vector<std::string> warnings;
   QuantizeResult written;
-  QuantizeOptions options;  ///< that the model was made with: method, --set for every matrix
+  QuantizeOptions options;  ///< that the model was made with: method, a SetRule for every matrix
 };
 
 /// In place of base.method: yaqa or awq+yaqa, whichever is better in base.scheme on samples that

@@ -145,7 +145,7 @@ class Walk {
                           metric == metrics_.end() ? nullptr : &metric->second});
     add_note(coverage_note(statistics), result.note);
     if (options_.strict && !result.note.empty())
-      throw corrupt(result.note + " (--strict)").at("tensor " + in_quotes(plan.spec.name));
+      throw corrupt(result.note + " (`strict`)").at("tensor " + in_quotes(plan.spec.name));
     if (plan.spec.layer >= 0) done_[plan.spec.name] = dequantize(result.weight, exec_.threads);
     exec_.report({"quantize", ++count_, total_, describe(plan.spec.name, result)});
     finished_.push_back({plan.spec.name,

@@ -130,7 +130,7 @@ void check(const CalibrationText& text, const DecoderConfig& config, bool writte
   if (text.tokens() < kFewestTokens) {
     throw corrupt(
         fmt::format("calibration needs >= {} tokens, got {}: {}", kFewestTokens, text.tokens(),
-                    written ? "raise --samples or --length"
+                    written ? "raise `calibration_samples` or `calibration_length`"
                             : "give more text, or none for text that the model generates"));
   }
 }
@@ -234,8 +234,8 @@ CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& opti
     if (options.samples < 1)
       throw corrupt(
           fmt::format("calibration needs > {} samples of {} tokens, since so many are kept to "
-                      "measure on, got {}: give more text, a shorter --length, or none for text "
-                      "that the model generates",
+                      "measure on, got {}: give more text, a shorter `calibration_length`, or none "
+                      "for text that the model generates",
                       count, length, all))
           .in_file(options.text);
   }

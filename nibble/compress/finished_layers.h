@@ -27,8 +27,8 @@ void quantize_layers(const ModelFolder& original, const Prepared& ready, LayerSt
 Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store);
 
 /// Runs `work`. Where it fails, finished layers stay if a second run could use them: not where the
-/// model is what is wrong, since a mended one is another (what --strict refuses may be allowed).
-/// `store`: null where nothing is calibrated.
+/// model is what is wrong, since a mended one is another (what options.strict refuses may be
+/// allowed). `store`: null where nothing is calibrated.
 void keeping_useful_layers(FolderStore* store, const QuantizeOptions& options,
                            const std::function<void()>& work);
 

@@ -145,8 +145,8 @@ void FolderStore::refuse_foreign(const std::string& folder) {
       (is_own_fingerprint(folder + "/" + std::string(kFingerprintFile)) ||
        holds_only_own_names(folder)))
     return;
-  throw io_error("is needed for finished layers, and is something else; rename it or remove it")
-      .with_code(kExitCannotCreate)
+  throw cannot_create(
+      "is needed for finished layers, and is something else; rename it or remove it")
       .in_file(folder);
 }
 
@@ -205,10 +205,7 @@ void FolderStore::begin() {
   remove_own(folder_);
   fs::create_directory(folder_, none);
   begun_ = fs::is_directory(folder_, none);
-  if (!begun_)
-    throw io_error("the folder of finished layers cannot be made")
-        .in_file(folder_)
-        .with_code(kExitCannotCreate);
+  if (!begun_) throw cannot_create("the folder of finished layers cannot be made").in_file(folder_);
   write_file(folder_ + "/" + std::string(kFingerprintFile), fingerprint_);
 }
 

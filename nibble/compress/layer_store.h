@@ -50,7 +50,7 @@ std::unique_ptr<LayerStore> memory_store();
 /// created before the first put, and nothing is removed that a run of nibble did not put there.
 class FolderStore : public LayerStore {
  public:
-  /// Error with exit code 73 where something else has the name of the folder.
+  /// Error{io, cannot_create} where something else has the name of the folder.
   static void refuse_foreign(const std::string& folder);
 
   /// With `resume` goes on from what is there where the fingerprint is the same; else, and for

@@ -41,7 +41,7 @@ std::vector<std::string> split(std::string_view text) {
 void spare(QuantScheme& scheme) {
   if (!scheme.is_integer())
     throw invalid_argument(
-        fmt::format("--method llm_int8 rounds to integers: {} cannot be used", to_string(scheme)));
+        fmt::format("`method` llm_int8 rounds to integers: {} cannot be used", to_string(scheme)));
   scheme.activations = ActivationType::a8_outlier;
 }
 

@@ -1,5 +1,5 @@
-// What `--method` says: rescalers and rotations from left to right, then one quantizer:
-// "gptq", "awq", "awq+gptq", "rotate+gptq", "smoothquant".
+// What QuantizeOptions::method says: rescalers and rotations from left to right, then one
+// quantizer: "gptq", "awq", "awq+gptq", "rotate+gptq", "smoothquant".
 #pragma once
 
 #include <string>

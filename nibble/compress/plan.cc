@@ -47,7 +47,7 @@ void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
     if (usable)
       refuse_rule(option, r.pattern,
                   "rules before it decide all that it names (the first that fits a tensor counts, "
-                  "and --keep before --set)");
+                  "and `keep` before `set`)");
     if (named) refuse_rule(option, r.pattern, "no matrix has such a name; gains and biases stay");
     const std::string hint = tied_head_hint(model, r.pattern);
     refuse_rule(option, r.pattern,
@@ -107,7 +107,7 @@ KeepRule parse_keep_rule(std::string_view text) {
   const bool plain = dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
   if (!plain)
     throw invalid_argument(
-        fmt::format("--keep {}: behind '=' stands f32, f16 or bf16", in_quotes(text)));
+        fmt::format("`keep` {}: behind '=' stands f32, f16 or bf16", in_quotes(text)));
   return {std::string(text.substr(0, equals)), dtype};
 }
 
@@ -115,7 +115,7 @@ SetRule parse_set_rule(std::string_view text) {
   const size_t equals = text.rfind('=');
   if (equals == std::string_view::npos || equals == 0)
     throw invalid_argument(
-        fmt::format("--set {}: write PATTERN=SCHEME, such as '*layers.0.*=int8'", in_quotes(text)));
+        fmt::format("`set` {}: write PATTERN=SCHEME, such as '*layers.0.*=int8'", in_quotes(text)));
   return {std::string(text.substr(0, equals)), parse_scheme(text.substr(equals + 1))};
 }
 
@@ -123,8 +123,8 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
                                              const QuantizeOptions& options,
                                              std::vector<std::string>& warnings) {
   const std::vector<ParamSpec> table = parameter_table(model.config);
-  check_rules_match("--keep", options.keep, table, model, {}, false);
-  check_rules_match("--set", options.set, table, model, options.keep, true);
+  check_rules_match("`keep`", options.keep, table, model, {}, false);
+  check_rules_match("`set`", options.set, table, model, options.keep, true);
   std::vector<ParameterPlan> out;
   for (const ParamSpec& spec : table) {
     ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,

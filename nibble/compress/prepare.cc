@@ -32,14 +32,13 @@ QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
   if (e.memory_bytes <= options.max_memory) return options;
   options.spill_folder = split_path(out).folder;
   if (e.spilled_bytes <= options.max_memory) return options;
-  throw Error(ErrorKind::io,
-              fmt::format("quantizing this model needs about {} MiB, --max-memory allows {} MiB: "
-                          "fewer --threads, a shorter --length or --inputs quantized need less{}",
-                          e.spilled_bytes >> 20, options.max_memory >> 20,
-                          is_calibrated(options) && options.calibration.text.empty()
-                              ? ", and so may a text given with --calib"
-                              : ""))
-      .with_code(kExitMemory);
+  throw out_of_memory(fmt::format(
+      "quantizing this model needs about {} MiB, `max_memory` allows {} MiB: "
+      "fewer `threads`, a shorter `calibration_length` or `inputs` quantized need less{}",
+      e.spilled_bytes >> 20, options.max_memory >> 20,
+      is_calibrated(options) && options.calibration.text.empty()
+          ? ", and so may a text given with `calibration_text`"
+          : ""));
 }
 
 // Calibrated methods round to evenly spaced levels; that a scheme has none is said before hours of
@@ -51,19 +50,19 @@ void require_levels(const std::vector<ParameterPlan>& plans, const QuantizeOptio
 }
 
 // Text that the model writes takes all of the model; a text from a file only to see how it suits,
-// which is left out where that is more than --max-memory.
+// which is left out where that is more than options.max_memory.
 bool may_load_model(const ModelFolder& model, const QuantizeOptions& options,
                     QuantizeResult& result, int threads) {
   if (options.max_memory <= 0) return true;
   const int64_t needed = text_memory(model, options.calibration, threads);
   if (needed <= options.max_memory) return true;
   const std::string needs =
-      fmt::format("{} MiB, --max-memory allows {} MiB", needed >> 20, options.max_memory >> 20);
+      fmt::format("{} MiB, `max_memory` allows {} MiB", needed >> 20, options.max_memory >> 20);
   if (options.calibration.text.empty())
-    throw Error(ErrorKind::io, fmt::format("writing a calibration text needs about {}: give one "
-                                           "with --calib FILE, or fewer --threads",
-                                           needs))
-        .with_code(kExitMemory);
+    throw out_of_memory(
+        fmt::format("writing a calibration text needs about {}: give one "
+                    "with `calibration_text` FILE, or fewer `threads`",
+                    needs));
   result.warnings.push_back(
       fmt::format("calibration text {}: not checked whether it is like what the model knows, which "
                   "needs about {}",
@@ -77,7 +76,7 @@ void check_fit(const ModelFolder& model, const QuantizeOptions& options,
   const CalibrationFit fit = calibration_fit(model, text, options.calibration.seed, exec);
   const std::string warning = fit_warning(fit, text.source);
   if (warning.empty()) return;
-  if (options.strict) throw corrupt(warning + " (--strict)");
+  if (options.strict) throw corrupt(warning + " (`strict`)");
   result.warnings.push_back(warning);
 }
 

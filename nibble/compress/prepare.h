@@ -28,7 +28,7 @@ struct Prepared {
 };
 
 /// Makes the plans and whatever they need. `beside`: the folder to be made, empty where none is;
-/// files for activations go there. Error{io} (exit code 71) where options.max_memory is too little,
+/// files for activations go there. Error{out_of_memory} where options.max_memory is too little,
 /// said before any work.
 Prepared prepare(const ModelFolder& original, const std::string& beside,
                  const QuantizeOptions& options, const Known& known, QuantizeResult& result,

@@ -23,8 +23,7 @@ void check_options(const ModelFolder& model, const QuantizeOptions& options) {
   parse_method_chain(options.method);
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
-      throw invalid_argument(
-          fmt::format("--quantize {}: use lm_head or embeddings", in_quotes(what)));
+      throw invalid_argument(fmt::format("`also` {}: use lm_head or embeddings", in_quotes(what)));
     }
   }
   if (!model.schemes.empty()) {

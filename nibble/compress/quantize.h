@@ -108,7 +108,7 @@ struct QuantizeResult {
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"
 };
 
-/// Errors before any work: an unknown method or what --quantize cannot cover, a model that is
+/// Errors before any work: an unknown method or what options.also cannot cover, a model that is
 /// quantized already.
 void check_options(const ModelFolder& model, const QuantizeOptions& options);
 

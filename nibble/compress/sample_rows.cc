@@ -17,7 +17,8 @@ int open_nameless(const std::string& folder) {
   if (fd >= 0) return fd;
   std::string name = folder + "/nibble-spill-XXXXXX";  // where the file system has none of those
   const int named = ::mkostemp(name.data(), O_CLOEXEC);
-  if (named < 0) throw system_error(errno, folder, "make a file for activations in", true);
+  if (named < 0)
+    throw system_error(errno, folder, "make a file for activations in", Access::create);
   ::unlink(name.c_str());
   return named;
 }

@@ -58,12 +58,18 @@ struct Row {
   std::string_view option;
   bool Reads::*by;
 };
-constexpr Row kRows[] = {{"--calib", &Reads::text},         {"--samples", &Reads::text},
-                         {"--length", &Reads::text},        {"--seed", &Reads::random},
-                         {"--inputs", &Reads::walk},        {"--damping", &Reads::descent},
-                         {"--sweeps", &Reads::descent},     {"--no-act-order", &Reads::descent},
-                         {"--clip", &Reads::clip},          {"--half-step", &Reads::half_step},
-                         {"--scale-dtype", &Reads::scales}, {"--threshold", &Reads::outliers}};
+constexpr Row kRows[] = {{"calibration_text", &Reads::text},
+                         {"calibration_samples", &Reads::text},
+                         {"calibration_length", &Reads::text},
+                         {"seed", &Reads::random},
+                         {"inputs", &Reads::walk},
+                         {"damping", &Reads::descent},
+                         {"sweeps", &Reads::descent},
+                         {"act_order", &Reads::descent},
+                         {"clip", &Reads::clip},
+                         {"half_step_divisor", &Reads::half_step},
+                         {"scale_dtype", &Reads::scales},
+                         {"outlier_threshold", &Reads::outliers}};
 
 }  // namespace
 
@@ -79,10 +85,10 @@ bool reads_text(const QuantizeOptions& options) {
 
 std::string unread_options(const QuantizeOptions& options, std::span<const std::string> given) {
   const Reads reads = reads_of(options);
-  std::vector<std::string_view> unread;
+  std::vector<std::string> unread;
   for (const Row& row : kRows) {
     if (!(reads.*row.by) && std::find(given.begin(), given.end(), row.option) != given.end())
-      unread.push_back(row.option);
+      unread.push_back(fmt::format("`{}`", row.option));
   }
   if (unread.empty()) return "";
   return fmt::format("{}: without effect, since method {} in scheme {} does not read {}",

@@ -60,7 +60,7 @@ std::optional<ModelFolder> untied_model(const ModelFolder& model, const Quantize
   std::get<DecoderConfig>(out.config).tied = false;
   warnings.push_back(fmt::format(
       "the head is the embedding in this model: it becomes a matrix of its own, tensor {}, and {} "
-      "stays as it is (--quantize embeddings stores one for both)",
+      "stays as it is (`also` embeddings stores one for both)",
       in_quotes(names->head), in_quotes(names->embedding)));
   return out;
 }
@@ -69,7 +69,7 @@ std::string tied_head_hint(const ModelFolder& model, std::string_view pattern) {
   const auto names = tied_names(model);
   if (!names || !matches(pattern, names->head)) return "";
   return fmt::format(
-      "the head of this model is its embedding, {}: name that, or --quantize "
+      "the head of this model is its embedding, {}: name that, or `also` "
       "lm_head makes a matrix of its own of it",
       in_quotes(names->embedding));
 }

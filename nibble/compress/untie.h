@@ -9,9 +9,9 @@
 
 namespace nibble {
 
-/// The model with its head untied where the options cover the head (--quantize lm_head, or a --set
-/// that names it) and not the embedding that it is; nothing where they do not, or where the two are
-/// apart already. The function is the same. What people should know is added to `warnings`.
+/// The model with its head untied where the options cover the head (options.also lm_head, or a
+/// SetRule that names it) and not the embedding that it is; nothing where they do not, or where the
+/// two are apart already. The function is the same. What people should know is added to `warnings`.
 std::optional<ModelFolder> untied_model(const ModelFolder& model, const QuantizeOptions& options,
                                         std::vector<std::string>& warnings);
 

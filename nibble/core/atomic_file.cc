@@ -14,28 +14,22 @@
 #include "nibble/core/sigbus_guard.h"
 
 namespace nibble {
-namespace {
-
-Error cannot_create(const std::string& path, std::string reason) {
-  return io_error(std::move(reason)).with_code(kExitCannotCreate).in_file(path);
-}
-
-}  // namespace
-
 AtomicFile::AtomicFile(std::string path, int64_t expected_size) : path_(std::move(path)) {
   struct stat info;
   const bool exists = lstat(path_.c_str(), &info) == 0;
-  if (!exists && errno != ENOENT) throw system_error(errno, path_, "create", true);
-  if (split_path(path_).name.empty()) throw cannot_create(path_, "expected the name of a file");
+  if (!exists && errno != ENOENT) throw system_error(errno, path_, "create", Access::create);
+  if (split_path(path_).name.empty())
+    throw cannot_create("expected the name of a file").in_file(path_);
   if (exists && S_ISCHR(info.st_mode)) {
     fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd_ < 0) throw system_error(errno, path_, "open", true);
+    if (fd_ < 0) throw system_error(errno, path_, "open", Access::create);
     return;
   }
   if (exists && S_ISLNK(info.st_mode))
-    throw cannot_create(path_, "is a symbolic link; give the name of the file it points to");
+    throw cannot_create("is a symbolic link; give the name of the file it points to")
+        .in_file(path_);
   if (exists && !S_ISREG(info.st_mode))
-    throw cannot_create(path_, "exists and is not a regular file");
+    throw cannot_create("exists and is not a regular file").in_file(path_);
   create(exists ? info.st_mode & 07777 : 0666);
   if (exists) (void)fchmod(fd_, info.st_mode & 07777);  // the umask does not apply twice
   try {
@@ -53,9 +47,9 @@ void AtomicFile::create(unsigned mode) {
   temporary_ = fmt::format("{}/{}{}", split.folder, prefix, getpid());
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd_ < 0 && errno == EEXIST)
-    throw cannot_create(path_,
-                        "is being written already, through " + nibble::in_quotes(temporary_));
-  if (fd_ < 0) throw system_error(errno, path_, "create", true);
+    throw cannot_create("is being written already, through " + nibble::in_quotes(temporary_))
+        .in_file(path_);
+  if (fd_ < 0) throw system_error(errno, path_, "create", Access::create);
   guard_ = remember_temporary(temporary_.c_str());
   (void)lock_for_life(fd_);
 }

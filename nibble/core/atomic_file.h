@@ -11,10 +11,9 @@ namespace nibble {
 
 /// A file that appears under its name only when commit() returns: written to NAME.nibble.tmp.PID
 /// beside it, synced, renamed, and its folder synced. Without commit() nothing remains; what a
-/// killed process left is removed by the next one. Errors are Error{io} (74; 73 and 77 at creation,
-/// also where NAME is a folder or a symbolic link). Space is reserved first where the size is
-/// known. A file that is replaced passes its permissions on. Character devices are written to
-/// directly.
+/// killed process left is removed by the next one. Errors are Error{io}, cannot_create also where
+/// NAME is a folder or a symbolic link. Space is reserved first where the size is known. A file
+/// that is replaced passes its permissions on. Character devices are written to directly.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path, int64_t expected_size = 0);

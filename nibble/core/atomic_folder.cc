@@ -21,10 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Error cannot_make_folder(const std::string& path, std::string reason) {
-  return io_error(std::move(reason)).with_code(kExitCannotCreate).in_file(path);
-}
-
 std::string without_trailing_slashes(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
@@ -88,13 +84,14 @@ void AtomicFolder::check() const {
     throw invalid_argument("expected the name of a folder to make").in_file(out_);
   struct stat info;
   if (lstat(out_.c_str(), &info) != 0) {
-    if (errno != ENOENT) throw system_error(errno, out_, "create", true);
+    if (errno != ENOENT) throw system_error(errno, out_, "create", Access::create);
     return;
   }
   if (S_ISLNK(info.st_mode))
-    throw cannot_make_folder(out_, "is a symbolic link; give the name of the folder it points to");
-  if (!S_ISDIR(info.st_mode)) throw cannot_make_folder(out_, "exists and is not a folder");
-  if (!force_) throw cannot_make_folder(out_, "exists already; use --force to replace it");
+    throw cannot_create("is a symbolic link; give the name of the folder it points to")
+        .in_file(out_);
+  if (!S_ISDIR(info.st_mode)) throw cannot_create("exists and is not a folder").in_file(out_);
+  if (!force_) throw cannot_create("exists already; use `force` to replace it").in_file(out_);
   std::error_code error;
   if (lies_within(fs::current_path(error), fs::canonical(out_, error)))
     throw invalid_argument("is the folder this command runs in, or one above it").in_file(out_);
@@ -107,10 +104,10 @@ void AtomicFolder::refuse_other() const {
   const std::string other =
       remove_folder_leftovers(split.folder, unfinished_folder_prefix(split.name));
   if (!other.empty())
-    throw cannot_make_folder(out_, "is being written already, in " + nibble::in_quotes(other));
+    throw cannot_create("is being written already, in " + nibble::in_quotes(other)).in_file(out_);
   const Descriptor old(open(out_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (old.valid() && !lock_for_life(old.get()))
-    throw cannot_make_folder(out_, "is being written already");
+    throw cannot_create("is being written already").in_file(out_);
 }
 
 void AtomicFolder::create() {
@@ -122,8 +119,9 @@ void AtomicFolder::create() {
       fmt::format("{}/{}{}", split.folder, unfinished_folder_prefix(split.name), getpid());
   if (mkdir(partial.c_str(), 0777) != 0) {
     if (errno == EEXIST)
-      throw cannot_make_folder(out_, "is being written already, in " + nibble::in_quotes(partial));
-    throw system_error(errno, out_, "create", true);
+      throw cannot_create("is being written already, in " + nibble::in_quotes(partial))
+          .in_file(out_);
+    throw system_error(errno, out_, "create", Access::create);
   }
   if (!mark_unfinished(partial)) {
     const int error = errno;
@@ -170,7 +168,7 @@ void AtomicFolder::rename_into_place() {
     forget_temporary(std::exchange(guard_, -1));
     return;
   }
-  if (!force_) throw cannot_make_folder(out_, "appeared meanwhile; use --force to replace it");
+  if (!force_) throw cannot_create("appeared meanwhile; use `force` to replace it").in_file(out_);
   swap_names(partial_, out_);
   (void)mark_unfinished(partial_);  // the old one, which is removed, if need be by another run
   std::error_code error;

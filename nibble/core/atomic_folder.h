@@ -9,7 +9,7 @@ namespace nibble {
 /// A folder that appears under its name only when commit() returns. Its files are written into
 /// path(), a folder OUT.partial-PID beside it that holds a marker until then; leftovers of dead
 /// processes are removed first, known by the marker. While it lives, another of the same OUT, in
-/// this process or any other, is an Error with exit code 73 ("is being written already"). The same
+/// this process or any other, is an Error{io, cannot_create} ("is being written already"). The same
 /// where OUT exists, unless `force`, which exchanges the two names and then removes the old one.
 /// All checks that can fail early (a missing parent, no permission, OUT being a file, a symbolic
 /// link or the folder that the process is in) are made by the constructor.

@@ -13,35 +13,16 @@
 namespace nibble {
 namespace {
 
-struct KindRow {
-  ErrorKind kind;
-  std::string_view name;
-  int exit_code;
-};
-
-constexpr KindRow kKinds[] = {
-    {ErrorKind::invalid_argument, "invalid_argument", kExitUsage},
-    {ErrorKind::not_found, "not_found", kExitNoInput},
-    {ErrorKind::corrupt, "corrupt", kExitData},
-    {ErrorKind::unsupported, "unsupported", kExitData},
-    {ErrorKind::io, "io", kExitIo},
-};
-
-const KindRow& row_of(ErrorKind kind) { return kKinds[static_cast<size_t>(kind)]; }
+constexpr std::string_view kKinds[] = {
+    "invalid_argument", "not_found", "corrupt", "unsupported", "io", "cancelled", "out_of_memory"};
 
 }  // namespace
 
-std::string_view to_string(ErrorKind kind) { return row_of(kind).name; }
-int default_exit_code(ErrorKind kind) { return row_of(kind).exit_code; }
+std::string_view to_string(ErrorKind kind) { return kKinds[static_cast<size_t>(kind)]; }
 
-Error::Error(ErrorKind kind, std::string reason)
-    : kind_(kind), exit_code_(default_exit_code(kind)), reason_(std::move(reason)) {
+Error::Error(ErrorKind kind, std::string reason, IoCause cause)
+    : kind_(kind), cause_(cause), reason_(std::move(reason)) {
   compose();
-}
-
-Error&& Error::with_code(int exit_code) && {
-  exit_code_ = exit_code;
-  return std::move(*this);
 }
 
 void Error::set_file(std::string_view path) {
@@ -76,17 +57,26 @@ Error corrupt(std::string reason) { return {ErrorKind::corrupt, std::move(reason
 Error unsupported(std::string reason) { return {ErrorKind::unsupported, std::move(reason)}; }
 Error io_error(std::string reason) { return {ErrorKind::io, std::move(reason)}; }
 
-Error system_error(int errno_value, std::string_view path, std::string_view doing, bool creating) {
+Error cannot_create(std::string reason) {
+  return {ErrorKind::io, std::move(reason), IoCause::cannot_create};
+}
+Error out_of_memory(std::string reason) { return {ErrorKind::out_of_memory, std::move(reason)}; }
+
+Error cancelled(int signal) {
+  Error out(ErrorKind::cancelled, fmt::format("stopped by signal {}", signal));
+  out.signal_ = signal;
+  return out;
+}
+
+Error system_error(int errno_value, std::string_view path, std::string_view doing, Access access) {
   const bool denied = errno_value == EACCES || errno_value == EPERM || errno_value == EROFS;
-  const bool missing = !creating && (errno_value == ENOENT || errno_value == ENOTDIR ||
-                                     errno_value == EISDIR || errno_value == ELOOP);
-  const int code = denied     ? kExitPermission
-                   : creating ? kExitCannotCreate
-                   : missing  ? kExitNoInput
-                              : kExitIo;
+  const bool missing = access == Access::read && (errno_value == ENOENT || errno_value == ENOTDIR ||
+                                                  errno_value == EISDIR || errno_value == ELOOP);
+  const IoCause cause = denied                     ? IoCause::permission
+                        : access == Access::create ? IoCause::cannot_create
+                                                   : IoCause::other;
   return Error(missing ? ErrorKind::not_found : ErrorKind::io,
-               fmt::format("cannot {}: {}", doing, std::strerror(errno_value)))
-      .with_code(code)
+               fmt::format("cannot {}: {}", doing, std::strerror(errno_value)), cause)
       .in_file(path);
 }
 

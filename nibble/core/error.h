@@ -1,7 +1,9 @@
-// Errors: one class, five kinds, each with the exit code the command ends with.
+// Errors: one class, seven kinds.
 //
 // A message says what is wrong, where (file, tensor or key, byte offset), what was expected and
-// found, and what to do about it. The library throws; it never prints and never exits.
+// found, and what to do about it. The library throws; it never prints and never exits. What the
+// caller can set is named by its field, in backticks (`max_memory`): how callers spell it (a flag,
+// a keyword) is theirs.
 #pragma once
 
 #include <exception>
@@ -10,32 +12,27 @@
 
 namespace nibble {
 
-enum class ErrorKind { invalid_argument, not_found, corrupt, unsupported, io };
-
-/// Exit codes of sysexits.h that nibble uses (BSD sysexits(3)).
-enum ExitCode : int {
-  kExitUsage = 64,
-  kExitData = 65,
-  kExitNoInput = 66,
-  kExitBug = 70,
-  kExitMemory = 71,
-  kExitCannotCreate = 73,
-  kExitIo = 74,
-  kExitPermission = 77,
+enum class ErrorKind {
+  invalid_argument,
+  not_found,
+  corrupt,
+  unsupported,
+  io,
+  cancelled,
+  out_of_memory
 };
+
+/// What kept an error of kind io from being done, where a caller may mind.
+enum class IoCause { other, permission, cannot_create };
 
 /// The spelling used in JSON and in Python: "invalid_argument", "corrupt", ...
 std::string_view to_string(ErrorKind kind);
 
-/// The exit code of a kind when nothing more particular is known.
-int default_exit_code(ErrorKind kind);
-
 /// The only exception the library throws on purpose.
 class Error : public std::exception {
  public:
-  Error(ErrorKind kind, std::string reason);
+  Error(ErrorKind kind, std::string reason, IoCause cause = IoCause::other);
 
-  Error&& with_code(int exit_code) &&;
   /// Names the file the trouble is in. A file already named is kept: the innermost knows best.
   Error&& in_file(std::string_view path) &&;
   void set_file(std::string_view path);
@@ -43,7 +40,9 @@ class Error : public std::exception {
   Error&& at(std::string_view where) &&;
 
   ErrorKind kind() const { return kind_; }
-  int exit_code() const { return exit_code_; }
+  IoCause cause() const { return cause_; }
+  /// The signal that asked for a stop; 0 where none did.
+  int signal() const { return signal_; }
   const std::string& file() const { return file_; }
   const std::string& where() const { return where_; }
   const std::string& reason() const { return reason_; }
@@ -51,9 +50,11 @@ class Error : public std::exception {
   const char* what() const noexcept override { return what_.c_str(); }
 
  private:
+  friend Error cancelled(int signal);
   void compose();
   ErrorKind kind_;
-  int exit_code_;
+  IoCause cause_;
+  int signal_ = 0;
   std::string file_, where_, reason_, what_;
 };
 
@@ -62,11 +63,17 @@ Error not_found(std::string reason);
 Error corrupt(std::string reason);
 Error unsupported(std::string reason);
 Error io_error(std::string reason);
+Error cannot_create(std::string reason);
+Error out_of_memory(std::string reason);
+/// Of work that was asked to stop by `signal`.
+Error cancelled(int signal);
 
-/// io or not_found from an errno value: the right kind, exit code (77 for permission, 66 for a
-/// missing input, 73 where `creating`, else 74) and the system's words for it.
+enum class Access { read, write, create };
+
+/// From an errno value, with the system's words for it: not_found for an input that is missing,
+/// else io, with the cause permission, or cannot_create for what was to be made.
 Error system_error(int errno_value, std::string_view path, std::string_view doing,
-                   bool creating = false);
+                   Access access = Access::read);
 
 /// Text from outside made safe for one line of a terminal: what could steer it or turn the line
 /// around (control characters, bidirectional marks, invalid UTF-8) is shown as \xNN or \u{NNNN};
@@ -79,7 +86,7 @@ std::string in_quotes(std::string_view text, size_t limit = 120);
 
 }  // namespace nibble
 
-/// A promise that nibble makes to itself, checked in every build; breaking it is a bug (exit code
-/// 70).
+/// A promise that nibble makes to itself, checked in every build; breaking it is a bug
+/// (std::logic_error).
 #define NIBBLE_CHECK(condition) \
   ((condition) ? (void)0 : ::nibble::check_failed(__FILE__, __LINE__, #condition))

@@ -30,8 +30,7 @@ struct Exec {
   bool stopping() const {
     return stop_signal != nullptr && stop_signal->load(std::memory_order_relaxed) != 0;
   }
-  /// Throws Error{io} with exit code 128 + signal where a stop was asked for. Never call it inside
-  /// a parallel region.
+  /// Throws Error{cancelled} where a stop was asked for. Never call it inside a parallel region.
   void check_stop() const;
   /// The same surroundings with one thread, for work inside a parallel region.
   Exec single() const;

@@ -85,9 +85,7 @@ void throw_write_error(int errno_value, const std::string& path, const std::stri
   struct statvfs space;
   const bool full = errno_value == ENOSPC || errno_value == EDQUOT;
   if (!full || statvfs(split_path(path).folder.c_str(), &space) != 0) {
-    Error error = system_error(errno_value, path, doing, true);
-    if (error.exit_code() == kExitCannotCreate) throw std::move(error).with_code(kExitIo);
-    throw error;
+    throw system_error(errno_value, path, doing, Access::write);
   }
   const uint64_t left = uint64_t{space.f_bavail} * space.f_frsize;
   std::string reason = fmt::format("cannot {}: {}", doing, std::strerror(errno_value));

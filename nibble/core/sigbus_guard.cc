@@ -32,7 +32,7 @@ struct Temporary {
 };
 constinit Mapping mappings[4096];
 constinit Temporary temporaries[1024];
-constinit std::atomic<bool> as_json{false};
+constinit SigbusEnd told;  // set before the handler is there
 
 template <class Slot, size_t n>
 int claim(Slot (&slots)[n]) {
@@ -114,20 +114,19 @@ void on_sigbus(int number, siginfo_t* info, void*) {
     return;
   }
   constexpr char kReason[] = "the file became shorter, or its disk failed, while it was being read";
-  const bool json = as_json.load(std::memory_order_relaxed);
-  say(json ? "{\"error\": {\"kind\": \"io\", \"code\": 74, \"file\": \"" : "nibble: error[74]: ");
+  say(told.begin);
   say_path(mapping->path);
-  say(json ? "\", \"reason\": \"" : ": ");
+  say(told.middle);
   say(kReason);
-  say(json ? "\"}}\n" : "\n");
+  say(told.end);
   remove_temporaries_now();
-  _exit(kExitIo);
+  _exit(told.exit_code);
 }
 
 }  // namespace
 
-void install_sigbus_guard(bool json) {
-  as_json = json;
+void install_sigbus_guard(const SigbusEnd& end) {
+  told = end;
   struct sigaction action = {};
   action.sa_sigaction = on_sigbus;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;

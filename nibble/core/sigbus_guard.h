@@ -6,10 +6,17 @@
 
 namespace nibble {
 
-/// Installs a handler that turns SIGBUS inside a MappedFile into an exit with code 74, one line on
-/// stderr (a JSON object where `json`) and no temporary left behind. Every other SIGBUS takes its
-/// default course. For commands, not for libraries.
-void install_sigbus_guard(bool json = false);
+/// What is put on stderr around the path and the reason, and the code to exit with. The words must
+/// stay valid.
+struct SigbusEnd {
+  const char *begin = "", *middle = ": ", *end = "\n";
+  int exit_code = 1;
+};
+
+/// Installs a handler that turns SIGBUS inside a MappedFile into the end of the process, one line
+/// on stderr and no temporary left behind. Every other SIGBUS takes its default course. For
+/// commands, not for libraries.
+void install_sigbus_guard(const SigbusEnd& end);
 
 /// Removes the unfinished files and folders (AtomicFile, AtomicFolder) of this process. Only
 /// async-signal-safe calls: for handlers that end the process at once.

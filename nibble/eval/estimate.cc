@@ -143,8 +143,8 @@ int64_t scratch_bytes(const DecoderConfig& config, const QuantScheme& scheme, in
 int64_t counted_bytes(std::optional<int64_t> bytes) {
   if (bytes) return *bytes;
   throw invalid_argument(
-      "a cache of such a context takes more bytes than 64 bits count: give a shorter --context or "
-      "fewer --layers");
+      "a cache of such a context takes more bytes than 64 bits count: give a shorter `context` or "
+      "fewer `layers`");
 }
 
 }  // namespace
@@ -183,30 +183,30 @@ double parse_parameters(const std::string& text) {
   value *= factor;
   if (code == std::errc() && value >= 1e3 && value <= 1e14) return value;
   throw invalid_argument(fmt::format(
-      "--params {}: expected a number of parameters from 1K to 100T, such as 7B or 124M",
+      "`parameters` {}: expected a number of parameters from 1K to 100T, such as 7B or 124M",
       in_quotes(text)));
 }
 
 namespace {
 
-// A shape comes from the command line: what is wrong is named by its flag, not by a key of a file
-// that there is not.
-void validate_flags(const DecoderConfig& c) {
-  constexpr std::pair<std::string_view, std::string_view> kFlags[] = {
-      {"vocab_size", "--vocab"},
-      {"hidden_size", "--width"},
-      {"num_hidden_layers", "--layers"},
-      {"num_attention_heads", "--heads"},
-      {"num_key_value_heads", "--kv-heads"},
-      {"intermediate_size", "--intermediate"},
-      {"max_position_embeddings", "--context"},
-      {"head_dim", "--heads"}};
+// A shape is made of options: what is wrong is named by one of them, not by a key of a file that
+// there is not.
+void validate_options(const DecoderConfig& c) {
+  constexpr std::pair<std::string_view, std::string_view> kOptions[] = {
+      {"vocab_size", "`vocab`"},
+      {"hidden_size", "`width`"},
+      {"num_hidden_layers", "`layers`"},
+      {"num_attention_heads", "`heads`"},
+      {"num_key_value_heads", "`kv_heads`"},
+      {"intermediate_size", "`intermediate`"},
+      {"max_position_embeddings", "`context`"},
+      {"head_dim", "`heads`"}};
   try {
     validate(c);
   } catch (const Error& e) {
-    for (const auto& [key, flag] : kFlags) {
+    for (const auto& [key, option] : kOptions) {
       if (e.where() == fmt::format("key \"{}\"", key))
-        throw invalid_argument(fmt::format("{} {}", flag, e.reason()));
+        throw invalid_argument(fmt::format("{} {}", option, e.reason()));
     }
     throw invalid_argument(e.what());
   }
@@ -216,7 +216,7 @@ void validate_flags(const DecoderConfig& c) {
 
 DecoderConfig llama_shape(const ShapeOptions& o) {
   if (o.parameters <= 0 && (o.layers <= 0 || o.width <= 0))
-    throw invalid_argument("give --params, or --layers and --width");
+    throw invalid_argument("give `parameters`, or `layers` and `width`");
   DecoderConfig c;
   c.architecture = "llama";
   c.name_prefix = "model.";
@@ -245,7 +245,7 @@ DecoderConfig llama_shape(const ShapeOptions& o) {
   c.norm_gain = c.final_norm = true;
   c.position = PositionKind::rotary;
   c.mlp = MlpKind::silu_gated;
-  validate_flags(c);
+  validate_options(c);
   return c;
 }
 

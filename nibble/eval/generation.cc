@@ -31,11 +31,11 @@ int64_t capacity_for(const Decoder& model, int64_t prompt, int64_t wanted, bool 
   if (prompt > context)
     throw invalid_argument(
         fmt::format("a prompt of {} tokens does not fit the context of {}: "
-                    "shorten it, or let --shift drop what is oldest",
+                    "shorten it, or let `shift` drop what is oldest",
                     prompt, context));
   throw invalid_argument(fmt::format(
       "a prompt of {} tokens and {} new ones do not fit the context of {}: shorten the prompt, ask "
-      "for at most {}, or let --shift drop what is oldest",
+      "for at most {}, or let `shift` drop what is oldest",
       prompt, wanted, context, std::max<int64_t>(context - prompt + 1, 0)));
 }
 
@@ -125,7 +125,7 @@ void read_unread(std::vector<Sequence>& all, const Exec& exec) {
 std::vector<float> prefill(Session& session, std::span<const int32_t> ids, KvCache& cache,
                            int64_t chunk, const Exec& exec) {
   if (chunk < 1)
-    throw invalid_argument(fmt::format("--prefill-chunk {}: must be 1 or more", chunk));
+    throw invalid_argument(fmt::format("`prefill_chunk` {}: must be 1 or more", chunk));
   std::span<const float> logits;
   while (!ids.empty()) {
     exec.check_stop();

@@ -27,13 +27,13 @@ void require_a_window(Protocol protocol, int64_t tokens, int64_t window) {
   if (!from_the_middle && protocol != Protocol::gptq) return;
   if (from_the_middle && window < 3)
     throw invalid_argument(
-        fmt::format("--protocol llama.cpp: a window of {} tokens predicts nothing behind its "
+        fmt::format("`protocol` llama.cpp: a window of {} tokens predicts nothing behind its "
                     "middle: use 3 or more",
                     window));
   if (tokens >= window) return;
   throw corrupt(fmt::format(
-      "--protocol {} scores whole windows of {} tokens, and there are only {}: give more text, or "
-      "a smaller --window",
+      "`protocol` {} scores whole windows of {} tokens, and there are only {}: give more text, or "
+      "a smaller `window`",
       to_string(protocol), window, tokens));
 }
 
@@ -89,7 +89,7 @@ void add_edges(Protocol protocol, const Tokenizer& tokenizer, std::vector<int32_
   const SpecialEdges edges = tokenizer.edges();
   if (protocol == Protocol::llama_cpp && !edges.after.empty()) {
     throw invalid_argument(
-        "--protocol llama.cpp: the tokenizer adds a token behind a text, and llama.cpp's program "
+        "`protocol` llama.cpp: the tokenizer adds a token behind a text, and llama.cpp's program "
         "refuses such a model: use another protocol");
   }
   ids.insert(ids.begin(), edges.before.begin(), edges.before.end());
@@ -102,7 +102,7 @@ Protocol parse_protocol(std::string_view name) {
   for (const Row& r : kRows) {
     if (r.name == name) return r.protocol;
   }
-  throw invalid_argument(fmt::format("--protocol {}: use one of {}", in_quotes(name),
+  throw invalid_argument(fmt::format("`protocol` {}: use one of {}", in_quotes(name),
                                      fmt::join(protocol_names(), ", ")));
 }
 
@@ -148,7 +148,7 @@ std::vector<ScoredSequence> scored_text(std::string_view text, const Tokenizer& 
                                         int64_t context, const TextOptions& o) {
   if (o.window > context) {
     throw invalid_argument(
-        fmt::format("--window {}: the model's context holds {} tokens", o.window, context));
+        fmt::format("`window` {}: the model's context holds {} tokens", o.window, context));
   }
   if (reads_lines(tokenizer)) {
     const int64_t longest = o.window > 0 ? o.window : context;

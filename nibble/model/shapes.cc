@@ -102,7 +102,7 @@ ModelFolder random_model(std::string_view shape, uint64_t seed) {
     return out;
   }
   throw invalid_argument(
-      fmt::format("--shape {}: use one of {}", in_quotes(shape), fmt::join(shape_names(), ", ")));
+      fmt::format("`shape` {}: use one of {}", in_quotes(shape), fmt::join(shape_names(), ", ")));
 }
 
 }  // namespace nibble

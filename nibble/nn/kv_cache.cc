@@ -133,7 +133,7 @@ std::optional<Error> KvCache::range_error() const {
   if (misfit_ == 0) return std::nullopt;
   return corrupt(
       fmt::format("keys or values of this model are {}, which the KV cache in f16 cannot "
-                  "hold ({:g} to {:g}): keep it in f32 or int8 (--kv)",
+                  "hold ({:g} to {:g}): keep it in f32 or int8 (`kv`)",
                   misfit_ > kF16Largest ? fmt::format("as large as {:.4g}", misfit_)
                                         : fmt::format("as small as {:.4g}", misfit_),
                   kF16Least, kF16Largest));

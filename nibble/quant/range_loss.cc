@@ -94,16 +94,16 @@ std::string range_loss(const QuantizedTensor& q, const OriginalWeight& original)
     return words(count_smallest(q.scales), q.scales,
                  "their scale in fp8, beside that of the tensor (q, k and v share it, as gate and "
                  "up do), has no digits left",
-                 "--set 'NAME=SCHEME' with another scheme keeps them");
+                 "`set` 'NAME=SCHEME' with another scheme keeps them");
   if (q.super_scales)
     return words(count_far_off(q, original), q.scales,
                  "their scale, which 256 groups store in a byte each, is lost beside larger ones",
-                 "--scale-dtype f32 keeps them");
+                 "`scale_dtype` f32 keeps them");
   if (!is_half(q.scales.dtype())) return "";
   return words(count_few_digits(q.scales), q.scales,
                fmt::format("their scale in {} has no digits left", to_string(q.scales.dtype())),
-               q.scales.dtype() == DType::f16 ? "--scale-dtype bf16 or f32 keeps them"
-                                              : "--scale-dtype f32 keeps them");
+               q.scales.dtype() == DType::f16 ? "`scale_dtype` bf16 or f32 keeps them"
+                                              : "`scale_dtype` f32 keeps them");
 }
 
 std::string range_loss(const Tensor& stored, const OriginalWeight& original) {

@@ -26,7 +26,7 @@ struct DemoOptions {
 
 /// Makes `out` with one folder a model (f32, int8-tensor, int8, ...), report.html and report.json.
 /// An earlier demo's output, known by its marker file, is replaced; another folder of that name is
-/// an Error (exit code 73) without force. Nothing is left behind where it fails.
+/// an Error (cannot_create) without force. Nothing is left behind where it fails.
 DemoReport run_demo(const DemoOptions& options, const Exec& exec);
 
 /// The file that marks a folder as a demo's output.

@@ -216,13 +216,13 @@ const ChatFormat& folder_chat_format(const std::string& folder) {
   if (!text) {
     throw unsupported(
         fmt::format("no chat template (chat_template.jinja, or chat_template in "
-                    "tokenizer_config.json): is this a chat model? --chat-format names one of {}",
+                    "tokenizer_config.json): is this a chat model? `chat_format` names one of {}",
                     names))
         .in_file(folder);
   }
   if (const ChatFormat* found = recognise_chat_template(*text)) return *found;
   throw corrupt(fmt::format("its chat template is none that nibble knows, and templates are never "
-                            "executed: --chat-format names one of {}",
+                            "executed: `chat_format` names one of {}",
                             names))
       .in_file(folder);
 }
@@ -232,7 +232,7 @@ std::vector<TextPart> chat_prompt(const ChatFormat& f, const Tokenizer& tokenize
                                   std::string_view day) {
   if (system && f.system.empty() && f.merged.empty()) {
     throw invalid_argument(
-        fmt::format("--system: the chat format {} has no place for a system text", f.name));
+        fmt::format("`system`: the chat format {} has no place for a system text", f.name));
   }
   const std::string_view text = system ? std::string_view(*system) : f.default_system.value_or("");
   Filler filler(tokenizer, f.name, user, text, day);

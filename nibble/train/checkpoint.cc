@@ -154,8 +154,7 @@ void refuse_foreign_checkpoint(const std::string& path) {
       const std::string begin = read_begin(name, kMagic.size());
       if (begin == kMagic || begin.empty()) continue;  // nothing is lost with an empty one
     }
-    throw io_error("is needed for checkpoints, and is something else; rename it or remove it")
-        .with_code(kExitCannotCreate)
+    throw cannot_create("is needed for checkpoints, and is something else; rename it or remove it")
         .in_file(name);
   }
 }

@@ -29,7 +29,7 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, boo
 Checkpoint read_checkpoint(const std::string& path, std::string_view options, uint64_t data_hash,
                            int64_t parameters);
 
-/// Error with exit code 73 where `path` or PATH.previous, which a run is going to replace and then
+/// Error{io, cannot_create} where `path` or PATH.previous, which a run is going to replace and then
 /// remove, is there and is no checkpoint of nibble.
 void refuse_foreign_checkpoint(const std::string& path);
 

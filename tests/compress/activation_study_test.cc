@@ -101,10 +101,11 @@ TEST(ActivationStudy, ThePageHoldsNoMarkupFromOutside) {
 // The weight to blame is named, not the first that reads what it made.
 TEST(ActivationStudy, NamesTheWeightThatIsNotFinite) {
   const float infinity = std::numeric_limits<float>::infinity();
-  test::expect_error(kExitData,
+  test::expect_error(ErrorKind::corrupt,
                      "tensor \"model.layers.1.input_layernorm.weight\": element 5 is infinite",
                      [&] { study_activations(with_outlier(infinity), some_text(), 6, 6, Exec{}); });
-  test::expect_error(kExitData, "tensor \"model.layers.1.self_attn.q_proj.weight\": what it makes",
+  test::expect_error(ErrorKind::corrupt,
+                     "tensor \"model.layers.1.self_attn.q_proj.weight\": what it makes",
                      [&] { study_activations(with_outlier(3e38f), some_text(), 6, 6, Exec{}); });
 }
 
@@ -113,7 +114,7 @@ TEST(ActivationStudy, RefusesAQuantizedModel) {
   QuantizeOptions options;
   options.scheme = parse_scheme("int8");
   const ModelFolder quantized = quantize_in_memory(model, options, Exec{});
-  test::expect_error(65, "look at the original",
+  test::expect_error(ErrorKind::unsupported, "look at the original",
                      [&] { study_activations(quantized, some_text(), 6, 6, Exec{}); });
 }
 

@@ -116,23 +116,32 @@ TEST_F(AutoBits, TheBestMethodIsNamed) {
 }
 
 TEST_F(AutoBits, AnUnknownMethodIsAnsweredWithAllThatThereAre) {
-  test::expect_error(64, "unknown method \"nope\"; use one of rtn, ",
+  test::expect_error(ErrorKind::invalid_argument, "unknown method \"nope\"; use one of rtn, ",
                      [&] { run(bits(4), "nope"); });
-  test::expect_error(64, "llm_int8; or best, on its own", [&] { run(bits(4), "best+gptq"); });
+  test::expect_error(ErrorKind::invalid_argument, "llm_int8; or best, on its own",
+                     [&] { run(bits(4), "best+gptq"); });
 }
 
 TEST_F(AutoBits, SaysWhatCannotBe) {
-  test::expect_error(64, "--bits 1.5 cannot be reached: the least is", [&] { run(bits(1.5)); });
-  test::expect_error(64, "--max-size 900 cannot be reached", [&] { run({{}, {}, 900}); });
-  test::expect_error(64, "--max-kl 1e-09 cannot be met", [&] { run({{}, 1e-9, {}}); });
+  test::expect_error(ErrorKind::invalid_argument, "`bits` 1.5 cannot be reached: the least is",
+                     [&] { run(bits(1.5)); });
+  test::expect_error(ErrorKind::invalid_argument, "`max_size` 900 cannot be reached", [&] {
+    run({{}, {}, 900});
+  });
+  test::expect_error(ErrorKind::invalid_argument, "`max_kl` 1e-09 cannot be met", [&] {
+    run({{}, 1e-9, {}});
+  });
 }
 
 TEST_F(AutoBits, ABudgetBelowTheLeastIsRefusedBeforeTheWork) {
   int steps = 0;
   const auto count = [&](const Progress&) { ++steps; };
   const std::string best(kBestMethod);
-  test::expect_error(64, "cannot be reached", [&] { run(bits(1.5), best, 1, count); });
-  test::expect_error(64, "cannot be reached", [&] { run({{}, {}, 900}, best, 1, count); });
+  test::expect_error(ErrorKind::invalid_argument, "cannot be reached",
+                     [&] { run(bits(1.5), best, 1, count); });
+  test::expect_error(ErrorKind::invalid_argument, "cannot be reached", [&] {
+    run({{}, {}, 900}, best, 1, count);
+  });
   EXPECT_EQ(steps, 0);
   run(bits(4), "rtn", 1, count);
   EXPECT_GT(steps, 0);

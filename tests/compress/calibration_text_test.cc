@@ -44,10 +44,11 @@ TEST(HeldOut, OfAFileLeavesLessForCalibration) {
   EXPECT_EQ(options.samples, 34);
   EXPECT_EQ(static_cast<int64_t>(seen.samples.size()), options.samples);
   options.samples = 100;
-  test::expect_error(65, "calibration needs > 1000 samples of 16 tokens",
+  test::expect_error(ErrorKind::corrupt, "calibration needs > 1000 samples of 16 tokens",
                      [&] { held_out_text(model, options, 1000, Exec{}); });
   const CalibrationOptions few = {"", 1, 2, 42};
-  test::expect_error(65, "got 2: raise --samples or --length",
+  test::expect_error(ErrorKind::corrupt,
+                     "got 2: raise `calibration_samples` or `calibration_length`",
                      [&] { calibration_text(model, few, Exec{}); });
 }
 
@@ -60,7 +61,9 @@ TEST(CalibrationText, AModelThatIsNotFiniteIsRefusedByName) {
   for (float& v : tensor.mutable_data<float>()) v = NAN;
   const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
   const ModelFolder bad = in_memory(good.config, weights, tokenizer);
-  test::expect_error(65, name, [&] { calibration_text(bad, {"", 12, 16, 42}, Exec{}); });
+  test::expect_error(ErrorKind::corrupt, name, [&] {
+    calibration_text(bad, {"", 12, 16, 42}, Exec{});
+  });
 }
 
 TEST(CalibrationFit, SaysWhichWayATextIsWrong) {

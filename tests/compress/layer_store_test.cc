@@ -141,7 +141,7 @@ TEST(ForeignResume, IsRefused) {
   const std::string path = folder / "out.resume";
   const auto refused = [&] {
     std::vector<std::string> warnings;
-    test::expect_error(kExitCannotCreate, "out.resume",
+    test::expect_error(IoCause::cannot_create, "out.resume",
                        [&] { FolderStore(path, kFingerprint, false, warnings); });
   };
   test::put_file(path, "mine");

@@ -26,15 +26,6 @@ QuantizeOptions with(const std::string& scheme) {
 
 std::string bytes_of(const std::string& path) { return read_file(path); }
 
-int exit_code_from(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.exit_code();
-  }
-  return 0;
-}
-
 size_t entries(const std::string& folder) {
   return static_cast<size_t>(
       std::distance(fs::directory_iterator(folder), fs::directory_iterator{}));
@@ -121,22 +112,22 @@ TEST(Quantize, RefusesBeforeAnyWork) {
   const auto run = [&](const std::string& out, QuantizeOptions o) {
     quantize_model(in, out, o, Exec{});
   };
-  EXPECT_EQ(exit_code_from([&] { run(in, with("int8")); }), kExitUsage);
+  EXPECT_EQ(test::kind_of([&] { run(in, with("int8")); }), "invalid_argument");
   fs::create_directory_symlink(in, (folder / "link"));
-  EXPECT_EQ(exit_code_from([&] { run((folder / "link"), with("int8")); }), kExitUsage);
-  EXPECT_EQ(exit_code_from([&] { run((folder / "x"), with("nf4:g16")); }), kExitData);
+  EXPECT_EQ(test::kind_of([&] { run((folder / "link"), with("int8")); }), "invalid_argument");
+  EXPECT_EQ(test::kind_of([&] { run((folder / "x"), with("nf4:g16")); }), "unsupported");
   QuantizeOptions typo = with("int8");
   typo.keep = {parse_keep_rule("wta*")};
-  EXPECT_EQ(exit_code_from([&] { run((folder / "x"), typo); }), kExitUsage);
-  EXPECT_EQ(exit_code_from([&] { run((folder / "no/such/place"), with("int8")); }),
-            kExitCannotCreate);
+  EXPECT_EQ(test::kind_of([&] { run((folder / "x"), typo); }), "invalid_argument");
+  test::expect_error(IoCause::cannot_create, "",
+                     [&] { run((folder / "no/such/place"), with("int8")); });
   run((folder / "done"), with("int8"));
   const std::string before = bytes_of((folder / "done/model.safetensors"));
-  EXPECT_EQ(exit_code_from([&] { run((folder / "done"), with("int4:g16")); }), kExitCannotCreate);
+  test::expect_error(IoCause::cannot_create, "", [&] { run((folder / "done"), with("int4:g16")); });
   EXPECT_EQ(bytes_of((folder / "done/model.safetensors")), before);
-  EXPECT_EQ(exit_code_from(
+  EXPECT_EQ(test::kind_of(
                 [&] { quantize_model((folder / "done"), (folder / "y"), with("int8"), Exec{}); }),
-            kExitData);
+            "unsupported");
   EXPECT_EQ(entries(folder.path()), 3u);  // in, link, done: nothing else was left
 }
 
@@ -154,7 +145,7 @@ TEST(Quantize, RefusesNotANumberByNameAndLeavesNothing) {
       ADD_FAILURE();
     } catch (const Error& e) {
       const std::string text = e.what();
-      EXPECT_EQ(e.exit_code(), kExitData);
+      EXPECT_EQ(e.kind(), ErrorKind::corrupt);
       EXPECT_NE(text.find("layers.0.mlp.fc2.weight"), std::string::npos) << text;
       EXPECT_NE(text.find("row 3"), std::string::npos) << text;
       EXPECT_NE(text.find('5'), std::string::npos) << text;

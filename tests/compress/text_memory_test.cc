@@ -62,7 +62,7 @@ TEST_F(TextMemory, OfTextThatIsWrittenIsInTheEstimate) {
   EXPECT_LT(spilled(), written);
   options_.max_memory = spilled();
   options_.calibration.text.clear();
-  test::expect_error(kExitMemory, "--calib", [&] { warned(""); });
+  test::expect_error(ErrorKind::out_of_memory, "`calibration_text`", [&] { warned(""); });
 }
 
 TEST_F(TextMemory, ATextIsCheckedWhereTheLimitAllowsIt) {

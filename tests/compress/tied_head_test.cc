@@ -92,20 +92,21 @@ TEST(TiedHeadQuantized, SaysWhatItDoes) {
 // A rule that names a head which is the embedding says so.
 TEST(TiedHeadQuantized, RulesThatNameNothingSayWhy) {
   QuantizeOptions o = options({"embeddings"}, "lm_head*=int4:g16");
-  test::expect_error(kExitUsage, "the head of this model is its embedding",
+  test::expect_error(ErrorKind::invalid_argument, "the head of this model is its embedding",
                      [&] { quantize_in_memory(tiny(true), o, Exec{}); });
   o = options({});
   o.keep.push_back(parse_keep_rule("lm_head*"));
-  test::expect_error(kExitUsage, "\"model.embed_tokens.weight\": name that",
+  test::expect_error(ErrorKind::invalid_argument, "\"model.embed_tokens.weight\": name that",
                      [&] { quantize_in_memory(tiny(true), o, Exec{}); });
   o.keep[0] = parse_keep_rule("lm_heat*");
-  test::expect_error(kExitUsage, "no tensor has such a name",
+  test::expect_error(ErrorKind::invalid_argument, "no tensor has such a name",
                      [&] { quantize_in_memory(tiny(true), o, Exec{}); });
 }
 
 // A scheme for a gain would be without effect.
 TEST(Rules, ThatNameNoMatrixAreRefused) {
-  test::expect_error(kExitUsage, "no matrix has such a name; gains and biases stay",
+  test::expect_error(ErrorKind::invalid_argument,
+                     "no matrix has such a name; gains and biases stay",
                      [] { quantize_in_memory(tiny(false), options({}, "*norm*=int8"), Exec{}); });
   QuantizeOptions o = options({});
   o.keep.push_back(parse_keep_rule("*norm*=f16"));  // which changes what it is stored in
@@ -122,14 +123,15 @@ TEST(Rules, ThatOthersDecideAreRefused) {
   };
   const auto refused = [&](const std::vector<std::string>& keep,
                            const std::vector<std::string>& set, const std::string& rule) {
-    test::expect_error(kExitUsage, rule + ": rules before it decide all that it names",
+    test::expect_error(ErrorKind::invalid_argument,
+                       rule + ": rules before it decide all that it names",
                        [&] { with(keep, set); });
   };
-  refused({}, {"*q_proj*=int4:g4", "*q_proj*=int8"}, "--set \"*q_proj*\"");
-  refused({}, {"*=int4:g4", "*layers.0.*=int8"}, "--set \"*layers.0.*\"");
-  refused({"*q_proj*"}, {"*q_proj*=int4:g4"}, "--set \"*q_proj*\"");
+  refused({}, {"*q_proj*=int4:g4", "*q_proj*=int8"}, "`set` \"*q_proj*\"");
+  refused({}, {"*=int4:g4", "*layers.0.*=int8"}, "`set` \"*layers.0.*\"");
+  refused({"*q_proj*"}, {"*q_proj*=int4:g4"}, "`set` \"*q_proj*\"");
   refused({"*q_proj*", "*layers.0.self_attn.q_proj*=f16"}, {},
-          "--keep \"*layers.0.self_attn.q_proj*\"");
+          "`keep` \"*layers.0.self_attn.q_proj*\"");
   EXPECT_NO_THROW(with({}, {"*layers.0.*=int4:g4", "*=int8"}));
   EXPECT_NO_THROW(with({"*q_proj*"}, {"*layers.0.*=int4:g4", "*proj*=int8"}));
 }

@@ -1,4 +1,4 @@
-// Which options of the command line a method would ignore.
+// Which options a method would ignore.
 #include "nibble/compress/unread_options.h"
 
 #include <gtest/gtest.h>
@@ -8,9 +8,18 @@
 namespace nibble {
 namespace {
 
-const std::vector<std::string> kAll = {"--calib",        "--samples", "--length",    "--seed",
-                                       "--inputs",       "--damping", "--sweeps",    "--half-step",
-                                       "--no-act-order", "--clip",    "--threshold", "--scheme"};
+const std::vector<std::string> kAll = {"calibration_text",
+                                       "calibration_samples",
+                                       "calibration_length",
+                                       "seed",
+                                       "inputs",
+                                       "damping",
+                                       "sweeps",
+                                       "half_step_divisor",
+                                       "act_order",
+                                       "clip",
+                                       "outlier_threshold",
+                                       "scheme"};
 
 // The options named in front of the colon.
 std::string unread(const std::string& method, const std::string& scheme) {
@@ -23,30 +32,33 @@ std::string unread(const std::string& method, const std::string& scheme) {
 
 TEST(UnreadOptions, OfEveryKindOfMethod) {
   EXPECT_EQ(unread("rtn", "int4:g16"),
-            "--calib, --samples, --length, --seed, --inputs, --damping, --sweeps, --no-act-order, "
-            "--threshold");
+            "`calibration_text`, `calibration_samples`, `calibration_length`, `seed`, `inputs`, "
+            "`damping`, `sweeps`, `act_order`, "
+            "`outlier_threshold`");
   EXPECT_EQ(unread("rotate", "int4:g16"),
-            "--calib, --samples, --length, --inputs, --damping, --sweeps, --no-act-order, "
-            "--threshold");
+            "`calibration_text`, `calibration_samples`, `calibration_length`, `inputs`, `damping`, "
+            "`sweeps`, `act_order`, "
+            "`outlier_threshold`");
   EXPECT_EQ(unread("rtn", "int8:a8static"),
-            "--inputs, --damping, --sweeps, --no-act-order, --threshold");
+            "`inputs`, `damping`, `sweeps`, `act_order`, `outlier_threshold`");
   EXPECT_EQ(unread("awq", "int4:g16"),
-            "--damping, --sweeps, --no-act-order, --clip, --half-step, --threshold");
-  EXPECT_EQ(unread("gptq", "int4:g16"), "--clip, --half-step, --threshold");
-  EXPECT_EQ(unread("awq+yaqa", "int4:g16"), "--clip, --half-step, --threshold");
-  EXPECT_EQ(unread("llm_int8", "int8"), "--inputs, --clip, --half-step");
+            "`damping`, `sweeps`, `act_order`, `clip`, `half_step_divisor`, `outlier_threshold`");
+  EXPECT_EQ(unread("gptq", "int4:g16"), "`clip`, `half_step_divisor`, `outlier_threshold`");
+  EXPECT_EQ(unread("awq+yaqa", "int4:g16"), "`clip`, `half_step_divisor`, `outlier_threshold`");
+  EXPECT_EQ(unread("llm_int8", "int8"), "`inputs`, `clip`, `half_step_divisor`");
   EXPECT_EQ(unread("hqq", "int4:g16"),
-            "--calib, --samples, --length, --seed, --inputs, --damping, --sweeps, --no-act-order, "
-            "--clip, --half-step, --threshold");
-  EXPECT_EQ(unread("rtn", "bf16").find("--calib"), 0U);
+            "`calibration_text`, `calibration_samples`, `calibration_length`, `seed`, `inputs`, "
+            "`damping`, `sweeps`, `act_order`, "
+            "`clip`, `half_step_divisor`, `outlier_threshold`");
+  EXPECT_EQ(unread("rtn", "bf16").find("`calibration_text`"), 0U);
 }
 
 TEST(UnreadOptions, OnlyThoseThatWereGiven) {
   QuantizeOptions o;
   o.scheme = parse_scheme("int8");
-  const std::vector<std::string> one = {"--damping", "--scheme"};
+  const std::vector<std::string> one = {"damping", "scheme"};
   EXPECT_EQ(unread_options(o, one),
-            "--damping: without effect, since method rtn in scheme int8 does not read it");
+            "`damping`: without effect, since method rtn in scheme int8 does not read it");
   EXPECT_EQ(unread_options(o, {}), "");
   o.method = "gptq";
   EXPECT_EQ(unread_options(o, one), "");
@@ -58,12 +70,12 @@ TEST(UnreadOptions, ASchemeSetForSomeTensorsCounts) {
   o.set.push_back(parse_set_rule("a=int8:a8static"));
   o.set.push_back(parse_set_rule("b=int8:a8outlier"));
   EXPECT_TRUE(reads_text(o));
-  const std::vector<std::string> given = {"--calib", "--threshold"};
+  const std::vector<std::string> given = {"calibration_text", "outlier_threshold"};
   EXPECT_EQ(unread_options(o, given), "");
 }
 
 TEST(UnreadOptions, WhatASchemeHasNoUseFor) {
-  const std::vector<std::string> given = {"--half-step", "--scale-dtype"};
+  const std::vector<std::string> given = {"half_step_divisor", "scale_dtype"};
   const auto said = [&](const std::string& scheme, const std::string& set = "") {
     QuantizeOptions o;
     o.scheme = parse_scheme(scheme);
@@ -72,11 +84,11 @@ TEST(UnreadOptions, WhatASchemeHasNoUseFor) {
     return text.substr(0, text.find(':'));
   };
   EXPECT_EQ(said("int8"), "");
-  EXPECT_EQ(said("f16"), "--half-step, --scale-dtype");
+  EXPECT_EQ(said("f16"), "`half_step_divisor`, `scale_dtype`");
   EXPECT_EQ(said("f16", "int8"), "");
-  EXPECT_EQ(said("int4:asym"), "--half-step");
+  EXPECT_EQ(said("int4:asym"), "`half_step_divisor`");
   EXPECT_EQ(said("int4:asym", "int8"), "");
-  EXPECT_EQ(said("fp8_e4m3"), "--half-step");
+  EXPECT_EQ(said("fp8_e4m3"), "`half_step_divisor`");
   // A matrix that a group does not divide becomes int8, which reads both.
   EXPECT_EQ(said("nf4"), "");
   EXPECT_EQ(said("int4:g32:asym"), "");

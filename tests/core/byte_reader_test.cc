@@ -34,9 +34,10 @@ TEST(ByteReader, StopsAtTheEnd) {
   const auto bytes = counting();
   ByteReader r(bytes);
   r.take(22, "start");
-  expect_error(kExitData, "offset 22: the size needs 4 bytes, 3 left",
+  expect_error(ErrorKind::corrupt, "offset 22: the size needs 4 bytes, 3 left",
                [&] { (void)r.u32("the size"); });
-  expect_error(kExitData, "needs 18446744073709551615 bytes", [&] { r.take(UINT64_MAX, "data"); });
+  expect_error(ErrorKind::corrupt, "needs 18446744073709551615 bytes",
+               [&] { r.take(UINT64_MAX, "data"); });
   EXPECT_EQ(r.left(), 3u);  // a refused read takes nothing
 }
 
@@ -44,8 +45,9 @@ TEST(ByteReader, ComparesCountsWithTheBytesLeft) {
   const auto bytes = counting();
   const ByteReader r(bytes);
   EXPECT_NO_THROW(r.check_count(6, 4, "records"));
-  expect_error(kExitData, "at most 6", [&] { r.check_count(7, 4, "records"); });
-  expect_error(kExitData, "at most 1", [&] { r.check_count(uint64_t{1} << 62, 24, "records"); });
+  expect_error(ErrorKind::corrupt, "at most 6", [&] { r.check_count(7, 4, "records"); });
+  expect_error(ErrorKind::corrupt, "at most 1",
+               [&] { r.check_count(uint64_t{1} << 62, 24, "records"); });
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <cerrno>
 
 #include "nibble/core/in_file.h"
-#include "nibble/core/stop.h"
 #include "tests/support/expect_error.h"
 
 namespace nibble {
@@ -15,7 +14,6 @@ namespace {
 TEST(Error, NamesFileAndPlaceInOrder) {
   const Error e = corrupt("is NaN").at("tensor \"w\"").in_file("a.bin");
   EXPECT_STREQ(e.what(), "a.bin: tensor \"w\": is NaN");
-  EXPECT_EQ(e.exit_code(), kExitData);
   EXPECT_EQ(e.kind(), ErrorKind::corrupt);
 }
 
@@ -25,19 +23,32 @@ TEST(Error, TheInnermostKnowsBest) {
   EXPECT_STREQ(std::move(e).at("offset 2").what(), "inner: offset 1: bad");
 }
 
-TEST(Error, SystemErrorsHaveTheirExitCodes) {
-  EXPECT_EQ(system_error(ENOENT, "f", "open").exit_code(), kExitNoInput);
-  EXPECT_EQ(system_error(EACCES, "f", "open").exit_code(), kExitPermission);
-  EXPECT_EQ(system_error(EROFS, "f", "create", true).exit_code(), kExitPermission);
-  EXPECT_EQ(system_error(ENOENT, "f", "create", true).exit_code(), kExitCannotCreate);
-  EXPECT_EQ(system_error(EIO, "f", "read").exit_code(), kExitIo);
+TEST(Error, SystemErrorsSayWhatKeptThemFromBeingDone) {
+  const auto of = [](int number, Access access) {
+    const Error e = system_error(number, "f", "open", access);
+    return std::pair(e.kind(), e.cause());
+  };
+  const auto io = [](IoCause cause) { return std::pair(ErrorKind::io, cause); };
+  for (const int missing : {ENOENT, ENOTDIR, EISDIR, ELOOP}) {
+    EXPECT_EQ(of(missing, Access::read), std::pair(ErrorKind::not_found, IoCause::other));
+    EXPECT_EQ(of(missing, Access::write), io(IoCause::other));
+    EXPECT_EQ(of(missing, Access::create), io(IoCause::cannot_create));
+  }
+  for (const Access access : {Access::read, Access::write, Access::create}) {
+    for (const int denied : {EACCES, EPERM, EROFS})
+      EXPECT_EQ(of(denied, access), io(IoCause::permission));
+  }
+  EXPECT_EQ(of(EIO, Access::read), io(IoCause::other));
+  EXPECT_EQ(of(ENOSPC, Access::create), io(IoCause::cannot_create));
   EXPECT_STREQ(system_error(ENOENT, "f", "open").what(),
                "f: cannot open: No such file or directory");
 }
 
-TEST(Error, AStopIs128AndItsSignal) {
-  EXPECT_EQ(stopped_by(15).exit_code(), 143);
-  EXPECT_STREQ(stopped_by(2).what(), "stopped by signal 2");
+TEST(Error, AStopNamesItsSignal) {
+  EXPECT_EQ(cancelled(15).kind(), ErrorKind::cancelled);
+  EXPECT_EQ(cancelled(15).signal(), 15);
+  EXPECT_STREQ(cancelled(2).what(), "stopped by signal 2");
+  EXPECT_EQ(corrupt("bad").signal(), 0);
 }
 
 TEST(Printable, ShowsWhatCouldSteerATerminal) {
@@ -70,18 +81,16 @@ TEST(Printable, CutsBetweenCharacters) {
   EXPECT_EQ(in_quotes("a\"b"), "\"a\"b\"");
 }
 
-TEST(Error, KindsHaveTheirExitCodesAndNames) {
-  EXPECT_EQ(invalid_argument("").exit_code(), kExitUsage);
-  EXPECT_EQ(not_found("").exit_code(), kExitNoInput);
-  EXPECT_EQ(corrupt("").exit_code(), kExitData);
-  EXPECT_EQ(unsupported("").exit_code(), kExitData);
-  EXPECT_EQ(io_error("").exit_code(), kExitIo);
-  EXPECT_EQ(io_error("").with_code(kExitMemory).exit_code(), kExitMemory);
-  EXPECT_EQ(to_string(ErrorKind::invalid_argument), "invalid_argument");
-  EXPECT_EQ(to_string(ErrorKind::not_found), "not_found");
-  EXPECT_EQ(to_string(ErrorKind::corrupt), "corrupt");
-  EXPECT_EQ(to_string(ErrorKind::unsupported), "unsupported");
-  EXPECT_EQ(to_string(ErrorKind::io), "io");
+TEST(Error, KindsHaveTheirNames) {
+  const auto name = [](const Error& e) { return to_string(e.kind()); };
+  EXPECT_EQ(name(invalid_argument("")), "invalid_argument");
+  EXPECT_EQ(name(not_found("")), "not_found");
+  EXPECT_EQ(name(corrupt("")), "corrupt");
+  EXPECT_EQ(name(unsupported("")), "unsupported");
+  EXPECT_EQ(name(io_error("")), "io");
+  EXPECT_EQ(name(cannot_create("")), "io");
+  EXPECT_EQ(name(cancelled(2)), "cancelled");
+  EXPECT_EQ(name(out_of_memory("")), "out_of_memory");
 }
 
 TEST(Error, AFileIsNamedFromOutside) {

@@ -13,7 +13,7 @@
 namespace nibble {
 namespace {
 
-TEST(Exec, StopsWithTheSignalsCode) {
+TEST(Exec, StopsWithTheSignal) {
   Exec exec;
   EXPECT_FALSE(exec.stopping());
   EXPECT_NO_THROW(exec.check_stop());
@@ -23,8 +23,9 @@ TEST(Exec, StopsWithTheSignalsCode) {
   for (const int number : {2, 15}) {
     signal = number;
     EXPECT_TRUE(exec.stopping());
-    test::expect_error(128 + number, "stopped by signal", [&] { exec.check_stop(); });
-    test::expect_error(128 + number, "stopped by signal", [&] { exec.single().check_stop(); });
+    const std::string words = "stopped by signal " + std::to_string(number);
+    test::expect_error(ErrorKind::cancelled, words, [&] { exec.check_stop(); });
+    test::expect_error(ErrorKind::cancelled, words, [&] { exec.single().check_stop(); });
   }
 }
 

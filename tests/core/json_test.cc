@@ -43,7 +43,7 @@ std::string events(std::string_view text) {
 }
 
 void refused(std::string_view text, std::string_view words) {
-  expect_error(kExitData, words, [&] { events(text); });
+  expect_error(ErrorKind::corrupt, words, [&] { events(text); });
 }
 
 TEST(Json, TellsEveryEvent) {
@@ -123,7 +123,8 @@ TEST(Json, AHandlersErrorGetsItsPlace) {
   class Thrower : public JsonHandler {
     void on_null() override { throw corrupt("no nulls here"); }
   } thrower;
-  expect_error(kExitData, "offset 105: no nulls here", [&] { parse_json("[null]", thrower, 100); });
+  expect_error(ErrorKind::corrupt, "offset 105: no nulls here",
+               [&] { parse_json("[null]", thrower, 100); });
 }
 
 TEST(Json, AMillionKeysTakeLinearTime) {
@@ -163,40 +164,40 @@ TEST(JsonFields, FallsBackWhereAbsentOrNull) {
   EXPECT_EQ(f.number_or("absent", 0.5), 0.5);
   EXPECT_EQ(f.string_or("s", "y"), "x");
   EXPECT_TRUE(f.boolean_or("absent", true));
-  expect_error(kExitData, R"(key "s": expected an integer, found the string "x")",
+  expect_error(ErrorKind::corrupt, R"(key "s": expected an integer, found the string "x")",
                [&] { (void)f.integer_or("s", 1); });
 }
 
 TEST(JsonFields, NamesTheKey) {
   const auto f = JsonFields::parse(R"({"layers":"12","o":{},"f":1.5,"big":18446744073709551615})");
-  expect_error(kExitData, R"(key "layers": expected an integer, found the string "12")",
+  expect_error(ErrorKind::corrupt, R"(key "layers": expected an integer, found the string "12")",
                [&] { (void)f.integer("layers"); });
-  expect_error(kExitData, R"(key "o": expected a number, found an object)",
+  expect_error(ErrorKind::corrupt, R"(key "o": expected a number, found an object)",
                [&] { (void)f.number("o"); });
-  expect_error(kExitData, R"(key "gone": missing)", [&] { (void)f.string("gone"); });
-  expect_error(kExitData, "found 1.5", [&] { (void)f.integer("f"); });
-  expect_error(kExitData, "found 18446744073709551615", [&] { (void)f.integer("big"); });
+  expect_error(ErrorKind::corrupt, R"(key "gone": missing)", [&] { (void)f.string("gone"); });
+  expect_error(ErrorKind::corrupt, "found 1.5", [&] { (void)f.integer("f"); });
+  expect_error(ErrorKind::corrupt, "found 18446744073709551615", [&] { (void)f.integer("big"); });
 }
 
 TEST(JsonFields, SectionsAreObjects) {
   const auto f = JsonFields::parse(R"({"o":{},"z":null,"s":"linear","l":[1],"n":4,"b":false})");
   EXPECT_TRUE(f.has_section("o"));
   EXPECT_FALSE(f.has_section("z") || f.has_section("absent"));
-  expect_error(kExitData, R"(key "s": expected an object, found the string "linear")",
+  expect_error(ErrorKind::corrupt, R"(key "s": expected an object, found the string "linear")",
                [&] { (void)f.has_section("s"); });
   for (const char* key : {"l", "n", "b"})
-    expect_error(kExitData, "expected an object", [&] { (void)f.has_section(key); });
+    expect_error(ErrorKind::corrupt, "expected an object", [&] { (void)f.has_section(key); });
 }
 
 // Python's json writes them, transformers with it; no value that counts may be one.
 TEST(JsonFields, NumbersThatAreNotFinite) {
   const auto f = JsonFields::parse(R"({"a":NaN,"b":[Infinity,-Infinity],"c":{"d":-Infinity}})");
   EXPECT_EQ(f.keys(""), (std::vector<std::string>{"a", "b", "c"}));
-  expect_error(kExitData, R"(key "a": expected a finite number, found NaN)",
+  expect_error(ErrorKind::corrupt, R"(key "a": expected a finite number, found NaN)",
                [&] { (void)f.number("a"); });
-  expect_error(kExitData, R"(key "c.d": expected a finite number, found -Infinity)",
+  expect_error(ErrorKind::corrupt, R"(key "c.d": expected a finite number, found -Infinity)",
                [&] { (void)f.number_or("c.d", 1); });
-  expect_error(kExitData, R"(key "a": expected an integer, found NaN)",
+  expect_error(ErrorKind::corrupt, R"(key "a": expected an integer, found NaN)",
                [&] { (void)f.integer_or("a", 1); });
   for (const char* text : {R"({"a":nan})", R"({"a":Inf})", R"({"a":-NaN})", R"({"a":+Infinity})",
                            R"({"a":NaN1})", R"({"a":Infinity.0})", "NaN"})
@@ -230,16 +231,16 @@ TEST(JsonFields, IsBounded) {
   const auto parse = [](const std::string& text) {
     return [text] { (void)JsonFields::parse(text); };
   };
-  expect_error(kExitData, "limit 1048576", parse('"' + std::string(1 << 20, 'x') + '"'));
+  expect_error(ErrorKind::corrupt, "limit 1048576", parse('"' + std::string(1 << 20, 'x') + '"'));
   std::string many = "[0";
   for (int i = 0; i < 70'000; ++i) many += ",0";
-  expect_error(kExitData, "65536", parse("{\"a\":" + many + "]}"));
+  expect_error(ErrorKind::corrupt, "65536", parse("{\"a\":" + many + "]}"));
   // A long key above many values would be repeated in every path.
   many.resize(60'000);
-  expect_error(kExitData, "too long",
+  expect_error(ErrorKind::corrupt, "too long",
                parse("{\"" + std::string(900'000, 'k') + "\":[0,0,0,0,0,0,0,0,0,0,0]}"));
-  expect_error(kExitData, "expected a JSON object", parse("[1]"));
-  expect_error(kExitData, "path", parse(R"({"a.b":1,"a":{"b":2}})"));
+  expect_error(ErrorKind::corrupt, "expected a JSON object", parse("[1]"));
+  expect_error(ErrorKind::corrupt, "path", parse(R"({"a.b":1,"a":{"b":2}})"));
 }
 
 TEST(JsonWriter, Writes) {

@@ -78,11 +78,11 @@ TEST(WriteAll, SaysWhatIsFull) {
   const Descriptor full(open("/dev/full", O_WRONLY | O_CLOEXEC));
   if (!full.valid()) GTEST_SKIP() << "no /dev/full";
   const std::string text = "abc";
-  expect_error(kExitIo, "/dev/full: cannot write: ", [&] {
+  expect_error(ErrorKind::io, "/dev/full: cannot write: ", [&] {
     write_all(full.get(), std::as_bytes(std::span(text)), "/dev/full");
   });
   const Descriptor reads_only(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  expect_error(kExitIo, "name: cannot write: ", [&] {
+  expect_error(ErrorKind::io, "name: cannot write: ", [&] {
     write_all(reads_only.get(), std::as_bytes(std::span(text)), "name");
   });
   EXPECT_NO_THROW(write_all(-1, {}, "nothing to write"));
@@ -94,8 +94,8 @@ TEST(Sync, OfFilesAndFolders) {
   const Descriptor fd(open((t / "f").c_str(), O_RDWR | O_CLOEXEC));
   EXPECT_NO_THROW(sync_descriptor(fd.get(), t / "f", false));
   EXPECT_NO_THROW(sync_folder(t.path()));
-  expect_error(kExitIo, "sync", [&] { sync_folder(t / "no-such"); });
-  expect_error(kExitIo, "sync", [&] { sync_descriptor(-1, "gone", false); });
+  expect_error(ErrorKind::io, "sync", [&] { sync_folder(t / "no-such"); });
+  expect_error(ErrorKind::io, "sync", [&] { sync_descriptor(-1, "gone", false); });
 }
 
 TEST(Mtime, CountsNanoseconds) {

@@ -83,25 +83,26 @@ TEST(Protobuf, NumbersAtTheirLimits) {
 TEST(Protobuf, TheWrongTypeIsAnErrorWithItsOffset) {
   const std::string message = number_field(1, 5) + text_field(2, "x") + float_field(3, 1);
   const auto all = fields(message);
-  expect_error(kExitData, "field 1", [&] { (void)all[0].text(); });
-  expect_error(kExitData, "field 1", [&] { (void)all[0].f32(); });
-  expect_error(kExitData, "field 2", [&] { (void)all[1].varint(); });
-  expect_error(kExitData, "field 3", [&] { (void)all[2].bytes(); });
+  expect_error(ErrorKind::corrupt, "field 1", [&] { (void)all[0].text(); });
+  expect_error(ErrorKind::corrupt, "field 1", [&] { (void)all[0].f32(); });
+  expect_error(ErrorKind::corrupt, "field 2", [&] { (void)all[1].varint(); });
+  expect_error(ErrorKind::corrupt, "field 3", [&] { (void)all[2].bytes(); });
   ProtobufReader r = reader(message, 100);
   ProtobufField f;
   ASSERT_TRUE(r.next(f) && r.next(f));
   EXPECT_EQ(f.offset(), 104u);  // two bytes of field 1, then tag and length
-  expect_error(kExitData, "offset 104", [&] { (void)f.int32(); });
+  expect_error(ErrorKind::corrupt, "offset 104", [&] { (void)f.int32(); });
 }
 
 TEST(Protobuf, WhatIsNoFieldIsRefused) {
-  expect_error(kExitData, "number", [] { fields(tag(0, 0) + "\1"); });
-  expect_error(kExitData, "number", [] { fields(varint(uint64_t{0x20000000} << 3) + "\1"); });
+  expect_error(ErrorKind::corrupt, "number", [] { fields(tag(0, 0) + "\1"); });
+  expect_error(ErrorKind::corrupt, "number",
+               [] { fields(varint(uint64_t{0x20000000} << 3) + "\1"); });
   for (const uint32_t wire : {3u, 4u, 6u, 7u})
-    expect_error(kExitData, "wire type", [&] { fields(tag(1, wire) + "\1\1"); });
+    expect_error(ErrorKind::corrupt, "wire type", [&] { fields(tag(1, wire) + "\1\1"); });
   EXPECT_THROW(fields(std::string(10, '\x80') + "\1"), Error);       // over ten bytes
   EXPECT_THROW(fields(tag(1, 0) + std::string(11, '\xFF')), Error);  // and as a value
-  expect_error(kExitData, "needs 18446744073709551615 bytes",
+  expect_error(ErrorKind::corrupt, "needs 18446744073709551615 bytes",
                [] { fields(tag(1, 2) + varint(UINT64_MAX) + "abc"); });
 }
 

@@ -30,10 +30,10 @@ TEST(Shape, CountsItsElements) {
 }
 
 TEST(Shape, RefusesWhatCannotBe) {
-  expect_error(kExitData, "negative", [] { (void)Shape{2, -1}.elements(); });
-  expect_error(kExitData, "negative", [] { (void)Shape{0, -1}.elements(); });
-  expect_error(kExitData, "64 bits", [] { (void)Shape{INT64_MAX, 2}.elements(); });
-  expect_error(kExitData, "64 bits", [] {
+  expect_error(ErrorKind::corrupt, "negative", [] { (void)Shape{2, -1}.elements(); });
+  expect_error(ErrorKind::corrupt, "negative", [] { (void)Shape{0, -1}.elements(); });
+  expect_error(ErrorKind::corrupt, "64 bits", [] { (void)Shape{INT64_MAX, 2}.elements(); });
+  expect_error(ErrorKind::corrupt, "64 bits", [] {
     (void)Shape{int64_t{1} << 32, int64_t{1} << 31}.elements();
   });
   EXPECT_EQ((Shape{int64_t{1} << 31, int64_t{1} << 31}).elements(), int64_t{1} << 62);
@@ -52,7 +52,7 @@ TEST(Tensor, OwnMemoryIsZeroedAndAligned) {
   }
   EXPECT_TRUE(Tensor().empty());
   EXPECT_EQ(Tensor().elements(), 0);
-  expect_error(kExitData, "does not fit in memory",
+  expect_error(ErrorKind::corrupt, "does not fit in memory",
                [] { Tensor(DType::f64, Shape{int64_t{1} << 61}); });
 }
 
@@ -65,7 +65,7 @@ TEST(Tensor, IsSharedUntilCloned) {
   EXPECT_EQ(c.data<int32_t>()[0], 1);
   EXPECT_EQ(d.data<int32_t>()[0], 9);
   EXPECT_EQ(d.shape(), (Shape{3, 2}));
-  expect_error(kExitData, "does not match 24 bytes", [&] { (void)a.reshaped(Shape{5}); });
+  expect_error(ErrorKind::corrupt, "does not match 24 bytes", [&] { (void)a.reshaped(Shape{5}); });
 }
 
 TEST(Tensor, ElementsAreReadAsWhatTheyAre) {
@@ -101,9 +101,9 @@ TEST(Tensor, AViewOfAnotherSizeIsRefused) {
   };
   EXPECT_NO_THROW(view(DType::f32, Shape{2}, 8)());
   EXPECT_NO_THROW(view(DType::u8, Shape{2, 4}, 8)());
-  expect_error(kExitData, "does not match 8 bytes", view(DType::f32, Shape{3}, 8));
-  expect_error(kExitData, "does not match 7 bytes", view(DType::f32, Shape{2}, 7));
-  expect_error(kExitData, "does not match", view(DType::f64, Shape{int64_t{1} << 61}, 8));
+  expect_error(ErrorKind::corrupt, "does not match 8 bytes", view(DType::f32, Shape{3}, 8));
+  expect_error(ErrorKind::corrupt, "does not match 7 bytes", view(DType::f32, Shape{2}, 7));
+  expect_error(ErrorKind::corrupt, "does not match", view(DType::f64, Shape{int64_t{1} << 61}, 8));
 }
 
 TEST(MemorySource, ListsByNameAndFinds) {
@@ -118,7 +118,7 @@ TEST(MemorySource, ListsByNameAndFinds) {
   EXPECT_TRUE(source.contains("b"));
   EXPECT_FALSE(source.contains("c"));
   EXPECT_EQ(source.get("a").elements(), 3);
-  expect_error(kExitNoInput, "tensor \"c\"", [&] { (void)source.get("c"); });
+  expect_error(ErrorKind::not_found, "tensor \"c\"", [&] { (void)source.get("c"); });
 }
 
 // A source in another order than that of names.

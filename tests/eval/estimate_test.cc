@@ -51,8 +51,9 @@ TEST(LlamaShape, IsThatOfModelsOfTheSize) {
   const auto fixed =
       llama_shape({.layers = 22, .width = 2048, .heads = 32, .kv_heads = 4, .intermediate = 5632});
   EXPECT_EQ(parameter_count(fixed), parameter_count(random_model("llama-1b", 1).decoder_config()));
-  test::expect_error(kExitUsage, "--params", [] { llama_shape({.layers = 3}); });
-  test::expect_error(kExitUsage, "do not divide",
+  test::expect_error(ErrorKind::invalid_argument, "`parameters`",
+                     [] { llama_shape({.layers = 3}); });
+  test::expect_error(ErrorKind::invalid_argument, "do not divide",
                      [] { llama_shape({.layers = 3, .width = 100, .heads = 7}); });
 }
 
@@ -62,7 +63,7 @@ TEST(ParseParameters, TakesUnits) {
   EXPECT_EQ(parse_parameters("124M"), 124e6);
   EXPECT_EQ(parse_parameters("5000"), 5000);
   for (const char* bad : {"", "B", "-7B", "7X", "7B ", "nan", "inf", "1e300", "0"})
-    test::expect_error(kExitUsage, "--params", [&] { parse_parameters(bad); });
+    test::expect_error(ErrorKind::invalid_argument, "`parameters`", [&] { parse_parameters(bad); });
 }
 
 TEST(Bandwidth, IsThatOfAMachine) {
@@ -79,22 +80,22 @@ TEST(Bandwidth, IsThatOfAMachine) {
   EXPECT_GT(usable_memory_bytes(), int64_t{64} << 20);
 }
 
-// A shape comes from flags, not from a file.
-TEST(Estimate, ShapesOutOfRangeNameTheirFlag) {
+// A shape comes from options, not from a file.
+TEST(Estimate, ShapesOutOfRangeNameTheirOption) {
   const auto refused = [](std::string_view words, const ShapeOptions& o) {
-    test::expect_error(kExitUsage, words, [&] { llama_shape(o); });
+    test::expect_error(ErrorKind::invalid_argument, words, [&] { llama_shape(o); });
   };
-  refused("--layers must be between 1 and 10000", {.layers = 20'000, .width = 64});
-  refused("--width must be", {.layers = 2, .width = 1 << 21, .heads = 1});
-  refused("--vocab must be", {.layers = 2, .width = 64, .vocab = 1 << 25});
-  refused("--kv-heads 3 key/value heads do not divide",
+  refused("`layers` must be between 1 and 10000", {.layers = 20'000, .width = 64});
+  refused("`width` must be", {.layers = 2, .width = 1 << 21, .heads = 1});
+  refused("`vocab` must be", {.layers = 2, .width = 64, .vocab = 1 << 25});
+  refused("`kv_heads` 3 key/value heads do not divide",
           {.layers = 2, .width = 64, .heads = 4, .kv_heads = 3});
-  refused("--heads ", {.layers = 2, .width = 63, .heads = 63});
+  refused("`heads` ", {.layers = 2, .width = 63, .heads = 63});
 }
 
 TEST(Estimate, SizesThatDoNotFitAreNotNegative) {
   const DecoderConfig c = llama_shape({.layers = 10'000, .width = 1 << 20});
-  test::expect_error(kExitUsage, "--context", [&] {
+  test::expect_error(ErrorKind::invalid_argument, "`context`", [&] {
     estimate(c, parse_scheme("f32"), {.kv = DType::f32, .context = int64_t{1} << 31});
   });
   const Estimate large = estimate(c, parse_scheme("f32"), {.kv = DType::f32, .context = 1 << 20});

@@ -108,16 +108,17 @@ TEST(GenerationConfig, EndsAreOneIdOrSeveral) {
   EXPECT_EQ(ends("[]"), Ids{});
   EXPECT_EQ(ends("null"), Ids{});
   EXPECT_EQ(ends("-1"), Ids{});  // none
-  test::expect_error(kExitData, "key \"eos_token_id\": expected an integer",
+  test::expect_error(ErrorKind::corrupt, "key \"eos_token_id\": expected an integer",
                      [&] { ends("\"2\""); });
-  test::expect_error(kExitData, "key \"eos_token_id.1\": expected", [&] { ends("[1,2.5]"); });
+  test::expect_error(ErrorKind::corrupt, "key \"eos_token_id.1\": expected",
+                     [&] { ends("[1,2.5]"); });
 }
 
 TEST(GenerationConfig, StopStringsAreOneOrSeveral) {
   EXPECT_EQ(parse_generation_config(R"({"stop_strings":"x"})").stop_strings, (Names{"x"}));
   EXPECT_EQ(parse_generation_config(R"({"stop_strings":["x","y"]})").stop_strings,
             (Names{"x", "y"}));
-  test::expect_error(kExitData, "key \"stop_strings\"",
+  test::expect_error(ErrorKind::corrupt, "key \"stop_strings\"",
                      [] { parse_generation_config(R"({"stop_strings":1})"); });
 }
 
@@ -160,7 +161,7 @@ TEST(GenerationConfig, RefusesValuesThatCannotBe) {
            {R"([])", "expected an object"},
            {R"({"top_k":1,"top_k":2})", "duplicate key"},
            {"{", "offset"}}) {
-    test::expect_error(kExitData, words, [&] { parse_generation_config(json); });
+    test::expect_error(ErrorKind::corrupt, words, [&] { parse_generation_config(json); });
   }
 }
 
@@ -208,7 +209,7 @@ TEST_F(OfAFolder, IdsWithoutARowAreWarnedOf) {
 
 TEST_F(OfAFolder, ErrorsNameTheFile) {
   put("generation_config.json", R"({"temperature":-1})");
-  test::expect_error(kExitData, path_ + "/generation_config.json: key \"temperature\"",
+  test::expect_error(ErrorKind::corrupt, path_ + "/generation_config.json: key \"temperature\"",
                      [&] { read(); });
 }
 

@@ -45,7 +45,7 @@ TEST_F(Generation, ChunksGiveTheSameLogits) {
     for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-4) << chunk;
   }
   KvCache cache = model_.make_cache(context());
-  test::expect_error(kExitUsage, "--prefill-chunk 0",
+  test::expect_error(ErrorKind::invalid_argument, "`prefill_chunk` 0",
                      [&] { prefill(session, ids, cache, 0, Exec{}); });
 }
 
@@ -96,14 +96,15 @@ TEST_F(Generation, HooksOfABatchStopTheirOwnText) {
 TEST_F(Generation, OverflowNamesBothLengths) {
   GenerateOptions o;
   o.max_new_tokens = 100;
-  test::expect_error(kExitUsage,
+  test::expect_error(ErrorKind::invalid_argument,
                      "a prompt of 2 tokens and 100 new ones do not fit the context of 16", [&] {
                        alone({1, 2}, 1, o);
                      });
   const Ids longer(20, 1);
-  test::expect_error(kExitUsage, "a prompt of 20 tokens does not fit the context of 16: shorten it",
+  test::expect_error(ErrorKind::invalid_argument,
+                     "a prompt of 20 tokens does not fit the context of 16: shorten it",
                      [&] { alone(longer, 1, o); });
-  test::expect_error(kExitUsage, "at least one token", [&] { alone({}, 1, o); });
+  test::expect_error(ErrorKind::invalid_argument, "at least one token", [&] { alone({}, 1, o); });
 }
 
 TEST_F(Generation, ShiftGoesOnBeyondTheContext) {
@@ -152,7 +153,7 @@ TEST_F(Generation, ACacheInF16HardlyChangesAnything) {
   o.kv = DType::f16;
   EXPECT_EQ(alone({1, 2}, 1, o).size(), 8u);
   o.kv = DType::i64;
-  test::expect_error(kExitData, "KV cache", [&] { alone({1, 2}, 1, o); });
+  test::expect_error(ErrorKind::unsupported, "KV cache", [&] { alone({1, 2}, 1, o); });
 }
 
 }  // namespace

@@ -25,8 +25,10 @@ TEST(LoadSpeed, TimesTheLoadingAndTheReadingOfEveryTensorFile) {
 
 TEST(LoadSpeed, RefusesWhatIsNoModelAndNoRuns) {
   const test::TempFolder dir;
-  test::expect_error(66, "no such file", [&] { measure_load(dir.path() + "/none", {}); });
-  test::expect_error(64, "1 or more", [&] { measure_load(dir.path(), {.runs = 0}); });
+  test::expect_error(ErrorKind::not_found, "no such file",
+                     [&] { measure_load(dir.path() + "/none", {}); });
+  test::expect_error(ErrorKind::invalid_argument, "1 or more",
+                     [&] { measure_load(dir.path(), {.runs = 0}); });
 }
 
 }  // namespace

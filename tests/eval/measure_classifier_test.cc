@@ -28,15 +28,15 @@ TEST(MeasureClassifier, OutputsThatAreNotFiniteAreAnError) {
   for (const char* name : {"fc1.weight", "fc2.bias"}) {
     const ModelFolder bad = mlp(name, std::nanf(""));
     const std::string words = "tensor \"" + std::string(name) + "\": ";
-    test::expect_error(kExitData, words,
+    test::expect_error(ErrorKind::corrupt, words,
                        [&] { measure_classifier("bad", bad, good, data, 0, Exec{}); });
-    test::expect_error(kExitData, words,
+    test::expect_error(ErrorKind::corrupt, words,
                        [&] { measure_classifier("bad", good, bad, data, 0, Exec{}); });
   }
   const ModelFolder large = mlp("fc2.bias", 3e38f);
   EXPECT_NO_THROW(measure_classifier("large", large, large, data, 0, Exec{}));
   ModelFolder larger = mlp("fc2.weight", 3e38f);
-  test::expect_error(kExitData, "outputs are not finite", [&] {
+  test::expect_error(ErrorKind::corrupt, "outputs are not finite", [&] {
     measure_classifier("larger", larger, good, {{1e3f, 1e3f, 1e3f, 1e3f}, {0}, 1}, 0, Exec{});
   });
 }

@@ -194,7 +194,7 @@ TEST(Perplexity, WhatIsNotFiniteIsNoResult) {
   std::vector<float> nan(kVocab, 1.0f), wide(kVocab, 0.0f);
   nan[2] = std::nanf("");
   const auto refused = [](std::string_view words, const auto& f) {
-    test::expect_error(kExitData, words, f);
+    test::expect_error(ErrorKind::corrupt, words, f);
   };
   const auto data = some_sequences();
   refused("the model's loss is ", [&] { measure_loss(constant(nan), data, Exec{}, "t"); });

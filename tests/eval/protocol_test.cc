@@ -87,7 +87,8 @@ TEST(Protocol, LlamaCppWritesBosOverEveryChunk) {
             (Cuts{{{0, 1, 2, 3}, 3}, {{4, 5, 6, 7}, 3}}));
   EXPECT_EQ(cuts(Protocol::llama_cpp, "01234567", kWithBos, 4),
             (Cuts{{{kBos, 0, 1, 2}, 3}, {{kBos, 4, 5, 6}, 3}}));
-  test::expect_error(kExitUsage, "--protocol llama.cpp: the tokenizer adds a token behind",
+  test::expect_error(ErrorKind::invalid_argument,
+                     "`protocol` llama.cpp: the tokenizer adds a token behind",
                      [] { cuts(Protocol::llama_cpp, "01234567", kWithBoth, 4); });
 }
 
@@ -113,25 +114,27 @@ TEST(Protocol, HeldOutTextHasBosOfItsOwn) {
 TEST(Protocol, NamesAndRanges) {
   for (const std::string_view name : protocol_names())
     EXPECT_EQ(to_string(parse_protocol(name)), name);
-  test::expect_error(kExitUsage, "use one of windows, hf-stride", [] { parse_protocol("x"); });
-  test::expect_error(kExitUsage, "predicts nothing",
+  test::expect_error(ErrorKind::invalid_argument, "use one of windows, hf-stride",
+                     [] { parse_protocol("x"); });
+  test::expect_error(ErrorKind::invalid_argument, "predicts nothing",
                      [] { cuts(Protocol::gptq, "0123", kPlain, 1); });
-  test::expect_error(kExitUsage, "context holds 64",
+  test::expect_error(ErrorKind::invalid_argument, "context holds 64",
                      [] { cuts(Protocol::gptq, "0123", kPlain, 65); });
 }
 
 // No window that is whole is no text that is too short to predict anything: the way out is said.
 TEST(Protocol, ATextShorterThanAWindowIsToldSo) {
-  test::expect_error(kExitData,
-                     "--protocol gptq scores whole windows of 4 tokens, and there are only 3: give "
-                     "more text, or a smaller --window",
+  test::expect_error(ErrorKind::corrupt,
+                     "`protocol` gptq scores whole windows of 4 tokens, and there are only 3: give "
+                     "more text, or a smaller `window`",
                      [] { cuts(Protocol::gptq, "01", kWithBos, 4); });
-  test::expect_error(kExitData, "--protocol llama.cpp scores whole windows of 64 tokens",
+  test::expect_error(ErrorKind::corrupt, "`protocol` llama.cpp scores whole windows of 64 tokens",
                      [] { cuts(Protocol::llama_cpp, "0123456789", kPlain, 0); });
-  test::expect_error(kExitData, "there are only 1",
+  test::expect_error(ErrorKind::corrupt, "there are only 1",
                      [] { cuts(Protocol::gptq, "0123456789", kPlain, 2, true); });
   // Behind the middle of two tokens there is nothing.
-  test::expect_error(kExitUsage, "--protocol llama.cpp: a window of 2 tokens predicts nothing",
+  test::expect_error(ErrorKind::invalid_argument,
+                     "`protocol` llama.cpp: a window of 2 tokens predicts nothing",
                      [] { cuts(Protocol::llama_cpp, "01234567", kPlain, 2); });
   EXPECT_EQ(cuts(Protocol::llama_cpp, "0123", kPlain, 3), (Cuts{{{0, 1, 2}, 2}}));
   EXPECT_EQ(cuts(Protocol::windows, "01", kPlain, 4), (Cuts{{{0, 1}, 1}}));

@@ -61,7 +61,8 @@ TEST(Rounds, StopWhenAsked) {
   Exec exec;
   exec.stop_signal = &stop;
   bool worked = false;
-  test::expect_error(128 + SIGINT, "", [&] { time_rounds({[&] { worked = true; }}, {}, exec); });
+  test::expect_error(ErrorKind::cancelled, "",
+                     [&] { time_rounds({[&] { worked = true; }}, {}, exec); });
   EXPECT_FALSE(worked);
 }
 

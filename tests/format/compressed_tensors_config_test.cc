@@ -60,7 +60,7 @@ std::string key_of(std::string at) {
 }
 
 void expect_refused(const std::string& at, const json& value) {
-  expect_error(kExitData, key_of(at), [&] { with(at, value); });
+  expect_error(test::bad_file(), key_of(at), [&] { with(at, value); });
 }
 
 std::string scheme_of(const SchemeMap& schemes) {
@@ -106,12 +106,12 @@ TEST(CompressedTensorsConfig, TargetsThatAreNoMatrixAreRefused) {
   expect_refused(kGroup + "/targets", {"Linear", "h.0.q_proj.bias"});
   expect_refused(kGroup + "/targets", {"LlamaAttention"});
   expect_refused(kGroup + "/targets", "Linear");
-  expect_error(kExitData, key_of(kGroup), [] {
+  expect_error(ErrorKind::unsupported, key_of(kGroup), [] {
     json config = whole();
     config["config_groups"] = {{"group_0", {"Linear"}}};
     read_config(config);
   });
-  expect_error(kExitData, key_of("/ignore"), [] { with("/ignore", {"re:("}); });
+  expect_error(ErrorKind::corrupt, key_of("/ignore"), [] { with("/ignore", {"re:("}); });
 }
 
 // What nibble's own layouts call by name obeys the same rule.
@@ -125,11 +125,13 @@ TEST(CompressedTensorsConfig, OwnGroupsAreLookedAtAsWell) {
   const json group = {{"scheme", "nf4:g64"}, {"targets", {"lm_head"}}};
   EXPECT_EQ(own({{"group_0", group}}).size(), 1u);
   const json bias = {{"scheme", "nf4:g64"}, {"targets", {"lm_head.bias"}}};
-  expect_error(kExitData, key_of(kGroup + "/targets"), [&] { own({{"group_0", bias}}); });
+  expect_error(ErrorKind::corrupt, key_of(kGroup + "/targets"), [&] { own({{"group_0", bias}}); });
   json other = group;
   other["order"] = "group";
-  expect_error(kExitData, key_of(kGroup + "/order"), [&] { own({{"group_0", other}}); });
-  expect_error(kExitData, key_of("/rotation"), [&] {
+  expect_error(ErrorKind::unsupported, key_of(kGroup + "/order"), [&] {
+    own({{"group_0", other}});
+  });
+  expect_error(ErrorKind::unsupported, key_of("/rotation"), [&] {
     own({{"group_0", group}}, {{"rotation", 1}});
   });
 }
@@ -139,10 +141,10 @@ TEST(CompressedTensorsConfig, KeysThatChangeTheFunctionAreRefusedByName) {
   expect_refused("/kv_cache_scheme", args);
   expect_refused("/sparsity_config", {{"format", "sparse-24-bitmask"}, {"targets", {"Linear"}}});
   expect_refused("/sparsity_config", {{"format", "sparse-bitmask"}});
-  expect_error(kExitData, "quantization_config.transform_config", [] {
+  expect_error(ErrorKind::unsupported, "quantization_config.transform_config", [] {
     with("/transform_config", {{"config_groups", {{"R1", {{"type", "hadamard"}}}}}});
   });
-  expect_error(kExitData, "quantization_config.transform_config", [] {
+  expect_error(ErrorKind::unsupported, "quantization_config.transform_config", [] {
     with("/transform_config", {{"other", 1}});
   });
   for (const char* status : {"frozen", "initialized", "calibration", "decompressed"})
@@ -165,7 +167,7 @@ TEST(CompressedTensorsConfig, KeysThatNobodyKnowsAreRefusedByName) {
     }
     for (const json& value : {json(1), json("x"), json(false), json({{"a", nullptr}})}) {
       config[json::json_pointer(at + "/novelty")] = value;
-      expect_error(kExitData, key_of(at + "/novelty"), [&] { read_config(config); });
+      expect_error(ErrorKind::unsupported, key_of(at + "/novelty"), [&] { read_config(config); });
     }
   }
 }
@@ -193,11 +195,12 @@ TEST(CompressedTensorsConfig, AnOrderOfTheColumnsIsAskedForAndThere) {
   };
   for (const json& asks : {json("group"), json("dynamic"), json(true)}) {
     EXPECT_EQ(ordered(asks, both), "int4:g32");
-    expect_error(kExitData, "tensor \"h.0.q_proj.weight_g_idx\": " + key_of(kWeights + "/actorder"),
+    expect_error(ErrorKind::corrupt,
+                 "tensor \"h.0.q_proj.weight_g_idx\": " + key_of(kWeights + "/actorder"),
                  [&] { ordered(asks, {}); });
   }
   for (const json& not_asked : {json("weight"), json(nullptr), json(false)}) {
-    expect_error(kExitData, "tensor \"h.0.q_proj.weight_g_idx\"",
+    expect_error(ErrorKind::corrupt, "tensor \"h.0.q_proj.weight_g_idx\"",
                  [&] { ordered(not_asked, both); });
   }
   expect_refused(kWeights + "/actorder", "sideways");
@@ -218,7 +221,7 @@ TEST(CompressedTensorsConfig, FormatsThatAreNotReadAreRefusedByName) {
     EXPECT_NO_THROW(read_config(config)) << format;
   }
   config["format"] = "marlin-24";
-  expect_error(kExitData, key_of("/format"), [&] { read_config(config); });
+  expect_error(ErrorKind::unsupported, key_of("/format"), [&] { read_config(config); });
 }
 
 // Where no strategy is said, the group size says it (quant_args.py).
@@ -235,10 +238,10 @@ TEST(CompressedTensorsConfig, StrategiesFollowFromTheGroupSize) {
   EXPECT_EQ(scheme_of(read_config(config)), "int8:tensor");
   w["strategy"] = "channel";
   w["group_size"] = 128;
-  expect_error(kExitData, key_of(kWeights + "/group_size"), [&] { read_config(config); });
+  expect_error(ErrorKind::corrupt, key_of(kWeights + "/group_size"), [&] { read_config(config); });
   w["strategy"] = "group";
   w["group_size"] = nullptr;
-  expect_error(kExitData, key_of(kWeights + "/group_size"), [&] { read_config(config); });
+  expect_error(ErrorKind::corrupt, key_of(kWeights + "/group_size"), [&] { read_config(config); });
 }
 
 TEST(CompressedTensorsConfig, InputsThatAreRoundedOtherwiseAreRefused) {
@@ -260,8 +263,10 @@ TEST(CompressedTensorsConfig, InputsThatAreRoundedOtherwiseAreRefused) {
   };
   EXPECT_EQ(scheme_of(codes(-127, 127)), "int4:g32:a8");
   EXPECT_EQ(scheme_of(codes(-128, 127)), "int4:g32:a8full");
-  expect_error(kExitData, key_of(kInputs + "/observer_kwargs/quant_min"), [&] { codes(-8, 127); });
-  expect_error(kExitData, key_of(kInputs + "/observer_kwargs/quant_max"), [&] { codes(-8, 7); });
+  expect_error(ErrorKind::unsupported, key_of(kInputs + "/observer_kwargs/quant_min"),
+               [&] { codes(-8, 127); });
+  expect_error(ErrorKind::unsupported, key_of(kInputs + "/observer_kwargs/quant_max"),
+               [&] { codes(-8, 7); });
   json fixed = token("int");
   fixed["strategy"] = "tensor";
   fixed["dynamic"] = false;
@@ -273,12 +278,12 @@ TEST(CompressedTensorsConfig, InputsThatAreRoundedOtherwiseAreRefused) {
   json config = whole();
   config[json::json_pointer(kInputs)] = token("int");
   config[json::json_pointer(kWeights)] = nullptr;
-  expect_error(kExitData, key_of(kInputs), [&] { read_config(config); });
+  expect_error(ErrorKind::unsupported, key_of(kInputs), [&] { read_config(config); });
 }
 
 // The name that the config had in 2024.
 TEST(CompressedTensorsConfig, TheOldNameOfTheSectionIsRefused) {
-  expect_error(kExitData, "key \"compression_config\"", [] {
+  expect_error(ErrorKind::unsupported, "key \"compression_config\"", [] {
     read_quantization_config(JsonFields::parse(json({{"compression_config", whole()}}).dump()),
                              kConfigModules, MemorySource({}));
   });
@@ -292,10 +297,10 @@ TEST(BitsandbytesConfig, KeysThatNobodyKnowsAreRefusedByName) {
   EXPECT_TRUE(read_config(known).empty());
   json other = known;
   other["bnb_3bit_twist"] = true;
-  expect_error(kExitData, key_of("/bnb_3bit_twist"), [&] { read_config(other); });
+  expect_error(ErrorKind::unsupported, key_of("/bnb_3bit_twist"), [&] { read_config(other); });
   other = known;
   other["load_in_8bit"] = true;
-  expect_error(kExitData, key_of("/load_in_8bit"), [&] { read_config(other); });
+  expect_error(ErrorKind::unsupported, key_of("/load_in_8bit"), [&] { read_config(other); });
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ TEST_P(Integers, AsPlainBytes) {
   if (bits == 8) return;
   Tensor& codes = tensors.at("x.weight");
   codes.mutable_data<int8_t>()[kK + 1] = static_cast<int8_t>(1 << (bits - 1));
-  expect_error(kExitData, "tensor \"x.weight\": element 65",
+  expect_error(ErrorKind::corrupt, "tensor \"x.weight\": element 65",
                [&] { from_tensors(MemorySource(tensors), "x.weight", q.scheme); });
 }
 
@@ -152,7 +152,7 @@ class ColumnOrder : public testing::Test {
   void refuse(size_t column, int32_t group, std::string_view words) const {
     std::vector<int32_t> groups = groups_;
     groups[column] = group;
-    expect_error(kExitData, words, [&] { read(groups); });
+    expect_error(ErrorKind::corrupt, words, [&] { read(groups); });
   }
   QuantizedTensor q_;
   TensorMap good_;
@@ -183,7 +183,7 @@ TEST_F(ColumnOrder, GroupsThatAreNotFullOrNotThereAreRefused) {
   refuse(3, -1, "column 3 is of group -1");
   refuse(0, 1, "is of group 1, which is full");
   refuse(0, std::numeric_limits<int32_t>::max(), "column 0 is of group 2147483647");
-  expect_error(kExitData, "weight_g_idx", [&] { read(std::vector<int32_t>(kK - 1)); });
+  expect_error(ErrorKind::corrupt, "weight_g_idx", [&] { read(std::vector<int32_t>(kK - 1)); });
 }
 
 TEST(CompressedTensorsLayouts, TakesTheScaleOfInputsInTheModelsType) {
@@ -220,7 +220,7 @@ TEST(CompressedTensorsLayouts, NamesWhatIsMissingAndWhatAsksForIt) {
         require_stored(MemorySource(some), "x.weight", q.scheme);
         from_tensors(MemorySource(some), "x.weight", q.scheme);
       };
-      expect_error(kExitData, words, look);
+      expect_error(ErrorKind::corrupt, words, look);
     }
   }
 }

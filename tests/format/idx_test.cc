@@ -50,7 +50,7 @@ class Idx : public testing::Test {
     return read_idx(t_ / "x");
   }
   void refused(std::string_view bytes, std::string_view words) {
-    expect_error(kExitData, words, [&] { load(bytes); });
+    expect_error(test::bad_file(), words, [&] { load(bytes); });
   }
   TempFolder t_;
 };
@@ -83,7 +83,7 @@ TEST_F(Idx, EveryBitFlipOfTheGzipStreamLoadsOrIsRefused) {
     try {
       EXPECT_EQ(load(bad).values.size(), 6u);
     } catch (const Error& e) {
-      EXPECT_EQ(e.exit_code(), kExitData) << e.what();
+      EXPECT_TRUE(test::bad_file().fits(e)) << e.what();
     }
   }
 }
@@ -112,16 +112,17 @@ TEST_F(Idx, ABombStaysSmall) {
 
 TEST_F(Idx, FindsMnist) {
   const auto touch = [&](const char* name) { put_file(t_ / name, ""); };
-  expect_error(kExitNoInput, "looked for train-images-idx3-ubyte", [&] { find_mnist(t_.path()); });
+  expect_error(ErrorKind::not_found, "looked for train-images-idx3-ubyte",
+               [&] { find_mnist(t_.path()); });
   touch("t10k-images-idx3-ubyte.gz");
   touch("train-images-idx3-ubyte");
-  expect_error(kExitNoInput, "found no such pair", [&] { find_mnist(t_.path()); });
+  expect_error(ErrorKind::not_found, "found no such pair", [&] { find_mnist(t_.path()); });
   touch("t10k-labels.idx1-ubyte");
   EXPECT_EQ(find_mnist(t_.path()).images, t_ / "t10k-images-idx3-ubyte.gz");
   EXPECT_EQ(find_mnist(t_.path()).labels, t_ / "t10k-labels.idx1-ubyte");
   touch("train-labels-idx1-ubyte.gz");
   EXPECT_EQ(find_mnist(t_.path()).images, t_ / "train-images-idx3-ubyte");
-  expect_error(kExitNoInput, "none", [&] { find_mnist(t_ / "none"); });
+  expect_error(ErrorKind::not_found, "none", [&] { find_mnist(t_ / "none"); });
 }
 
 TEST_F(Idx, ReadsMnistItself) {

@@ -55,7 +55,7 @@ class Llama2c : public testing::Test {
   }
   void refuses(std::string_view words, const std::string& bytes) {
     const std::string path = put(bytes);
-    expect_error(kExitData, words, [&] { open_llama2c(path); });
+    expect_error(test::bad_file(), words, [&] { open_llama2c(path); });
   }
   test::TempFolder folder_;
 };

@@ -63,7 +63,7 @@ TEST(ModuleTargets, RefusesWhatNamesNothing) {
     EXPECT_NO_THROW(targets.add_target(good, 0, "k"));
   for (const char* bad : {"", "LlamaAttention", "model.layers.0.self_attn.q_proj.weight",
                           "model.layers.0.self_attn", "lm_head.bias", "Linear "}) {
-    expect_error(kExitData, "key \"where\": " + in_quotes(bad) + " is no matrix",
+    expect_error(ErrorKind::corrupt, "key \"where\": " + in_quotes(bad) + " is no matrix",
                  [&] { targets.add_target(bad, 0, "where"); });
   }
 }
@@ -73,14 +73,15 @@ TEST(ModuleTargets, RefusesEntriesOfTwoGroups) {
     ModuleTargets targets(kTargetModules);
     targets.add(entry, 0, "first");
     EXPECT_NO_THROW(targets.add(entry, 0, "first"));
-    expect_error(kExitData, "target of two groups", [&] { targets.add(entry, 1, "second"); });
+    expect_error(ErrorKind::corrupt, "target of two groups",
+                 [&] { targets.add(entry, 1, "second"); });
   }
 }
 
 TEST(ModuleTargets, NamesTheKeyOfAPatternThatIsNone) {
   for (const char* bad : {"re:(", "re:a)|(?:b", "re:[", "re:*", "re:\\1", "re:(?P<x"}) {
     ModuleTargets targets(kTargetModules);
-    expect_error(kExitData, "key \"quantization_config.ignore\"",
+    expect_error(test::bad_file(), "key \"quantization_config.ignore\"",
                  [&] { targets.add(bad, 0, "quantization_config.ignore"); });
   }
 }
@@ -95,8 +96,8 @@ TEST(ModuleTargets, NoListOfPatternsTakesLong) {
   const auto use = [&] {
     for (int i = 0;; ++i) targets.add("re:(a+)+$|" + std::to_string(i), 0, "k");
   };
-  expect_error(kExitData, "too many: name the modules", use);
-  expect_error(kExitData, "key \"k\"", [&] {
+  expect_error(ErrorKind::unsupported, "too many: name the modules", use);
+  expect_error(ErrorKind::unsupported, "key \"k\"", [&] {
     for (const MatrixModule& m : modules) targets.find(m);
   });
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));

@@ -43,8 +43,8 @@ class SafetensorsFolder : public testing::Test {
     ASSERT_NE(at, std::string::npos);
     put_file(t_ / kIndex, text.replace(at, from.size(), to));
   }
-  void refused(int code, std::string_view words) {
-    expect_error(code, words, [&] { open_safetensors_folder(t_.path()); });
+  void refused(const test::ExpectedKind& kind, std::string_view words) {
+    expect_error(kind, words, [&] { open_safetensors_folder(t_.path()); });
   }
   TempFolder t_;
 };
@@ -114,7 +114,7 @@ TEST_F(SafetensorsFolder, T8NoPathLeavesTheFolder) {
         "a\\u0000.safetensors"}) {
     put_file(t_ / kIndex, index);
     replace_in_index(shard, '"' + name + '"');
-    refused(kExitData, "shard ");
+    refused(ErrorKind::corrupt, "shard ");
   }
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
 }
@@ -138,24 +138,26 @@ TEST_F(SafetensorsFolder, ASnapshotOfTheHuggingFaceCacheLoads) {
   fs::copy(t_ / name, cache / "models--c--d/blobs/x");
   fs::remove(snapshot + '/' + name);
   fs::create_symlink("../../../models--c--d/blobs/x", snapshot + '/' + name);
-  expect_error(kExitData, "leaves the model's folder", [&] { open_safetensors_folder(snapshot); });
+  expect_error(ErrorKind::corrupt, "leaves the model's folder",
+               [&] { open_safetensors_folder(snapshot); });
 }
 
 TEST_F(SafetensorsFolder, T9TheIndexAndTheShardsAgree) {
   write_shards();
   const std::string index = get_file(t_ / kIndex);
   replace_in_index("\"c\"", "\"other\"");
-  refused(kExitData,
+  refused(ErrorKind::corrupt,
           "tensor \"other\": the index says it lies in "
           "\"model-00002-of-00003.safetensors\", no shard has it");
   put_file(t_ / kIndex, index);
   replace_in_index("\"a\": \"model-00001", "\"a\": \"model-00002");
-  refused(kExitData,
+  refused(ErrorKind::corrupt,
           "tensor \"a\": the index says it lies in \"model-00002-of-00003.safetensors\", "
           "it lies in \"model-00001-of-00003.safetensors\"");
   put_file(t_ / kIndex, index);
   replace_in_index("\"a\": \"model-00001-of-00003.safetensors\",", "");
-  refused(kExitData, "tensor \"a\": lies in \"model-00001-of-00003.safetensors\", the index does");
+  refused(ErrorKind::corrupt,
+          "tensor \"a\": lies in \"model-00001-of-00003.safetensors\", the index does");
   put_file(t_ / kIndex, index);
   replace_in_index("601", "600");
   std::vector<std::string> warnings;
@@ -168,15 +170,15 @@ TEST_F(SafetensorsFolder, T9ATensorInTwoShards) {
   write_shards();
   fs::copy(t_ / "model-00001-of-00003.safetensors", t_ / "more.safetensors");
   replace_in_index("\"c\": \"model-00002-of-00003", "\"c\": \"more");
-  refused(kExitData, "lies in two shards");
+  refused(ErrorKind::corrupt, "lies in two shards");
 }
 
 TEST_F(SafetensorsFolder, T9AShardIsMissingOrUnnamed) {
   write_shards();
   replace_in_index(",\n    \"d\": \"model-00003-of-00003.safetensors\"", "");
-  refused(kExitData, "shard \"model-00003-of-00003.safetensors\": belongs to the set");
+  refused(ErrorKind::corrupt, "shard \"model-00003-of-00003.safetensors\": belongs to the set");
   fs::remove(t_ / "model-00002-of-00003.safetensors");
-  refused(kExitNoInput, "model-00002-of-00003.safetensors");
+  refused(ErrorKind::not_found, "model-00002-of-00003.safetensors");
 }
 
 TEST_F(SafetensorsFolder, ABadIndexIsRefused) {
@@ -186,7 +188,7 @@ TEST_F(SafetensorsFolder, ABadIndexIsRefused) {
         R"({"weight_map":{"a":null}})", R"({"weight_map":{"a":{}}})", R"({"weight_map":"x"})",
         R"({"weight_map":{"a":"x","a":"x"}})"}) {
     put_file(t_ / kIndex, text);
-    refused(kExitData, "model.safetensors.index.json: ");
+    refused(ErrorKind::corrupt, "model.safetensors.index.json: ");
   }
 }
 
@@ -194,15 +196,15 @@ TEST_F(SafetensorsFolder, TakesAnySingleFile) {
   write_safetensors(t_ / "odd.safetensors", {{"a", Tensor(DType::u8, Shape{1})}});
   EXPECT_TRUE(open_safetensors_folder(t_.path())->contains("a"));
   write_safetensors(t_ / "even.safetensors", {{"a", Tensor(DType::u8, Shape{1})}});
-  refused(kExitData, "name the one meant");
+  refused(ErrorKind::corrupt, "name the one meant");
 }
 
 TEST_F(SafetensorsFolder, SaysWhatItLookedFor) {
-  refused(kExitNoInput, "looked for model.safetensors");
+  refused(ErrorKind::not_found, "looked for model.safetensors");
   put_file(t_ / "pytorch_model.bin", "x");
-  refused(kExitData, "\"pytorch_model.bin\" but no *.safetensors: convert it");
-  expect_error(kExitNoInput, "No such file", [&] { open_safetensors_folder(t_ / "none"); });
-  expect_error(kExitNoInput, "not a folder",
+  refused(ErrorKind::unsupported, "\"pytorch_model.bin\" but no *.safetensors: convert it");
+  expect_error(ErrorKind::not_found, "No such file", [&] { open_safetensors_folder(t_ / "none"); });
+  expect_error(ErrorKind::not_found, "not a folder",
                [&] { open_safetensors_folder(t_ / "pytorch_model.bin"); });
 }
 

@@ -26,17 +26,18 @@ TEST(Adapter, AloneIsNoModel) {
   const std::string model = write_tiny_model(t / "model");
   fs::remove(model + "/model.safetensors");
   test::put_file(model + "/adapter_config.json", R"({"peft_type": "LORA"})");
-  expect_error(kExitData, "adapter_config.json is a LoRA adapter, not a model: merge it",
+  expect_error(ErrorKind::unsupported,
+               "adapter_config.json is a LoRA adapter, not a model: merge it",
                [&] { open_model(model); });
   put_adapter(model + "/adapter_model.safetensors");
   test::put_file(model + "/training_args.bin", "x");
   test::put_file(model + "/optimizer.pt", "x");
-  expect_error(kExitData, model + ": adapter_model.safetensors is a LoRA adapter",
+  expect_error(ErrorKind::unsupported, model + ": adapter_model.safetensors is a LoRA adapter",
                [&] { open_model(model); });
   fs::remove(model + "/config.json");  // as peft writes the folder
-  expect_error(kExitData, "adapter_model.safetensors is a LoRA adapter",
+  expect_error(ErrorKind::unsupported, "adapter_model.safetensors is a LoRA adapter",
                [&] { open_model(model); });
-  expect_error(kExitData, "is a LoRA adapter",
+  expect_error(ErrorKind::unsupported, "is a LoRA adapter",
                [&] { open_model(model + "/adapter_model.safetensors"); });
 }
 
@@ -50,7 +51,7 @@ TEST(Adapter, BesideAModelIsSaidToBeUnused) {
   EXPECT_EQ(opened.warnings[0],
             "adapter_model.safetensors beside the model is a LoRA adapter: it is not applied");
   // Named as the model, it is refused by what is in it.
-  expect_error(kExitData, "is a LoRA adapter",
+  expect_error(ErrorKind::unsupported, "is a LoRA adapter",
                [&] { open_model(model + "/adapter_model.safetensors"); });
 }
 

@@ -41,7 +41,7 @@ DecoderConfig round_trip(const DecoderConfig& c) {
 
 void refuses(std::string_view words, const std::string& keys, const std::string& more,
              const std::string& type = "") {
-  expect_error(kExitData, words, [&] { read(keys, more, type); });
+  expect_error(test::bad_file(), words, [&] { read(keys, more, type); });
 }
 
 TEST(Architectures, RopeInBothSpellings) {
@@ -188,7 +188,7 @@ TEST(Architectures, TheMultiplierOfLfm2sWidthIsOneThatAWidthComesOf) {
   EXPECT_EQ(lfm2("1.6").intermediate_size, 32);
   EXPECT_EQ(lfm2("null").intermediate_size, 16);
   for (const char* value : {"0", "-1.0", "1e10", "1e300"})
-    expect_error(kExitData, "key \"block_ffn_dim_multiplier\"", [&] { lfm2(value); });
+    expect_error(ErrorKind::corrupt, "key \"block_ffn_dim_multiplier\"", [&] { lfm2(value); });
 }
 
 TEST(Architectures, RefusesValuesNoDecoderHas) {
@@ -227,7 +227,7 @@ TEST(Architectures, RefusesVariantsItCannotRun) {
 
 TEST(Architectures, UnknownOnesAreToldWhatThereIs) {
   for (const char* type : {"gemma9", "phi3", "", "GPT2"}) {
-    expect_error(kExitData,
+    expect_error(ErrorKind::unsupported,
                  "micro_gpt, gpt2, llama, mistral, qwen2, qwen3, opt, mixtral, gemma2, lfm2, mlp",
                  [&] { architecture(type); });
   }

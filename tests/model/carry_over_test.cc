@@ -30,7 +30,7 @@ TEST(CarryConfig, LeavesOutWhatItIsTold) {
       R"({"quantization_config": {"a": [1, {"b": 2}]}, "tied": true, "x": {"tied": 1}})", "tied");
   EXPECT_EQ(JsonFields::parse(text).keys(""), (std::vector<std::string>{"x", "added"}));
   EXPECT_EQ(JsonFields::parse(text).integer("x.tied"), 1);
-  test::expect_error(kExitData, "JSON object", [] { carried("[1]"); });
+  test::expect_error(ErrorKind::corrupt, "JSON object", [] { carried("[1]"); });
 }
 
 namespace fs = std::filesystem;

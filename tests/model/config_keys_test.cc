@@ -133,14 +133,15 @@ TEST(ConfigKeys, WhatChangesTheFunctionIsRefusedByName) {
                                                       {"pruned_heads", R"({"0": [1]})"}};
   for (const auto& [key, value] : keys) {
     const std::string text = with(kVicuna, '"' + std::string(key) + "\": " + value);
-    expect_error(kExitData, "key \"" + std::string(key) + "\": ", [&] { warnings(text); });
+    expect_error(ErrorKind::unsupported,
+                 "key \"" + std::string(key) + "\": ", [&] { warnings(text); });
   }
   // The same keys where they say what nibble does anyway.
   EXPECT_EQ(warnings(with(kVicuna, R"("partial_rotary_factor": 1.0, "rope_interleaved": false,
     "clip_qkv": null, "embedding_multiplier": 1, "num_local_experts": 0, "no_rope_layers": [],
     "layer_types": ["full_attention"], "pruned_heads": {})")),
             std::vector<std::string>{});
-  expect_error(kExitData, "key \"logit_scale\": expected a number, found the string",
+  expect_error(ErrorKind::corrupt, "key \"logit_scale\": expected a number, found the string",
                [&] { warnings(with(kVicuna, R"("logit_scale": "2")")); });
 }
 
@@ -176,9 +177,9 @@ TEST(ConfigKeys, NumbersThatAreNotFinite) {
             0u);
   std::string text = kVicuna;
   text.replace(text.find("1e-05"), 5, "NaN");
-  expect_error(kExitData, "key \"rms_norm_eps\": expected a finite number, found NaN",
+  expect_error(ErrorKind::corrupt, "key \"rms_norm_eps\": expected a finite number, found NaN",
                [&] { warnings(text); });
-  expect_error(kExitData, "key \"rope_theta\": expected a finite number, found Infinity",
+  expect_error(ErrorKind::corrupt, "key \"rope_theta\": expected a finite number, found Infinity",
                [&] { warnings(with(kVicuna, R"("rope_theta": Infinity)")); });
 }
 

@@ -208,7 +208,7 @@ TEST(ModelFolder, NamesWhatIsMissingOrWrong) {
     try {
       open_model(folder.path());
     } catch (const Error& e) {
-      EXPECT_EQ(e.exit_code(), kExitData);
+      EXPECT_EQ(e.kind(), ErrorKind::corrupt);
       return e.what();
     }
     return "no error";

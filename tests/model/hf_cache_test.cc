@@ -75,20 +75,21 @@ TEST_F(HfCache, OpensAModelWhoseFilesAreLinksToBlobs) {
 }
 
 TEST_F(HfCache, SaysWhereItLooked) {
-  expect_error(kExitNoInput, cache_.path(), [] { resolve_model("no/such"); });
-  expect_error(kExitNoInput, "no such file", [] { resolve_model("/no/such/folder"); });
+  expect_error(ErrorKind::not_found, cache_.path(), [] { resolve_model("no/such"); });
+  expect_error(ErrorKind::not_found, "no such file", [] { resolve_model("/no/such/folder"); });
   add("models--gpt2", "0123abcd");
-  expect_error(kExitNoInput, "revision \"v9\"", [] { resolve_model("gpt2@v9"); });
+  expect_error(ErrorKind::not_found, "revision \"v9\"", [] { resolve_model("gpt2@v9"); });
 }
 
 TEST_F(HfCache, NamesThatLeaveTheCacheAreNoNames) {
   fs::create_directories(cache_ / "models--x/snapshots");
   for (const char* name : {"../x", "a/../../x", "x@..", "x@../../y", "a/b/c", "@main", "-x"})
-    expect_error(kExitNoInput, "no such file", [&] { resolve_model(name); });
-  expect_error(kExitUsage, "the name of a model is empty", [] { resolve_model(""); });
+    expect_error(ErrorKind::not_found, "no such file", [&] { resolve_model(name); });
+  expect_error(ErrorKind::invalid_argument, "the name of a model is empty",
+               [] { resolve_model(""); });
   add("models--gpt2", "0123abcd");
   test::put_file(cache_ / "models--gpt2/refs/main", "../../../etc");
-  expect_error(kExitData, "commit", [] { resolve_model("gpt2"); });
+  expect_error(ErrorKind::corrupt, "commit", [] { resolve_model("gpt2"); });
 }
 
 TEST(HfCacheFolder, FollowsTheVariables) {

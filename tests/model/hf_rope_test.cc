@@ -14,7 +14,7 @@ RopeConfig rope(const std::string& keys) {
 }
 
 void refuses_rope(std::string_view words, const std::string& keys) {
-  expect_error(kExitData, words, [&] { rope(keys); });
+  expect_error(test::bad_file(), words, [&] { rope(keys); });
 }
 
 const std::string kYarn = R"("rope_scaling": {"rope_type": "yarn", "factor": 4.0})";

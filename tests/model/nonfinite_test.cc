@@ -53,7 +53,7 @@ TEST_P(NonFinite, NanInAnyWeightIsFound) {
   for (const ParamSpec& p : parameter_table(config_)) {
     if (!is_surely_read(p)) continue;
     SCOPED_TRACE(p.name);
-    expect_error(kExitData, "tensor \"" + p.name + "\": ", [&] {
+    expect_error(ErrorKind::corrupt, "tensor \"" + p.name + "\": ", [&] {
       logits_of_tokens(with(p, kNan), {1, 2, 3});
     });
   }
@@ -64,7 +64,7 @@ TEST_P(NonFinite, InfinityInAnyWeightIsFound) {
     if (!is_surely_read(p) || ends_infinity(config_, p)) continue;
     SCOPED_TRACE(p.name);
     for (const float value : {kInfinity, -kInfinity})
-      expect_error(kExitData, "is infinite (1 such value)", [&] {
+      expect_error(ErrorKind::corrupt, "is infinite (1 such value)", [&] {
         logits_of_tokens(with(p, value), {1, 2, 3});
       });
   }
@@ -74,11 +74,11 @@ TEST_P(NonFinite, InfinityInAnyWeightIsFound) {
 TEST_P(NonFinite, FiniteWeightsThatOverflowAreFound) {
   const ParamSpec table = parameter_table(config_).front();
   ASSERT_EQ(table.role, Role::token_embedding);
-  expect_error(kExitData, "behind token 1 of the text", [&] {
+  expect_error(ErrorKind::corrupt, "behind token 1 of the text", [&] {
     logits_of_tokens(with(table, 1e30f), {1, 2, 3});
   });
   // Only the third token's row: the first two positions are fine.
-  expect_error(kExitData, "behind token 3 of the text", [&] {
+  expect_error(ErrorKind::corrupt, "behind token 3 of the text", [&] {
     logits_of_tokens(with(table, 1e30f), {2, 3, 1});
   });
 }
@@ -97,13 +97,13 @@ TEST(NonFiniteWeights, AreNamedWhereTheModelIsOnDisk) {
   weights.at(name).mutable_data<float>()[5] = kNan;
   write_model(folder.path(), config, weights, &tokenizer);
   ModelFolder model = open_model(folder.path());
-  expect_error(kExitData, folder.path() + ": tensor \"" + name + "\": row 0 col 5 is NaN",
+  expect_error(ErrorKind::corrupt, folder.path() + ": tensor \"" + name + "\": row 0 col 5 is NaN",
                [&] { refuse_nonfinite_weights(model); });
   const Decoder decoder = load_decoder(model);
   model.tensors.reset();
   KvCache cache = decoder.make_cache(4);
   const std::vector<int32_t> ids = {1, 2};
-  expect_error(kExitData, folder.path() + ": tensor \"" + name + "\": row 0 col 5 is NaN",
+  expect_error(ErrorKind::corrupt, folder.path() + ": tensor \"" + name + "\": row 0 col 5 is NaN",
                [&] { decoder.forward(ids, cache, Decoder::Logits::last, Exec{}); });
 }
 

@@ -124,14 +124,15 @@ TEST(F64, WhatF32CannotHoldIsRefusedByName) {
   };
   for (const double value : {1e300, -3.5e38}) {
     const std::string m = with(value);
-    expect_error(kExitData, m + ": tensor \"" + kUp + "\": holds weights beyond the range of f32",
+    expect_error(ErrorKind::unsupported,
+                 m + ": tensor \"" + kUp + "\": holds weights beyond the range of f32",
                  [&] { folder_logits(m); });
-    expect_error(kExitData, "beyond the range of f32",
+    expect_error(ErrorKind::unsupported, "beyond the range of f32",
                  [&] { quantize_model(m, files / "out", QuantizeOptions{}, Exec{}); });
   }
-  expect_error(kExitData, "tensor \"" + kUp + "\": row 0 col 5 is infinite (1 such value)",
+  expect_error(ErrorKind::corrupt, "tensor \"" + kUp + "\": row 0 col 5 is infinite (1 such value)",
                [&] { folder_logits(with(INFINITY)); });
-  expect_error(kExitData, "tensor \"" + kUp + "\": row 0 col 5 is NaN",
+  expect_error(ErrorKind::corrupt, "tensor \"" + kUp + "\": row 0 col 5 is NaN",
                [&] { folder_logits(with(NAN)); });
   EXPECT_NO_THROW(folder_logits(with(1e-300)));  // 0 as f32, as every number so small
 }
@@ -150,7 +151,7 @@ TEST(Fp8, WithAScaleThatTheConfigDoesNotNameIsRefused) {
       tensors.push_back(
           {i.name, convert(stored->get(i.name), i.name == kUp ? DType::f8_e4m3 : DType::f32)});
     write_safetensors(out + "/model.safetensors", tensors);
-    expect_error(kExitData,
+    expect_error(ErrorKind::corrupt,
                  "tensor \"" + kUp +
                      "\": expected numbers of a float type, found f8_e4m3 with the scale \"" +
                      scale + "\", and config.json does not say how they are quantized",
@@ -171,7 +172,7 @@ TEST(Integers, AsGptqStoresThemAreNamed) {
     tensors.push_back({i.name == kUp ? packed : i.name,
                        i.name == kUp ? Tensor(DType::i32, Shape{2, 8}) : stored->get(i.name)});
   write_safetensors(out + "/model.safetensors", tensors);
-  expect_error(kExitData,
+  expect_error(ErrorKind::corrupt,
                "tensor \"" + kUp +
                    "\": the config asks for this tensor, the file does not have "
                    "it but \"" +
@@ -188,7 +189,7 @@ TEST(Integers, AreNoWeightsWhereNothingSaysHowTheyAreQuantized) {
       rewritten(kPlainLlama, out, [&](const std::string& n, const Tensor& t) {
         return n == name ? Tensor(dtype, t.shape()) : t.clone();
       });
-      expect_error(kExitData,
+      expect_error(ErrorKind::corrupt,
                    "tensor \"" + name + "\": expected numbers of a float type, found " +
                        std::string(to_string(dtype)),
                    [&] { open_model(out); });

@@ -141,7 +141,7 @@ TEST(TiedHead, MayStandInTheFileWhereItIsTheSame) {
     head.mutable_data<float>().back() += 1;
     t.emplace("lm_head.weight", head);
   });
-  expect_error(kExitData, "lm_head.weight", [&] { open_model(other.path()); });
+  expect_error(ErrorKind::corrupt, "lm_head.weight", [&] { open_model(other.path()); });
 }
 
 TEST(StoredNames, BuffersAreIgnored) {
@@ -156,10 +156,10 @@ TEST(StoredNames, BuffersAreIgnored) {
 TEST(StoredNames, MissingAndMisshapenAreNamedAsStored) {
   const std::string name = "transformer.h.1.attn.c_attn.weight";
   const Changed missing("gpt2", [&](TensorMap& t) { t.erase(name); });
-  expect_error(kExitData, name, [&] { open_model(missing.path()); });
+  expect_error(ErrorKind::corrupt, name, [&] { open_model(missing.path()); });
   const Changed turned("gpt2", [&](TensorMap& t) { t.at(name) = transpose(t.at(name)); });
-  expect_error(kExitData, "expected shape [16, 48]", [&] { open_model(turned.path()); });
-  expect_error(kExitData, "found [48, 16]", [&] { open_model(turned.path()); });
+  expect_error(ErrorKind::corrupt, "expected shape [16, 48]", [&] { open_model(turned.path()); });
+  expect_error(ErrorKind::corrupt, "found [48, 16]", [&] { open_model(turned.path()); });
 }
 
 TEST(OpenModel, TakesASafetensorsFileInItsFolder) {
@@ -171,12 +171,13 @@ TEST(OpenModel, TakesASafetensorsFileInItsFolder) {
 TEST(OpenModel, RefusesOtherFilesWithAWord) {
   const test::TempFolder folder;
   test::put_file(folder / "model.pt", std::string("PK\x03\x04") + std::string(100, 'x'));
-  expect_error(kExitData, "convert it to safetensors", [&] { open_model(folder / "model.pt"); });
+  expect_error(ErrorKind::unsupported, "convert it to safetensors",
+               [&] { open_model(folder / "model.pt"); });
   test::put_file(folder / "pytorch_model.bin", std::string("PK\x03\x04") + std::string(100, 'x'));
-  expect_error(kExitData, "convert it to safetensors",
+  expect_error(ErrorKind::unsupported, "convert it to safetensors",
                [&] { open_model(folder / "pytorch_model.bin"); });
   test::put_file(folder / "notes.txt", "hello");
-  expect_error(kExitData, "model folder", [&] { open_model(folder / "notes.txt"); });
+  expect_error(ErrorKind::unsupported, "model folder", [&] { open_model(folder / "notes.txt"); });
 }
 
 }  // namespace

@@ -194,7 +194,7 @@ TEST(KvCache, TellsWhatDoesNotFitF16) {
   for (const float bad : {65536.0f, -9e4f, 1e30f, 4e-7f, -1e-9f, 1e-40f}) {
     ASSERT_TRUE(stored(DType::f16, bad, 1)) << bad;
     ASSERT_TRUE(stored(DType::f16, 1, bad)) << bad;
-    EXPECT_NE(stored(DType::f16, 1, bad)->reason().find("--kv"), std::string::npos);
+    EXPECT_NE(stored(DType::f16, 1, bad)->reason().find("`kv`"), std::string::npos);
     EXPECT_FALSE(stored(DType::f32, bad, bad)) << bad;
     EXPECT_FALSE(stored(DType::i8, bad, bad)) << bad;
   }

@@ -133,14 +133,15 @@ TEST(InputCoding, AStaticScaleIsNeededAndChecked) {
     members.push_back({"w", q, std::nullopt});
     LinearGroup(std::move(members), {});
   };
-  test::expect_error(65, "a8static needs the scale",
+  test::expect_error(ErrorKind::corrupt, "a8static needs the scale",
                      [&] { load(weight("int8:a8static", 4, 8, 0)); });
-  test::expect_error(65, "expected a number above 0", [&] {
+  test::expect_error(ErrorKind::corrupt, "expected a number above 0", [&] {
     QuantizedTensor q = weight("int8:a8static", 4, 8, 1);
     q.activation->mutable_data<float>()[0] = -1;
     load(q);
   });
-  test::expect_error(65, "has no number of the inputs", [&] { load(weight("int8", 4, 8, 1)); });
+  test::expect_error(ErrorKind::corrupt, "has no number of the inputs",
+                     [&] { load(weight("int8", 4, 8, 1)); });
 }
 
 TEST(InputCoding, RowsThatAreNotFiniteStayNotFinite) {

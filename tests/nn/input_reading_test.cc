@@ -129,7 +129,7 @@ TEST(InputReading, OrdersThatAreNoneAreRefused) {
     auto& q = std::get<QuantizedTensor>(m.weight);
     q.input_order = q.input_order->clone();
     change(q);
-    test::expect_error(kExitData, "order", [&] { LinearGroup({m}, {}); });
+    test::expect_error(ErrorKind::corrupt, "order", [&] { LinearGroup({m}, {}); });
   };
   load([](QuantizedTensor& q) { q.input_order->mutable_data<int32_t>()[0] = -1; });
   load([](QuantizedTensor& q) { q.input_order->mutable_data<int32_t>()[0] = kK; });

@@ -45,7 +45,7 @@ TEST(RangeLoss, ScalesTooSmallForF16AreCounted) {
   for (const char* scheme : {"int8", "int4:g64", "int4:g64:asym", "ternary:g64", "fp8_e4m3"}) {
     EXPECT_NE(loss(all, scheme).find("32 of 32 groups lost"), std::string::npos)
         << scheme << loss(all, scheme);
-    EXPECT_NE(loss(all, scheme).find("--scale-dtype bf16"), std::string::npos);
+    EXPECT_NE(loss(all, scheme).find("`scale_dtype` bf16"), std::string::npos);
     EXPECT_NE(loss(some, scheme).find("4 of 32 groups lost"), std::string::npos) << scheme;
     EXPECT_EQ(loss(all, scheme, {.scale_dtype = DType::bf16}), "") << scheme;
     EXPECT_EQ(loss(all, scheme, {.scale_dtype = DType::f32}), "") << scheme;
@@ -76,7 +76,7 @@ TEST(RangeLoss, NestedScalesBesideLargerOnes) {
   const Tensor w = weights(0x1p-12f, 4, 10);
   for (const char* scheme : {"nf4:g64", "fp4:g64"}) {
     EXPECT_NE(loss(w, scheme).find("6 of 32 groups lost"), std::string::npos) << loss(w, scheme);
-    EXPECT_NE(loss(w, scheme).find("--scale-dtype f32"), std::string::npos);
+    EXPECT_NE(loss(w, scheme).find("`scale_dtype` f32"), std::string::npos);
     EXPECT_EQ(loss(w, scheme, {.scale_dtype = DType::f32}), "");
   }
 }

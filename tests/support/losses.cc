@@ -83,13 +83,13 @@ void print_losses(const std::string& folder, const std::string& text, size_t tok
 }  // namespace nibble
 
 int main(int argc, char** argv) {
-  if (argc < 5) return nibble::kExitUsage;
+  if (argc < 5) return 2;
   std::vector<int> threads;
   for (int i = 4; i < argc; ++i) threads.push_back(std::atoi(argv[i]));
   try {
     nibble::print_losses(argv[1], argv[2], static_cast<size_t>(std::atoi(argv[3])), threads);
   } catch (const nibble::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
-    return error.exit_code();
+    return 1;
   }
 }

@@ -61,11 +61,11 @@ TEST(AddedTokens, SingleWordsTouchNoLetterOrDigit) {
 }
 
 TEST(AddedTokens, RefuseContentsThatCannotBe) {
-  test::expect_error(kExitData, "must be 1 to 256", [] { AddedTokens({token("", 1)}); });
-  test::expect_error(kExitData, "257 bytes long",
+  test::expect_error(ErrorKind::corrupt, "must be 1 to 256", [] { AddedTokens({token("", 1)}); });
+  test::expect_error(ErrorKind::corrupt, "257 bytes long",
                      [] { AddedTokens({token(std::string(257, 'a'), 1)}); });
   EXPECT_NO_THROW(AddedTokens({token(std::string(256, 'a'), 1)}));
-  test::expect_error(kExitData, "\"a\" is there twice", [] {
+  test::expect_error(ErrorKind::corrupt, "\"a\" is there twice", [] {
     AddedTokens({token("a", 1), token("b", 2), token("a", 3)});
   });
 }

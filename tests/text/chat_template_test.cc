@@ -158,9 +158,9 @@ TEST(ChatFormat, MistralAndZephyr) {
             "<s>[SYSTEM_PROMPT]S[/SYSTEM_PROMPT][INST]Hello[/INST]");
   EXPECT_EQ(rendered("zephyr", "Hello", "S"),
             "<|system|>\nS</s>\n<|user|>\nHello</s>\n<|assistant|>\n");
-  test::expect_error(kExitUsage, "no place for a system text",
+  test::expect_error(ErrorKind::invalid_argument, "no place for a system text",
                      [] { rendered("mistral", "a", "S"); });
-  test::expect_error(kExitUsage, "llama-3.1", [] { chat_format("alpaca-9"); });
+  test::expect_error(ErrorKind::invalid_argument, "llama-3.1", [] { chat_format("alpaca-9"); });
 }
 
 TEST(ChatFormat, EveryRowOfTheListNamesAFormat) {
@@ -195,16 +195,16 @@ TEST_F(ChatFolder, FindsTheTemplate) {
 }
 
 TEST_F(ChatFolder, RefusesWhatIsNotThereOrNotKnown) {
-  test::expect_error(kExitData, "no chat template", [&] { name(); });
+  test::expect_error(ErrorKind::unsupported, "no chat template", [&] { name(); });
   config("null");
-  test::expect_error(kExitData, "no chat template", [&] { name(); });
+  test::expect_error(ErrorKind::unsupported, "no chat template", [&] { name(); });
   config(R"([{"name": "rag", "template": "x"}])");
-  test::expect_error(kExitData, "no chat template", [&] { name(); });
+  test::expect_error(ErrorKind::unsupported, "no chat template", [&] { name(); });
   config("{\"a\": 1}");
-  test::expect_error(kExitData, "chat_template", [&] { name(); });
+  test::expect_error(ErrorKind::corrupt, "chat_template", [&] { name(); });
   for (const char* bad : {"{% for i in range(10**9) %}x{% endfor %}", "{{ ''.__class__ }}", ""}) {
     config(json_quoted(bad));
-    test::expect_error(kExitData, "never executed", [&] { name(); });
+    test::expect_error(ErrorKind::corrupt, "never executed", [&] { name(); });
   }
 }
 

@@ -80,7 +80,7 @@ constexpr std::string_view kTooLong = "it makes more than";
 TEST(Normalizers, NoStepMakesATextMuchLonger) {
   EXPECT_EQ(after(make_prepend(std::string(1000, 'x')), "a").size(), 1001u);
   const auto grows = [](std::unique_ptr<Normalizer> step, const std::string& text) {
-    expect_error(kExitData, kTooLong, [&] { after(std::move(step), text); });
+    expect_error(ErrorKind::corrupt, kTooLong, [&] { after(std::move(step), text); });
   };
   grows(make_prepend(std::string(2000, 'x')), "a");
   grows(make_replace("a", std::string(100, 'a')), std::string(100, 'a'));
@@ -98,7 +98,7 @@ const std::string kTimesTen =
 
 // Each of these took minutes, or all memory.
 TEST(Normalizers, AFileCannotMakeOneTextManyTimesAsLong) {
-  expect_error(kExitData, "key \"normalizer\": it makes more than 1152 bytes",
+  expect_error(ErrorKind::corrupt, "key \"normalizer\": it makes more than 1152 bytes",
                [] { File{.normalizer = steps_of(kTimesTen, 9)}.load().encode("aaaa", true); });
   // The same when the file is opened, by a token that is looked for in the normalized text.
   test::refused({.added = R"([{"id":4,"content":"<a>","normalized":true}])",
@@ -127,7 +127,7 @@ TEST(Normalizers, ADecoderCannotMakeATokenManyTimesAsLong) {
   };
   EXPECT_EQ(File{.decoder = decoder(1)}.load().decode(Ids{0}).size(), 1000u);
   const BpeTokenizer two = File{.decoder = decoder(2)}.load();
-  expect_error(kExitData, "key \"decoder\": it makes more than 1056 bytes",
+  expect_error(ErrorKind::corrupt, "key \"decoder\": it makes more than 1056 bytes",
                [&] { two.decode(Ids{0}); });
   EXPECT_EQ(two.decode(Ids{1}), "b");
   test::refused({.decoder = decoder(9)}, "more than 8 replacements");
@@ -170,13 +170,14 @@ TEST(Tokenizer, ErrorsNameItsFile) {
   const auto slow =
       load({.pre = R"({"type":"Split","behavior":"Isolated","pattern":{"Regex":"(a+)+\\d"}})"});
   const std::string file = folder / "tokenizer.json";
-  expect_error(kExitData, file + ": key \"pre_tokenizer\": the pattern",
+  expect_error(ErrorKind::unsupported, file + ": key \"pre_tokenizer\": the pattern",
                [&] { slow->encode(std::string(3000, 'a'), false); });
   const auto long_one = load({.normalizer = steps_of(kTimesTen, 9)});
-  expect_error(kExitData, file + ": key \"normalizer\": it makes",
+  expect_error(ErrorKind::corrupt, file + ": key \"normalizer\": it makes",
                [&] { long_one->encode("aaaa", false); });
   const std::vector<TextPart> parts{{"aaaa"}};
-  expect_error(kExitData, file + ": key \"normalizer\"", [&] { long_one->encode_parts(parts); });
+  expect_error(ErrorKind::corrupt, file + ": key \"normalizer\"",
+               [&] { long_one->encode_parts(parts); });
 }
 
 }  // namespace

@@ -37,16 +37,17 @@ TEST(TokenTable, GivesIdsForTextsAndTextsForIds) {
 TEST(TokenTable, RefusesWhatContradictsItself) {
   TokenTable table;
   table.add("a", 0);
-  expect_error(kExitData, "token \"a\" has that id already", [&] { table.add("b", 0); });
-  expect_error(kExitData, "the same text has id 0 already", [&] { table.add("a", 1); });
-  expect_error(kExitData, "must not be empty", [&] { table.add("", 1); });
-  expect_error(kExitData, "ids go from 0 to 2097151", [&] { table.add("x", kMaxTokens); });
-  expect_error(kExitData, "ids go from 0", [&] { table.add("x", -1); });
-  expect_error(kExitData, "65537 bytes long", [&] { table.add(std::string(65'537, 'x'), 1); });
+  expect_error(ErrorKind::corrupt, "token \"a\" has that id already", [&] { table.add("b", 0); });
+  expect_error(ErrorKind::corrupt, "the same text has id 0 already", [&] { table.add("a", 1); });
+  expect_error(ErrorKind::corrupt, "must not be empty", [&] { table.add("", 1); });
+  expect_error(ErrorKind::corrupt, "ids go from 0 to 2097151", [&] { table.add("x", kMaxTokens); });
+  expect_error(ErrorKind::corrupt, "ids go from 0", [&] { table.add("x", -1); });
+  expect_error(ErrorKind::corrupt, "65537 bytes long",
+               [&] { table.add(std::string(65'537, 'x'), 1); });
   EXPECT_NO_THROW(table.add_or_match("a", 0));
-  expect_error(kExitData, "the same text has id 0", [&] { table.add_or_match("a", 1); });
+  expect_error(ErrorKind::corrupt, "the same text has id 0", [&] { table.add_or_match("a", 1); });
   table.add("gap", 5);
-  expect_error(kExitData, "no token has id", [&] { table.check_complete(); });
+  expect_error(ErrorKind::corrupt, "no token has id", [&] { table.check_complete(); });
 }
 
 RC_GTEST_PROP(TokenTable, IsAMapBothWays, (const std::vector<std::string>& texts)) {
@@ -112,28 +113,30 @@ TEST(JsonTree, KeepsWhatADocumentSays) {
 TEST(JsonTree, ErrorsNameThePath) {
   const JsonNode root = tree(R"({"a":{"b":"text","c":1}})");
   const JsonNode& a = root.at("a");
-  expect_error(kExitData, "key \"a.b\": expected an integer, found a string \"text\"",
+  expect_error(ErrorKind::corrupt, "key \"a.b\": expected an integer, found a string \"text\"",
                [&] { a.integer_at("b"); });
-  expect_error(kExitData, "key \"a.c\": expected a string, found an integer",
+  expect_error(ErrorKind::corrupt, "key \"a.c\": expected a string, found an integer",
                [&] { a.string("c"); });
-  expect_error(kExitData, "key \"a.c\": expected true or false", [&] { a.boolean_or("c", true); });
-  expect_error(kExitData, "key \"a.x\": missing, and needed", [&] { a.at("x"); });
-  expect_error(kExitData, "key \"a\": expected an array, found an object",
+  expect_error(ErrorKind::corrupt, "key \"a.c\": expected true or false",
+               [&] { a.boolean_or("c", true); });
+  expect_error(ErrorKind::corrupt, "key \"a.x\": missing, and needed", [&] { a.at("x"); });
+  expect_error(ErrorKind::corrupt, "key \"a\": expected an array, found an object",
                [&] { root.elements("a"); });
-  expect_error(kExitData, "key \"a.c\": expected an object", [&] { a.at("c").find("d"); });
-  expect_error(kExitData, "key \"a.c\": this setting is not supported", [&] { a.only({"b"}); });
+  expect_error(ErrorKind::corrupt, "key \"a.c\": expected an object", [&] { a.at("c").find("d"); });
+  expect_error(ErrorKind::unsupported, "key \"a.c\": this setting is not supported",
+               [&] { a.only({"b"}); });
   EXPECT_NO_THROW(a.only({"b", "c"}));
 }
 
 TEST(JsonTree, IsBounded) {
   std::string many = "[0";
   for (int i = 0; i < 262'144; ++i) many += ",0";
-  expect_error(kExitData, "more than 262144 settings", [&] { tree(many + "]"); });
+  expect_error(ErrorKind::corrupt, "more than 262144 settings", [&] { tree(many + "]"); });
   // Paths grow with the depth.
   const std::string key(60'000, 'k');
   std::string deep = "0";
   for (int i = 0; i < 40; ++i) deep = "{\"" + key + "\":" + deep + "}";
-  expect_error(kExitData, "their paths too long", [&] { tree(deep); });
+  expect_error(ErrorKind::corrupt, "their paths too long", [&] { tree(deep); });
 }
 
 TEST(ByteLevel, SpellsEveryByteAndReadsItBack) {
@@ -209,7 +212,7 @@ TEST(Utf8, EveryCodePointIsItself) {
   }
   const std::string_view bad = "ab\xff";
   std::string_view rest = bad.substr(2);
-  expect_error(kExitData, "2", [&] { take_code_point(rest, bad); });  // names the byte
+  expect_error(ErrorKind::corrupt, "2", [&] { take_code_point(rest, bad); });  // names the byte
 }
 
 TEST(Llama2cTokens, SafeCutIsWhereNoTokenGoesOn) {

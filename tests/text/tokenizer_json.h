@@ -29,7 +29,7 @@ struct TokenizerJsonText {
 };
 
 inline void refused(const TokenizerJsonText& file, std::string_view words) {
-  expect_error(kExitData, words, [&] { file.load(); });
+  expect_error(test::bad_file(), words, [&] { file.load(); });
 }
 
 }  // namespace nibble::test

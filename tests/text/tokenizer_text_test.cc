@@ -266,10 +266,12 @@ TEST(Decode, AnIdBehindTheVocabularyIsNothing) {
     EXPECT_EQ(tokenizer.decode(Ids{'a', id, 'b'}), "ab");
     EXPECT_EQ(streamed_text(tokenizer, {0xC3, id, 0xA9}), "\u00e9");
     EXPECT_EQ(tokenizer.decode(Ids{id}), "");
-    test::expect_error(kExitUsage, "outside the vocabulary", [&] { tokenizer.token_text(id); });
+    test::expect_error(ErrorKind::invalid_argument, "outside the vocabulary",
+                       [&] { tokenizer.token_text(id); });
   }
   for (const int32_t id : {-1, INT32_MIN}) {
-    test::expect_error(kExitUsage, "outside the vocabulary", [&] { tokenizer.decode(Ids{id}); });
+    test::expect_error(ErrorKind::invalid_argument, "outside the vocabulary",
+                       [&] { tokenizer.decode(Ids{id}); });
   }
 }
 

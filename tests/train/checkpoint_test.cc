@@ -185,12 +185,12 @@ TEST_F(TrainerCheckpoint, WhatIsNoCheckpointIsRefused) {
     EXPECT_NO_THROW(refuse_foreign_checkpoint(path_)) << "nothing is lost";
     for (const char* mine : {"my thesis", "NIBTRAI", "x"}) {
       spit(name, mine);
-      expect_error(kExitCannotCreate, name, [&] { refuse_foreign_checkpoint(path_); });
+      expect_error(IoCause::cannot_create, name, [&] { refuse_foreign_checkpoint(path_); });
       EXPECT_EQ(slurp(name), mine);
     }
     fs::remove(name);
     fs::create_directory(name);
-    expect_error(kExitCannotCreate, name, [&] { refuse_foreign_checkpoint(path_); });
+    expect_error(IoCause::cannot_create, name, [&] { refuse_foreign_checkpoint(path_); });
     fs::remove(name);
   }
   Trainer trainer(options_, data_);

@@ -170,7 +170,8 @@ TEST(HeadGradient, WhatIsNotFiniteIsRefused) {
   const Head head("gpt2");
   std::vector<float> x(static_cast<size_t>(head.config.hidden_size), 1.0F), out(x.size());
   x[3] = NAN;
-  test::expect_error(65, "not finite", [&] { head.draw(x, 1, every_label, out.data()); });
+  test::expect_error(ErrorKind::corrupt, "not finite",
+                     [&] { head.draw(x, 1, every_label, out.data()); });
 }
 
 }  // namespace

@@ -1,0 +1,89 @@
+#include "cli/flags.h"
+
+#include <algorithm>
+
+namespace nibble::cli {
+namespace {
+
+struct FlagRow {
+  std::string_view field, flag;
+};
+constexpr FlagRow kFlagRows[] = {
+    {"act_order", "--no-act-order"},
+    {"also", "--quantize"},
+    {"bits", "--bits"},
+    {"calibration_length", "--length"},
+    {"calibration_samples", "--samples"},
+    {"calibration_text", "--calib"},
+    {"chat_format", "--chat-format"},
+    {"clip", "--clip"},
+    {"context", "--context"},
+    {"damping", "--damping"},
+    {"force", "--force"},
+    {"half_step_divisor", "--half-step"},
+    {"heads", "--heads"},
+    {"inputs", "--inputs"},
+    {"intermediate", "--intermediate"},
+    {"keep", "--keep"},
+    {"kv", "--kv"},
+    {"kv_heads", "--kv-heads"},
+    {"layers", "--layers"},
+    {"max_kl", "--max-kl"},
+    {"max_memory", "--max-memory"},
+    {"max_size", "--max-size"},
+    {"method", "--method"},
+    {"outlier_threshold", "--threshold"},
+    {"parameters", "--params"},
+    {"prefill_chunk", "--prefill-chunk"},
+    {"protocol", "--protocol"},
+    {"scale_dtype", "--scale-dtype"},
+    {"seed", "--seed"},
+    {"set", "--set"},
+    {"shape", "--shape"},
+    {"shift", "--shift"},
+    {"strict", "--strict"},
+    {"sweeps", "--sweeps"},
+    {"system", "--system"},
+    {"threads", "--threads"},
+    {"vocab", "--vocab"},
+    {"width", "--width"},
+    {"window", "--window"},
+};
+
+// The row of the field in backticks that `text` begins with, or the end.
+const FlagRow* row_at(std::string_view text) {
+  return std::find_if(std::begin(kFlagRows), std::end(kFlagRows), [&](const FlagRow& r) {
+    return text.size() > r.field.size() + 1 && text[0] == '`' &&
+           text.substr(1, r.field.size()) == r.field && text[r.field.size() + 1] == '`';
+  });
+}
+
+}  // namespace
+
+std::string in_flags(std::string_view text) {
+  std::string out;
+  bool quoted = false;
+  while (!text.empty()) {
+    quoted ^= text[0] == '"';
+    const FlagRow* row = quoted ? std::end(kFlagRows) : row_at(text);
+    const bool found = row != std::end(kFlagRows);
+    out += found ? row->flag : text.substr(0, 1);
+    text.remove_prefix(found ? row->field.size() + 2 : 1);
+  }
+  return out;
+}
+
+std::vector<std::string> in_flags(const std::vector<std::string>& texts) {
+  std::vector<std::string> out;
+  out.reserve(texts.size());
+  for (const std::string& t : texts) out.push_back(in_flags(t));
+  return out;
+}
+
+std::string_view field_of(std::string_view flag) {
+  const FlagRow* row = std::find_if(std::begin(kFlagRows), std::end(kFlagRows),
+                                    [&](const FlagRow& r) { return r.flag == flag; });
+  return row == std::end(kFlagRows) ? std::string_view() : row->field;
+}
+
+}  // namespace nibble::cli
