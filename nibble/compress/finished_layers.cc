@@ -74,11 +74,12 @@ void quantize_layers(const ModelFolder& original, const Prepared& ready, LayerSt
   });
 }
 
-Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store) {
-  if (!plan.scheme) return quantize_parameter(*ready.model, plan, ready.options);
+Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store,
+                       int threads) {
+  if (!plan.scheme) return quantize_parameter(*ready.model, plan, ready.options, threads);
   Weight w = is_calibrated(ready.options) && is_walked(plan.spec)
                  ? Weight(store.get(plan.spec.layer, plan.spec.name, walked_scheme(*plan.scheme)))
-                 : quantize_parameter(*ready.model, plan, ready.options);
+                 : quantize_parameter(*ready.model, plan, ready.options, threads);
   auto& q = std::get<QuantizedTensor>(w);
   q.scheme = *plan.scheme;
   const auto threshold = static_cast<float>(ready.options.outlier_threshold);

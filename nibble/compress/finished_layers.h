@@ -24,7 +24,8 @@ void quantize_layers(const ModelFolder& original, const Prepared& ready, LayerSt
                      const Exec& exec);
 
 /// One parameter as it is to be written: from the store where a calibrated method put it there.
-Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store);
+Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store,
+                       int threads);
 
 /// Runs `work`. Where it fails, finished layers stay if a second run could use them: not where the
 /// model is what is wrong, since a mended one is another (what options.strict refuses may be

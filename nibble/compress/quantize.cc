@@ -54,7 +54,7 @@ void note_range(const ModelFolder& model, const ParameterPlan& plan, const Weigh
 }  // namespace
 
 Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
-                          const QuantizeOptions& options) {
+                          const QuantizeOptions& options, int threads) {
   const Tensor w = model.tensors->get(plan.spec.name);
   if (!plan.scheme) {
     refuse_nonfinite(w, plan.spec.name);
@@ -68,7 +68,7 @@ Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
   const bool blind = method(options.method).needs == Calibration::nothing;
   tuning.clip = tuning.clip || (!blind && !plan.scheme->has_codebook());
   const Method& chosen = method(blind ? options.method : "rtn");
-  return chosen.quantize({w, *plan.scheme, tuning, plan.spec.name}).weight;
+  return chosen.quantize({w, *plan.scheme, tuning, plan.spec.name, nullptr, threads}).weight;
 }
 
 namespace {
@@ -118,7 +118,7 @@ void write_weights(const std::string& in, const std::string& folder, const Prepa
                             exec.report({finished ? "write" : "quantize", ++done,
                                          static_cast<int64_t>(ready.plans.size()), plan.spec.name});
                             return naming_file(in, [&] {
-                              Weight w = finished_weight(ready, plan, store);
+                              Weight w = finished_weight(ready, plan, store, exec.threads);
                               note_range(*ready.model, plan, w, result);
                               release_weight(*ready.model, plan.spec);
                               return w;
@@ -181,7 +181,7 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
   for (const ParameterPlan& plan : ready.plans) {
     exec.check_stop();
     const Weight w = naming_file(model.path, [&] {
-      Weight made = finished_weight(ready, plan, *store);
+      Weight made = finished_weight(ready, plan, *store, exec.threads);
       note_range(*ready.model, plan, made, result);
       return made;
     });

@@ -142,6 +142,6 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
 /// The weights of one parameter quantized as its plan says, by a method that needs no calibration
 /// (where the options' method does, rtn with a clipping search); for measuring a tensor alone.
 Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
-                          const QuantizeOptions& options);
+                          const QuantizeOptions& options, int threads);
 
 }  // namespace nibble

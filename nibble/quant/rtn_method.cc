@@ -11,7 +11,8 @@ WeightResult quantize(const WeightTask& task) {
   WeightResult out;
   if (!o.clip) {
     out.weight = quantize_rtn(task.weight, task.scheme,
-                              {o.scale_dtype, o.half_step_divisor, o.joint_magnitude}, task.name);
+                              {o.scale_dtype, o.half_step_divisor, o.joint_magnitude, task.threads},
+                              task.name);
     return out;
   }
   const std::vector<float> w = values_of(task);

@@ -109,7 +109,7 @@ void add_sensitivity(const ModelFolder& base, const std::vector<ScoredSequence>&
   for (const ParameterPlan& plan : plans) {
     if (!plan.scheme) continue;
     const auto load = [&](const ParamSpec& p) {
-      return p.name == plan.spec.name ? quantize_parameter(base, plan, options)
+      return p.name == plan.spec.name ? quantize_parameter(base, plan, options, exec.threads)
                                       : load_weight(base, p);
     };
     const Decoder one(base.decoder_config(), load, linear);

@@ -43,7 +43,7 @@ TEST(FloatFormats, ComeBackFromTheFolderBitForBit) {
     std::vector<std::string> warnings;
     for (const ParameterPlan& plan : plan_quantization(original, options, warnings)) {
       if (!plan.scheme) continue;
-      const auto made = std::get<QuantizedTensor>(quantize_parameter(original, plan, options));
+      const auto made = std::get<QuantizedTensor>(quantize_parameter(original, plan, options, 1));
       const auto read = std::get<QuantizedTensor>(load_weight(disk, plan.spec));
       expect_same(read.codes, made.codes);
       expect_same(read.scales, made.scales);
@@ -72,7 +72,7 @@ TEST(FloatFormats, JoinedWeightsShareTheirNvfp4Scale) {
   const QuantizeOptions options = with_scheme("nvfp4");
   for (const ParameterPlan& plan : plan_quantization(original, options, warnings)) {
     if (!plan.scheme || plan.spec.layer < 0) continue;
-    const auto q = std::get<QuantizedTensor>(quantize_parameter(original, plan, options));
+    const auto q = std::get<QuantizedTensor>(quantize_parameter(original, plan, options, 1));
     scales[plan.spec.name] = q.super_scales.value().data<float>()[0];
     float largest = 0;
     const Tensor w = original.tensors->get(plan.spec.name);

@@ -2,6 +2,7 @@
 #include "nibble/compress/quantize.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -104,6 +105,26 @@ TEST(Quantize, ARaggedGroupIsStoredAsInt8AndSaidSo) {
   EXPECT_FALSE(r.warnings.empty());
   EXPECT_NE(r.warnings[0].find("stored as int8"), std::string::npos) << r.warnings[0];
   load_decoder(open_model((folder / "out")));
+}
+
+// A child made by fork() begins without helpers; they are made when somebody wants them.
+TEST(Quantize, WorksOnAsManyThreadsAsItIsGiven) {
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  DecoderConfig config = tiny_config(tokenizer);
+  config.intermediate_size = 256;
+  const ModelFolder model = in_memory(config, random_weights(config, 3), tokenizer);
+  for (const std::string method : {"rtn", "hqq"}) {
+    QuantizeOptions options = with("int4:g16");
+    options.method = method;
+    const auto count_threads = [&](int threads) {
+      Exec exec;
+      exec.threads = threads;
+      quantize_in_memory(model, options, exec);
+      _exit(static_cast<int>(entries("/proc/self/task")));
+    };
+    EXPECT_EXIT(count_threads(1), testing::ExitedWithCode(1), "") << method;
+    EXPECT_EXIT(count_threads(3), testing::ExitedWithCode(3), "") << method;
+  }
 }
 
 TEST(Quantize, RefusesBeforeAnyWork) {
