@@ -3,12 +3,14 @@
 
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/load.h"
 #include "cli/mnist.h"
 #include "cli/outputs.h"
 #include "nibble/compress/train_model.h"
 #include "nibble/core/counted.h"
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
+#include "nibble/model/config_file.h"
 #include "nibble/train/presets.h"
 
 namespace nibble::cli {
@@ -89,7 +91,15 @@ void show_train(const Common& common, const TrainFlags& o, const ReferenceResult
   print_samples(r.samples);
 }
 
+// Whether a config.json stands where a preset's name could.
+bool names_config(const TrainFlags& o) { return o.job.preset.ends_with(".json"); }
+
 void run_train(const Common& common, TrainFlags o) {
+  if (names_config(o)) {
+    std::vector<std::string> warnings;
+    o.job.config = read_decoder_config(o.job.preset, warnings);
+    show_warnings(common, warnings);
+  }
   const Text text = load_text(o.data);
   o.job.text = text.text;
   const Exec exec = make_exec(common);
@@ -110,20 +120,20 @@ void check_train(const TrainFlags& o) {
     throw invalid_argument("--reference takes neither --resume nor --batch");
   if (o.job.resume && o.job.out.empty())
     throw invalid_argument("--resume needs -o, the folder whose training goes on");
-  if (preset(o.job.preset).random_windows && o.data.empty())
-    throw invalid_argument(
-        fmt::format("the preset {} needs --data TEXT, a text file", o.job.preset));
+  if (o.data.empty() && (names_config(o) || preset(o.job.preset).random_windows))
+    throw invalid_argument(fmt::format("{} needs --data TEXT, a text file", o.job.preset));
 }
 
 }  // namespace
 
 void add_train(CLI::App& app, Common& common) {
-  CLI::App* verb =
-      app.add_subcommand("train", "Train a small model: micro, demo, char (a text) or mlp (MNIST)");
+  CLI::App* verb = app.add_subcommand(
+      "train", "Train a small model: micro, demo, char (a text), a config.json's or mlp (MNIST)");
   const auto o = std::make_shared<TrainFlags>();
   verb->add_option("preset", o->job.preset,
                    "micro (4,192 weights), demo (about 31,000), char (for a text file), mlp "
-                   "(784-512-512-10)")
+                   "(784-512-512-10), or a config.json as Hugging Face models have it: that "
+                   "decoder, for a text file, with a token for each character")
       ->required();
   verb->add_option("--data", o->data,
                    "Text file; for mlp a folder with MNIST's IDX files (default: the names nibble "
@@ -154,7 +164,7 @@ void add_train(CLI::App& app, Common& common) {
              "nibble train char --data shakespeare.txt -o shakespeare\n  nibble train micro "
              "--reference --data names.txt --json");
   verb->callback([&common, o] {
-    refuse_inputs_as_outputs({o->job.out, ""}, {o->data});
+    refuse_inputs_as_outputs({o->job.out, ""}, {o->data, names_config(*o) ? o->job.preset : ""});
     if (o->job.preset == "mlp") return train_mlp(common, o->job, o->data);
     check_train(*o);
     run_train(common, *o);

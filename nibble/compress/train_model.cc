@@ -19,9 +19,9 @@ namespace {
 
 std::string checkpoint_path(const TrainJob& job) { return job.out + ".resume"; }
 
-TrainOptions options_of(const TrainJob& job, const CharTokenizer& tokenizer) {
-  TrainOptions options = preset(job.preset);
-  options.config.vocab_size = tokenizer.vocab_size();
+TrainOptions options_of(const TrainJob& job) {
+  TrainOptions options = preset(job.config ? "char" : job.preset);
+  if (job.config) options.config = *job.config;
   options.steps = job.steps.value_or(options.steps);
   options.batch = job.batch.value_or(options.batch);
   options.seed = job.seed;
@@ -107,9 +107,9 @@ double tail_mean(const std::vector<float>& values, size_t count) {
 }
 
 TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook& hook) {
-  const bool lines = !preset(job.preset).random_windows;
-  const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, lines);
-  const TrainOptions options = options_of(job, tokenizer);
+  TrainOptions options = options_of(job);
+  const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, !options.random_windows);
+  options.config.vocab_size = tokenizer.vocab_size();
   const SequenceData data = sequences(job.text, tokenizer, options.config.context, job.data_seed);
   require_enough(data);
   std::optional<AtomicFolder> folder;

@@ -16,6 +16,8 @@ namespace nibble {
 
 struct TrainJob {
   std::string preset = "demo";
+  /// What is trained instead, on running text, as the preset char is.
+  std::optional<DecoderConfig> config;
   std::string text;  ///< the data itself
   std::string out;   ///< folder to make; empty: train and tell, write nothing
   std::optional<int64_t> steps, batch;

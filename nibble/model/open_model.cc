@@ -16,14 +16,12 @@
 #include "nibble/model/adapter.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/arranged_source.h"
-#include "nibble/model/config_keys.h"
+#include "nibble/model/config_file.h"
 #include "nibble/model/model_folder.h"
 #include "nibble/model/open_llama2c.h"
 
 namespace nibble {
 namespace {
-
-constexpr int64_t kConfigLimit = 1 << 20;
 
 bool is_folder(const std::string& path) {
   struct stat info;
@@ -33,21 +31,6 @@ bool is_folder(const std::string& path) {
 bool is_regular(const std::string& path) {
   struct stat info;
   return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
-}
-
-ModelConfig read_config(const JsonFields& fields, std::vector<std::string>& warnings) {
-  const std::string type = fields.string("model_type");
-  std::span<const std::string_view> harmless;
-  ModelConfig config;
-  if (type == "mlp") {
-    config = read_mlp_config(fields);
-  } else {
-    config = architecture(type).read_config(fields);
-    validate(std::get<DecoderConfig>(config));
-    harmless = architecture(type).harmless_keys;
-  }
-  for (std::string& w : check_other_keys(fields, type, harmless)) warnings.push_back(std::move(w));
-  return config;
 }
 
 // The classes by which other tools call them: GPT-2's Conv1D is no Linear.
@@ -230,9 +213,7 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   if (const std::string adapter = adapter_beside(folder); !adapter.empty())
     m.warnings.push_back(adapter + " beside the model is a LoRA adapter: it is not applied");
   naming_file(config, [&] {
-    const std::string text = read_file(config, kConfigLimit);
-    refuse_other_text(text, "the config of a model");
-    const JsonFields fields = JsonFields::parse(text);
+    const JsonFields fields = config_fields(config);
     m.config = read_config(fields, m.warnings);
     if (tensors == nullptr) tensors = open_safetensors_folder(folder, &m.warnings);
     find_prefix(m.config, *tensors);

@@ -185,6 +185,35 @@ TEST(Command, ARunShorterThanItsWarmUpIsToldHowLongThatIs) {
                   "warm-up takes 100 steps, so a run needs more (got 10)");
 }
 
+// A decoder of any architecture, by its config.json.
+TEST(Command, TrainsTheDecoderOfAConfig) {
+  const TempFolder folder;
+  const std::string config = folder / "config.json", out = folder / "out",
+                    decoder = R"({"model_type": "llama", "vocab_size": 9, "hidden_size": 16,
+                        "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4,
+                        "num_key_value_heads": 2, "max_position_embeddings": 16)";
+  const std::vector<std::string> train = {"train", config, "--steps", "101",   "--batch",
+                                          "2",     "-o",   out,       "--data"};
+  const auto with = [&](const std::string& data) {
+    std::vector<std::string> words = train;
+    words.push_back(data);
+    return run_nibble(words);
+  };
+  put_file(config, decoder + "}");
+  expect_success(with("data/names.txt"));
+  expect_success(run_nibble({"generate", out, "--prompt", "an", "--max-new-tokens", "3"}));
+  expect_rejected(run_nibble({"train", config, "--steps", "101"}), 64, "needs --data");
+  expect_rejected(
+      run_nibble({"train", config, "--data", "data/names.txt", "-o", config, "--force"}), 64,
+      "config.json");
+  put_file(config, decoder + R"(, "quantization_config": {}})");
+  expect_rejected(with("data/names.txt"), 65, "quantization_config");
+  put_file(config, R"({"model_type": "mlp", "sizes": [2, 2]})");
+  expect_rejected(with("data/names.txt"), 65, "preset mlp");
+  put_file(config, R"({"model_type": "llama"})");
+  expect_rejected(with("data/names.txt"), 65, config);
+}
+
 TEST(Command, BadTrainingText) {
   const TempFolder folder;
   const auto train = [&](std::string_view text) {
