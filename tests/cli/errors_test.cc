@@ -23,7 +23,7 @@ nlohmann::json error_of(const Words& words, const CommandOptions& how = {}) {
   return json.at("error");
 }
 
-void expect_kind(const nlohmann::json& error, int code, std::string_view kind) {
+void expect_error(const nlohmann::json& error, int code, std::string_view kind) {
   EXPECT_EQ(error.at("code"), code) << error;
   EXPECT_EQ(error.at("kind"), kind) << error;
 }
@@ -81,17 +81,17 @@ TEST_F(ToldErrors, OtherVerbsNameTheirFlags) {
 TEST_F(ToldErrors, WhatStandsInTheWayIsToldByItsCode) {
   std::filesystem::create_directory(out());
   const auto there = error_of(quantizing({}));
-  expect_kind(there, 73, "io");
+  expect_error(there, 73, "io");
   EXPECT_EQ(there.at("reason"), "exists already; use --force to replace it");
   EXPECT_EQ(there.at("file"), out());
-  expect_kind(error_of({"quantize", model(), "-o", out() + "/no/such/place"}), 73, "io");
-  expect_kind(error_of({"inspect", folder_ / "none"}), 66, "not_found");
+  expect_error(error_of({"quantize", model(), "-o", out() + "/no/such/place"}), 73, "io");
+  expect_error(error_of({"inspect", folder_ / "none"}), 66, "not_found");
 }
 
 TEST_F(ToldErrors, TooLittleMemoryIsAKind) {
   const auto error = error_of(quantizing({"--method", "gptq", "--quiet", "--max-memory", "1",
                                           "--samples", "512", "--length", "16", "--threads", "1"}));
-  expect_kind(error, 71, "out_of_memory");
+  expect_error(error, 71, "out_of_memory");
   const std::string reason = error.at("reason");
   EXPECT_NE(reason.find("MiB, --max-memory allows 1 MiB: fewer --threads, a shorter --length or "
                         "--inputs quantized need less, and so may a text given with --calib"),
@@ -104,7 +104,7 @@ TEST_F(ToldErrors, AStopIsAKind) {
   const auto error = error_of(
       {"train", "demo", "--steps", "100000000", "--quiet", "--data", "data/names.txt", "-o", out()},
       {.limit_s = 30, .signal = SIGTERM, .signal_after_s = 1});
-  expect_kind(error, 143, "cancelled");
+  expect_error(error, 143, "cancelled");
   EXPECT_EQ(error.at("message"), "stopped by signal 15");
 }
 

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
 
 namespace nibble {
@@ -85,7 +85,7 @@ TEST_F(Recipe, WhatIsNotSaidIsTheDefault) {
 
 TEST_F(Recipe, ValuesThatAreNoneAreRefusedByTheirKey) {
   const auto corrupt = [&](std::string_view words, const std::string& more) {
-    expect_kind(ErrorKind::corrupt, words, [&] { with(more); });
+    expect_error(ErrorKind::corrupt, words, [&] { with(more); });
   };
   corrupt("key \"scale_dtype\": \"int8\": use f16, bf16 or f32", R"("scale_dtype": "int8")");
   corrupt("key \"scale_dtype\": \"half\"", R"("scale_dtype": "half")");
@@ -97,9 +97,9 @@ TEST_F(Recipe, ValuesThatAreNoneAreRefusedByTheirKey) {
   corrupt("key \"damping\"", R"("damping": "0.1")");
   corrupt("key \"shape\": not an option of a recipe; there are scheme, scale_dtype",
           R"("shape": 1)");
-  expect_kind(ErrorKind::invalid_argument, "inputs \"raw\": use quantized or corrected",
-              [&] { with(R"("inputs": "raw")"); });
-  expect_kind(ErrorKind::corrupt, "scheme", [&] { read_text("{}"); });
+  expect_error(ErrorKind::invalid_argument, "inputs \"raw\": use quantized or corrected",
+               [&] { with(R"("inputs": "raw")"); });
+  expect_error(ErrorKind::corrupt, "scheme", [&] { read_text("{}"); });
 }
 
 TEST(Rules, OfTensorsAreReadFromTheirText) {
@@ -109,10 +109,10 @@ TEST(Rules, OfTensorsAreReadFromTheirText) {
   EXPECT_EQ(parse_keep_rule("*.o=bf16").dtype, DType::bf16);
   EXPECT_EQ(to_string(parse_set_rule("a*=int4:g32").scheme), "int4:g32");
   for (const char* bad : {"wte=int8", "wte=", "wte=f16=f16", "=f64"})
-    expect_kind(ErrorKind::invalid_argument, bad, [&] { parse_keep_rule(bad); });
+    expect_error(ErrorKind::invalid_argument, bad, [&] { parse_keep_rule(bad); });
   for (const char* bad : {"wte", "=int8", ""})
-    expect_kind(ErrorKind::invalid_argument, "PATTERN=SCHEME", [&] { parse_set_rule(bad); });
-  expect_kind(ErrorKind::invalid_argument, "int99", [] { parse_set_rule("wte=int99"); });
+    expect_error(ErrorKind::invalid_argument, "PATTERN=SCHEME", [&] { parse_set_rule(bad); });
+  expect_error(ErrorKind::invalid_argument, "int99", [] { parse_set_rule("wte=int99"); });
 }
 
 }  // namespace

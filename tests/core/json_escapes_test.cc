@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "nibble/core/json.h"
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 
 namespace nibble {
 namespace {
@@ -21,7 +21,7 @@ std::string string_of(std::string_view escaped) {
 }
 
 void refused_escape(std::string_view escaped, std::string_view words) {
-  test::expect_kind(ErrorKind::corrupt, words, [&] { string_of(escaped); });
+  test::expect_error(ErrorKind::corrupt, words, [&] { string_of(escaped); });
 }
 
 TEST(JsonEscapes, LettersStandForWhatRfc8259Says) {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/tiny_decoders.h"
 
 namespace nibble {
@@ -40,9 +40,9 @@ TEST(MeasureSpeed, RefusesWhatTheContextDoesNotHold) {
   const Decoder model = load_decoder(tiny_decoder(tiny_decoder_config("llama"), 1));
   SpeedOptions o;
   o.prefill = 60, o.decode = 5;
-  test::expect_kind(ErrorKind::invalid_argument,
-                    "a prefill of 60 and a decode of 5 tokens do not fit the context of 64",
-                    [&] { measure_speed(model, o, Exec{}); });
+  test::expect_error(ErrorKind::invalid_argument,
+                     "a prefill of 60 and a decode of 5 tokens do not fit the context of 64",
+                     [&] { measure_speed(model, o, Exec{}); });
   o.decode = 4, o.runs = 1;
   EXPECT_EQ(measure_speed(model, o, Exec{}).decode.runs(), 1);
 }

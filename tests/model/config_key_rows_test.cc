@@ -7,7 +7,7 @@
 
 #include "nibble/model/architecture.h"
 #include "nibble/model/config_keys.h"
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/tiny_decoders.h"
 
 namespace nibble {
@@ -57,8 +57,8 @@ TEST(ConfigKeyRows, WhatIsOffIsSilentAndWhatIsOnIsRefused) {
     for (const char* off : {"null", "false", "0", "{}", "[]"})
       EXPECT_EQ(words_of(key, off), std::vector<std::string>{}) << key << " " << off;
     for (const char* on : {"true", "2", "0.5", "\"on\"", "[1]", "{\"a\": 1}"})
-      expect_kind(ErrorKind::unsupported,
-                  "key \"" + std::string(key) + "\": ", [&] { words_of(key, on); });
+      expect_error(ErrorKind::unsupported,
+                   "key \"" + std::string(key) + "\": ", [&] { words_of(key, on); });
   }
 }
 
@@ -68,16 +68,16 @@ TEST(ConfigKeyRows, FactorsThatAreOneAreSilent) {
     for (const char* one : {"1", "1.0", "null"})
       EXPECT_EQ(words_of(key, one), std::vector<std::string>{}) << key << " " << one;
     for (const char* other : {"0.5", "2", "0", "1.0000001"})
-      expect_kind(ErrorKind::unsupported,
-                  "key \"" + std::string(key) + "\": ", [&] { words_of(key, other); });
+      expect_error(ErrorKind::unsupported,
+                   "key \"" + std::string(key) + "\": ", [&] { words_of(key, other); });
   }
 }
 
 TEST(ConfigKeyRows, ARefusalSaysTheValueAndTheWayOut) {
-  expect_kind(ErrorKind::unsupported,
-              "key \"clip_qkv\": 8.0 is not what llama is run with here (remove the key if the "
-              "model was trained without it)",
-              [] { words_of("clip_qkv", "8.0"); });
+  expect_error(ErrorKind::unsupported,
+               "key \"clip_qkv\": 8.0 is not what llama is run with here (remove the key if the "
+               "model was trained without it)",
+               [] { words_of("clip_qkv", "8.0"); });
 }
 
 // A valid config with one value changed.
@@ -86,7 +86,7 @@ void refused(std::string_view words, T DecoderConfig::*member, const T& value,
              const std::string& type = "llama") {
   DecoderConfig c = tiny_decoder_config(type);
   c.*member = value;
-  expect_kind(ErrorKind::corrupt, words, [&] { validate(c); });
+  expect_error(ErrorKind::corrupt, words, [&] { validate(c); });
 }
 template <class T>
 void allowed(T DecoderConfig::*member, const T& value, const std::string& type = "llama") {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "nibble/model/mlp_model.h"
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 
 namespace nibble {
 namespace {
@@ -56,15 +56,15 @@ TEST(Mlp, ConfigsComeBack) {
 
 TEST(Mlp, RefusesWidthsThatCannotBe) {
   for (const char* sizes : {"[]", "[5]"})
-    expect_kind(ErrorKind::corrupt, "key \"sizes\": must list 2 to 1000 widths",
-                [&] { mlp_of(sizes); });
+    expect_error(ErrorKind::corrupt, "key \"sizes\": must list 2 to 1000 widths",
+                 [&] { mlp_of(sizes); });
   std::string many = "[1";
   for (int i = 0; i < 1000; ++i) many += ", 1";
-  expect_kind(ErrorKind::corrupt, "must list 2 to 1000 widths", [&] { mlp_of(many + "]"); });
+  expect_error(ErrorKind::corrupt, "must list 2 to 1000 widths", [&] { mlp_of(many + "]"); });
   for (const char* sizes : {"[2, 0]", "[-1, 2]", "[2, 16777217]"})
-    expect_kind(ErrorKind::corrupt, "key \"sizes\": must be between 1 and 16777216",
-                [&] { mlp_of(sizes); });
-  expect_kind(ErrorKind::corrupt, "\"sizes", [] { mlp_of("[2, 2.5]"); });
+    expect_error(ErrorKind::corrupt, "key \"sizes\": must be between 1 and 16777216",
+                 [&] { mlp_of(sizes); });
+  expect_error(ErrorKind::corrupt, "\"sizes", [] { mlp_of("[2, 2.5]"); });
 }
 
 TEST(Mlp, RefusesAWeightOfAnotherShape) {
@@ -72,8 +72,8 @@ TEST(Mlp, RefusesAWeightOfAnotherShape) {
     if (!p.is_matrix()) return counted_weight(p);
     return Tensor(DType::f32, Shape{p.shape[1], p.shape[0]});
   };
-  expect_kind(ErrorKind::corrupt, "by config.json, found [2, 3]",
-              [&] { Mlp(mlp_of("[2, 3, 2]"), turned, {}); });
+  expect_error(ErrorKind::corrupt, "by config.json, found [2, 3]",
+               [&] { Mlp(mlp_of("[2, 3, 2]"), turned, {}); });
 }
 
 }  // namespace

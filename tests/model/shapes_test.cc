@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 
 namespace nibble {
 namespace {
@@ -22,9 +22,9 @@ TEST(Shapes, HaveThePublishedSizes) {
     EXPECT_EQ(parameter_count(model.decoder_config()), parameters) << name;
     EXPECT_EQ(model.tensors->file_bytes(), 4 * parameters) << name << ": nothing was made";
   }
-  test::expect_kind(ErrorKind::invalid_argument,
-                    "\"gpt3\": use one of gpt2-124m, llama-1b, qwen2-0.5b, stories260k",
-                    [] { random_model("gpt3", 1); });
+  test::expect_error(ErrorKind::invalid_argument,
+                     "\"gpt3\": use one of gpt2-124m, llama-1b, qwen2-0.5b, stories260k",
+                     [] { random_model("gpt3", 1); });
 }
 
 TEST(Shapes, WeightsAreUniformAndGainsAreOne) {
@@ -65,8 +65,8 @@ TEST(Shapes, TensorsThatAreNotThereAreNone) {
   const ModelFolder model = random_model("stories260k", 1);
   EXPECT_TRUE(model.tensors->contains("model.norm.weight"));
   EXPECT_FALSE(model.tensors->contains("norm"));
-  test::expect_kind(ErrorKind::not_found, "tensor \"norm\"",
-                    [&] { (void)model.tensors->get("norm"); });
+  test::expect_error(ErrorKind::not_found, "tensor \"norm\"",
+                     [&] { (void)model.tensors->get("norm"); });
 }
 
 }  // namespace

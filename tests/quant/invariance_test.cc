@@ -10,7 +10,7 @@
 #include "nibble/core/random.h"
 #include "nibble/quant/method.h"
 #include "tests/support/correlated.h"
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 
 namespace nibble {
 namespace {
@@ -145,13 +145,13 @@ TEST(Invariance, NarrowWeightsAreRoundedAsTheirValuesAre) {
 
 TEST(Invariance, WhatIsNoMatrixOrNoScaleIsRefused) {
   const Tensor w = Tensor::from<float>({kOutputs, kInputs}, normal_matrix(11));
-  test::expect_kind(ErrorKind::invalid_argument, "scales cannot be stored as i8", [&] {
+  test::expect_error(ErrorKind::invalid_argument, "scales cannot be stored as i8", [&] {
     quantize_rtn(w, parse_scheme("int8"), {.scale_dtype = DType::i8}, "w");
   });
   const MethodOptions options;
   for (const Shape& shape : {Shape{64}, Shape{2, 0}, Shape{2, 4, 8}}) {
     const Tensor odd(DType::f32, shape);
-    test::expect_kind(ErrorKind::invalid_argument, "cannot be quantized: expected [n, k]", [&] {
+    test::expect_error(ErrorKind::invalid_argument, "cannot be quantized: expected [n, k]", [&] {
       method("hqq").quantize({odd, parse_scheme("int8"), options, "w"});
     });
   }

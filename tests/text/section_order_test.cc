@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "nibble/text/load.h"
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 #include "tests/text/tokenizer_json.h"
 
 namespace nibble {
@@ -13,10 +13,10 @@ using test::expect_kind;
 using Sections = test::TokenizerJsonText;
 
 void unsupported_section(const Sections& file, std::string_view words) {
-  expect_kind(ErrorKind::unsupported, words, [&] { file.load(); });
+  expect_error(ErrorKind::unsupported, words, [&] { file.load(); });
 }
 void corrupt_section(const Sections& file, std::string_view words) {
-  expect_kind(ErrorKind::corrupt, words, [&] { file.load(); });
+  expect_error(ErrorKind::corrupt, words, [&] { file.load(); });
 }
 
 std::string in_sequence(const std::string& name, const std::string& steps) {
@@ -102,7 +102,7 @@ TEST(ParseVocab, TakesAnObjectOfWholeNumbersOnly) {
       {R"(["a"])", "expected tokens and their ids"},
       {R"(7)", "expected an object of tokens and their ids"}};
   for (const auto& [text, words] : bad)
-    expect_kind(ErrorKind::corrupt, words, [&, json = text] { parse_vocab(json); });
+    expect_error(ErrorKind::corrupt, words, [&, json = text] { parse_vocab(json); });
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "nibble/text/char_tokenizer.h"
-#include "tests/support/expect_kind.h"
+#include "tests/support/expect_error.h"
 #include "tests/text/tokenizer_json.h"
 
 namespace nibble {
@@ -55,8 +55,8 @@ TEST(CharTokenizerParts, TokensHaveTheirTexts) {
   EXPECT_EQ(t.token_text(2), "é");
   EXPECT_EQ(t.token_text(3), "<BOS>");
   for (const int32_t id : {-1, 4, 1 << 30})
-    test::expect_kind(ErrorKind::invalid_argument, "is outside the vocabulary of 4",
-                      [&] { t.token_text(id); });
+    test::expect_error(ErrorKind::invalid_argument, "is outside the vocabulary of 4",
+                       [&] { t.token_text(id); });
 }
 
 }  // namespace
