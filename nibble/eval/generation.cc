@@ -106,6 +106,7 @@ class Sequence {
 void step(Session& session, const std::vector<Sequence*>& active, const Exec& exec) {
   if (active.empty()) return;
   std::vector<Decoder::Item> batch;
+  batch.reserve(active.size());
   for (Sequence* s : active) batch.push_back({s->last(), &s->cache()});
   const auto logits = session.run(batch, exec);
   const auto width = static_cast<size_t>(session.decoder().config().vocab_size);

@@ -9,7 +9,7 @@
 namespace nibble {
 namespace {
 
-using test::expect_kind;
+using test::expect_error;
 
 class Recipe : public testing::Test {
  protected:

@@ -13,7 +13,7 @@
 namespace nibble {
 namespace {
 
-using test::expect_kind;
+using test::expect_error;
 
 std::vector<std::string> words_of(std::string_view key, std::string_view value) {
   const std::string text = "{\"" + std::string(key) + "\": " + std::string(value) + "}";

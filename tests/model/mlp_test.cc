@@ -7,7 +7,7 @@
 namespace nibble {
 namespace {
 
-using test::expect_kind;
+using test::expect_error;
 
 MlpConfig mlp_of(const std::string& sizes) {
   return read_mlp_config(JsonFields::parse("{\"sizes\": " + sizes + "}"));

@@ -9,7 +9,7 @@
 namespace nibble {
 namespace {
 
-using test::expect_kind;
+using test::expect_error;
 using Sections = test::TokenizerJsonText;
 
 void unsupported_section(const Sections& file, std::string_view words) {
