@@ -108,7 +108,8 @@ TEST(F64, IsQuantizedAsF32Is) {
   quantize_model(wide, files / "b", o, Exec{});
   EXPECT_EQ(logits_of_tokens(open_model(files / "b"), {1, 2, 3}),
             logits_of_tokens(open_model(files / "a"), {1, 2, 3}));
-  for (const TensorInfo& i : open_safetensors_folder(files / "b")->list())
+  const auto written = open_safetensors_folder(files / "b");
+  for (const TensorInfo& i : written->list())
     EXPECT_NE(i.dtype, DType::f64) << i.name;
 }
 
