@@ -109,8 +109,7 @@ TEST(F64, IsQuantizedAsF32Is) {
   EXPECT_EQ(logits_of_tokens(open_model(files / "b"), {1, 2, 3}),
             logits_of_tokens(open_model(files / "a"), {1, 2, 3}));
   const auto written = open_safetensors_folder(files / "b");
-  for (const TensorInfo& i : written->list())
-    EXPECT_NE(i.dtype, DType::f64) << i.name;
+  for (const TensorInfo& i : written->list()) EXPECT_NE(i.dtype, DType::f64) << i.name;
 }
 
 TEST(F64, WhatF32CannotHoldIsRefusedByName) {
