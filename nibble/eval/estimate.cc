@@ -13,6 +13,7 @@
 #include "nibble/kernels/kernels.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/layer_pass.h"
+#include "nibble/nn/packed_weight.h"
 #include "nibble/quant/bits.h"
 
 namespace nibble {
@@ -95,35 +96,15 @@ DecoderConfig as_quantized(DecoderConfig config, const QuantScheme& scheme,
   return config;
 }
 
-WeightType weight_type(const QuantScheme& scheme) {
-  switch (scheme.type) {
-    case NumberType::f32:
-      return WeightType::f32;
-    case NumberType::f16:
-      return WeightType::f16;
-    case NumberType::bf16:
-      return WeightType::bf16;
-    case NumberType::fp8_e4m3:
-      return WeightType::e4m3;
-    case NumberType::fp8_e5m2:
-      return WeightType::e5m2;
-    default:
-      return scheme.has_codebook() ? WeightType::table : WeightType::codes;
-  }
-}
-
 // The rows that a product reads, where they are rounded, and what its kernel unpacks.
 int64_t product_bytes(const QuantScheme& scheme, int64_t k, int64_t rows, int threads) {
-  const bool codes = scheme.has_int8_activations();
-  const GemmTraits traits{kOutputSlice,         k,
-                          weight_type(scheme),  scheme.is_float() ? 0 : scheme.bits(),
-                          scheme.group_size(k), codes};
+  const GemmTraits traits = product_traits(scheme, kOutputSlice, k);
   const Kernel& kernel = choose_gemm(traits);
   const int64_t unpacked = kernel.scratch_bytes == nullptr ? 0 : kernel.scratch_bytes(traits);
   const bool fp8 = scheme.activations == ActivationType::afp8;
-  const int64_t row = codes ? ceil_div(k, kCodePadding) * kCodePadding + int64_t{sizeof(float)}
-                      : fp8 ? k * int64_t{sizeof(float)}
-                            : 0;
+  const int64_t row = traits.a8 ? ceil_div(k, kCodePadding) * kCodePadding + int64_t{sizeof(float)}
+                      : fp8     ? k * int64_t{sizeof(float)}
+                                : 0;
   return rows * row + threads * unpacked;
 }
 

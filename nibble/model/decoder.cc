@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "nibble/core/error.h"
 #include "nibble/core/finite.h"
@@ -50,6 +51,17 @@ Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
 
 KvCache Decoder::make_cache(int64_t capacity, DType dtype) const {
   return {cache_shape_, capacity, dtype};
+}
+
+// Two items would write to the same positions.
+void Decoder::check(std::span<const Item> batch) const {
+  for (size_t i = 0; i < batch.size(); ++i) {
+    check(batch[i].ids, *batch[i].cache);
+    for (size_t j = 0; j < i; ++j) {
+      if (batch[j].cache == batch[i].cache)
+        throw invalid_argument(fmt::format("items {} and {} of a batch have one cache", j, i));
+    }
+  }
 }
 
 void Decoder::check(std::span<const int32_t> ids, const KvCache& cache) const {
@@ -183,13 +195,14 @@ std::span<const float> Decoder::pass(const Batch& batch, Workspace& workspace,
   const auto m = static_cast<int64_t>(batch.ids.size());
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
   const int threads = threads_for(m, wanted, exec);
-  // Asked again only when the rows or threads have changed.
-  const int64_t key = m * (int64_t{1} << 32) + wanted;
-  const bool known = workspace.rows == key && workspace.threads == threads;
-  workspace.rows = key;
-  workspace.threads = threads;
-  const LayerPass layers(config_, rotary_, batch.sequences, threads, size_,
-                         known ? 0 : products_bytes(m, wanted, threads), workspace);
+  if (workspace.rows != m || workspace.logit_rows != wanted || workspace.threads != threads) {
+    workspace.products = products_bytes(m, wanted, threads);
+    workspace.rows = m;
+    workspace.logit_rows = wanted;
+    workspace.threads = threads;
+  }
+  const LayerPass layers(config_, rotary_, batch.sequences, threads, size_, workspace.products,
+                         workspace);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
   if (m * layer_multiplications_ > kHeardBetween)
     run_heard(batch, layers, logits, threads, exec);
@@ -197,9 +210,12 @@ std::span<const float> Decoder::pass(const Batch& batch, Workspace& workspace,
     run_team(threads, multiplications(m, wanted),
              [&](Team& team) { run_together(batch, layers, logits, team); });
   const std::span<const float> out(logits, static_cast<size_t>(wanted * config_.vocab_size));
+  std::optional<Error> misfit;
   for (const SequenceRows& s : batch.sequences) {
-    if (const auto error = s.cache->range_error()) fail(*error);
+    const auto error = s.cache->take_range_error();
+    if (!misfit) misfit = error;
   }
+  if (misfit) fail(*misfit);
   require_finite(batch, out);
   return out;
 }
@@ -209,8 +225,8 @@ std::span<const float> Decoder::run(std::span<const Item> batch, Workspace& work
   std::vector<int32_t> ids;
   std::vector<SequenceRows> sequences;
   std::vector<int64_t> rows;
+  check(batch);
   for (const Item& item : batch) {
-    check(item.ids, *item.cache);
     const auto first = std::ssize(ids), m = std::ssize(item.ids);
     if (m == 0) continue;
     ids.insert(ids.end(), item.ids.begin(), item.ids.end());

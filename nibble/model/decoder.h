@@ -18,6 +18,8 @@
 
 namespace nibble {
 
+class Session;
+
 class Decoder {
  public:
   /// Throws Error{corrupt} naming the tensor whose shape is not the table's.
@@ -35,22 +37,13 @@ class Decoder {
   KvCache make_cache(int64_t capacity, DType dtype = DType::f32) const;
 
   enum class Logits { none, last, all };
-  /// Tokens of one sequence, behind what its cache holds.
+  /// Tokens of one sequence, behind what its cache holds: see Session.
   struct Item {
     std::span<const int32_t> ids;
     KvCache* cache = nullptr;  ///< of this item alone
     Logits wanted = Logits::last;
   };
-  /// Runs all items together, some of them prompts, others a single token, and appends their tokens
-  /// to their caches. Returns the logits that are wanted, [rows, vocab_size], item behind item;
-  /// they lie in `workspace`. A sequence's are those that it gets alone, to the bit where no more
-  /// than 16 rows are run or its products are integer ones. Error{invalid_argument} for an id
-  /// outside the vocabulary or more tokens than a cache or the context hold (both lengths are
-  /// named); Error{corrupt} naming the first position whose logits are not finite, or where keys or
-  /// values do not fit a cache in f16. All caches are then as they were. See Session.
-  std::span<const float> run(std::span<const Item> batch, Workspace& workspace,
-                             const Exec& exec) const;
-  /// One sequence, in memory of its own.
+  /// Session::run() of one sequence, in memory of its own.
   std::vector<float> forward(std::span<const int32_t> ids, KvCache& cache, Logits wanted,
                              const Exec& exec) const;
 
@@ -65,12 +58,17 @@ class Decoder {
   void for_each_linear(const std::function<void(const LinearGroup&, size_t)>& f) const;
 
  private:
+  friend class Session;
+  // Session::run(); the workspace is for this decoder alone.
+  std::span<const float> run(std::span<const Item> batch, Workspace& workspace,
+                             const Exec& exec) const;
   // What goes through the model together, and for which rows logits are wanted.
   struct Batch {
     std::span<const int32_t> ids;
     std::span<const SequenceRows> sequences;
     std::span<const int64_t> logit_rows;
   };
+  void check(std::span<const Item> batch) const;
   void check(std::span<const int32_t> ids, const KvCache& cache) const;
   std::span<const float> pass(const Batch& batch, Workspace& workspace, const Exec& exec) const;
   int64_t products_bytes(int64_t m, int64_t logit_rows, int threads) const;

@@ -17,7 +17,14 @@ class Session {
   explicit Session(const Decoder& decoder) : decoder_(&decoder) {}
   const Decoder& decoder() const { return *decoder_; }
 
-  /// Decoder::run(); the logits stay valid until the session runs again.
+  /// Runs all items together, some of them prompts, others a single token, and appends their tokens
+  /// to their caches. Returns the logits that are wanted, [rows, vocab_size], item behind item,
+  /// valid until the session runs again. A sequence's are those that it gets alone, to the bit
+  /// where no more than 16 rows are run or its products are integer ones. Error{invalid_argument}
+  /// for an id outside the vocabulary, more tokens than a cache or the context hold (both lengths
+  /// are named), or two items with one cache; Error{corrupt} naming the first position whose logits
+  /// are not finite, or where keys or values do not fit a cache in f16. All caches are then as they
+  /// were.
   std::span<const float> run(std::span<const Decoder::Item> batch, const Exec& exec) {
     return decoder_->run(batch, workspace_, exec);
   }

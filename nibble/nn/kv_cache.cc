@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
@@ -129,13 +130,14 @@ void KvCache::check_range(const float* x) {
   }
 }
 
-std::optional<Error> KvCache::range_error() const {
-  if (misfit_ == 0) return std::nullopt;
+std::optional<Error> KvCache::take_range_error() {
+  const float misfit = std::exchange(misfit_, 0.0f);
+  if (misfit == 0) return std::nullopt;
   return corrupt(
       fmt::format("keys or values of this model are {}, which the KV cache in f16 cannot "
                   "hold ({:g} to {:g}): keep it in f32 or int8 (`kv`)",
-                  misfit_ > kF16Largest ? fmt::format("as large as {:.4g}", misfit_)
-                                        : fmt::format("as small as {:.4g}", misfit_),
+                  misfit > kF16Largest ? fmt::format("as large as {:.4g}", misfit)
+                                       : fmt::format("as small as {:.4g}", misfit),
                   kF16Least, kF16Largest));
 }
 

@@ -60,11 +60,13 @@ class KvCache {
   std::span<float> next_state(int64_t layer) { return of_state(layer, 1 - now_); }
   /// `layer` counts attention layers only. Writes the key and the value (head_dim elements each) of
   /// one head at a position of a layer. In f16, values beyond its range become its largest ones,
-  /// which range_error() tells. Different heads and positions may be written by different threads.
+  /// which take_range_error() tells. Different heads and positions may be written by different
+  /// threads.
   void write(int64_t layer, int64_t head, int64_t position, const float* key, const float* value);
   /// Error{corrupt} where a key or a value did not fit f16: beyond its largest number, or all of it
-  /// so small that no digits are left. For one thread, between passes.
-  std::optional<Error> range_error() const;
+  /// so small that no digits are left; it is told once, as the pass that wrote it is none. For one
+  /// thread, between passes.
+  std::optional<Error> take_range_error();
   /// Fills in the fields of `rows` that say where the keys and values of one head are.
   void describe(int64_t layer, int64_t head, AttendRows& rows) const;
   CacheType type() const;

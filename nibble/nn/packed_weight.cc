@@ -54,9 +54,6 @@ Tensor first_element(const Tensor& t) {
 // What a codebook adds to the description: its values, and scales that are bytes.
 void describe_codebook(const QuantizedTensor& q, GemmWeight& out) {
   const NumberType type = q.scheme.type;
-  out.traits.weight = type == NumberType::fp8_e4m3   ? WeightType::e4m3
-                      : type == NumberType::fp8_e5m2 ? WeightType::e5m2
-                                                     : WeightType::table;
   if (out.traits.weight == WeightType::table) out.table = codebook(type).data();
   if (is_scale_dtype(q.scales.dtype())) {
     out.scale_type = float_row(q.scales.dtype()).scale;
@@ -71,6 +68,15 @@ void describe_codebook(const QuantizedTensor& q, GemmWeight& out) {
     out.super_scales = q.super_scales->data<float>().data();
     out.super_offset = q.super_offsets->data<float>()[0];
   }
+}
+
+WeightType weight_type(const QuantScheme& scheme) {
+  for (const FloatRow& r : kFloats) {
+    if (r.number == scheme.type) return r.weight;
+  }
+  if (scheme.type == NumberType::fp8_e4m3) return WeightType::e4m3;
+  if (scheme.type == NumberType::fp8_e5m2) return WeightType::e5m2;
+  return scheme.has_codebook() ? WeightType::table : WeightType::codes;
 }
 
 // A few rows of a doubly quantized weight begin somewhere inside a block of super scales: their
@@ -90,6 +96,17 @@ void write_out_scales(QuantizedTensor& q, int64_t first) {
 }
 
 }  // namespace
+
+GemmTraits product_traits(const QuantScheme& scheme, int64_t n, int64_t k) {
+  GemmTraits out;
+  out.n = n;
+  out.k = k;
+  out.weight = weight_type(scheme);
+  out.bits = scheme.is_float() ? 0 : scheme.bits();
+  out.group = scheme.group_size(k);
+  out.a8 = scheme.has_int8_activations();
+  return out;
+}
 
 PackedWeight::PackedWeight(LinearMember member, const LinearOptions& options)
     : member_(std::move(member)) {
@@ -130,9 +147,7 @@ void PackedWeight::describe(const Tensor& w) {
   }
   const FloatRow& row = float_row(w.dtype());
   scheme_.type = row.number;
-  view_.traits.n = w.shape()[0];
-  view_.traits.k = view_.traits.group = w.shape()[1];
-  view_.traits.weight = row.weight;
+  view_.traits = product_traits(scheme_, w.shape()[0], w.shape()[1]);
   view_.row_bytes = w.shape()[1] * size_of(w.dtype());
 }
 
@@ -140,12 +155,8 @@ void PackedWeight::describe(const QuantizedTensor& q, bool dequantize_on_the_fly
   validate(q);
   scheme_ = q.scheme;
   GemmTraits& t = view_.traits;
-  t.n = q.n();
-  t.k = q.k();
-  t.weight = WeightType::codes;
-  t.bits = q.scheme.bits();
-  t.group = q.scheme.group_size(q.k());
-  t.a8 = q.scheme.has_int8_activations() && !dequantize_on_the_fly;
+  t = product_traits(scheme_, q.n(), q.k());
+  t.a8 = t.a8 && !dequantize_on_the_fly;
   rounds_to_fp8_ = q.scheme.activations == ActivationType::afp8 && !dequantize_on_the_fly;
   if (t.a8) coding_.emplace(q);
   scale_dtype_ = q.scales.dtype();

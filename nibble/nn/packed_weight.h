@@ -13,6 +13,9 @@
 
 namespace nibble {
 
+/// What decides which kernel multiplies a weight [n, k] of a scheme.
+GemmTraits product_traits(const QuantScheme& scheme, int64_t n, int64_t k);
+
 class PackedWeight {
  public:
   /// Chooses the kernels and packs. Errors name the tensor: parts that do not fit each other, a

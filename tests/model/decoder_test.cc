@@ -144,6 +144,8 @@ TEST_P(BothSides, APromptBesideATokenGivesWhatEachGivesAlone) {
   two.threads = 2;
   const Decoder::Item refused[] = {{token, &a, Decoder::Logits::last}, {wrong, &c}};
   EXPECT_THROW(session.run(refused, Exec{}), Error);
+  const Decoder::Item twice[] = {{token, &a}, {prompt, &a}};
+  EXPECT_THROW(session.run(twice, Exec{}), Error);
   EXPECT_EQ(a.length(), 3);
   EXPECT_EQ(c.length(), 0);
   const Decoder::Item batch[] = {{token, &a}, {{}, &b}, {prompt, &c, Decoder::Logits::all}};

@@ -185,7 +185,7 @@ std::optional<Error> stored(DType dtype, float key, float value) {
   KvCache cache(1, 4, {1, 1, 3}, dtype);
   const std::vector<float> k = {0, key, key / 3}, v = {value, 0, value / 7};
   cache.write(0, 0, 1, k.data(), v.data());
-  return cache.range_error();
+  return cache.take_range_error();
 }
 
 TEST(KvCache, TellsWhatDoesNotFitF16) {
@@ -203,9 +203,11 @@ TEST(KvCache, TellsWhatDoesNotFitF16) {
   KvCache cache(1, 4, {1, 1, 1}, DType::f16);
   const float large = 1e5f, small = 1e-9f;
   cache.write(0, 0, 0, &small, &large);
-  EXPECT_NE(cache.range_error()->reason().find("as large as 1e+05"), std::string::npos);
+  EXPECT_NE(cache.take_range_error()->reason().find("as large as 1e+05"), std::string::npos);
+  EXPECT_FALSE(cache.take_range_error());
+  cache.write(0, 0, 0, &small, &large);
   cache.clear();
-  EXPECT_FALSE(cache.range_error());
+  EXPECT_FALSE(cache.take_range_error());
 }
 
 }  // namespace
