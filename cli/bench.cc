@@ -26,7 +26,7 @@ namespace nibble::cli {
 namespace {
 
 struct BenchFlags {
-  LoadOptions load;
+  ModelChoice load;
   std::string shape, against;
   SpeedOptions speed;
   int load_runs = 1;
@@ -34,13 +34,13 @@ struct BenchFlags {
 };
 
 // Only a model as it is stored: quantizing it would be what takes the time.
-bool times_loading(const BenchFlags& o) { return !o.load.model.empty() && o.load.scheme.empty(); }
+bool times_loading(const BenchFlags& o) {
+  return !o.load.model.empty() && o.load.in.scheme.empty();
+}
 
 // Both sides of a comparison quantize the head: it is the table itself where they are tied.
-QuantizeOptions quantize_options(const LoadOptions& load, const DecoderConfig& config) {
-  QuantizeOptions q;
-  q.scheme = parse_scheme(load.scheme);
-  for (const std::string& k : load.keep) q.keep.push_back(parse_keep_rule(k));
+QuantizeOptions with_head(const Precision& in, const DecoderConfig& config) {
+  QuantizeOptions q = quantize_options(in);
   q.also = {"lm_head"};
   if (config.tied) q.also.push_back("embeddings");
   return q;
@@ -50,10 +50,10 @@ ModelFolder open_plain(const BenchFlags& o, const Exec& exec) {
   if (o.shape.empty() == o.load.model.empty()) {
     throw invalid_argument("give a MODEL or --shape, one of them");
   }
-  if (o.shape.empty()) return load_model(o.load, exec);
+  if (o.shape.empty()) return open_choice(o.load, exec);
   ModelFolder model = random_model(o.shape, 42);
-  if (o.load.scheme.empty()) return model;
-  return quantize_in_memory(model, quantize_options(o.load, model.decoder_config()), exec);
+  if (o.load.in.scheme.empty()) return model;
+  return quantize_in_memory(model, with_head(o.load.in, model.decoder_config()), exec);
 }
 
 // The baseline, as it is stored: what the first is, a model or the name of a shape.
@@ -172,7 +172,7 @@ void show_text(const BenchFlags& o, const Decoder& model, const Found& f) {
 // The weights as they were loaded are let go on return, before the time is taken.
 Decoder decoder_of(const Common& common, const ModelFolder& folder, int threads,
                    std::string& scheme) {
-  warn(common, folder);
+  show_warnings(common, warnings_of(folder));
   scheme = scheme_summary(folder);
   return load_decoder(folder, {.threads = threads});
 }

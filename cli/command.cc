@@ -50,13 +50,17 @@ Exec make_exec(const Common& common) {
   exec.threads = threads_of(common);
   exec.stop_signal = stop_signal();
   if (!common.quiet && can_draw()) {
-    exec.progress = [bar = std::make_shared<ProgressBar>()](const Progress& p) { bar->show(p); };
+    const auto bar = std::make_shared<ProgressBar>();
+    common.bar = bar;
+    exec.progress = [bar](const Progress& p) { bar->show(p); };
   }
   return exec;
 }
 
 void say(const Common& common, std::string_view text) {
-  if (!common.quiet) put_message(text);
+  if (common.quiet) return;
+  if (const auto bar = common.bar.lock()) bar->clear();
+  put_message(text);
 }
 
 }  // namespace nibble::cli

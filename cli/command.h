@@ -2,8 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 
 #include "cli/streams.h"
@@ -11,12 +10,15 @@
 
 namespace nibble::cli {
 
+class ProgressBar;
+
 struct Common {
   bool json = false;
   bool quiet = false;
   int threads = 0;     ///< 0: as many as the process may use
   uint64_t seed = 42;  ///< of verbs that draw nothing at random: scripts may pass it to all
   std::string command_line;
+  mutable std::weak_ptr<ProgressBar> bar;  ///< the one on the terminal
 };
 
 /// Adds --json, --quiet, --threads and (where the verb has none of its own) --seed, and the example

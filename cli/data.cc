@@ -2,7 +2,6 @@
 
 #include "cli/streams.h"
 #include "nibble/core/files.h"
-#include "nibble/text/builtin_names.h"
 
 namespace nibble::cli {
 namespace {
@@ -13,7 +12,7 @@ constexpr int64_t kTextLimit = int64_t{1} << 33;
 
 Text load_text(const std::string& path) {
   if (path == "-") return {"standard input", read_standard_input(kTextLimit)};
-  if (path.empty()) return {"built-in names", std::string(builtin_names())};
+  if (path.empty()) return names_text();
   return {path, read_file(path, kTextLimit)};
 }
 

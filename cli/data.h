@@ -3,12 +3,9 @@
 
 #include <string>
 
-namespace nibble::cli {
+#include "nibble/jobs/text.h"
 
-struct Text {
-  std::string name;  ///< for messages: the path, or "built-in names"
-  std::string text;
-};
+namespace nibble::cli {
 
 /// The file at `path` (- is standard input); the names that nibble brings along where `path` is
 /// empty.

@@ -19,7 +19,7 @@ namespace nibble::cli {
 namespace {
 
 struct EvalFlags {
-  LoadOptions load;
+  ModelChoice load;
   std::string text, base, data, protocol = "windows", kv = "f32";
   bool heldout = false;
   int64_t window = 0;
@@ -116,7 +116,7 @@ void eval_alone(const Common& common, const EvalFlags& o, const ModelFolder& mod
 
 void eval_against(const Common& common, const EvalFlags& o, const ModelFolder& model) {
   const ModelFolder base_folder = open_model(resolve_model(o.base));
-  warn(common, base_folder);
+  show_warnings(common, warnings_of(base_folder));
   if (base_folder.decoder_config().vocab_size != model.decoder_config().vocab_size) {
     throw invalid_argument(fmt::format("--against {}: its vocabulary has {} tokens, the model's {}",
                                        in_quotes(o.base), base_folder.decoder_config().vocab_size,
@@ -147,8 +147,8 @@ void run_eval(const Common& common, const EvalFlags& o) {
   // What is refused for a word is refused before anything is read.
   parse_kv(o.kv);
   parse_protocol(o.protocol);
-  const ModelFolder model = load_model(o.load, make_exec(common));
-  warn(common, model);
+  const ModelFolder model = open_choice(o.load, make_exec(common));
+  show_warnings(common, warnings_of(model));
   if (std::holds_alternative<MlpConfig>(model.config))
     return eval_mlp(common, model, o.base, o.data);
   if (o.base.empty()) return eval_alone(common, o, model);

@@ -15,7 +15,7 @@ namespace nibble::cli {
 namespace {
 
 struct GenerateFlags {
-  LoadOptions load;
+  ModelChoice load;
   PromptOptions prompts;
   std::vector<std::string> stop;
   int64_t max_new_tokens = 0;
@@ -174,8 +174,8 @@ void run_generate(const Common& common, const GenerateFlags& given) {
   o.generate.kv = parse_kv(o.kv);
   const std::vector<std::string> texts = prompt_texts(o.prompts);
   const Exec exec = make_exec(common);
-  ModelFolder folder = load_model(o.load, exec);
-  warn(common, folder);
+  ModelFolder folder = open_choice(o.load, exec);
+  show_warnings(common, warnings_of(folder));
   const ChatFormat* format = chat_format_of(o.prompts, folder);
   const Tokenizer& tokenizer = folder.require_tokenizer();
   const GenerationDefaults defaults = read_generation_defaults(folder);

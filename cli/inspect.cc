@@ -241,7 +241,7 @@ void check_options(const CLI::App& verb, const InspectFlags& o) {
 
 void run_inspect(const Common& common, const InspectFlags& o) {
   const ModelFolder model = open_model(resolve_model(o.model));
-  warn(common, model);
+  show_warnings(common, warnings_of(model));
   if (o.activations) return inspect_activations(common, model, o.study);
   if (!o.tensor.empty()) return show_outliers(common, {weight_outliers(model, o)});
   list_tensors(common, model);

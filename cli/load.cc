@@ -3,61 +3,23 @@
 #include <fmt/format.h>
 
 #include <map>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include "cli/flags.h"
-#include "nibble/compress/quantize.h"
 #include "nibble/core/error.h"
-#include "nibble/model/hf_cache.h"
 
 namespace nibble::cli {
-namespace {
 
-// While a model is quantized tensor by tensor, large blocks go back to the system as soon as they
-// are free: else those that stay keep holes of the others' size between them.
-class LargeBlocksGoBack {
- public:
-#if defined(__GLIBC__)
-  LargeBlocksGoBack() { mallopt(M_MMAP_THRESHOLD, 1 << 20); }
-  // What glibc comes to by itself in a program that frees large blocks.
-  ~LargeBlocksGoBack() {
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    mallopt(M_TRIM_THRESHOLD, 64 << 20);
-  }
-#else
-  LargeBlocksGoBack() {}
-  ~LargeBlocksGoBack() {}
-#endif
-  LargeBlocksGoBack(const LargeBlocksGoBack&) = delete;
-  LargeBlocksGoBack& operator=(const LargeBlocksGoBack&) = delete;
-};
-
-}  // namespace
-
-void add_load(CLI::App& verb, LoadOptions& o) {
+void add_load(CLI::App& verb, ModelChoice& o) {
   verb.add_option(
           "model", o.model,
           "Model folder, .safetensors or llama2.c .bin file, or a name in the Hugging Face cache")
       ->required();
-  verb.add_option("--scheme,--dtype", o.scheme,
+  verb.add_option("--scheme,--dtype", o.in.scheme,
                   "Quantize or convert while loading: int8, int8:a8, int4:g32, bf16, ...");
-  verb.add_option("--keep", o.keep,
+  verb.add_option("--keep", o.in.keep,
                   "PATTERN[=f32|f16|bf16]: tensors --scheme leaves plain (repeatable)");
-  verb.add_option("--quantize", o.also, "lm_head, embeddings: --scheme covers these too")
+  verb.add_option("--quantize", o.in.also, "lm_head, embeddings: --scheme covers these too")
       ->delimiter(',');
-}
-
-ModelFolder load_model(const LoadOptions& o, const Exec& exec) {
-  ModelFolder model = open_model(resolve_model(o.model));
-  if (o.scheme.empty()) return model;
-  const LargeBlocksGoBack while_loading;
-  QuantizeOptions q;
-  q.scheme = parse_scheme(o.scheme);
-  for (const std::string& k : o.keep) q.keep.push_back(parse_keep_rule(k));
-  q.also = o.also;
-  return quantize_in_memory(model, q, exec);
 }
 
 namespace {
@@ -88,11 +50,11 @@ void show_warnings(const Common& common, const std::vector<std::string>& warning
   }
 }
 
-void warn(const Common& common, const ModelFolder& model) {
-  std::vector<std::string> lines;
-  for (const std::string& w : model.warnings)
-    lines.push_back(fmt::format("{}: {}", printable(model.path), w));
-  show_warnings(common, lines);
+NoticeHook tell(const Common& common) {
+  return [&common](const Notice& n) {
+    if (n.kind == Notice::Kind::warnings) return show_warnings(common, n.lines);
+    say(common, "nibble: no --text was given: measuring on " + n.lines.front());
+  };
 }
 
 void add_kv(CLI::App& verb, std::string& kv) {
@@ -105,13 +67,6 @@ void add_runs(CLI::App& verb, int& runs) {
                   "Timed rounds; medians count, and ratios are told from 6 on (default: 9, and "
                   "more until half a second is spent)")
       ->check(CLI::Range(1, 1'000'000));
-}
-
-DType parse_kv(const std::string& kv) {
-  if (kv == "int8") return DType::i8;
-  const auto dtype = parse_dtype(kv);
-  if (dtype == DType::f32 || dtype == DType::f16) return *dtype;
-  throw invalid_argument(fmt::format("--kv {}: use one of f32, f16, int8", in_quotes(kv)));
 }
 
 }  // namespace nibble::cli

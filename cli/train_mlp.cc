@@ -10,6 +10,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/json.h"
+#include "nibble/jobs/mnist.h"
 #include "nibble/train/mlp_trainer.h"
 
 namespace nibble::cli {

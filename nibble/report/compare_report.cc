@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "nibble/core/counted.h"
+#include "nibble/report/classifier_report.h"
 #include "nibble/report/demo_report.h"
 #include "nibble/report/json_report.h"
 #include "nibble/report/numbers.h"
@@ -16,13 +17,10 @@
 namespace nibble {
 namespace {
 
-std::string method(const CompareReport& r) {
+std::string method(const CompareResult& r) {
   DemoReport page;
-  page.machine = r.machine;
-  page.date = r.date;
-  page.version = r.version;
-  page.command = r.command;
-  page.data = r.protocol;
+  page.run = r.run;
+  page.data = r.measured_on;
   page.models = r.models;
   return how_it_was_made(page);
 }
@@ -52,7 +50,7 @@ std::string indented(std::string_view text) {
   return out + "\n";
 }
 
-std::string quality_table(const CompareReport& r, int width) {
+std::string quality_table(const CompareResult& r, int width) {
   TerminalTable table(
       {{"model"}, {"bits/w", 4}, {"file", 0}, {"memory", 6}, {"ppl", 0}, {"KL", 2}, {"top-1", 3}});
   for (size_t i = 0; i < r.models.size(); ++i) {
@@ -67,7 +65,7 @@ std::string quality_table(const CompareReport& r, int width) {
 }
 
 // What each writes behind the prompt.
-std::string render_texts(const CompareReport& r) {
+std::string render_texts(const CompareResult& r) {
   if (r.models.empty() || r.models.front().text.tokens <= 0) return "";
   std::string out = fmt::format("\nBehind {}:\n",
                                 r.prompt.empty() ? "the beginning of a text" : in_quotes(r.prompt));
@@ -94,11 +92,12 @@ void write_ratios(JsonWriter& json, const Measurement& m, const Measurement& bas
 
 }  // namespace
 
-std::string render_html(const CompareReport& r) {
+std::string render_html(const CompareResult& r) {
   const std::string_view text = r.own_text ? "generated " : "";
   return render_page(
-      {r.title, r.own_text ? "measured on text the first model wrote itself" : "", r.date,
-       r.version},
+      {"nibble compare: " + r.model,
+       r.own_text ? "measured on text the first model wrote itself" : "", r.run.date,
+       r.run.version},
       r.models,
       {{"verdicts", "What each format costs", "verdicts", verdicts(r.models)},
        {"models", "Size, quality, speed", "all numbers", model_table(r.models, text)},
@@ -113,7 +112,8 @@ std::string render_html(const CompareReport& r) {
        {"words", "Words used here", "words", glossary()}});
 }
 
-std::string render_terminal(const CompareReport& r, int width) {
+std::string render_terminal(const CompareResult& r, int width) {
+  if (!r.classifiers.empty()) return render_table(r.classifiers, width);
   const std::string speeds = render_speeds(r.models, width);
   std::string out = quality_table(r, width) + (speeds.empty() ? "" : "\n" + speeds) + "\n";
   for (size_t i = 1; i < r.models.size(); ++i)
@@ -121,14 +121,15 @@ std::string render_terminal(const CompareReport& r, int width) {
   return out + render_texts(r);
 }
 
-std::string compare_json(const CompareReport& r) {
+std::string compare_json(const CompareResult& r) {
+  if (!r.classifiers.empty()) return models_json(r.classifiers);
   JsonWriter json;
   json.begin_object()
       .field("schema_version", kReportSchemaVersion)
-      .field("nibble_version", r.version)
-      .field("date", r.date)
-      .field("machine", r.machine)
-      .field("measured_on", r.protocol)
+      .field("nibble_version", r.run.version)
+      .field("date", r.run.date)
+      .field("machine", r.run.machine)
+      .field("measured_on", r.measured_on)
       .field("own_text", r.own_text)
       .field("prompt", r.prompt)
       .field("busy", busy(r.models));

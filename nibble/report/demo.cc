@@ -5,8 +5,6 @@
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/train_model.h"
 #include "nibble/core/counted.h"
-#include "nibble/core/cpu.h"
-#include "nibble/core/date.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/posix.h"
@@ -123,10 +121,7 @@ void add_sensitivity(const ModelFolder& base, const std::vector<ScoredSequence>&
 void describe(const DemoOptions& o, const TrainSummary& t, const Exec& exec, DemoReport& r) {
   const DecoderConfig& c = t.config;
   r.title = "nibble demo: microGPT, quantized";
-  r.machine = fmt::format("{} ({}, {})", cpu().model, cpu().isa, counted(exec.threads, "thread"));
-  r.date = today();
-  r.version = version();
-  r.command = o.command;
+  r.run = run_info(exec, o.command);
   r.seed = o.seed;
   r.data =
       fmt::format("{}: {} unique names, {} for training, {} held out", o.data_name,

@@ -26,7 +26,7 @@ std::vector<PageSection> sections_of(const DemoReport& r) {
 }  // namespace
 
 std::string render_html(const DemoReport& r) {
-  return render_page({r.title, r.model, r.date, r.version}, r.models, sections_of(r));
+  return render_page({r.title, r.model, r.run.date, r.run.version}, r.models, sections_of(r));
 }
 
 std::string render_table(const std::vector<Measurement>& models, int width) {

@@ -7,6 +7,7 @@
 
 #include "nibble/eval/distribution.h"
 #include "nibble/eval/measurement.h"
+#include "nibble/jobs/run_info.h"
 
 namespace nibble {
 
@@ -28,11 +29,9 @@ struct Sensitivity {
 
 struct DemoReport {
   std::string title;
-  std::string machine;  ///< processor, instruction set, threads
-  std::string date, version;
-  std::string command;  ///< what to type to get this page again
-  std::string data;     ///< "data/names.txt: 4,012 unique names, 3,610 for training"
-  std::string model;    ///< "microGPT, 1 layer, 48 wide, 31,008 weights"
+  RunInfo run;
+  std::string data;   ///< "data/names.txt: 4,012 unique names, 3,610 for training"
+  std::string model;  ///< "microGPT, 1 layer, 48 wide, 31,008 weights"
   int64_t steps = 0, batch = 0;
   uint64_t seed = 42, data_seed = 42;  ///< of weights and order; of the split of the data
   double train_seconds = 0, train_tokens_per_second = 0;

@@ -162,9 +162,9 @@ std::string models_json(const DemoReport& report) {
   JsonWriter json;
   json.begin_object()
       .field("schema_version", kReportSchemaVersion)
-      .field("nibble_version", report.version)
-      .field("date", report.date)
-      .field("machine", report.machine);
+      .field("nibble_version", report.run.version)
+      .field("date", report.run.date)
+      .field("machine", report.run.machine);
   write_training(json, report);
   json.field("busy", busy(report.models));
   write_models(json, report.models);

@@ -66,8 +66,8 @@ constexpr std::array kWords = {
 }  // namespace
 
 std::string how_it_was_made(const DemoReport& r) {
-  std::string facts = fact("Machine", r.machine) + fact("Made", r.date) +
-                      fact("nibble", r.version) + fact("Data", r.data) + fact("Model", r.model);
+  std::string facts = fact("Machine", r.run.machine) + fact("Made", r.run.date) +
+                      fact("nibble", r.run.version) + fact("Data", r.data) + fact("Model", r.model);
   if (r.steps > 0) {
     facts += fact("Training",
                   fmt::format("{} {} of {} {}, seed {}, data split with seed {}",
@@ -82,9 +82,9 @@ std::string how_it_was_made(const DemoReport& r) {
                                       r.models.front().name);
   }
   std::string out = facts.empty() ? "" : "<dl class=\"facts\">\n" + facts + "</dl>\n";
-  if (!r.command.empty()) {
-    out += "<p>To make this page again:</p>\n<pre tabindex=\"0\"><code>" + escape_html(r.command) +
-           "</code></pre>\n";
+  if (!r.run.command.empty()) {
+    out += "<p>To make this page again:</p>\n<pre tabindex=\"0\"><code>" +
+           escape_html(r.run.command) + "</code></pre>\n";
   }
   return out;
 }

@@ -77,7 +77,7 @@ TEST(Report, EscapesEveryTextFromOutside) {
   const std::string evil = "<script>alert('x')</script>\"&\x1b[2J\xff日本";
   DemoReport r = invented_report();
   for (std::string* text :
-       {&r.title, &r.machine, &r.date, &r.version, &r.command, &r.data, &r.model})
+       {&r.title, &r.run.machine, &r.run.date, &r.run.version, &r.run.command, &r.data, &r.model})
     *text = evil;
   for (Measurement& m : r.models) {
     m.name = m.kernel = m.folder = evil;
@@ -153,8 +153,8 @@ TEST(Report, MarksWhereASampleParts) {
 }
 
 TEST(CompareReport, LeavesOutWhatItDoesNotHave) {
-  CompareReport r;
-  r.title = "nibble compare";
+  CompareResult r;
+  r.model = "a";
   r.models = testing::invented_models();
   const std::string page = render_html(r);
   EXPECT_EQ(markup_fault(page), "");
@@ -163,9 +163,9 @@ TEST(CompareReport, LeavesOutWhatItDoesNotHave) {
   EXPECT_FALSE(contains(page, "<section id=\"outliers\""));
 }
 
-CompareReport invented_comparison() {
-  CompareReport r;
-  r.title = "nibble compare: <gpt2>";
+CompareResult invented_comparison() {
+  CompareResult r;
+  r.model = "<gpt2>";
   r.prompt = "Once <b>";
   r.own_text = true;
   r.models = testing::invented_models();
@@ -212,7 +212,7 @@ TEST(CompareReport, HasEverySection) {
 
 // Where the baseline's text goes on.
 TEST(CompareReport, ATextMayEndFirst) {
-  CompareReport r = invented_comparison();
+  CompareResult r = invented_comparison();
   r.models[4].text = {"A text", 7, 7, 8, {1, 0.5, 0}};
   EXPECT_TRUE(contains(render_html(r), "ends after 7 tokens"));
   EXPECT_TRUE(contains(render_terminal(r), "int4 g16 (ends after 7 tokens)"));
@@ -221,7 +221,7 @@ TEST(CompareReport, ATextMayEndFirst) {
 TEST(CompareReport, TakesAnyNumbers) {
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(),
                            std::numeric_limits<double>::infinity(), -1.0, 0.0, 1e308}) {
-    CompareReport r = invented_comparison();
+    CompareResult r = invented_comparison();
     for (Measurement& m : r.models) {
       m.throughput.prefill_tokens_per_second = m.throughput.decode_tokens_per_second = bad;
       m.throughput.prefill = m.throughput.base_prefill = {{bad, bad, bad, bad, bad, 1}};
@@ -232,7 +232,7 @@ TEST(CompareReport, TakesAnyNumbers) {
     EXPECT_EQ(markup_fault(render_html(r)), "") << bad;
     EXPECT_FALSE(render_terminal(r).empty());
   }
-  EXPECT_EQ(markup_fault(render_html(CompareReport{})), "");
+  EXPECT_EQ(markup_fault(render_html(CompareResult{})), "");
 }
 
 TEST(CompareReport, TerminalHasVerdictsAndTexts) {

@@ -127,10 +127,10 @@ inline void invent_distributions(DemoReport& r) {
 inline DemoReport invented_report() {
   DemoReport r;
   r.title = "nibble demo";
-  r.machine = "AMD EPYC 9xx5, avx512vnni, 2 threads";
-  r.date = "2026-11-22 01:59 UTC";
-  r.version = "0.1.0";
-  r.command = "nibble demo -o demo-out --steps 3000 --batch 32 --seed 42 --threads 2";
+  r.run.machine = "AMD EPYC 9xx5, avx512vnni, 2 threads";
+  r.run.date = "2026-11-22 01:59 UTC";
+  r.run.version = "0.1.0";
+  r.run.command = "nibble demo -o demo-out --steps 3000 --batch 32 --seed 42 --threads 2";
   r.data = "data/names.txt: 4,012 unique names, 3,610 for training";
   r.model = "microGPT, 1 layer, 48 wide, 31,008 weights";
   r.steps = 3000;

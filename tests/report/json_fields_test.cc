@@ -130,8 +130,8 @@ TEST(DemoJson, TellsHowTheModelWasTrained) {
   r.seed = 7, r.data_seed = 8;
   const json j = json::parse(models_json(r));
   EXPECT_EQ(j["nibble_version"], "0.1.0");
-  EXPECT_EQ(j["date"], r.date);
-  EXPECT_EQ(j["machine"], r.machine);
+  EXPECT_EQ(j["date"], r.run.date);
+  EXPECT_EQ(j["machine"], r.run.machine);
   EXPECT_EQ(j["training"], (json{{"model", r.model},
                                  {"data", r.data},
                                  {"steps", 3000},
@@ -164,8 +164,9 @@ TEST(ClassifierJson, EveryFieldIsItsOwn) {
 }
 
 TEST(CompareJson, HasRatiosToTheFirstAndAVerdictForEach) {
-  CompareReport r;
-  r.protocol = "windows of 16", r.prompt = "Once", r.machine = "m", r.date = "d", r.version = "v";
+  CompareResult r;
+  r.measured_on = "windows of 16", r.prompt = "Once", r.run.machine = "m", r.run.date = "d",
+  r.run.version = "v";
   r.models = {all_different(), all_different()};
   r.models[0].file_bytes = 8, r.models[0].base_latency = {};
   r.models[0].throughput.base_prefill = r.models[0].throughput.base_decode = {};
@@ -190,7 +191,7 @@ TEST(CompareJson, HasRatiosToTheFirstAndAVerdictForEach) {
 }
 
 TEST(CompareJson, HasNoRatioOfWhatWasNotTimed) {
-  CompareReport r;
+  CompareResult r;
   r.models = std::vector<Measurement>(2);
   const json j = json::parse(compare_json(r));
   for (const json& m : j["models"]) {

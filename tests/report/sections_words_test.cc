@@ -213,7 +213,7 @@ TEST(Texts, SayWhereTheyPart) {
 
 TEST(MadeHow, ListsWhatIsKnownAndNoMore) {
   DemoReport r;
-  r.machine = "a machine", r.steps = 1, r.batch = 2, r.command = "nibble demo -o <x>";
+  r.run.machine = "a machine", r.steps = 1, r.batch = 2, r.run.command = "nibble demo -o <x>";
   const std::string html = how_it_was_made(r);
   EXPECT_EQ(testing::markup_fault(html), "");
   EXPECT_TRUE(says(html, "<dt>Machine</dt><dd>a machine</dd>"));

@@ -1,0 +1,65 @@
+#include "nibble/jobs/model_choice.h"
+
+#include <fmt/format.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include "nibble/core/error.h"
+#include "nibble/model/hf_cache.h"
+
+namespace nibble {
+namespace {
+
+// While a model is quantized tensor by tensor, large blocks go back to the system as soon as they
+// are free: else those that stay keep holes of the others' size between them.
+class LargeBlocksGoBack {
+ public:
+#if defined(__GLIBC__)
+  LargeBlocksGoBack() { mallopt(M_MMAP_THRESHOLD, 1 << 20); }
+  // What glibc comes to by itself in a program that frees large blocks.
+  ~LargeBlocksGoBack() {
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+  }
+#else
+  LargeBlocksGoBack() {}
+  ~LargeBlocksGoBack() {}
+#endif
+  LargeBlocksGoBack(const LargeBlocksGoBack&) = delete;
+  LargeBlocksGoBack& operator=(const LargeBlocksGoBack&) = delete;
+};
+
+}  // namespace
+
+QuantizeOptions quantize_options(const Precision& precision) {
+  QuantizeOptions out;
+  out.scheme = parse_scheme(precision.scheme);
+  for (const std::string& k : precision.keep) out.keep.push_back(parse_keep_rule(k));
+  out.also = precision.also;
+  return out;
+}
+
+ModelFolder open_choice(const ModelChoice& choice, const Exec& exec) {
+  ModelFolder model = open_model(resolve_model(choice.model));
+  if (choice.in.scheme.empty()) return model;
+  const LargeBlocksGoBack while_loading;
+  return quantize_in_memory(model, quantize_options(choice.in), exec);
+}
+
+std::vector<std::string> warnings_of(const ModelFolder& model) {
+  std::vector<std::string> out;
+  out.reserve(model.warnings.size());
+  for (const std::string& w : model.warnings)
+    out.push_back(fmt::format("{}: {}", printable(model.path), w));
+  return out;
+}
+
+DType parse_kv(std::string_view name) {
+  if (name == "int8") return DType::i8;
+  const auto dtype = parse_dtype(name);
+  if (dtype == DType::f32 || dtype == DType::f16) return *dtype;
+  throw invalid_argument(fmt::format("`kv` {}: use one of f32, f16, int8", in_quotes(name)));
+}
+
+}  // namespace nibble

@@ -1,0 +1,29 @@
+// What a job says while it runs, for callers that show it at once. Its result holds all of it, too.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace nibble {
+
+struct Notice {
+  enum class Kind {
+    warnings,  ///< what is odd but not wrong, a line each; options are named by their fields
+    own_text,  ///< what is measured on, where no text was given
+  };
+  Kind kind = Kind::warnings;
+  std::vector<std::string> lines;
+};
+/// Called by the thread that the job was called by.
+using NoticeHook = std::function<void(const Notice&)>;
+
+/// Says `lines` and adds them to a result's `warnings`.
+inline void note_warnings(std::vector<std::string> lines, const NoticeHook& tell,
+                          std::vector<std::string>& warnings) {
+  warnings.insert(warnings.end(), lines.begin(), lines.end());
+  if (tell && !lines.empty()) tell({Notice::Kind::warnings, std::move(lines)});
+}
+
+}  // namespace nibble
