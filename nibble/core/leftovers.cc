@@ -94,7 +94,10 @@ bool lock_for_life(int fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0 || errno !
 Descriptor lock_folder_briefly(const std::string& path) {
   constexpr int kTries = 100;
   Descriptor fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  for (int i = 0; fd.valid() && i < kTries && !lock_for_life(fd.get()); ++i) usleep(10'000);
+  for (int i = 0; fd.valid() && i < kTries && !lock_for_life(fd.get()); ++i) {
+    if (is_marked(fd.get())) break;
+    usleep(10'000);
+  }
   return fd;
 }
 

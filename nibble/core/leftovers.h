@@ -34,7 +34,7 @@ std::string remove_folder_leftovers(const std::string& folder, const std::string
 /// False where somebody else holds the lock; true also on file systems that have no locks.
 bool lock_for_life(int fd);
 /// The lock of the folder `path`, taken for a look around in it: waits for whoever else looks, one
-/// second at most.
+/// second at most. Not where that is unfinished itself: who fills it has its lock for life.
 Descriptor lock_folder_briefly(const std::string& path);
 
 }  // namespace nibble

@@ -317,6 +317,16 @@ TEST(AtomicFolder, OneAtATime) {
   EXPECT_EQ(t.size(), 1u);
 }
 
+// Each waited a second for the lock that its own process had on the folder around it.
+TEST(AtomicFolder, DoesNotWaitForTheUnfinishedFolderAroundIt) {
+  const TempFolder folder;
+  const AtomicFolder around(folder / "out", false);
+  const auto start = std::chrono::steady_clock::now();
+  AtomicFolder(around.path() + "/inside", false).commit();
+  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(spent.count(), 0.9);
+}
+
 TEST(RefuseSameFile, ByPathAndLink) {  // O7
   TempFolder t;
   put_file(t / "in", "x");
