@@ -1,4 +1,4 @@
-#include "nibble/report/demo.h"
+#include "nibble/jobs/demo.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +13,6 @@
 #include "nibble/eval/bigram.h"
 #include "nibble/eval/measure.h"
 #include "nibble/eval/perplexity.h"
-#include "nibble/report/json_report.h"
 #include "nibble/text/line_data.h"
 
 namespace nibble {
@@ -50,7 +49,7 @@ QuantizeOptions options_of(const Variant& v) {
 }
 
 // An earlier demo's folder may be replaced without being asked; anybody else's may not.
-bool may_replace(const DemoOptions& o) { return o.force || exists(o.out + "/" + kDemoMarker); }
+bool may_replace(const DemoJob& job) { return job.force || exists(job.out + "/" + kDemoMarker); }
 
 // (dequantized - original) / scale, so that rounding alone stays within +-0.5 whatever the tensor.
 std::vector<float> error_in_scales(const QuantizedTensor& q, std::span<const float> x,
@@ -79,25 +78,25 @@ WeightHistograms histograms_of(const ParamSpec& spec, const Tensor& original,
           histogram(error_in_scales(q, x, y), -0.6, 0.6, kBins)};
 }
 
-void add_weights(const ModelFolder& base, const std::string& folder, DemoReport& report) {
+void add_weights(const ModelFolder& base, const std::string& folder, DemoResult& result) {
   const ModelFolder int8 = open_model(folder + "/int8-tensor"),
                     int4 = open_model(folder + "/int4-g16");
   for (const ParamSpec& spec : parameter_table(base.config)) {
     if (!spec.is_matrix()) continue;
     const Tensor w = convert(std::get<Tensor>(load_weight(base, spec)), DType::f32);
-    report.histograms.push_back(histograms_of(spec, w, int8));
-    report.histograms.push_back(histograms_of(spec, w, int4));
+    result.histograms.push_back(histograms_of(spec, w, int8));
+    result.histograms.push_back(histograms_of(spec, w, int4));
     const int64_t n = spec.shape[0], k = spec.shape[1];
-    report.weight_outliers.push_back(find_outliers(spec.name, w.data<float>(), n, k, kSigmas));
+    result.weight_outliers.push_back(find_outliers(spec.name, w.data<float>(), n, k, kSigmas));
     for (const int bits : {8, 4}) {
-      report.remedies.push_back(remedy_errors(spec.name, w.data<float>(), n, k, bits, kSigmas));
+      result.remedies.push_back(remedy_errors(spec.name, w.data<float>(), n, k, bits, kSigmas));
     }
   }
 }
 
 // The loss with one tensor quantized and all others as they were.
 void add_sensitivity(const ModelFolder& base, const std::vector<ScoredSequence>& heldout,
-                     const Exec& exec, DemoReport& report) {
+                     const Exec& exec, DemoResult& result) {
   QuantizeOptions options;
   options.scheme = parse_scheme(kSensitivityScheme);
   std::vector<std::string> warnings;
@@ -113,18 +112,17 @@ void add_sensitivity(const ModelFolder& base, const std::vector<ScoredSequence>&
     const Decoder one(base.decoder_config(), load, linear);
     const auto c = compare_models(logits_of(one), logits_of(original), heldout, exec,
                                   "sensitivity of " + plan.spec.name);
-    report.sensitivity.push_back(
+    result.sensitivity.push_back(
         {plan.spec.name, std::string(kSensitivityScheme), c.loss_difference, c.divergence.kl_mean});
   }
 }
 
-void describe(const DemoOptions& o, const TrainSummary& t, const Exec& exec, DemoReport& r) {
+void describe(const DemoJob& job, const TrainSummary& t, const Exec& exec, DemoResult& r) {
   const DecoderConfig& c = t.config;
-  r.title = "nibble demo: microGPT, quantized";
-  r.run = run_info(exec, o.command);
-  r.seed = o.seed;
+  r.run = run_info(exec, job.command);
+  r.seed = job.seed;
   r.data =
-      fmt::format("{}: {} unique names, {} for training, {} held out", o.data_name,
+      fmt::format("{}: {} unique names, {} for training, {} held out", job.text.name,
                   t.train_sequences + t.heldout_sequences, t.train_sequences, t.heldout_sequences);
   r.model = fmt::format("microGPT, {}, {} wide, {}, {} weights", counted(c.layers, "layer"),
                         c.hidden_size, counted(c.heads, "head"), t.parameters);
@@ -136,65 +134,67 @@ void describe(const DemoOptions& o, const TrainSummary& t, const Exec& exec, Dem
   r.heldout_loss = t.heldout_loss;
 }
 
-void write_page(const std::string& path, const std::string& text) {
-  AtomicFile file(path, static_cast<int64_t>(text.size()));
-  file.write(text);
+void write_marker(const std::string& folder) {
+  AtomicFile file(folder + "/" + kDemoMarker);
+  file.write(
+      fmt::format("{{\"made_by\": \"nibble demo\", \"nibble_version\": \"{}\"}}\n", version()));
   file.commit();
 }
 
-TrainSummary train_base(const DemoOptions& o, const std::string& folder, const Exec& exec) {
-  TrainJob job;
-  job.preset = o.preset;
-  job.text = o.text;
-  job.out = folder + "/f32";
-  job.steps = o.steps;
-  job.batch = o.batch;
-  job.seed = o.seed;
-  return train_model(job, exec, [&](const TrainStep& s) {
+TrainSummary train_base(const DemoJob& job, const std::string& folder, const Exec& exec) {
+  TrainJob train;
+  train.preset = job.preset;
+  train.text = job.text.text;
+  train.out = folder + "/f32";
+  train.steps = job.steps;
+  train.batch = job.batch;
+  train.seed = job.seed;
+  return train_model(train, exec, [&](const TrainStep& s) {
     const double rate = s.seconds > 0 ? static_cast<double>(s.tokens) / s.seconds : 0;
     exec.report(
         {"train", s.step, s.steps, fmt::format("loss {:.3f}, {:.0f} tokens/s", s.loss, rate)});
   });
 }
 
+// The base, then each variant, made into a folder of its own.
+void add_models(const DemoJob& job, const ModelFolder& base, const std::string& folder,
+                const std::vector<ScoredSequence>& heldout, const Exec& exec, DemoResult& result) {
+  MeasureOptions measure;
+  measure.runs = job.runs;
+  measure.seed = job.seed;
+  const auto add = [&](std::string_view name, std::string_view at, const ModelFolder& model) {
+    result.models.push_back(measure_model(std::string(name), model, base, heldout, measure, exec));
+    result.models.back().folder = at;
+  };
+  add("f32", "f32", base);
+  for (const Variant& v : kVariants) {
+    const std::string path = fmt::format("{}/{}", folder, v.folder);
+    quantize_model(base.path, path, options_of(v), exec);
+    add(v.name, v.folder, open_model(path));
+  }
+}
+
 }  // namespace
 
-DemoReport run_demo(const DemoOptions& o, const Exec& exec) {
-  AtomicFolder folder(o.out, may_replace(o));
+DemoResult demo(const DemoJob& job, const Exec& exec, const DemoHook& finish) {
+  AtomicFolder folder(job.out, may_replace(job));
   const std::string& at = folder.path();
-  DemoReport report;
-  describe(o, train_base(o, at, exec), exec, report);
+  DemoResult result;
+  describe(job, train_base(job, at, exec), exec, result);
   const ModelFolder base = open_model(at + "/f32");
-  const SequenceData data =
-      sequences(o.text, base.require_tokenizer(), base.decoder_config().context, report.data_seed);
+  const SequenceData data = sequences(job.text.text, base.require_tokenizer(),
+                                      base.decoder_config().context, result.data_seed);
   const auto heldout = all_scored(data.heldout);
-  report.bigram_loss = bigram_loss(data, base.decoder_config().vocab_size);
-
-  MeasureOptions measure;
-  measure.runs = o.runs;
-  measure.seed = o.seed;
-  report.models.push_back(measure_model("f32", base, base, heldout, measure, exec));
-  for (const Variant& v : kVariants) {
-    const std::string path = fmt::format("{}/{}", at, v.folder);
-    quantize_model(base.path, path, options_of(v), exec);
-    report.models.push_back(
-        measure_model(std::string(v.name), open_model(path), base, heldout, measure, exec));
-  }
-  for (size_t i = 0; i < report.models.size(); ++i) {
-    report.models[i].folder = i == 0 ? "f32" : kVariants[i - 1].folder;
-  }
-  add_weights(base, at, report);
-  report.activation_outliers =
+  result.bigram_loss = bigram_loss(data, base.decoder_config().vocab_size);
+  add_models(job, base, at, heldout, exec, result);
+  add_weights(base, at, result);
+  result.activation_outliers =
       activation_outliers(base, data.heldout, kActivationRows, kSigmas, exec);
-  add_sensitivity(base, heldout, exec, report);
-
-  write_page(at + "/report.html", render_html(report));
-  write_page(at + "/report.json", models_json(report));
-  write_page(
-      at + "/" + kDemoMarker,
-      fmt::format("{{\"made_by\": \"nibble demo\", \"nibble_version\": \"{}\"}}\n", version()));
+  add_sensitivity(base, heldout, exec, result);
+  if (finish) finish(result, at);
+  write_marker(at);
   folder.commit();
-  return report;
+  return result;
 }
 
 }  // namespace nibble

@@ -18,7 +18,7 @@ namespace nibble {
 namespace {
 
 std::string method(const CompareResult& r) {
-  DemoReport page;
+  DemoResult page;
   page.run = r.run;
   page.data = r.measured_on;
   page.models = r.models;

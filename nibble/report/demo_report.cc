@@ -1,15 +1,20 @@
 #include "nibble/report/demo_report.h"
 
+#include <fmt/format.h>
+
+#include "nibble/core/files.h"
+#include "nibble/report/json_report.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/page.h"
 #include "nibble/report/sections.h"
 #include "nibble/report/speed_text.h"
 #include "nibble/report/table.h"
+#include "nibble/report/verdict.h"
 
 namespace nibble {
 namespace {
 
-std::vector<PageSection> sections_of(const DemoReport& r) {
+std::vector<PageSection> sections_of(const DemoResult& r) {
   return {
       {"models", "Size, quality, speed", "all numbers", model_table(r.models)},
       {"size-quality", "What each bit buys", "size against quality", size_and_quality(r.models)},
@@ -23,10 +28,33 @@ std::vector<PageSection> sections_of(const DemoReport& r) {
       {"words", "Words used here", "words", glossary()}};
 }
 
+std::string best_line(const Models& models) {
+  const Measurement* best = headliner(models);
+  if (best == nullptr) return {};
+  const double smaller =
+      static_cast<double>(models.front().file_bytes) / static_cast<double>(best->file_bytes);
+  return fmt::format("{}: {:.2f}x smaller than f32, {}.\n", best->name, smaller,
+                     describe_cost(*best));
+}
+
+std::string speed_line(const Models& models) {
+  const Measurement* fast = fastest_quantized(models);
+  if (fast == nullptr) return {};
+  return fmt::format("{} against {}: {}.\n", fast->name, models.front().name,
+                     describe_speed(speedup_of(*fast), "x"));
+}
+
+void write_page(const std::string& path, const std::string& text) {
+  AtomicFile file(path, static_cast<int64_t>(text.size()));
+  file.write(text);
+  file.commit();
+}
+
 }  // namespace
 
-std::string render_html(const DemoReport& r) {
-  return render_page({r.title, r.model, r.run.date, r.run.version}, r.models, sections_of(r));
+std::string render_html(const DemoResult& r) {
+  return render_page({"nibble demo: microGPT, quantized", r.model, r.run.date, r.run.version},
+                     r.models, sections_of(r));
 }
 
 std::string render_table(const std::vector<Measurement>& models, int width) {
@@ -58,6 +86,15 @@ std::string render_table(const std::vector<Measurement>& models, int width) {
   }
   const std::string speeds = render_speeds(models, width);
   return table.render(width) + (speeds.empty() ? "" : "\n" + speeds);
+}
+
+std::string render_terminal(const DemoResult& r, int width) {
+  return render_table(r.models, width) + "\n" + best_line(r.models) + speed_line(r.models);
+}
+
+void write_demo_pages(const DemoResult& r, const std::string& folder) {
+  write_page(folder + "/report.html", render_html(r));
+  write_page(folder + "/report.json", models_json(r));
 }
 
 }  // namespace nibble

@@ -58,7 +58,7 @@ void write_models(JsonWriter& json, const std::vector<Measurement>& models) {
   json.end_array();
 }
 
-void write_training(JsonWriter& json, const DemoReport& r) {
+void write_training(JsonWriter& json, const DemoResult& r) {
   json.key("training").begin_object();
   json.field("model", r.model)
       .field("data", r.data)
@@ -158,7 +158,7 @@ void write_measurement(JsonWriter& json, const Measurement& m) {
   json.end_object();
 }
 
-std::string models_json(const DemoReport& report) {
+std::string models_json(const DemoResult& report) {
   JsonWriter json;
   json.begin_object()
       .field("schema_version", kReportSchemaVersion)

@@ -18,7 +18,7 @@ inline constexpr int kReportSchemaVersion = 1;
 /// One object: schema_version, what was trained and where, and `models`, each with name, scheme,
 /// file_bytes, memory_bytes, loss, perplexity, top1_agreement, kl_mean, tokens_per_second, samples
 /// and the other fields of Measurement. The first model is the baseline.
-std::string models_json(const DemoReport& report);
+std::string models_json(const DemoResult& report);
 /// The same without training.
 std::string models_json(const std::vector<Measurement>& models);
 /// Classifiers: schema_version and `models`; accuracy is null where there are no labels.

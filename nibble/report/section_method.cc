@@ -65,7 +65,7 @@ constexpr std::array kWords = {
 
 }  // namespace
 
-std::string how_it_was_made(const DemoReport& r) {
+std::string how_it_was_made(const DemoResult& r) {
   std::string facts = fact("Machine", r.run.machine) + fact("Made", r.run.date) +
                       fact("nibble", r.run.version) + fact("Data", r.data) + fact("Model", r.model);
   if (r.steps > 0) {

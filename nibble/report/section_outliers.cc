@@ -40,7 +40,7 @@ void add_rows(HtmlTable& table, const std::vector<OutlierStats>& all, std::strin
   }
 }
 
-std::string table_of(const DemoReport& r) {
+std::string table_of(const DemoResult& r) {
   const double k =
       r.weight_outliers.empty() ? r.activation_outliers.front().k : r.weight_outliers.front().k;
   HtmlTable table(
@@ -60,7 +60,7 @@ std::string table_of(const DemoReport& r) {
   return table.finish();
 }
 
-std::string worst_channels(const DemoReport& r) {
+std::string worst_channels(const DemoResult& r) {
   struct Entry {
     const OutlierStats* stats;
     int colour;
@@ -164,7 +164,7 @@ std::string remedies(const std::vector<RemedyErrors>& all) {
 
 }  // namespace
 
-std::string outliers(const DemoReport& r) {
+std::string outliers(const DemoResult& r) {
   if (r.weight_outliers.empty() && r.activation_outliers.empty()) return "";
   return "<p class=\"soft\">The largest value sets the scale, and the scale sets the rounding "
          "error of all "

@@ -33,7 +33,7 @@ std::string gap_words(double train, double heldout) {
                      format_fixed(gap, 3));
 }
 
-std::string bigram_words(const DemoReport& r) {
+std::string bigram_words(const DemoResult& r) {
   if (!(r.bigram_loss > 0) || !std::isfinite(r.bigram_loss)) return "";
   const std::string_view outcome = r.heldout_loss < r.bigram_loss
                                        ? "so the model uses more than the last character"
@@ -46,7 +46,7 @@ std::string bigram_words(const DemoReport& r) {
 
 }  // namespace
 
-std::string training(const DemoReport& r) {
+std::string training(const DemoResult& r) {
   if (r.losses.empty()) return "";
   CurvePlot plot;
   plot.description = "Training loss at each step, with the loss on held-out text";

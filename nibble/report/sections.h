@@ -39,11 +39,11 @@ std::string growth(const Models& models);
 /// The text each model writes behind the prompt, marked where it parts from the baseline's.
 std::string texts(const Models& models, std::string_view prompt);
 
-std::string training(const DemoReport& report);
+std::string training(const DemoResult& report);
 std::string weight_histograms(const std::vector<WeightHistograms>& histograms);
-std::string outliers(const DemoReport& report);
+std::string outliers(const DemoResult& report);
 std::string sensitivity(const std::vector<Sensitivity>& sensitivity);
-std::string how_it_was_made(const DemoReport& report);
+std::string how_it_was_made(const DemoResult& report);
 std::string glossary();
 
 /// A dot in the model's colour and its name.

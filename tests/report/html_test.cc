@@ -75,9 +75,9 @@ TEST(Report, NamesEveryPicture) {
 
 TEST(Report, EscapesEveryTextFromOutside) {
   const std::string evil = "<script>alert('x')</script>\"&\x1b[2J\xff日本";
-  DemoReport r = invented_report();
+  DemoResult r = invented_report();
   for (std::string* text :
-       {&r.title, &r.run.machine, &r.run.date, &r.run.version, &r.run.command, &r.data, &r.model})
+       {&r.run.machine, &r.run.date, &r.run.version, &r.run.command, &r.data, &r.model})
     *text = evil;
   for (Measurement& m : r.models) {
     m.name = m.kernel = m.folder = evil;
@@ -104,7 +104,7 @@ TEST(Report, SurvivesNumbersThatAreNone) {
   for (const double bad :
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
         -std::numeric_limits<double>::infinity(), 1e308, -1e308, 0.0, -1.0, 1e-320}) {
-    DemoReport r = invented_report();
+    DemoResult r = invented_report();
     r.heldout_loss = r.bigram_loss = r.train_seconds = r.train_tokens_per_second = bad;
     for (float& l : r.losses) l = static_cast<float>(bad);
     for (Measurement& m : r.models) {
@@ -133,8 +133,8 @@ TEST(Report, SurvivesNumbersThatAreNone) {
 }
 
 TEST(Report, SurvivesNothingMeasured) {
-  EXPECT_EQ(markup_fault(render_html(DemoReport{})), "");
-  DemoReport r;
+  EXPECT_EQ(markup_fault(render_html(DemoResult{})), "");
+  DemoResult r;
   r.models = std::vector<Measurement>(3);
   r.histograms.resize(2);
   r.sensitivity.resize(1);

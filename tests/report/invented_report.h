@@ -92,7 +92,7 @@ inline std::vector<Measurement> invented_models() {
   return models;
 }
 
-inline void invent_distributions(DemoReport& r) {
+inline void invent_distributions(DemoResult& r) {
   int i = 0;
   for (const char* name : {"wte.weight", "wpe.weight", "h.0.attn.wq.weight", "h.0.attn.wo.weight",
                            "h.0.mlp.fc1.weight", "h.0.mlp.fc2.weight", "lm_head.weight"}) {
@@ -124,9 +124,8 @@ inline void invent_distributions(DemoReport& r) {
   }
 }
 
-inline DemoReport invented_report() {
-  DemoReport r;
-  r.title = "nibble demo";
+inline DemoResult invented_report() {
+  DemoResult r;
   r.run.machine = "AMD EPYC 9xx5, avx512vnni, 2 threads";
   r.run.date = "2026-11-22 01:59 UTC";
   r.run.version = "0.1.0";

@@ -126,7 +126,7 @@ TEST(MeasurementJson, ATextThatNeverPartsHasNoFirstDifference) {
 }
 
 TEST(DemoJson, TellsHowTheModelWasTrained) {
-  DemoReport r = testing::invented_report();
+  DemoResult r = testing::invented_report();
   r.seed = 7, r.data_seed = 8;
   const json j = json::parse(models_json(r));
   EXPECT_EQ(j["nibble_version"], "0.1.0");

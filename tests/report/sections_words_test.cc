@@ -16,8 +16,8 @@ bool says(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }
 
-DemoReport trained(double train_loss, double heldout, double bigram) {
-  DemoReport r;
+DemoResult trained(double train_loss, double heldout, double bigram) {
+  DemoResult r;
   r.model = "a model", r.steps = 40, r.batch = 1;
   r.losses.assign(40, 9.0f);
   r.losses[38] = r.losses[39] = static_cast<float>(train_loss);
@@ -112,8 +112,8 @@ TEST(SensitivityWords, NameTheLargestAndTheLeast) {
   EXPECT_FALSE(says(sensitivity({{"none", "int8", 0, 0}}), "most sensitive"));
 }
 
-DemoReport with_outliers() {
-  DemoReport r;
+DemoResult with_outliers() {
+  DemoResult r;
   for (const double worst : {2.0, 3.0, 40.0}) {
     OutlierStats s;
     s.tensor = "t" + std::to_string(r.weight_outliers.size());
@@ -126,7 +126,7 @@ DemoReport with_outliers() {
 }
 
 TEST(OutlierWords, TableAndBarsHaveTheirNumbers) {
-  DemoReport r = with_outliers();
+  DemoResult r = with_outliers();
   const std::string html = outliers(r);
   EXPECT_EQ(testing::markup_fault(html), "");
   for (const char* cell :
@@ -143,7 +143,7 @@ TEST(OutlierWords, TableAndBarsHaveTheirNumbers) {
 
 // The remedy that leaves the smallest share comes first, five of them at most.
 TEST(OutlierWords, RemediesAreSortedByWhatTheyGain) {
-  DemoReport r = with_outliers();
+  DemoResult r = with_outliers();
   for (int i = 0; i < 7; ++i)
     r.remedies.push_back({"m" + std::to_string(i), 4, 1e-3, 1e-3 * (0.9 - 0.1 * i), 9e-4, 0.5});
   const std::string html = outliers(r);
@@ -212,7 +212,7 @@ TEST(Texts, SayWhereTheyPart) {
 }
 
 TEST(MadeHow, ListsWhatIsKnownAndNoMore) {
-  DemoReport r;
+  DemoResult r;
   r.run.machine = "a machine", r.steps = 1, r.batch = 2, r.run.command = "nibble demo -o <x>";
   const std::string html = how_it_was_made(r);
   EXPECT_EQ(testing::markup_fault(html), "");

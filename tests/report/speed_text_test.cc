@@ -78,7 +78,7 @@ TEST(Busy, IsAMachineThatKeepsThreadsWaitingOrTimesApart) {
 }
 
 TEST(Busy, IsSaidOnceOnThePageAndInTheTerminal) {
-  DemoReport r = testing::invented_report();
+  DemoResult r = testing::invented_report();
   const std::string_view words = "The machine was busy";
   EXPECT_FALSE(has_text(render_html(r), words));
   for (Measurement& m : r.models) m.waited_share = 0.4;
