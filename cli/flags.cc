@@ -10,6 +10,7 @@ struct FlagRow {
 };
 constexpr FlagRow kFlagRows[] = {
     {"act_order", "--no-act-order"},
+    {"against", "--against"},
     {"also", "--quantize"},
     {"bits", "--bits"},
     {"calibration_length", "--length"},
@@ -44,6 +45,7 @@ constexpr FlagRow kFlagRows[] = {
     {"strict", "--strict"},
     {"sweeps", "--sweeps"},
     {"system", "--system"},
+    {"text", "--text"},
     {"threads", "--threads"},
     {"vocab", "--vocab"},
     {"width", "--width"},

@@ -6,7 +6,6 @@
 #include <functional>
 
 #include "nibble/core/error.h"
-#include "nibble/core/in_file.h"
 #include "nibble/eval/generation.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/jobs/classifiers.h"
@@ -76,16 +75,6 @@ std::vector<ScoredSequence> own_text(const CompareJob& job, const ModelFolder& b
       std::min(kOwnLength, base.decoder_config().context), job.measure.seed, exec);
 }
 
-std::vector<ScoredSequence> cut_text(const CompareJob& job, const Text& text,
-                                     const ModelFolder& base) {
-  return naming_file(text.name, [&] {
-    auto out =
-        scored_text(text.text, base.require_tokenizer(), base.decoder_config().context, job.cut);
-    require_predictions(out);
-    return out;
-  });
-}
-
 void refuse_other_vocabulary(const std::string& name, const ModelFolder& model,
                              const ModelFolder& base) {
   const int64_t mine = model.decoder_config().vocab_size, theirs = base.decoder_config().vocab_size;
@@ -112,7 +101,7 @@ std::vector<std::string> measure_all(const Comparison& c, const std::optional<Te
   MeasureOptions measure = c.job.measure;
   if (!c.job.prompt.empty()) measure.prompt = tokenizer.encode(c.job.prompt, true);
   measure.samples = reads_lines(tokenizer) ? kLineSamples : 0;
-  const auto data = text ? cut_text(c.job, *text, base) : own_text(c.job, base, c.exec);
+  const auto data = text ? cut_text(*text, base, c.job.cut) : own_text(c.job, base, c.exec);
   const std::string base_name =
       c.job.models.size() > 1 ? last_part(c.job.models.front()) : scheme_summary(base);
   std::vector<std::string> warnings;

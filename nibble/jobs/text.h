@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
-#include "nibble/text/builtin_names.h"
+#include "nibble/eval/protocol.h"
+#include "nibble/model/model_folder.h"
 
 namespace nibble {
 
@@ -13,6 +15,11 @@ struct Text {
 };
 
 /// The names that nibble brings along.
-inline Text names_text() { return {"built-in names", std::string(builtin_names())}; }
+Text names_text();
+
+/// As the model measures it (scored_text()). Errors name the text; Error{corrupt} where it is too
+/// short to predict anything.
+std::vector<ScoredSequence> cut_text(const Text& text, const ModelFolder& model,
+                                     const TextOptions& options);
 
 }  // namespace nibble

@@ -4,14 +4,16 @@
 #include <gtest/gtest.h>
 
 #include "nibble/eval/perplexity.h"
+#include "tests/jobs/models.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
-#include "tests/support/tiny_model.h"
 
 namespace nibble {
 namespace {
 
 using test::expect_error;
+using test::write_classifier;
+using test::write_reader;
 
 // Nothing is timed.
 CompareJob untimed(std::vector<std::string> models, std::vector<std::string> schemes = {}) {
@@ -29,22 +31,6 @@ std::vector<std::string> row_names(const CompareResult& r) {
   for (const Measurement& m : r.models) out.push_back(m.name);
   for (const ClassifierMeasurement& m : r.classifiers) out.push_back(m.name);
   return out;
-}
-
-// A model of running text: its characters have no BOS.
-std::string write_reader(const std::string& folder) {
-  std::filesystem::create_directories(folder);
-  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText + "xyz", false);
-  const DecoderConfig config = tiny_config(tokenizer);
-  write_model(folder, config, random_weights(config, 3), &tokenizer);
-  return folder;
-}
-
-std::string write_classifier(const std::string& folder) {
-  const MlpConfig config{{784, 8, 10}};
-  std::filesystem::create_directories(folder);
-  write_model(folder, config, random_weights(config, 3), nullptr);
-  return folder;
 }
 
 TEST(CompareJob, MeasuresTheModelsOnTheText) {
