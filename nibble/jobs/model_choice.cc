@@ -62,4 +62,6 @@ DType parse_kv(std::string_view name) {
   throw invalid_argument(fmt::format("`kv` {}: use one of f32, f16, int8", in_quotes(name)));
 }
 
+std::string_view kv_name(DType kv) { return kv == DType::i8 ? "int8" : to_string(kv); }
+
 }  // namespace nibble

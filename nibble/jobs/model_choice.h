@@ -33,5 +33,6 @@ std::vector<std::string> warnings_of(const ModelFolder& model);
 
 /// What keys and values are kept in: "f32", "f16" or "int8". Error{invalid_argument} for another.
 DType parse_kv(std::string_view name);
+std::string_view kv_name(DType kv);
 
 }  // namespace nibble
