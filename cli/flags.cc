@@ -12,6 +12,7 @@ constexpr FlagRow kFlagRows[] = {
     {"act_order", "--no-act-order"},
     {"against", "--against"},
     {"also", "--quantize"},
+    {"bandwidth", "--bandwidth"},
     {"bits", "--bits"},
     {"calibration_length", "--length"},
     {"calibration_samples", "--samples"},
