@@ -30,7 +30,7 @@ std::vector<std::string> inputs_of(const CompareFlags& o) {
 
 CompareResult compared(const Common& common, const CompareJob& job) {
   const Exec exec = make_exec(common);
-  return compare(job, exec, tell(common));
+  return compare(job, exec, tell(common, "no --text was given: measuring on {}"));
 }
 
 void run_compare(const Common& common, const CompareFlags& o) {

@@ -50,10 +50,10 @@ void show_warnings(const Common& common, const std::vector<std::string>& warning
   }
 }
 
-NoticeHook tell(const Common& common) {
-  return [&common](const Notice& n) {
+NoticeHook tell(const Common& common, std::string own_text) {
+  return [&common, own_text = std::move(own_text)](const Notice& n) {
     if (n.kind == Notice::Kind::warnings) return show_warnings(common, n.lines);
-    say(common, "nibble: no --text was given: measuring on " + n.lines.front());
+    say(common, "nibble: " + fmt::format(fmt::runtime(own_text), n.lines.front()));
   };
 }
 

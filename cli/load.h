@@ -18,7 +18,8 @@ void add_load(CLI::App& verb, ModelChoice& options);
 void show_warnings(const Common& common, const std::vector<std::string>& warnings);
 
 /// Says what a job has to say on stderr; nothing with --quiet. `common` must outlive it.
-NoticeHook tell(const Common& common);
+/// `own_text`: the line where no text was given, {} being what stands in for it.
+NoticeHook tell(const Common& common, std::string own_text = "");
 
 /// The option --kv: the type of the KV cache, "f32", "f16" or "int8".
 void add_kv(CLI::App& verb, std::string& kv);

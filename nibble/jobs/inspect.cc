@@ -1,0 +1,113 @@
+#include "nibble/jobs/inspect.h"
+
+#include <algorithm>
+
+#include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
+#include "nibble/eval/estimate.h"
+#include "nibble/eval/generation.h"
+#include "nibble/eval/measure.h"
+#include "nibble/jobs/model_choice.h"
+#include "nibble/model/hf_cache.h"
+
+namespace nibble {
+namespace {
+
+using Kernels = std::map<std::string, std::string>;  // by the weight's name
+
+template <class Model>
+Kernels kernels_of(const Model& model) {
+  Kernels out;
+  model.for_each_linear(
+      [&](const LinearGroup& g, size_t i) { out[std::string(g.name(i))] = g.kernel_name(i, 1); });
+  return out;
+}
+
+// Quantized weights that are not finite are refused when they are loaded.
+int64_t count_not_finite(const Weight& w) {
+  const auto* plain = std::get_if<Tensor>(&w);
+  if (plain == nullptr || plainly_finite(*plain)) return 0;
+  return moments(convert(*plain, DType::f32).data<float>()).not_finite;
+}
+
+void add_tensors(const ModelFolder& model, Kernels kernels, InspectResult& out) {
+  for (const ParamSpec& p : parameter_table(model.config)) {
+    const Weight w = load_weight(model, p);
+    const auto* q = std::get_if<QuantizedTensor>(&w);
+    const std::string scheme =
+        q != nullptr ? to_string(q->scheme) : std::string(to_string(std::get<Tensor>(w).dtype()));
+    out.tensors.push_back({p.name, p.shape, scheme, kernels[p.name], static_cast<int64_t>(bytes(w)),
+                           count_not_finite(w)});
+    out.parameters += p.shape.elements();
+    out.parameters_by_scheme[scheme] += p.shape.elements();
+  }
+}
+
+MemoryPlan plan_of(const Decoder& decoder, const Exec& exec) {
+  const DecoderConfig& c = decoder.config();
+  MemoryPlan out;
+  out.weights = static_cast<int64_t>(decoder.memory_bytes());
+  out.weights_per_token = static_cast<int64_t>(decoder.weight_bytes());
+  out.context = c.context;
+  out.chunk = std::min(GenerateOptions{}.prefill_chunk, c.context);
+  out.scratch = decoder.pass_bytes(out.chunk, exec);
+  for (const DType kv : {DType::f32, DType::f16, DType::i8})
+    out.kv_per_token.emplace_back(kv_name(kv), kv_bytes_per_token(c, kv));
+  return out;
+}
+
+ModelFolder open_and_tell(const std::string& name, const NoticeHook& tell) {
+  ModelFolder model = open_model(resolve_model(name));
+  std::vector<std::string> told;
+  note_warnings(warnings_of(model), tell, told);
+  return model;
+}
+
+}  // namespace
+
+InspectResult inspect(const std::string& name, const Exec& exec, const NoticeHook& tell) {
+  const ModelFolder model = open_and_tell(name, tell);
+  InspectResult out;
+  Kernels kernels;
+  if (std::holds_alternative<DecoderConfig>(model.config)) {
+    const Decoder decoder = load_decoder(model, {.threads = exec.threads});
+    kernels = kernels_of(decoder);
+    out.memory = plan_of(decoder, exec);
+  } else {
+    kernels = kernels_of(load_mlp(model, {.threads = exec.threads}));
+  }
+  add_tensors(model, std::move(kernels), out);
+  out.path = model.path;
+  out.model_type = model_type(model.config);
+  out.file_bytes = model.tensors->file_bytes();
+  out.bits_per_weight = stored_bits_per_weight(model);
+  out.warnings = model.warnings;
+  return out;
+}
+
+OutlierStats inspect_tensor(const std::string& name, const std::string& tensor, double sigmas,
+                            const NoticeHook& tell) {
+  const ModelFolder model = open_and_tell(name, tell);
+  for (const ParamSpec& p : parameter_table(model.config)) {
+    if (p.name != tensor) continue;
+    const Weight w = load_weight(model, p);
+    const auto* q = std::get_if<QuantizedTensor>(&w);
+    const Tensor values = q != nullptr ? dequantize(*q) : convert(std::get<Tensor>(w), DType::f32);
+    const int64_t n = p.is_matrix() ? p.shape[0] : 1;
+    return find_outliers(p.name, values.data<float>(), n, values.elements() / n, sigmas);
+  }
+  throw not_found("the model has no tensor of this name (`nibble inspect MODEL` lists them)")
+      .at("tensor " + in_quotes(tensor))
+      .in_file(name);
+}
+
+ActivationStudy inspect_activations(const ActivationJob& job, const Exec& exec,
+                                    const NoticeHook& tell) {
+  const ModelFolder model = open_and_tell(job.model, tell);
+  if (job.text.text.empty() && tell)
+    tell({Notice::Kind::own_text, {"text that the model generates"}});
+  return study_activations(model, calibration_text(model, job.text, exec), job.magnitude,
+                           job.sigmas, exec);
+}
+
+}  // namespace nibble
