@@ -4,9 +4,8 @@
 #include "cli/command.h"
 #include "cli/load.h"
 #include "cli/outputs.h"
-#include "nibble/compress/auto_bits.h"
 #include "nibble/core/error.h"
-#include "nibble/core/json.h"
+#include "nibble/jobs/quantize.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/report/auto_report.h"
 
@@ -14,9 +13,9 @@ namespace nibble::cli {
 namespace {
 
 struct AutoFlags {
-  std::string in, out, size, report;
+  AutoJob job;
+  std::string size, report;
   double bits = 0, max_kl = 0;
-  QuantizeOptions quantize;
 };
 
 // "300MB", "1.5GB", "4096": decimal units.
@@ -40,29 +39,26 @@ int64_t parse_size(const std::string& text) {
   return static_cast<int64_t>(value * factor);
 }
 
-void run_auto(const Common& common, AutoFlags o) {
-  BitBudget budget;
-  if (o.bits > 0) budget.bits = o.bits;
-  if (o.max_kl > 0) budget.max_kl = o.max_kl;
-  if (!o.size.empty()) budget.max_size = parse_size(o.size);
-  if (budget.bits.has_value() + budget.max_kl.has_value() + budget.max_size.has_value() != 1)
-    throw invalid_argument("give one budget: --bits 4.5, --max-kl 0.01 or --max-size 300MB");
-  o.quantize.command = common.command_line;
-  o.quantize.scheme = parse_scheme("int4:g32");
-  const std::string model = resolve_model(o.in);
-  std::vector<std::string> inputs = model_inputs(model);
-  inputs.push_back(o.quantize.calibration.text);
-  refuse_inputs_as_outputs({o.out, o.report}, inputs);
-  const auto report = open_report(o.report, o.quantize.force);
-  AutoResult result;
-  {
-    const Exec exec = make_exec(common);
-    result = auto_quantize(model, o.out, budget, o.quantize, exec);
-  }
+AutoJob auto_job(const Common& common, const AutoFlags& o) {
+  AutoJob job = o.job;
+  if (o.bits > 0) job.budget.bits = o.bits;
+  if (o.max_kl > 0) job.budget.max_kl = o.max_kl;
+  if (!o.size.empty()) job.budget.max_size = parse_size(o.size);
+  job.options.command = common.command_line;
+  return job;
+}
+
+void run_auto(const Common& common, const AutoFlags& o) {
+  const AutoJob job = auto_job(common, o);
+  std::vector<std::string> inputs = model_inputs(resolve_model(job.model));
+  inputs.push_back(job.options.calibration.text);
+  refuse_inputs_as_outputs({job.out, o.report}, inputs);
+  const auto report = open_report(o.report, job.options.force);
+  const AutoResult result = choose_bits(job, make_exec(common));
   show_warnings(common, result.written.warnings);
   show_warnings(common, result.warnings);
   if (report) {
-    report->write(auto_html(result, o.in));
+    report->write(auto_html(result, job.model));
     report->commit();
   }
   common.json ? print_raw(auto_json(result)) : print_out(auto_terminal(result));
@@ -73,28 +69,29 @@ void run_auto(const Common& common, AutoFlags o) {
 void add_auto(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand("auto", "Choose the bits of each matrix under a budget");
   const auto o = std::make_shared<AutoFlags>();
-  o->quantize.method = kBestMethod;
-  verb->add_option("model", o->in, "Model folder")->required();
-  verb->add_option("-o,--out", o->out, "Folder to make")->required();
+  o->job.options = auto_options();
+  verb->add_option("model", o->job.model, "Model folder")->required();
+  verb->add_option("-o,--out", o->job.out, "Folder to make")->required();
   verb->add_option("--bits", o->bits, "Bits a weight, over all quantized matrices")
       ->check(number_between(1.0, 16.0));
   verb->add_option("--max-kl", o->max_kl, "KL divergence from the original, in nats")
       ->check(number_between(1e-7, 10.0));
   verb->add_option("--max-size", o->size, "Of the tensor files: 300MB, 1.5GB or bytes");
-  verb->add_option("--method", o->quantize.method,
+  verb->add_option("--method", o->job.options.method,
                    "As in `nibble quantize`, or `best`: yaqa or awq+yaqa, by measuring")
       ->capture_default_str();
-  verb->add_option("--calib", o->quantize.calibration.text,
-                   "Text to calibrate on (default: text that the model generates)");
-  verb->add_option("--samples", o->quantize.calibration.samples, "Calibration samples")
+  verb->add_option("--calib", o->job.options.calibration.text,
+                   fmt::format("Text to calibrate on (default: {})", kGeneratedText));
+  verb->add_option("--samples", o->job.options.calibration.samples, "Calibration samples")
       ->check(CLI::Range(int64_t{4}, int64_t{1} << 20))
       ->capture_default_str();
-  verb->add_option("--length", o->quantize.calibration.length, "Tokens of a sample")
+  verb->add_option("--length", o->job.options.calibration.length, "Tokens of a sample")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
       ->capture_default_str();
-  verb->add_option("--seed", o->quantize.calibration.seed, "Of the samples")->capture_default_str();
+  verb->add_option("--seed", o->job.options.calibration.seed, "Of the samples")
+      ->capture_default_str();
   verb->add_option("--report", o->report, "HTML file with the frontier as a plot");
-  verb->add_flag("--force", o->quantize.force, "Replace OUT and the report where they exist");
+  verb->add_flag("--force", o->job.options.force, "Replace OUT and the report where they exist");
   add_common(*verb, common, "nibble auto my-model -o my-model-4.5 --bits 4.5 --report bits.html");
   verb->callback([&common, o] { run_auto(common, *o); });
 }

@@ -17,15 +17,10 @@ struct BenchFlags {
   std::string kv = "f32";
 };
 
-BenchResult timed(const Common& common, const BenchJob& job) {
-  const Exec exec = make_exec(common);
-  return bench(job, exec, tell(common));
-}
-
 void run_bench(const Common& common, const BenchFlags& o) {
   BenchJob job = o.job;
   job.speed.kv = parse_kv(o.kv);
-  const BenchResult result = timed(common, job);
+  const BenchResult result = bench(job, make_exec(common), tell(common));
   common.json ? print_raw(bench_json(result)) : print_out(render_terminal(result));
 }
 

@@ -28,11 +28,6 @@ std::vector<std::string> inputs_of(const CompareFlags& o) {
   return out;
 }
 
-CompareResult compared(const Common& common, const CompareJob& job) {
-  const Exec exec = make_exec(common);
-  return compare(job, exec, tell(common, "no --text was given: measuring on {}"));
-}
-
 void run_compare(const Common& common, const CompareFlags& o) {
   CompareJob job = o.job;
   job.measure.kv = parse_kv(o.kv);
@@ -41,7 +36,8 @@ void run_compare(const Common& common, const CompareFlags& o) {
   if (!o.text.empty()) job.text = load_text(o.text);
   job.roof = page != nullptr;
   job.command = common.command_line;
-  const CompareResult result = compared(common, job);
+  const CompareResult result =
+      compare(job, make_exec(common), tell(common, "no --text was given: measuring on {}"));
   const bool paged = page && result.classifiers.empty();
   if (paged) {
     page->write(render_html(result));

@@ -18,16 +18,11 @@ struct DemoFlags {
   std::string data;
 };
 
-DemoResult made(const Common& common, const DemoJob& job) {
-  const Exec exec = make_exec(common);
-  return demo(job, exec, write_demo_pages);
-}
-
 void run_demo(const Common& common, DemoFlags o) {
   refuse_inputs_as_outputs({o.job.out, ""}, {o.data});
   o.job.text = load_text(o.data);
   o.job.command = common.command_line;
-  const DemoResult result = made(common, o.job);
+  const DemoResult result = demo(o.job, make_exec(common), write_demo_pages);
   if (common.json) return print_raw(models_json(result));
   print_out(render_terminal(result));
   print_out(fmt::format("The report: {}/report.html\n", o.job.out));

@@ -17,17 +17,12 @@ struct EvalFlags {
   std::string text, protocol = "windows", kv = "f32";
 };
 
-EvalResult evaluated(const Common& common, const EvalJob& job) {
-  const Exec exec = make_exec(common);
-  return evaluate(job, exec, tell(common));
-}
-
 void run_eval(const Common& common, const EvalFlags& o) {
   EvalJob job = o.job;
   job.kv = parse_kv(o.kv);
   job.cut.protocol = parse_protocol(o.protocol);
   if (!o.text.empty()) job.text = load_text(o.text);
-  const EvalResult result = evaluated(common, job);
+  const EvalResult result = evaluate(job, make_exec(common), tell(common));
   common.json ? print_raw(eval_json(result)) : print_out(render_terminal(result));
 }
 

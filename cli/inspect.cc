@@ -39,12 +39,8 @@ void run_activations(const Common& common, const InspectFlags& o) {
   inputs.push_back(o.study.text.text);
   refuse_inputs_as_outputs({"", o.report}, inputs);
   const auto page = open_report(o.report, o.force);
-  ActivationStudy study;
-  {
-    const Exec exec = make_exec(common);
-    study =
-        inspect_activations(o.study, exec, tell(common, "reading {} (--text FILE for your own)"));
-  }
+  const ActivationStudy study = inspect_activations(
+      o.study, make_exec(common), tell(common, "reading {} (--text FILE for your own)"));
   if (page) {
     page->write(activation_html(study, resolve_model(o.study.model)));
     page->commit();

@@ -1,24 +1,18 @@
 // nibble quantize: a model folder in, a smaller one out.
-#include "nibble/compress/quantize.h"
+#include "nibble/jobs/quantize.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <algorithm>
 
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/load.h"
 #include "cli/outputs.h"
-#include "nibble/compress/estimate.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
-#include "nibble/compress/unread_options.h"
-#include "nibble/compress/untie.h"
-#include "nibble/core/counted.h"
-#include "nibble/core/json.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/quant/scheme.h"
+#include "nibble/report/quantize_report.h"
 
 namespace nibble::cli {
 namespace {
@@ -32,86 +26,12 @@ struct QuantizeFlags {
   QuantizeOptions quantize;
 };
 
-constexpr std::string_view kDefaultText = "text that the model generates";
-
 void check_scale_dtype(QuantizeOptions& q, const std::string& text) {
   const auto dtype = parse_dtype(text);
   if (dtype != DType::f16 && dtype != DType::bf16 && dtype != DType::f32) {
     throw invalid_argument(fmt::format("--scale-dtype {}: use f16, bf16 or f32", in_quotes(text)));
   }
   q.scale_dtype = *dtype;
-}
-
-int64_t fallbacks(const QuantizeResult& r) {
-  return std::count_if(r.layers.begin(), r.layers.end(),
-                       [](const LayerReport& l) { return l.fell_back; });
-}
-
-// The calibration error of all matrices together, as a share of rtn's.
-double error_ratio(const QuantizeResult& r) {
-  double own = 0, rtn = 0;
-  for (const LayerReport& l : r.layers) {
-    if (l.error < 0) continue;
-    own += l.error;
-    rtn += l.rtn_error;
-  }
-  return rtn > 0 ? own / rtn : 1;
-}
-
-void show_calibration(const QuantizeResult& r) {
-  if (r.layers.empty()) return;
-  print_out(fmt::format("calibrated on {}: error {:.2f} of rtn's there, {} of {} fell back\n",
-                        r.calibration, error_ratio(r), fallbacks(r),
-                        counted(std::ssize(r.layers), "matrix", "matrices")));
-}
-
-// "35 of 35 matrices in int8", "34 of 35 matrices quantized (1 f32, 30 int4:g32, 4 int8)".
-std::string matrices_of(const QuantizeResult& r) {
-  const int64_t all = r.quantized + r.kept;
-  if (r.stored.size() == 1)
-    return fmt::format("{} of {} in {}", all, counted(all, "matrix", "matrices"),
-                       r.stored.begin()->first);
-  std::vector<std::string> parts;
-  for (const auto& [type, count] : r.stored) parts.push_back(fmt::format("{} {}", count, type));
-  return fmt::format("{} of {} quantized ({})", r.quantized, counted(all, "matrix", "matrices"),
-                     fmt::join(parts, ", "));
-}
-
-void show_quantize(const Common& common, const QuantizeFlags& o, const QuantizeResult& r) {
-  const double ratio =
-      r.file_bytes > 0 ? static_cast<double>(r.input_file_bytes) / static_cast<double>(r.file_bytes)
-                       : 0;
-  if (common.json) {
-    JsonWriter out;
-    out.begin_object()
-        .field("schema_version", 1)
-        .field("out", o.out)
-        .field("scheme", to_string(o.quantize.scheme))
-        .field("method", o.quantize.method);
-    out.field("file_bytes", r.file_bytes)
-        .field("input_file_bytes", r.input_file_bytes)
-        .field("compression_ratio", ratio);
-    out.field("bits_per_weight", r.bits_per_weight)
-        .field("matrices_quantized", r.quantized)
-        .field("matrices_kept", r.kept);
-    out.key("matrices_by_type").begin_object();
-    for (const auto& [type, count] : r.stored) out.field(type, count);
-    out.end_object();
-    if (!r.layers.empty()) {
-      out.field("calibration", r.calibration)
-          .field("error_ratio", error_ratio(r))
-          .field("fallbacks", fallbacks(r))
-          .field("resumed_layers", r.resumed_layers);
-    }
-    out.array("warnings", in_flags(r.warnings)).end_object();
-    print_raw(out.finish());
-    return;
-  }
-  print_out(
-      fmt::format("{}: {}, {:.2f} bits a weight\n", o.out, matrices_of(r), r.bits_per_weight));
-  print_out(fmt::format("{} bytes instead of {}: {:.2f}x smaller\n", r.file_bytes,
-                        r.input_file_bytes, ratio));
-  show_calibration(r);
 }
 
 // The options as given one by one, or those of a recipe; where they are about this run alone, the
@@ -140,75 +60,49 @@ QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
   return q;
 }
 
-// Of the options on the command line, what the method does not read; a recipe's say what they say.
-void note_unread(const QuantizeFlags& o, std::vector<std::string>& warnings) {
-  if (!o.recipe.empty()) return;
-  std::vector<std::string> given;
+// The fields of the options that are on the command line; a recipe's say what they say.
+std::vector<std::string> given_fields(const QuantizeFlags& o) {
+  std::vector<std::string> out;
   for (const CLI::Option* option : o.held) {
-    if (option->count() > 0) given.emplace_back(field_of(option->get_name()));
+    if (option->count() > 0) out.emplace_back(field_of(option->get_name()));
   }
-  const std::string unread = unread_options(o.quantize, given);
-  if (!unread.empty()) warnings.insert(warnings.begin(), unread);
+  return out;
+}
+
+QuantizeJob quantize_job(const Common& common, const QuantizeFlags& o) {
+  QuantizeJob job{o.in, o.out, options_of(common, o), given_fields(o)};
+  job.options.max_memory = o.max_memory_mib << 20;
+  return job;
 }
 
 // What would be done and what it would need, nothing written.
-void show_plan(const Common& common, const QuantizeFlags& o) {
-  ModelFolder model = open_model(resolve_model(o.in));
-  std::vector<std::string> warnings;
-  const QuantizeOptions last = without_steps(o.quantize);
-  check_options(model, last);
-  if (auto untied = untied_model(model, last, warnings)) model = std::move(*untied);
-  const auto plans = plan_quantization(model, last, warnings);
-  note_unread(o, warnings);
-  const double bits = planned_bits_per_weight(plans, last.scale_dtype);
-  const QuantizeEstimate e = estimate_quantization(model, plans, last, threads_of(common));
-  const int64_t memory = std::max(e.memory_bytes, e.text_bytes);
-  if (common.json) {
-    JsonWriter out;
-    out.begin_object().field("schema_version", 1).field("bits_per_weight", bits);
-    out.field("matrix_bytes", e.file_bytes).field("calibration_tokens", e.tokens);
-    out.field("memory_bytes", memory).field("spilled_memory_bytes", e.spilled_bytes);
-    out.field("seconds", e.seconds).array("warnings", in_flags(warnings)).end_object();
-    return print_raw(out.finish());
-  }
-  show_warnings(common, warnings);
-  print_out(fmt::format("{:.2f} bits a weight, matrices of {} bytes\n", bits, e.file_bytes));
-  print_out(
-      fmt::format("about {} MiB of memory ({} with --max-memory, activations in a file), about "
-                  "{:.0f} s{}\n",
-                  memory >> 20, e.spilled_bytes >> 20, e.seconds,
-                  e.tokens > 0 && o.quantize.calibration.text.empty()
-                      ? ", and the time to write the calibration text"
-                      : ""));
+void show_plan(const Common& common, const QuantizeJob& job) {
+  QuantizePlan p = plan(job, make_exec(common));
+  p.warnings = in_flags(p.warnings);
+  if (common.json) return print_raw(plan_json(p));
+  show_warnings(common, p.warnings);
+  print_out(in_flags(render_terminal(p)));
 }
 
-void run_quantize(const Common& common, QuantizeFlags o) {
-  o.quantize = options_of(common, o);
-  const bool calibrates = reads_text(o.quantize);
-  o.quantize.max_memory = o.max_memory_mib << 20;
-  if (o.dry_run) return show_plan(common, o);
+void run_quantize(const Common& common, const QuantizeFlags& o) {
+  const QuantizeJob job = quantize_job(common, o);
+  if (o.dry_run) return show_plan(common, job);
   if (o.out.empty()) throw invalid_argument("-o is needed: the folder to make");
-  const std::string model = resolve_model(o.in);  // an error of which comes before any notice
-  std::vector<std::string> inputs = model_inputs(model);
-  inputs.insert(inputs.end(), {o.quantize.calibration.text, o.recipe});
+  std::vector<std::string> inputs = model_inputs(resolve_model(o.in));
+  inputs.insert(inputs.end(), {job.options.calibration.text, o.recipe});
   refuse_inputs_as_outputs({o.out, ""}, inputs);
-  if (calibrates && o.quantize.calibration.text.empty())
-    say(common, fmt::format("nibble: calibrating on {} (--calib FILE for your own)", kDefaultText));
-  QuantizeResult result;
-  {
-    const Exec exec = make_exec(common);
-    result = quantize_model(model, o.out, o.quantize, exec);
-  }
-  note_unread(o, result.warnings);
+  QuantizeResult result = quantize(job, make_exec(common),
+                                   tell(common, "calibrating on {} (--calib FILE for your own)"));
+  result.warnings = in_flags(result.warnings);
   show_warnings(common, result.warnings);
-  show_quantize(common, o, result);
+  common.json ? print_raw(quantize_json(job, result)) : print_out(render_terminal(job, result));
 }
 
 void add_calibration(CLI::App& verb, QuantizeFlags& o) {
   CalibrationOptions& c = o.quantize.calibration;
   MethodOptions& t = o.quantize.tuning;
   verb.add_option("--calib", c.text,
-                  fmt::format("Text to calibrate on (default: {})", kDefaultText));
+                  fmt::format("Text to calibrate on (default: {})", kGeneratedText));
   verb.add_option("--samples", c.samples, "Calibration samples")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();

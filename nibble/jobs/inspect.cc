@@ -104,8 +104,7 @@ OutlierStats inspect_tensor(const std::string& name, const std::string& tensor, 
 ActivationStudy inspect_activations(const ActivationJob& job, const Exec& exec,
                                     const NoticeHook& tell) {
   const ModelFolder model = open_and_tell(job.model, tell);
-  if (job.text.text.empty() && tell)
-    tell({Notice::Kind::own_text, {"text that the model generates"}});
+  if (job.text.text.empty() && tell) tell({Notice::Kind::own_text, {std::string(kGeneratedText)}});
   return study_activations(model, calibration_text(model, job.text, exec), job.magnitude,
                            job.sigmas, exec);
 }

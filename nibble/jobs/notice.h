@@ -3,15 +3,18 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace nibble {
 
+inline constexpr std::string_view kGeneratedText = "text that the model generates";
+
 struct Notice {
   enum class Kind {
     warnings,  ///< what is odd but not wrong, a line each; options are named by their fields
-    own_text,  ///< what is measured on, where no text was given
+    own_text,  ///< what stands in for a text where none was given
   };
   Kind kind = Kind::warnings;
   std::vector<std::string> lines;

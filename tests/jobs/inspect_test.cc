@@ -73,7 +73,7 @@ TEST(InspectJob, RunsTheModelForItsActivations) {
   job.text.samples = 8;
   std::vector<std::string> told;
   const ActivationStudy s = inspect_activations(job, {}, [&](const Notice& n) { told = n.lines; });
-  EXPECT_EQ(told, std::vector<std::string>{"text that the model generates"});
+  EXPECT_EQ(told, std::vector<std::string>{std::string(kGeneratedText)});
   EXPECT_FALSE(s.inputs.empty());
   job.model = test::write_classifier(folder / "mlp");
   expect_error(ErrorKind::unsupported, "MLP", [&] { inspect_activations(job, {}); });
