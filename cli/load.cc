@@ -1,6 +1,7 @@
 #include "cli/load.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <map>
 
@@ -53,7 +54,10 @@ void show_warnings(const Common& common, const std::vector<std::string>& warning
 NoticeHook tell(const Common& common, std::string own_text) {
   return [&common, own_text = std::move(own_text)](const Notice& n) {
     if (n.kind == Notice::Kind::warnings) return show_warnings(common, n.lines);
-    say(common, "nibble: " + fmt::format(fmt::runtime(own_text), n.lines.front()));
+    if (n.kind == Notice::Kind::own_text)
+      return say(common, "nibble: " + fmt::format(fmt::runtime(own_text), n.lines.front()));
+    say(common, fmt::format("nibble: as generation_config.json says: {} (give a flag to change it)",
+                            fmt::join(in_flags(n.lines), " ")));
   };
 }
 

@@ -1,15 +1,12 @@
 // nibble tokenize: a text as its model sees it.
-#include <fmt/format.h>
+#include "nibble/jobs/tokenize.h"
 
 #include <memory>
 #include <optional>
 
 #include "cli/command.h"
 #include "cli/data.h"
-#include "nibble/core/error.h"
-#include "nibble/core/json.h"
-#include "nibble/model/hf_cache.h"
-#include "nibble/text/tokenizer.h"
+#include "nibble/report/generate_report.h"
 
 namespace nibble::cli {
 namespace {
@@ -20,24 +17,10 @@ struct TokenizeFlags {
   bool no_special = false;
 };
 
-void show_tokenize(const Common& common, const Tokenizer& tokenizer,
-                   const std::vector<int32_t>& ids) {
-  if (common.json) {
-    JsonWriter out;
-    out.begin_object().field("schema_version", 1).field("kind", tokenizer.kind());
-    out.field("tokens", static_cast<int64_t>(ids.size()));
-    out.array("ids", std::vector<int64_t>(ids.begin(), ids.end())).end_object();
-    return print_raw(out.finish());
-  }
-  for (const int32_t id : ids) {
-    print_out(fmt::format("{:>7}  {}\n", id, printable(tokenizer.token_text(id), 4096)));
-  }
-}
-
 void run_tokenize(const Common& common, const TokenizeFlags& o) {
-  const auto tokenizer = load_tokenizer(resolve_model(o.model));
-  const std::string text = o.text ? *o.text : load_text(o.file).text;
-  show_tokenize(common, *tokenizer, tokenizer->encode(text, !o.no_special));
+  const TokenizeResult result =
+      tokenize(o.model, o.text ? *o.text : load_text(o.file).text, !o.no_special);
+  common.json ? print_raw(tokenize_json(result)) : print_out(render_terminal(result));
 }
 
 }  // namespace

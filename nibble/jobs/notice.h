@@ -14,6 +14,7 @@ inline constexpr std::string_view kGeneratedText = "text that the model generate
 struct Notice {
   enum class Kind {
     warnings,  ///< what is odd but not wrong, a line each; options are named by their fields
+    defaults,  ///< what generation_config.json decides, an option and its value each
     own_text,  ///< what stands in for a text where none was given
   };
   Kind kind = Kind::warnings;
