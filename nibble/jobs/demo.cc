@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "nibble/compress/quantize.h"
-#include "nibble/compress/train_model.h"
 #include "nibble/core/counted.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
@@ -13,6 +12,7 @@
 #include "nibble/eval/bigram.h"
 #include "nibble/eval/measure.h"
 #include "nibble/eval/perplexity.h"
+#include "nibble/jobs/train.h"
 #include "nibble/text/line_data.h"
 
 namespace nibble {
@@ -142,18 +142,14 @@ void write_marker(const std::string& folder) {
 }
 
 TrainSummary train_base(const DemoJob& job, const std::string& folder, const Exec& exec) {
-  TrainJob train;
-  train.preset = job.preset;
-  train.text = job.text.text;
-  train.out = folder + "/f32";
-  train.steps = job.steps;
-  train.batch = job.batch;
-  train.seed = job.seed;
-  return train_model(train, exec, [&](const TrainStep& s) {
-    const double rate = s.seconds > 0 ? static_cast<double>(s.tokens) / s.seconds : 0;
-    exec.report(
-        {"train", s.step, s.steps, fmt::format("loss {:.3f}, {:.0f} tokens/s", s.loss, rate)});
-  });
+  TrainJob base;
+  base.preset = job.preset;
+  base.text = job.text;
+  base.out = folder + "/f32";
+  base.steps = job.steps;
+  base.batch = job.batch;
+  base.seed = job.seed;
+  return train(base, exec);
 }
 
 // The base, then each variant, made into a folder of its own.

@@ -1,4 +1,4 @@
-#include "nibble/compress/train_model.h"
+#include "nibble/jobs/train.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@ namespace {
 
 std::string checkpoint_path(const TrainJob& job) { return job.out + ".resume"; }
 
-TrainOptions options_of(const TrainJob& job) {
+TrainOptions train_options(const TrainJob& job) {
   TrainOptions options = preset(job.config ? "char" : job.preset);
   if (job.config) options.config = *job.config;
   options.steps = job.steps.value_or(options.steps);
@@ -28,14 +28,20 @@ TrainOptions options_of(const TrainJob& job) {
   return options;
 }
 
+void report_step(const TrainStep& s, const Exec& exec) {
+  const double rate = s.seconds > 0 ? static_cast<double>(s.tokens) / s.seconds : 0;
+  exec.report(
+      {"train", s.step, s.steps, fmt::format("loss {:.4f}, {:.0f} tokens/s", s.loss, rate)});
+}
+
 // Saves the trainer's state now and then, and once more when a stop is asked for.
 class Checkpointer {
  public:
-  Checkpointer(const TrainJob& job, const Trainer& trainer, const Exec& exec, const TrainHook& next)
-      : job_(job), trainer_(trainer), exec_(exec), next_(next) {}
+  Checkpointer(const TrainJob& job, const Trainer& trainer, const Exec& exec)
+      : job_(job), trainer_(trainer), exec_(exec) {}
 
   void operator()(const TrainStep& step) {
-    if (next_) next_(step);
+    report_step(step, exec_);
     if (job_.out.empty()) return;  // nothing is written without -o
     const bool due = job_.checkpoint_every > 0 && step.step % job_.checkpoint_every == 0;
     const std::chrono::duration<double> since = Clock::now() - last_;
@@ -51,7 +57,6 @@ class Checkpointer {
   const TrainJob& job_;
   const Trainer& trainer_;
   const Exec& exec_;
-  const TrainHook& next_;
   Clock::time_point last_ = Clock::now();
 };
 
@@ -97,20 +102,12 @@ void measure_trained(const ModelFolder& folder, const SequenceData& data, const 
   out.samples = draw_samples(model, tokenizer, std::span(&start, 1), options, exec);
 }
 
-}  // namespace
-
-double tail_mean(const std::vector<float>& values, size_t count) {
-  const size_t n = std::min(count, values.size());
-  double sum = 0;
-  for (size_t i = values.size() - n; i < values.size(); ++i) sum += values[i];
-  return n == 0 ? 0 : sum / static_cast<double>(n);
-}
-
-TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook& hook) {
-  TrainOptions options = options_of(job);
-  const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, !options.random_windows);
+TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
+  TrainOptions options = train_options(job);
+  const CharTokenizer tokenizer = CharTokenizer::from_text(job.text.text, !options.random_windows);
   options.config.vocab_size = tokenizer.vocab_size();
-  const SequenceData data = sequences(job.text, tokenizer, options.config.context, job.data_seed);
+  const SequenceData data =
+      sequences(job.text.text, tokenizer, options.config.context, job.data_seed);
   require_enough(data);
   std::optional<AtomicFolder> folder;
   if (!job.out.empty()) {
@@ -121,7 +118,7 @@ TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook&
   Trainer trainer(options, data.train);
   TrainSummary out;
   if (job.resume) out.resumed_from = trainer.load_checkpoint(checkpoint_path(job));
-  trainer.run(exec, Checkpointer(job, trainer, exec, hook));
+  trainer.run(exec, Checkpointer(job, trainer, exec));
   TrainResult result = trainer.result();
   require_finite(result.weights);
 
@@ -139,7 +136,7 @@ TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook&
   out.seed = job.seed;
   out.train_sequences = static_cast<int64_t>(data.train.size());
   out.heldout_sequences = static_cast<int64_t>(data.heldout.size());
-  out.train_loss = tail_mean(result.losses, 100);
+  out.train_loss = final_loss(result.losses);
   out.seconds = result.seconds;
   out.tokens_per_second =
       result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0;
@@ -147,19 +144,46 @@ TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook&
   return out;
 }
 
-ReferenceResult train_reference_model(const TrainJob& job, const Exec& exec,
-                                      const TrainHook& hook) {
+ReferenceResult train_digit_by_digit(const TrainJob& job, const Exec& exec) {
   std::optional<AtomicFolder> folder;
   if (!job.out.empty()) folder.emplace(job.out, job.force);
-  ReferenceResult result =
-      train_reference(job.text, job.seed, job.steps.value_or(1000), exec, hook);
+  ReferenceResult result = train_reference(job.text.text, job.seed, job.steps.value_or(1000), exec,
+                                           [&](const TrainStep& s) { report_step(s, exec); });
   require_finite(result.weights);
   if (folder) {
-    const CharTokenizer tokenizer = CharTokenizer::from_text(job.text, true);
+    const CharTokenizer tokenizer = CharTokenizer::from_text(job.text.text, true);
     write_model(folder->path(), result.config, result.weights, &tokenizer);
     folder->commit();
   }
   return result;
+}
+
+// What is wrong with the data lies in the text.
+template <class F>
+auto naming_text(const Text& text, const F& f) {
+  try {
+    return f();
+  } catch (Error& e) {
+    if (e.kind() == ErrorKind::corrupt) e.set_file(text.name);
+    throw;
+  }
+}
+
+}  // namespace
+
+double final_loss(const std::vector<float>& losses) {
+  const size_t n = std::min<size_t>(100, losses.size());
+  double sum = 0;
+  for (size_t i = losses.size() - n; i < losses.size(); ++i) sum += losses[i];
+  return n == 0 ? 0 : sum / static_cast<double>(n);
+}
+
+TrainSummary train(const TrainJob& job, const Exec& exec) {
+  return naming_text(job.text, [&] { return train_on_text(job, exec); });
+}
+
+ReferenceResult train_reference(const TrainJob& job, const Exec& exec) {
+  return naming_text(job.text, [&] { return train_digit_by_digit(job, exec); });
 }
 
 }  // namespace nibble

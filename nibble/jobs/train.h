@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "nibble/core/exec.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/jobs/text.h"
 #include "nibble/train/reference.h"
 #include "nibble/train/trainer.h"
 
@@ -18,7 +18,8 @@ struct TrainJob {
   std::string preset = "demo";
   /// What is trained instead, on running text, as the preset char is.
   std::optional<DecoderConfig> config;
-  std::string text;  ///< the data itself
+  Text text = names_text();
+  std::string data;  ///< of the preset mlp: folder with MNIST's IDX files; empty: random weights
   std::string out;   ///< folder to make; empty: train and tell, write nothing
   std::optional<int64_t> steps, batch;
   uint64_t seed = 42;       ///< of weights and batches
@@ -36,7 +37,7 @@ struct TrainSummary {
   int64_t parameters = 0, steps = 0, batch = 0;
   uint64_t seed = 0;
   int64_t train_sequences = 0, heldout_sequences = 0;
-  double train_loss = 0;    ///< mean over the last 100 steps (all, where there are fewer)
+  double train_loss = 0;    ///< final_loss()
   double heldout_loss = 0;  ///< nats a token
   double heldout_standard_error = 0;
   double seconds = 0, tokens_per_second = 0;
@@ -48,14 +49,24 @@ struct TrainSummary {
 /// Trains and writes job.out. While it runs, its state lies in OUT.resume (written on a stop signal
 /// as well); it is removed on success. Errors before any work where OUT cannot be made or exists
 /// without force.
-TrainSummary train_model(const TrainJob& job, const Exec& exec, const TrainHook& hook = {});
+TrainSummary train(const TrainJob& job, const Exec& exec);
 
 /// microgpt.py digit by digit, and its model as a folder (job.preset, batch and resume do not
 /// apply).
-ReferenceResult train_reference_model(const TrainJob& job, const Exec& exec,
-                                      const TrainHook& hook = {});
+ReferenceResult train_reference(const TrainJob& job, const Exec& exec);
 
-/// Mean of the last `count` values (of all, where there are fewer).
-double tail_mean(const std::vector<float>& values, size_t count);
+/// Mean over the last 100 steps, or over all where there are fewer.
+double final_loss(const std::vector<float>& losses);
+
+struct ClassifierSummary {
+  int64_t parameters = 0, steps = 0, batch = 0;  ///< no steps where the weights are random
+  uint64_t seed = 0;
+  double train_loss = 0;  ///< final_loss()
+  double seconds = 0, images_per_second = 0;
+  double train_accuracy = -1, test_accuracy = -1;  ///< 0..1; negative without labels
+};
+/// The 784-512-512-10 classifier on MNIST. Error{invalid_argument} for job.resume: it keeps no
+/// checkpoint.
+ClassifierSummary train_classifier(const TrainJob& job, const Exec& exec);
 
 }  // namespace nibble

@@ -1,0 +1,102 @@
+#include "nibble/report/train_report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "nibble/core/counted.h"
+#include "nibble/core/error.h"
+#include "nibble/core/json.h"
+#include "nibble/report/json_report.h"
+
+namespace nibble {
+namespace {
+
+constexpr size_t kShownSteps[] = {1, 2, 20, 1000};  // of reference mode
+
+double loss_of_step(const ReferenceResult& r, size_t step) {
+  return r.losses.size() >= step ? r.losses[step - 1] : std::nan("");
+}
+
+JsonWriter begin_training(std::string_view preset) {
+  JsonWriter out;
+  out.begin_object().field("schema_version", kReportSchemaVersion).field("preset", preset);
+  return out;
+}
+
+std::string sample_lines(const std::vector<std::string>& samples) {
+  std::string out = "samples:\n";
+  for (const std::string& s : samples) out += fmt::format("  {}\n", printable(s, 4096));
+  return out;
+}
+
+std::string model_line(const TrainJob& job) {
+  return job.out.empty() ? "" : fmt::format("model: {}\n", job.out);
+}
+
+}  // namespace
+
+std::string train_json(const TrainJob& job, const TrainSummary& t) {
+  JsonWriter out = begin_training(job.preset);
+  out.field("out", job.out).field("parameters", t.parameters).field("steps", t.steps);
+  out.field("batch", t.batch).field("seed", t.seed).field("train_loss", t.train_loss);
+  out.field("heldout_loss", t.heldout_loss);
+  out.field("heldout_standard_error", t.heldout_standard_error).field("seconds", t.seconds);
+  out.field("tokens_per_second", t.tokens_per_second).field("resumed_from", t.resumed_from);
+  return out.array("samples", t.samples).end_object().finish();
+}
+
+std::string render_terminal(const TrainJob& job, const TrainSummary& t) {
+  return fmt::format("{} weights, {} of {} in {:.2f} s ({:.0f} tokens/s)\n", t.parameters,
+                     counted(t.steps, "step"), t.batch, t.seconds, t.tokens_per_second) +
+         fmt::format("training loss {:.4f}, held-out loss {:.4f} +- {:.4f} nats a token\n",
+                     t.train_loss, t.heldout_loss, t.heldout_standard_error) +
+         sample_lines(t.samples) + model_line(job);
+}
+
+std::string train_json(const TrainJob& job, const ReferenceResult& r) {
+  JsonWriter out = begin_training("micro");
+  out.field("reference", true).field("parameters", parameter_count(r.config));
+  out.field("steps", static_cast<int64_t>(r.losses.size())).field("batch", 1);
+  out.field("seed", job.seed).field("train_loss", r.losses.back());
+  out.field("heldout_loss", r.heldout_nll).field("seconds", r.seconds);
+  out.field("tokens_per_second", r.seconds > 0 ? static_cast<double>(r.tokens) / r.seconds : 0.0);
+  for (const size_t step : kShownSteps)
+    out.field(fmt::format("loss_step_{}", step), loss_of_step(r, step));
+  out.field("weight_sum", r.weight_sum);
+  return out.array("samples", r.samples).end_object().finish();
+}
+
+std::string render_terminal(const TrainJob&, const ReferenceResult& r) {
+  std::string out = fmt::format("reference mode: {} in {:.2f} s\n",
+                                counted(std::ssize(r.losses), "step"), r.seconds);
+  for (const size_t step : kShownSteps)
+    out += fmt::format("loss of step {:4}: {:.16g}\n", step, loss_of_step(r, step));
+  return out +
+         fmt::format("sum of the weights: {:.12g}\nheld-out loss: {:.4f}\n", r.weight_sum,
+                     r.heldout_nll) +
+         sample_lines(r.samples);
+}
+
+std::string train_json(const TrainJob& job, const ClassifierSummary& t) {
+  JsonWriter out = begin_training("mlp");
+  out.field("out", job.out).field("parameters", t.parameters).field("steps", t.steps);
+  out.field("batch", t.batch).field("seed", t.seed).field("train_loss", t.train_loss);
+  out.field("seconds", t.seconds).field("images_per_second", t.images_per_second);
+  out.field("train_accuracy", t.train_accuracy).field("test_accuracy", t.test_accuracy);
+  return out.end_object().finish();
+}
+
+std::string render_terminal(const TrainJob& job, const ClassifierSummary& t) {
+  const std::string how =
+      t.steps == 0
+          ? ", random: no data was given (`data` FOLDER with MNIST's IDX files trains it)\n"
+          : fmt::format(
+                ", {} of {} in {:.2f} s ({:.0f} images/s)\naccuracy: {:.2f} % on the "
+                "training images, {:.2f} % on the test images\n",
+                counted(t.steps, "step"), t.batch, t.seconds, t.images_per_second,
+                100 * t.train_accuracy, 100 * t.test_accuracy);
+  return fmt::format("{} weights{}", t.parameters, how) + model_line(job);
+}
+
+}  // namespace nibble
