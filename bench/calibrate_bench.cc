@@ -24,8 +24,8 @@ ModelFolder first_blocks() {
   std::get<DecoderConfig>(model.config).layers = kBlocks;
   TensorMap weights;
   for (const ParamSpec& p : parameter_table(model.config))
-    weights.emplace(p.name, convert(model.tensors->get(p.name), DType::f16));
-  model.tensors = std::make_unique<MemorySource>(std::move(weights));
+    weights.emplace(p.name, convert(model.weights->get(p.name).plain(), DType::f16));
+  model.weights = weights_in_memory(weights);
   return model;
 }
 

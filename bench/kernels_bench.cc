@@ -64,7 +64,7 @@ class Copies {
   Copies(const Weight& weight, int threads) {
     LinearOptions options;
     options.threads = threads;
-    const auto size = static_cast<int64_t>(bytes(weight));
+    const auto size = static_cast<int64_t>(weight.bytes());
     for (int64_t held = 0; held < kBeyondCaches; held += size) {
       std::vector<LinearMember> members;
       members.push_back({"w", weight, std::nullopt});
@@ -138,7 +138,7 @@ void measure(const std::string& spelling, int threads) {
   fmt::print("{:14} {} {:8.0f} {:5.0f} %   {:7.3f} {:6.1f} {:5.0f} %   {}\n", spelling, threads,
              many.rate * 1e-9, 100 * many.of_limit,
              1e3 * static_cast<double>(copies.first().weight_bytes()) / one.rate, one.rate * 1e-9,
-             100 * one.of_limit, copies.first().kernel_name(0, 1));
+             100 * one.of_limit, copies.first().kernel_name(0));
 }
 
 }  // namespace

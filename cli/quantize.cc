@@ -158,9 +158,8 @@ void add_quantize(CLI::App& app, Common& common) {
                    "lm_head, embeddings: cover these too (a head that is the embedding becomes a "
                    "matrix of its own unless both are covered)")
       ->delimiter(',');
-  verb->add_option(
-          "--scale-dtype", o->scale_dtype,
-          "f16, bf16 or f32; of nf4 and fp4 f32 keeps plain scales, the others quantize them, too")
+  verb->add_option("--scale-dtype", o->scale_dtype,
+                   "f16, bf16 or f32; of types with double quantization f32 keeps plain scales")
       ->capture_default_str();
   verb->add_flag("--half-step", o->quantize.half_step_divisor,
                  "Divide absmax by 2^(b-1) - 0.5 instead of 2^(b-1) - 1");

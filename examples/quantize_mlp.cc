@@ -112,7 +112,7 @@ int main() try {
                            static_cast<double>(memory(full)) / static_cast<double>(memory(layers))),
                fmt::format("{:.2e}", mean_square(expected, y)),
                fmt::format("{:.1f}%", 100 * same_prediction(expected, y)),
-               std::string(layers[0].kernel_name(0, kBatch))});
+               std::string(layers[0].kernel_name(0))});
   }
   fmt::print("An MLP 784-512-512-10 on a batch of {}, its layers replaced by quantized ones:\n\n{}",
              kBatch, table.render(100));

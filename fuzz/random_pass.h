@@ -62,7 +62,7 @@ class RandomPass {
   }
 
   // One tensor, or those of a quantized matrix, some of whose scales stand out.
-  void add(const nibble::ParamSpec& spec, nibble::ModelFolder& model, nibble::TensorMap& out) {
+  void add(const nibble::ParamSpec& spec, nibble::WeightMap& out) {
     const nibble::Tensor plain = floats(spec.shape);
     const int how = in_.next() % 4;
     if (how != 3 || !spec.is_matrix()) {
@@ -74,8 +74,7 @@ class RandomPass {
     auto q = nibble::quantize_rtn(plain, nibble::parse_scheme(in_.of(kSchemes)), options, "w");
     if (in_.next() % 8 == 7) q.scales.mutable_raw()[q.scales.bytes() - 1] = std::byte{in_.next()};
     if (nibble::needs_number(q.scheme)) q.activation = floats(nibble::Shape{1});
-    model.schemes.emplace(nibble::module_of(spec.name), q.scheme);
-    for (auto& t : nibble::to_tensors(spec.name, q)) out.insert_or_assign(t.name, t.tensor);
+    out.emplace(spec.name, std::move(q));
   }
 
   nibble::ModelFolder make() {
@@ -85,9 +84,9 @@ class RandomPass {
     nibble::validate(config);
     nibble::ModelFolder model;
     model.config = config;
-    nibble::TensorMap tensors;
-    for (const auto& spec : nibble::parameter_table(config)) add(spec, model, tensors);
-    model.tensors = std::make_shared<nibble::MemorySource>(std::move(tensors));
+    nibble::WeightMap weights;
+    for (const auto& spec : nibble::parameter_table(config)) add(spec, weights);
+    model.weights = nibble::weights_in_memory(std::move(weights));
     return model;
   }
 
@@ -96,13 +95,10 @@ class RandomPass {
     std::vector<nibble::WritableParameter> parameters;
     for (const auto& spec : nibble::parameter_table(model.config)) {
       nibble::WritableParameter p{.spec = spec};
-      const auto scheme = model.schemes.find(nibble::module_of(spec.name));
-      if (scheme != model.schemes.end()) p.scheme = scheme->second;
+      const nibble::StoredAs stored = model.weights->stored_as(spec.name);
       const nibble::Weight weight = nibble::load_weight(model, spec);
-      if (const auto* q = std::get_if<nibble::QuantizedTensor>(&weight))
-        p.dtype = q->scales.dtype();
-      else
-        p.dtype = std::get<nibble::Tensor>(weight).dtype();
+      p.scheme = stored.scheme;
+      p.dtype = stored.dtype;
       p.make = [weight] { return weight; };
       parameters.push_back(std::move(p));
     }

@@ -127,7 +127,7 @@ class Study {
     std::vector<Rows> weights;
     std::vector<Reader> readers;
     for (const ParamSpec& p : input.reads) {
-      const Tensor w = convert(std::get<Tensor>(load_weight(model_, p)), DType::f32);
+      const Tensor w = load_weight(model_, p).floats();
       refuse_nonfinite(w, p.name);
       weights.emplace_back(w.data<float>().begin(), w.data<float>().end());
       const Tensor q = dequantize(quantize_rtn(w, plain, {DType::f32}, p.name));
@@ -173,7 +173,7 @@ class Study {
   }
 
   void smooth(const GroupInput& input, SiteTask& task, double whole, InputStudy& s) const {
-    double& error = s.errors[static_cast<size_t>(Remedy::smoothquant)];
+    double& error = s.errors[static_cast<size_t>(Remedy::rescaled)];
     error = -1;
     for (const FoldSite& site : sites_) {
       if (site.key != static_cast<const ParamKey&>(input.reads[0])) continue;
@@ -236,7 +236,7 @@ RemedyText text_of(Remedy remedy) {
     case Remedy::per_channel:
       return {"per channel",
               "a scale for each channel, from the largest value: no integer product can have it"};
-    case Remedy::smoothquant:
+    case Remedy::rescaled:
       return {"SmoothQuant", "channels rescaled into the weights, then a scale for each row"};
     case Remedy::llm_int8:
       return {"LLM.int8", "values beyond the threshold stay f32, the rest per token"};
@@ -247,7 +247,7 @@ RemedyText text_of(Remedy remedy) {
 
 ActivationStudy study_activations(const ModelFolder& model, const CalibrationText& text,
                                   double magnitude, double sigmas, const Exec& exec) {
-  if (!model.schemes.empty())
+  if (is_quantized(model))
     throw unsupported("this model is quantized already; look at the original's activations")
         .in_file(model.path);
   ActivationStudy out{text.source, text.tokens(), magnitude, sigmas, {}};

@@ -14,7 +14,7 @@
 namespace nibble {
 
 /// In the order of InputStudy::errors.
-enum class Remedy { weights_only, none, clip, per_token, per_channel, smoothquant, llm_int8 };
+enum class Remedy { weights_only, none, clip, per_token, per_channel, rescaled, llm_int8 };
 inline constexpr size_t kRemedies = 7;
 struct RemedyText {
   std::string_view name, summary;

@@ -84,7 +84,7 @@ class Walk {
   // read from: else the whole file is in memory in the end.
   void finish(int layer) {
     for (const auto& [key, plan] : plans_) {
-      if (key.layer == layer) release_weight(model_, plan->spec);
+      if (key.layer == layer) model_.weights->release(plan->spec.name);
     }
     if (!store_.has(layer) && !finished_.empty()) store_.put(layer, std::move(finished_));
     finished_.clear();
@@ -129,7 +129,7 @@ class Walk {
   void quantize(const ParameterPlan& plan, const InputStatistics& statistics,
                 const std::optional<Correction>& correction) {
     exec_.check_stop();
-    Tensor w = std::get<Tensor>(load_weight(model_, plan.spec));
+    Tensor w = load_weight(model_, plan.spec).plain();
     refuse_nonfinite(w, plan.spec.name);
     if (correction) {
       if (w.dtype() != DType::f32) w = convert(w, DType::f32);

@@ -157,7 +157,7 @@ CalibrationText samples_of(const ModelFolder& model, const CalibrationOptions& o
 
 int64_t weights_of(const ModelFolder& model) {
   int64_t sum = 0;
-  for (const TensorInfo& t : model.tensors->list()) sum += t.shape.elements();
+  for (const ParamSpec& p : parameter_table(model.config)) sum += p.shape.elements();
   return sum;
 }
 
@@ -176,8 +176,8 @@ CalibrationText calibration_text(const ModelFolder& model, const CalibrationOpti
 
 int64_t text_memory(const ModelFolder& model, const CalibrationOptions& o, int threads) {
   int64_t weights = 0;
-  for (const TensorInfo& t : model.tensors->list())
-    weights += t.shape.elements() * size_of(t.dtype);
+  for (const ParamSpec& p : parameter_table(model.config))
+    weights += p.shape.elements() * size_of(model.weights->stored_as(p.name).dtype);
   weights += weights / 20;  // padding of the packed layouts
   const bool fit = !o.text.empty();
   const int64_t together =

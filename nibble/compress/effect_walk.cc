@@ -130,8 +130,7 @@ class EffectWalk {
     const InputStatistics statistics = site_statistics(place, source, true, exec_);
     const Correction correction(statistics, options_.damping, options_.correction, exec_.threads);
     for (const ParamSpec& p : group) {
-      Tensor w = std::get<Tensor>(load_weight(model_, p));
-      if (w.dtype() != DType::f32) w = convert(w, DType::f32);
+      const Tensor w = load_weight(model_, p).floats();
       changed[p.name] = Tensor::from<float>(p.shape, correction.apply(w.data<float>(), p.shape[0]));
     }
     now.group(place.index, std::max(place.expert, 0)) =

@@ -35,7 +35,7 @@ std::string fingerprint(const ModelFolder& model, const QuantizeOptions& options
   JsonWriter out;
   out.begin_object().field("nibble_version", version());
   write_recipe(options, out);
-  out.field("model", content_hash(*model.tensors)).field("calibration", calibration_hash);
+  out.field("model", content_hash(model)).field("calibration", calibration_hash);
   return out.end_object().finish();
 }
 
@@ -80,7 +80,7 @@ Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const L
   Weight w = is_calibrated(ready.options) && is_walked(plan.spec)
                  ? Weight(store.get(plan.spec.layer, plan.spec.name, walked_scheme(*plan.scheme)))
                  : quantize_parameter(*ready.model, plan, ready.options, threads);
-  auto& q = std::get<QuantizedTensor>(w);
+  QuantizedTensor& q = w.quantized();
   q.scheme = *plan.scheme;
   const auto threshold = static_cast<float>(ready.options.outlier_threshold);
   if (q.scheme.activations == ActivationType::a8_static)

@@ -81,7 +81,7 @@ class FisherWalk {
         options_(options),
         exec_(exec),
         load_([&model](const ParamSpec& spec) { return load_weight(model, spec); }),
-        release_([&model](const ParamSpec& spec) { release_weight(model, spec); }),
+        release_([&model](const ParamSpec& spec) { model.weights->release(spec.name); }),
         find_(config_, load_, release_),
         runner_(config_, load_),
         samples_(first_samples(text, options.tokens)),

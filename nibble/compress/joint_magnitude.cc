@@ -1,25 +1,12 @@
 #include "nibble/compress/joint_magnitude.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
-#include "nibble/core/float_formats.h"
+#include "nibble/core/finite.h"
 #include "nibble/model/layer_plan.h"
 
 namespace nibble {
-namespace {
-
-float largest_magnitude(const Tensor& t) {
-  std::vector<float> values(static_cast<size_t>(t.elements()));
-  to_f32(t, values);
-  float m = 0;
-  for (const float v : values) m = std::max(m, std::fabs(v));
-  return m;
-}
-
-}  // namespace
-
 float joint_magnitude(const ModelFolder& model, const ParamSpec& spec) {
   if (spec.layer < 0 || !std::holds_alternative<DecoderConfig>(model.config)) return 0;
   const std::vector<ParamSpec> table = parameter_table(model.config);
@@ -31,7 +18,8 @@ float joint_magnitude(const ModelFolder& model, const ParamSpec& spec) {
     if (!mine) continue;
     float largest = 0;
     for (const ParamSpec& p : group)
-      largest = std::max(largest, largest_magnitude(model.tensors->get(p.name)));
+      largest =
+          std::max(largest, largest_magnitude(model.weights->get(p.name).floats().data<float>()));
     return largest;
   }
   return 0;

@@ -6,8 +6,8 @@
 namespace nibble {
 
 /// The largest magnitude among a weight and those that vLLM and others join with it: q, k and v;
-/// gate and up. nvfp4 has one scale for all of these (FORMATS 1.5), chosen from it. Reads each of
-/// them.
+/// gate and up. Types with SuperScale::tensor have one for all of these, chosen from it. Reads each
+/// of them.
 float joint_magnitude(const ModelFolder& model, const ParamSpec& spec);
 
 }  // namespace nibble

@@ -10,7 +10,7 @@
 #include "nibble/core/files.h"
 #include "nibble/core/hash.h"
 #include "nibble/core/json.h"
-#include "nibble/format/compressed_tensors.h"
+#include "nibble/format/quantized_layout.h"
 #include "nibble/format/safetensors.h"
 
 namespace nibble {

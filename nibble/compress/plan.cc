@@ -55,13 +55,6 @@ void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
   }
 }
 
-DType stored_dtype(const ModelFolder& model, const std::string& name) {
-  for (const TensorInfo& i : model.tensors->list()) {
-    if (i.name == name) return i.dtype;
-  }
-  return DType::f32;
-}
-
 // DESIGN section 8 "Coverage": the Linear layers inside the blocks; small models of our own: every
 // matrix.
 bool covered(const ModelFolder& model, const ParamSpec& spec,
@@ -128,7 +121,7 @@ std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
   std::vector<ParameterPlan> out;
   for (const ParamSpec& spec : table) {
     ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,
-                       stored_dtype(model, spec.name)};
+                       model.weights->stored_as(spec.name).dtype};
     const KeepRule* keep = rule_for(spec.name, options.keep);
     const SetRule* set = spec.is_matrix() ? rule_for(spec.name, options.set) : nullptr;
     const QuantScheme& scheme = set != nullptr ? set->scheme : options.scheme;

@@ -33,7 +33,7 @@ void write_provenance(const std::string& folder, const ModelFolder& input,
   write_recipe(options, out);
   out.key("input").begin_object().field("model_type", model_type(input.config));
   out.field("file_bytes", result.input_file_bytes);
-  out.field("content_hash", content_hash(*input.tensors)).end_object();
+  out.field("content_hash", content_hash(input)).end_object();
   out.key("output").begin_object().field("file_bytes", result.file_bytes);
   out.field("bits_per_weight", result.bits_per_weight);
   out.field("matrices_quantized", result.quantized).field("matrices_kept", result.kept);

@@ -15,6 +15,7 @@
 #include "nibble/core/in_file.h"
 #include "nibble/core/same_file.h"
 #include "nibble/quant/method.h"
+#include "nibble/quant/number.h"
 #include "nibble/quant/range_loss.h"
 
 namespace nibble {
@@ -26,7 +27,7 @@ void check_options(const ModelFolder& model, const QuantizeOptions& options) {
       throw invalid_argument(fmt::format("`also` {}: use lm_head or embeddings", in_quotes(what)));
     }
   }
-  if (!model.schemes.empty()) {
+  if (is_quantized(model)) {
     throw unsupported("this model is quantized already; quantize the original instead")
         .in_file(model.path);
   }
@@ -45,8 +46,9 @@ Tensor narrowed(const Tensor& w, DType dtype, std::string_view name) {
 // Says what the type of a parameter, or of its scales, was too narrow for.
 void note_range(const ModelFolder& model, const ParameterPlan& plan, const Weight& w,
                 QuantizeResult& result) {
-  const auto original = [&] { return model.tensors->get(plan.spec.name); };
-  const std::string lost = std::visit([&](const auto& v) { return range_loss(v, original); }, w);
+  const auto original = [&] { return model.weights->get(plan.spec.name).plain(); };
+  const std::string lost =
+      w.is_quantized() ? range_loss(w.quantized(), original) : range_loss(w.plain(), original);
   if (!lost.empty())
     result.warnings.push_back(fmt::format("tensor {}: {}", in_quotes(plan.spec.name), lost));
 }
@@ -55,7 +57,7 @@ void note_range(const ModelFolder& model, const ParameterPlan& plan, const Weigh
 
 Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
                           const QuantizeOptions& options, int threads) {
-  const Tensor w = model.tensors->get(plan.spec.name);
+  const Tensor w = model.weights->get(plan.spec.name).plain();
   if (!plan.scheme) {
     refuse_nonfinite(w, plan.spec.name);
     return w.dtype() == plan.dtype ? w : narrowed(w, plan.dtype, plan.spec.name);
@@ -63,7 +65,7 @@ Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
   MethodOptions tuning = options.tuning;
   tuning.scale_dtype = options.scale_dtype;
   tuning.half_step_divisor = options.half_step_divisor;
-  if (plan.scheme->type == NumberType::nvfp4)
+  if (number(*plan.scheme).scales->super == SuperScale::tensor)
     tuning.joint_magnitude = joint_magnitude(model, plan.spec);
   const bool blind = method(options.method).needs == Calibration::nothing;
   tuning.clip = tuning.clip || (!blind && !plan.scheme->has_codebook());
@@ -120,7 +122,7 @@ void write_weights(const std::string& in, const std::string& folder, const Prepa
                             return naming_file(in, [&] {
                               Weight w = finished_weight(ready, plan, store, exec.threads);
                               note_range(*ready.model, plan, w, result);
-                              release_weight(*ready.model, plan.spec);
+                              ready.model->weights->release(plan.spec.name);
                               return w;
                             });
                           }});
@@ -161,7 +163,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
       note_layers(*finished, result);
     }
     write_weights(in, folder.path(), ready, finished.get(), result, exec);
-    result.input_file_bytes = model.tensors->file_bytes();
+    result.input_file_bytes = model.weights->file_bytes();
     write_provenance(folder.path(), model, options, result);
     folder.commit();
   });
@@ -173,31 +175,23 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
                                const Exec& exec, const Known& known) {
   check_options(model, options);
   QuantizeResult result;
-  TensorMap tensors;
-  SchemeMap schemes;
+  WeightMap weights;
   const Prepared ready = prepare(model, "", options, known, result, exec);
   const auto store = memory_store();
   if (is_calibrated(ready.options)) quantize_layers(model, ready, *store, exec);
   for (const ParameterPlan& plan : ready.plans) {
     exec.check_stop();
-    const Weight w = naming_file(model.path, [&] {
+    Weight w = naming_file(model.path, [&] {
       Weight made = finished_weight(ready, plan, *store, exec.threads);
       note_range(*ready.model, plan, made, result);
       return made;
     });
-    release_weight(*ready.model, plan.spec);
-    if (const auto* q = std::get_if<QuantizedTensor>(&w)) {
-      schemes[module_of(plan.spec.name)] = q->scheme;
-      for (NamedTensor& t : to_tensors(plan.spec.name, *q))
-        tensors.emplace(t.name, std::move(t.tensor));
-    } else {
-      tensors.emplace(plan.spec.name, std::get<Tensor>(w));
-    }
+    ready.model->weights->release(plan.spec.name);
+    weights.emplace(plan.spec.name, std::move(w));
   }
   result.warnings.insert(result.warnings.begin(), model.warnings.begin(), model.warnings.end());
-  return {
-      model.path,         ready.model->config, std::make_unique<MemorySource>(std::move(tensors)),
-      std::move(schemes), model.tokenizer,     std::move(result.warnings)};
+  return {model.path, ready.model->config, weights_in_memory(std::move(weights)), model.tokenizer,
+          std::move(result.warnings)};
 }
 
 }  // namespace nibble

@@ -45,7 +45,7 @@ class Rescaling {
     }
   }
 
-  TensorChanges take() { return std::move(changes_); }
+  WeightChanges take() { return std::move(changes_); }
 
  private:
   void choose(const FoldSite& site, const GroupInput& input) {
@@ -71,8 +71,7 @@ class Rescaling {
 
   void add_reader(const ParamSpec& p, const QuantScheme& scheme,
                   std::vector<std::vector<float>>& weights, SiteTask& task) {
-    const Weight w = load_weight(model_, p);
-    const Tensor& tensor = std::get<Tensor>(w);
+    const Tensor tensor = load_weight(model_, p).plain();
     refuse_nonfinite(tensor, p.name);
     std::vector<float> values(static_cast<size_t>(tensor.elements()));
     to_f32(tensor, values);
@@ -87,7 +86,7 @@ class Rescaling {
   std::vector<SiteReport>& reports_;
   const Exec& exec_;
   const std::vector<FoldSite> sites_;
-  TensorChanges changes_;
+  WeightChanges changes_;
 };
 
 }  // namespace

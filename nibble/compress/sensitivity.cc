@@ -103,7 +103,7 @@ class Measuring {
   void matrix(const ParamSpec& p, const InputStatistics* input, const Effect& effect) {
     exec_.check_stop();
     MatrixCosts costs{p.name, p.shape.elements(), {}};
-    const Tensor w = std::get<Tensor>(load_weight(model_, p));
+    const Tensor w = load_weight(model_, p).plain();
     MethodOptions tuning = base_.tuning;
     tuning.scale_dtype = base_.scale_dtype;
     tuning.sweeps = std::min(tuning.sweeps, 1);

@@ -54,7 +54,7 @@ std::optional<ModelFolder> untied_model(const ModelFolder& model, const Quantize
                                         std::vector<std::string>& warnings) {
   const auto names = tied_names(model);
   if (!names || !wants_head_alone(model, *names, options)) return std::nullopt;
-  TensorChanges changes;
+  WeightChanges changes;
   changes.copies.emplace(names->head, names->embedding);
   ModelFolder out = with_changes(model, std::move(changes));
   std::get<DecoderConfig>(out.config).tied = false;

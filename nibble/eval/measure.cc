@@ -62,12 +62,12 @@ std::vector<int32_t> up_to_an_end(std::vector<int32_t> ids, const std::vector<in
 void fill_sizes(const ModelFolder& folder, const Decoder& model, Measurement& m) {
   m.scheme = scheme_summary(folder);
   m.parameters = parameter_count(model.config());
-  m.file_bytes = folder.tensors->file_bytes();
+  m.file_bytes = folder.weights->file_bytes();
   m.memory_bytes = static_cast<int64_t>(model.memory_bytes());
   m.weight_bytes = static_cast<int64_t>(model.weight_bytes());
   m.bits_per_weight = stored_bits_per_weight(folder);
   model.for_each_linear([&](const LinearGroup& g, size_t i) {
-    if (m.kernel.empty()) m.kernel = g.kernel_name(i, 1);
+    if (m.kernel.empty()) m.kernel = g.kernel_name(i);
   });
 }
 
@@ -117,7 +117,7 @@ void fill_speed(const ModelFolder& folder, const Decoder& model, const Decoder* 
   std::vector<Timed> all = {{&model, &m.latency}};
   if (base != nullptr) all.push_back({base, &m.base_latency});
   std::optional<Decoder> slow;
-  if (options.time_dequantized && !folder.schemes.empty()) {
+  if (options.time_dequantized && is_quantized(folder)) {
     slow.emplace(load_decoder(folder, {.dequantize_on_the_fly = true, .threads = exec.threads}));
     all.push_back({&*slow, &m.dequantized_latency});
   }
@@ -191,11 +191,11 @@ void fill_texts(const Decoder& model, const Decoder& base, const Tokenizer& toke
 double stored_bits_per_weight(const ModelFolder& model) {
   BitCount count;
   for (const ParamSpec& p : parameter_table(model.config)) {
-    const bool quantized = model.schemes.contains(module_of(p.name));
+    const bool quantized = model.weights->stored_as(p.name).scheme.has_value();
     const bool candidate = p.layer >= 0 || quantized || covers_every_matrix(model.config);
     if (!p.is_matrix() || !candidate) continue;
-    std::visit([&](const auto& w) { count.add(w); }, load_weight(model, p));
-    release_weight(model, p);
+    count.add(load_weight(model, p));
+    model.weights->release(p.name);
   }
   return count.bits_per_weight();
 }

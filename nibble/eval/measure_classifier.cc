@@ -79,10 +79,10 @@ ClassifierMeasurement measure_classifier(const std::string& name, const ModelFol
   m.name = name;
   m.scheme = scheme_summary(folder);
   for (const ParamSpec& p : parameter_table(folder.config)) m.parameters += p.shape.elements();
-  m.file_bytes = folder.tensors->file_bytes();
+  m.file_bytes = folder.weights->file_bytes();
   m.memory_bytes = static_cast<int64_t>(model.memory_bytes());
   m.compression_ratio =
-      static_cast<double>(base.tensors->file_bytes()) / static_cast<double>(m.file_bytes);
+      static_cast<double>(base.weights->file_bytes()) / static_cast<double>(m.file_bytes);
   compare_outputs(outputs_of(folder, model, data, exec), outputs_of(base, baseline, data, exec),
                   data, m);
   if (runs != 0) time_batches(model, &folder == &base ? nullptr : &baseline, data, runs, exec, m);

@@ -1,4 +1,10 @@
-#include "nibble/format/bitsandbytes.h"
+// The 4-bit layout of bitsandbytes (wheel 0.50.2, read 2026-08; docs/formats/bitsandbytes.md),
+// plain or doubly quantized: X.weight (u8, the first of two codes in the high half),
+// X.weight.absmax, X.weight.quant_map, X.weight.quant_state.bitsandbytes__TYPE (JSON), and with
+// double quantization X.weight.nested_absmax and X.weight.nested_quant_map.
+//
+// Blocks are runs of the flattened weight. nibble's groups never cross a row, so files whose blocks
+// do are refused; where the block divides k both are the same.
 
 #include <fmt/format.h>
 
@@ -10,13 +16,14 @@
 #include "nibble/format/bitsandbytes_state.h"
 #include "nibble/format/known_keys.h"
 #include "nibble/format/layout_parts.h"
-#include "nibble/quant/codebook.h"
+#include "nibble/format/weight_layout.h"
 #include "nibble/quant/nested_scales.h"
-#include "nibble/quant/scale.h"
+#include "nibble/quant/number.h"
 
 namespace nibble::bitsandbytes {
 namespace {
 
+constexpr NumberType kTypes[] = {NumberType::nf4, NumberType::fp4};
 constexpr int64_t kSmallestBlock = 32, kLargestBlock = 4096;
 // Maps are computed by their writer, whose linear algebra may round the last bit otherwise.
 constexpr float kMapSlack = 0x1p-20f;
@@ -89,11 +96,15 @@ void require_whole_rows(const State& state, const std::string& module) {
       .at("tensor " + in_quotes(state_name(module, state.type)));
 }
 
-}  // namespace
+constexpr std::string_view kHolds = "nf4 and fp4 with groups of 32, 64, 128, ... 4096";
 
+bool holds(NumberType type) {
+  return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
+}
+
+// With the groups that its kernels know: powers of two.
 bool can_hold(const QuantScheme& s) {
-  const bool type = s.type == NumberType::nf4 || s.type == NumberType::fp4;
-  return type && s.group >= kSmallestBlock && s.group <= kLargestBlock &&
+  return holds(s.type) && s.group >= kSmallestBlock && s.group <= kLargestBlock &&
          std::has_single_bit(static_cast<uint64_t>(s.group));
 }
 
@@ -103,7 +114,7 @@ std::vector<NamedTensor> to_tensors(const std::string& x, const QuantizedTensor&
   State state{q.scheme.type, q.scheme.group_size(q.k()), q.shape, std::nullopt};
   std::vector<NamedTensor> out{{w, flat_codes(q)},
                                {w + ".absmax", q.scales.reshaped(blocks)},
-                               {w + ".quant_map", map_tensor(codebook(q.scheme.type))}};
+                               {w + ".quant_map", map_tensor(number(q.scheme).table())}};
   if (q.super_scales) {
     out.push_back({w + ".nested_absmax", *q.super_scales});
     out.push_back({w + ".nested_quant_map", map_tensor(dynamic_map())});
@@ -136,7 +147,7 @@ QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
   const State state = read_state(source, x, scheme.type);
   require_fits(state, scheme, x);
   require_whole_rows(state, x);
-  require_map(source, w + ".quant_map", codebook(scheme.type));
+  require_map(source, w + ".quant_map", number(scheme).table());
   QuantizedTensor q;
   q.scheme = scheme;
   q.shape = state.shape;
@@ -167,20 +178,16 @@ bool can_say(const SchemeMap& schemes) {
 
 void write_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
                   JsonWriter& out) {
-  QuantScheme only;
-  only.type = schemes.begin()->second.type;
-  const bool nf4 = only.type == NumberType::nf4;
+  const std::string_view type = number(schemes.begin()->second).name;
   out.begin_object().field("quant_method", "bitsandbytes");
   out.field("load_in_4bit", true).field("_load_in_4bit", true);
   out.field("load_in_8bit", false).field("_load_in_8bit", false);
-  out.field("bnb_4bit_quant_type", nf4 ? "nf4" : "fp4").field("bnb_4bit_use_double_quant", true);
+  out.field("bnb_4bit_quant_type", type).field("bnb_4bit_use_double_quant", true);
   out.field("bnb_4bit_compute_dtype", "float32").field("bnb_4bit_quant_storage", "uint8");
   out.field("llm_int8_threshold", 6.0).array("llm_int8_skip_modules", plain);
   out.field("llm_int8_enable_fp32_cpu_offload", false).field("llm_int8_has_fp16_weight", false);
   out.end_object();
 }
-
-namespace {
 
 // All but the 8-bit ones say how the file was made or is to be run; the tensors say what they are.
 constexpr KnownKey kTopKeys[] = {
@@ -199,8 +206,7 @@ constexpr KnownKey kTopKeys[] = {
     {"llm_int8_has_fp16_weight"},
 };
 
-}  // namespace
-
+// The modules that have a quantization state among the tensors.
 SchemeMap read_config(const JsonFields& config, std::span<const MatrixModule> modules,
                       const TensorSource& tensors) {
   const std::string top = "quantization_config.";
@@ -211,7 +217,7 @@ SchemeMap read_config(const JsonFields& config, std::span<const MatrixModule> mo
   }
   SchemeMap out;
   for (const auto& [module, kind] : modules) {
-    for (const NumberType type : {NumberType::nf4, NumberType::fp4}) {
+    for (const NumberType type : kTypes) {
       if (!tensors.contains(state_name(module, type))) continue;
       const State state = read_state(tensors, module, type);
       require_whole_rows(state, module);
@@ -234,6 +240,15 @@ std::vector<std::string> stored_names(const TensorSource& source, const std::str
     out.push_back(w + ".nested_quant_map");
   }
   return out;
+}
+
+}  // namespace
+
+const WeightLayout& weight_layout() {
+  static const WeightLayout kLayout = {kHolds,       holds,      can_hold,     can_say,
+                                       to_tensors,   layout,     from_tensors, stored_names,
+                                       write_config, read_config};
+  return kLayout;
 }
 
 }  // namespace nibble::bitsandbytes

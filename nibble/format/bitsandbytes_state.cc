@@ -9,13 +9,12 @@
 #include "nibble/core/checked.h"
 #include "nibble/core/json.h"
 #include "nibble/quant/nested_scales.h"
+#include "nibble/quant/number.h"
 
 namespace nibble::bitsandbytes {
 namespace {
 
 constexpr int64_t kPlainBytes = 256, kNestedBytes = 384, kStateLimit = 1 << 16;
-
-std::string_view name_of(NumberType type) { return type == NumberType::nf4 ? "nf4" : "fp4"; }
 
 void require_text(const JsonFields& f, const std::string& key, std::string_view wanted) {
   const std::string found = f.string(key);
@@ -28,7 +27,7 @@ State parse(std::string_view text, NumberType type) {
   const JsonFields f = JsonFields::parse(text);
   State s;
   s.type = type;
-  require_text(f, "quant_type", name_of(type));
+  require_text(f, "quant_type", number(type).name);
   s.block = f.integer("blocksize");
   s.shape = Shape(f.integers("shape"));
   const bool matrix = s.shape.rank() == 2 && s.shape[0] >= 1 && s.shape[1] >= 1 &&
@@ -51,14 +50,14 @@ State parse(std::string_view text, NumberType type) {
 }  // namespace
 
 std::string state_name(const std::string& module, NumberType type) {
-  return fmt::format("{}.weight.quant_state.bitsandbytes__{}", module, name_of(type));
+  return fmt::format("{}.weight.quant_state.bitsandbytes__{}", module, number(type).name);
 }
 
 int64_t state_bytes(bool nested) { return nested ? kNestedBytes : kPlainBytes; }
 
 Tensor write_state(const State& s) {
   JsonWriter out;
-  out.begin_object().field("quant_type", name_of(s.type)).field("blocksize", s.block);
+  out.begin_object().field("quant_type", number(s.type).name).field("blocksize", s.block);
   const auto dims = s.shape.dims();
   out.field("dtype", "float32").array("shape", std::vector<int64_t>(dims.begin(), dims.end()));
   if (s.nested_offset) {

@@ -10,13 +10,13 @@
 namespace nibble::bitsandbytes {
 
 struct State {
-  NumberType type = NumberType::nf4;
+  NumberType type{};
   int64_t block = 64;
   Shape shape;
   std::optional<float> nested_offset;  ///< set where the scales are doubly quantized
 };
 
-/// "X.weight.quant_state.bitsandbytes__nf4"
+/// "X.weight.quant_state.bitsandbytes__TYPE"
 std::string state_name(const std::string& module, NumberType type);
 
 /// The tensor; its length depends on nothing but whether there is an offset, so that it is known

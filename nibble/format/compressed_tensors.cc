@@ -3,12 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "nibble/core/checked.h"
 #include "nibble/format/compressed_tensors_parts.h"
 #include "nibble/format/layout_parts.h"
-#include "nibble/quant/scale.h"
+#include "nibble/quant/number.h"
 
 namespace nibble::compressed_tensors {
 namespace {
@@ -69,18 +70,21 @@ std::vector<NamedTensor> packed_floats(const std::string& x, const QuantizedTens
 
 }  // namespace
 
-Storing storing(const QuantScheme& s) {
-  if (s.type == NumberType::fp8_e4m3 || s.type == NumberType::fp8_e5m2)
-    return Storing::plain_floats;
-  if (s.has_codebook()) return Storing::packed_floats;
-  // int8 weights with int8 activations lie as plain I8; other integers as packed words.
-  const bool bytes = s.type == NumberType::int8 && s.has_int8_activations() && !s.asymmetric &&
-                     s.granularity != Granularity::group;
-  return bytes ? Storing::signed_bytes : Storing::packed_words;
+const WeightRow* find_row(const QuantScheme& s) {
+  for (const WeightRow& r : kWeightRows) {
+    const bool type = r.bits == 0 ? s.is_integer() : r.type == s.type;
+    if (type && r.granularity == s.granularity) return &r;
+  }
+  return nullptr;
 }
 
-DType float8(const QuantScheme& s) {
-  return s.type == NumberType::fp8_e4m3 ? DType::f8_e4m3 : DType::f8_e5m2;
+// int8 weights with int8 activations lie as plain I8; other integers as packed words.
+Storing storing(const QuantScheme& s) {
+  const bool bytes = s.type == NumberType::int8 && s.has_int8_activations() && !s.asymmetric &&
+                     s.granularity != Granularity::group;
+  const WeightRow* row = find_row(s);
+  NIBBLE_CHECK(row != nullptr);
+  return bytes ? Storing::signed_bytes : row->storing;
 }
 
 std::string activation_name(const std::string& x, const QuantScheme& s) {
@@ -90,29 +94,8 @@ std::string activation_name(const std::string& x, const QuantScheme& s) {
 
 std::string order_name(const std::string& x) { return x + ".weight_g_idx"; }
 
-bool can_hold(const QuantScheme& s) {
-  const bool activations =
-      s.activations == ActivationType::none || s.activations == ActivationType::a8 ||
-      s.activations == ActivationType::a8_full || s.activations == ActivationType::a8_static;
-  if (s.is_integer()) return activations;
-  if (s.activations == ActivationType::afp8) return s.type == NumberType::fp8_e4m3;
-  return s.activations == ActivationType::none &&
-         (s.type == NumberType::fp8_e4m3 || s.type == NumberType::mxfp4 ||
-          s.type == NumberType::nvfp4);
-}
-
 std::string_view format_of(const QuantScheme& s) {
-  switch (storing(s)) {
-    case Storing::signed_bytes:
-      return "int-quantized";
-    case Storing::plain_floats:
-      return "float-quantized";
-    case Storing::packed_floats:
-      return s.type == NumberType::nvfp4 ? "nvfp4-pack-quantized" : "mxfp4-pack-quantized";
-    case Storing::packed_words:
-      break;
-  }
-  return "pack-quantized";
+  return storing(s) == Storing::signed_bytes ? "int-quantized" : find_row(s)->format;
 }
 
 namespace {
@@ -122,7 +105,7 @@ std::vector<NamedTensor> weight_tensors(const std::string& x, const QuantizedTen
     case Storing::signed_bytes:
       return {{x + ".weight", to_signed_bytes(q)}, {x + ".weight_scale", scales_as_stored(q)}};
     case Storing::plain_floats:
-      return {{x + ".weight", seen_as(with_row_bytes(q.codes, q.k()), float8(q.scheme), q.shape)},
+      return {{x + ".weight", seen_as(with_row_bytes(q.codes, q.k()), DType::f8_e4m3, q.shape)},
               {x + ".weight_scale", scales_as_stored(q)}};
     case Storing::packed_floats:
       return packed_floats(x, q);
@@ -154,11 +137,11 @@ std::vector<TensorInfo> weight_layout(const std::string& x, const QuantScheme& s
                          scheme.granularity == Granularity::tensor ? Shape{1} : full};
   const Storing how = storing(scheme);
   if (how == Storing::signed_bytes) return {{x + ".weight", DType::i8, shape}, scale};
-  if (how == Storing::plain_floats) return {{x + ".weight", float8(scheme), shape}, scale};
+  if (how == Storing::plain_floats) return {{x + ".weight", DType::f8_e4m3, shape}, scale};
   if (how == Storing::packed_floats) {
     std::vector<TensorInfo> out{
         {x + ".weight_packed", DType::u8, Shape{n, ceil_div(k, int64_t{2})}}, scale};
-    if (scheme.type == NumberType::nvfp4)
+    if (number(scheme).scales->super == SuperScale::tensor)
       out.push_back({x + ".weight_global_scale", DType::f32, Shape{1}});
     return out;
   }
@@ -180,6 +163,37 @@ std::vector<TensorInfo> layout(const std::string& x, const QuantScheme& scheme, 
   if (const std::string name = activation_name(x, scheme); !name.empty())
     out.push_back({name, DType::f32, Shape{1}});
   return out;
+}
+
+namespace {
+
+bool holds(NumberType type) {
+  QuantScheme s;
+  s.type = type;
+  const auto fits = [&](const WeightRow& r) {
+    return r.bits == 0 ? s.is_integer() : r.type == type;
+  };
+  return std::any_of(std::begin(kWeightRows), std::end(kWeightRows), fits);
+}
+
+bool can_hold(const QuantScheme& s) {
+  const WeightRow* row = find_row(s);
+  if (row == nullptr || s.activations == ActivationType::a8_outlier) return false;
+  return s.activations != ActivationType::afp8 || row->storing == Storing::plain_floats;
+}
+
+bool can_say(const SchemeMap& schemes) {
+  return std::all_of(schemes.begin(), schemes.end(),
+                     [](const auto& entry) { return can_hold(entry.second); });
+}
+
+}  // namespace
+
+const WeightLayout& weight_layout() {
+  static const WeightLayout kLayout = {kHolds,       holds,      can_hold,     can_say,
+                                       to_tensors,   layout,     from_tensors, stored_names,
+                                       write_config, read_config};
+  return kLayout;
 }
 
 }  // namespace nibble::compressed_tensors

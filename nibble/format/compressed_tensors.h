@@ -1,18 +1,14 @@
 // The compressed-tensors layout (vllm-project/compressed-tensors, read 2026-08;
-// docs/formats/compressed_tensors.md). Use it through quantized_layout.h.
+// docs/formats/compressed_tensors.md): what its files know of each other.
 #pragma once
 
-#include "nibble/format/quantized_layout.h"
+#include "nibble/format/weight_layout.h"
 
 namespace nibble::compressed_tensors {
 
-/// int2 to int8 with any granularity, :asym and :a8, :a8full or :a8static; fp8_e4m3, also :afp8;
-/// mxfp4; nvfp4.
-bool can_hold(const QuantScheme& scheme);
-
 /// By format: pack-quantized X.weight_packed, X.weight_scale, X.weight_shape (and
-/// X.weight_zero_point); int-quantized and float-quantized X.weight, X.weight_scale; mxfp4- and
-/// nvfp4-pack-quantized X.weight_packed, X.weight_scale (and X.weight_global_scale).
+/// X.weight_zero_point); int-quantized and float-quantized X.weight, X.weight_scale; E2M1
+/// X.weight_packed, X.weight_scale (and X.weight_global_scale).
 std::vector<NamedTensor> to_tensors(const std::string& module, const QuantizedTensor& q);
 std::vector<TensorInfo> layout(const std::string& module, const QuantScheme& scheme,
                                const Shape& shape, DType scale_dtype);

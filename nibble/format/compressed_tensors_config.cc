@@ -10,17 +10,8 @@
 namespace nibble::compressed_tensors {
 namespace {
 
-const WeightRow& row_of(const QuantScheme& s) {
-  for (const WeightRow& r : kWeightRows) {
-    const bool type = r.bits == 0 ? s.is_integer() : r.type == s.type;
-    if (type && r.granularity == s.granularity) return r;
-  }
-  NIBBLE_CHECK(false);
-  return kWeightRows[0];
-}
-
 void write_weights(const QuantScheme& s, JsonWriter& out) {
-  const WeightRow& row = row_of(s);
+  const WeightRow& row = *find_row(s);
   out.key("weights").begin_object();
   out.field("num_bits", s.bits()).field("type", row.kind).field("symmetric", !s.asymmetric);
   out.field("strategy", row.strategy).key("group_size");

@@ -9,6 +9,7 @@
 #include "nibble/format/compressed_tensors.h"
 #include "nibble/format/compressed_tensors_parts.h"
 #include "nibble/format/layout_parts.h"
+#include "nibble/quant/number.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble::compressed_tensors {
@@ -188,7 +189,7 @@ QuantizedTensor from_signed_bytes(const TensorSource& source, const std::string&
 
 QuantizedTensor from_plain_floats(const TensorSource& source, const std::string& x,
                                   QuantizedTensor q) {
-  const Tensor bytes = require_matrix(source, x + ".weight", float8(q.scheme));
+  const Tensor bytes = require_matrix(source, x + ".weight", DType::f8_e4m3);
   q.shape = bytes.shape();
   q.codes = with_row_bytes(seen_as(bytes, DType::u8, bytes.shape()), packed_row_bytes(q.k(), 8));
   q.scales = require_scales(source, x + ".weight_scale", scales_shape(q.scheme, q.n(), q.k()));
@@ -205,7 +206,7 @@ QuantizedTensor from_packed_floats(const TensorSource& source, const std::string
   q.codes = with_row_bytes(packed, packed_row_bytes(q.k(), 4));
   q.scales = require_tensor(source, x + ".weight_scale", stored_scale_dtype(q.scheme, DType::f16),
                             scales_shape(q.scheme, q.n(), q.k()));
-  if (q.scheme.type == NumberType::nvfp4)
+  if (number(q.scheme).scales->super == SuperScale::tensor)
     q.super_scales = require_tensor(source, x + ".weight_global_scale", DType::f32, Shape{1});
   return q;
 }
@@ -280,7 +281,7 @@ std::vector<std::string> stored_names(const TensorSource& source, const std::str
   std::vector<std::string> out{x + (packed ? ".weight_packed" : ".weight"), x + ".weight_scale"};
   if (how == Storing::packed_words) out.push_back(x + ".weight_shape");
   if (scheme.asymmetric) out.push_back(x + ".weight_zero_point");
-  if (scheme.type == NumberType::nvfp4) out.push_back(x + ".weight_global_scale");
+  if (number(scheme).scales->super == SuperScale::tensor) out.push_back(x + ".weight_global_scale");
   if (has_order(source, x, scheme)) out.push_back(order_name(x));
   if (std::string name = activation_name(x, scheme); !name.empty()) out.push_back(std::move(name));
   return out;

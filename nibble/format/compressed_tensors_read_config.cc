@@ -9,6 +9,7 @@
 #include "nibble/format/compressed_tensors.h"
 #include "nibble/format/compressed_tensors_parts.h"
 #include "nibble/format/known_keys.h"
+#include "nibble/quant/number.h"
 
 namespace nibble::compressed_tensors {
 namespace {
@@ -57,17 +58,13 @@ constexpr KnownKey kArgKeys[] = {
     {"block_structure", "which weights share a scale (blocks of rows and columns)"},
 };
 
-// Which weights may lie in a format.
+// Which weights may lie in a format, beside the one that their row says.
 struct FormatRow {
   std::string_view name, kind;
   int bits;  // 0: any
 };
 constexpr FormatRow kFormats[] = {
-    {"pack-quantized", "int", 0},         {"int-quantized", "int", 0},
-    {"naive-quantized", "int", 0},        {"naive-quantized", "float", 8},
-    {"float-quantized", "float", 8},      {"nvfp4-pack-quantized", "float", 4},
-    {"mxfp4-pack-quantized", "float", 4},
-};
+    {"int-quantized", "int", 0}, {"naive-quantized", "int", 0}, {"naive-quantized", "float", 8}};
 
 std::string at_key(std::string_view key) { return "key " + in_quotes(key); }
 
@@ -90,7 +87,7 @@ std::string strategy_of(const JsonFields& f, const std::string& key, int64_t gro
   return group > 0 ? "group" : group == -1 ? "channel" : "tensor";
 }
 
-// "local" is dynamic, too: nvfp4's scales of the inputs.
+// "local" is dynamic, too: scales of groups of the inputs.
 bool is_dynamic(const JsonFields& f, const std::string& key) {
   try {
     return f.boolean_or(key, false);
@@ -113,15 +110,15 @@ Args read_args(const JsonFields& f, const std::string& key) {
   return a;
 }
 
-const WeightRow& find_row(const Args& w) {
+const WeightRow& row_of(const Args& w) {
   for (const WeightRow& r : kWeightRows) {
     if (r.kind == w.kind && r.strategy == w.strategy && (r.bits == 0 || r.bits == w.bits) &&
         (r.group == 0 || r.group == w.group))
       return r;
   }
   throw unsupported(fmt::format("{} weights of {} bits with strategy {} and group_size {} are not "
-                                "ones that nibble loads (int; fp8 tensor or channel; mxfp4; nvfp4)",
-                                printable(w.kind), w.bits, in_quotes(w.strategy), w.group))
+                                "ones that nibble loads ({})",
+                                printable(w.kind), w.bits, in_quotes(w.strategy), w.group, kHolds))
       .at(at_key(w.key + ".type"));
 }
 
@@ -157,9 +154,7 @@ std::string read_activations(const JsonFields& f, const std::string& key, const 
   const bool fixed = eight && a.strategy == "tensor" && !a.dynamic;
   if (a.kind == "int" && row.kind == "int" && (per_token || fixed))
     return fixed ? ":a8static" : per_token_codes(f, key);
-  if (a.kind == "float" && per_token && row.type != NumberType::mxfp4 &&
-      row.type != NumberType::nvfp4)
-    return ":afp8";
+  if (a.kind == "float" && per_token && (number(row.type).parts & kAfp8Part) != 0) return ":afp8";
   throw unsupported(
       fmt::format("inputs of {} bits, {}, strategy {}, {}, {}, are not ones that nibble rounds to "
                   "(8 bits, symmetric: per token and dynamic, or int per tensor and static)",
@@ -170,7 +165,7 @@ std::string read_activations(const JsonFields& f, const std::string& key, const 
 
 QuantScheme read_weights(const JsonFields& f, const std::string& group) {
   const Args w = read_args(f, group + ".weights");
-  const WeightRow& row = find_row(w);
+  const WeightRow& row = row_of(w);
   check_scale_dtype(f, w, row);
   if (w.dynamic) {
     throw unsupported("weights whose scales are found at run time are not ones that nibble loads")
@@ -202,7 +197,7 @@ void check_format(const JsonFields& f, const std::string& group, const QuantSche
   const auto fits = [&](const FormatRow& r) {
     return r.name == format && r.kind == kind && (r.bits == 0 || r.bits == s.bits());
   };
-  if (std::any_of(std::begin(kFormats), std::end(kFormats), fits)) return;
+  if (format == format_of(s) || std::any_of(std::begin(kFormats), std::end(kFormats), fits)) return;
   throw unsupported(fmt::format("{} is not a format in which nibble reads {} weights of {} bits",
                                 in_quotes(format), kind, s.bits()))
       .at(at_key(key));

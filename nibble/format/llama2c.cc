@@ -10,7 +10,6 @@
 #include "nibble/core/byte_reader.h"
 #include "nibble/core/checked.h"
 #include "nibble/core/files.h"
-#include "nibble/format/quantized_layout.h"
 #include "nibble/format/recognise.h"
 
 namespace nibble {
@@ -170,26 +169,22 @@ int64_t source_row(int64_t r, int64_t head_dim) {
   return head * head_dim + 2 * (i % half) + i / half;
 }
 
-class Llama2cSource : public TensorSource {
+class Llama2cWeights : public WeightSource {
  public:
-  Llama2cSource(std::shared_ptr<const MappedFile> file, int64_t group,
-                std::vector<StoredTensor> entries)
-      : file_(std::move(file)), entries_(std::move(entries)) {
+  Llama2cWeights(std::shared_ptr<const MappedFile> file, int64_t group,
+                 std::vector<StoredTensor> entries)
+      : file_(std::move(file)) {
     scheme_.type = NumberType::int8;
     scheme_.granularity = Granularity::group;
     scheme_.group = group;
-    for (size_t i = 0; i < entries_.size(); ++i) list_tensors(i);
+    for (StoredTensor& e : entries) entries_.emplace(e.module + ".weight", std::move(e));
   }
-  const std::vector<TensorInfo>& list() const override { return infos_; }
-  bool contains(std::string_view name) const override { return find_.contains(name); }
-  Tensor get(std::string_view name) const override {
-    const StoredTensor& entry = require(name);
-    if (!entry.quantized) return plain(entry);
-    for (NamedTensor& t : to_tensors(entry.module + ".weight", quantized(entry))) {
-      if (t.name == name) return std::move(t.tensor);
-    }
-    NIBBLE_CHECK(false && "listed, but not made");
-    return {};
+  Weight get(std::string_view name) const override {
+    const StoredTensor& e = require(name);
+    return e.quantized ? Weight(quantized(e)) : Weight(plain(e));
+  }
+  StoredAs stored_as(std::string_view name) const override {
+    return require(name).quantized ? StoredAs{scheme_} : StoredAs{};
   }
   void release(std::string_view name) const override {
     const StoredTensor& e = require(name);
@@ -198,21 +193,10 @@ class Llama2cSource : public TensorSource {
   int64_t file_bytes() const override { return static_cast<int64_t>(file_->bytes().size()); }
 
  private:
-  void list_tensors(size_t i) {
-    const StoredTensor& e = entries_[i];
-    const std::string name = e.module + ".weight";
-    const Shape shape = e.k == 0 ? Shape{e.n} : Shape{e.n, e.k};
-    const auto infos = e.quantized ? tensor_layout(name, scheme_, shape, DType::f32)
-                                   : std::vector<TensorInfo>{{name, DType::f32, shape}};
-    for (const TensorInfo& info : infos) {
-      find_.emplace(info.name, i);
-      infos_.push_back(info);
-    }
-  }
   const StoredTensor& require(std::string_view name) const {
-    const auto found = find_.find(name);
-    if (found == find_.end()) throw not_found("no such tensor").at("tensor " + in_quotes(name));
-    return entries_[found->second];
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) throw not_found("no such tensor").at("tensor " + in_quotes(name));
+    return found->second;
   }
   // Rows of `row_bytes` at `from`, in Hugging Face's order.
   static void copy_rows(const StoredTensor& e, const std::byte* from, size_t row_bytes,
@@ -254,9 +238,7 @@ class Llama2cSource : public TensorSource {
 
   std::shared_ptr<const MappedFile> file_;
   QuantScheme scheme_;
-  std::vector<StoredTensor> entries_;
-  std::vector<TensorInfo> infos_;
-  std::map<std::string, size_t, std::less<>> find_;
+  std::map<std::string, StoredTensor, std::less<>> entries_;
 };
 
 Llama2cFile open(const std::shared_ptr<const MappedFile>& file) {
@@ -269,7 +251,7 @@ Llama2cFile open(const std::shared_ptr<const MappedFile>& file) {
     throw corrupt(
         fmt::format("expected {} bytes for this header, file has {}", layout.end(), size));
   }
-  out.tensors = std::make_unique<Llama2cSource>(file, out.header.group, std::move(layout.entries));
+  out.weights = std::make_shared<Llama2cWeights>(file, out.header.group, std::move(layout.entries));
   return out;
 }
 

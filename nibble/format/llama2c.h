@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "nibble/core/tensor_source.h"
+#include "nibble/format/weight_source.h"
 
 namespace nibble {
 
@@ -22,9 +22,8 @@ struct Llama2cFile {
   Llama2cHeader header;
   /// Named as a Hugging Face Llama checkpoint names them
   /// ("model.layers.0.self_attn.q_proj.weight"), the rows of q and k in its order. Matrices of
-  /// version 2 are bundles as compressed-tensors has them, in the scheme int8:gGROUP with f32
-  /// scales.
-  std::unique_ptr<TensorSource> tensors;
+  /// version 2 are quantized, in the scheme int8:gGROUP with f32 scales.
+  std::shared_ptr<const WeightSource> weights;
 };
 
 /// Error{corrupt} says which field of the header no model can have, or how long the file should be

@@ -1,22 +1,59 @@
 #include "nibble/format/quantized_layout.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
-#include "nibble/format/bitsandbytes.h"
-#include "nibble/format/compressed_tensors.h"
 #include "nibble/format/known_keys.h"
 
 namespace nibble {
+
+#define NIBBLE_LAYOUT(name, method)    \
+  namespace name {                     \
+  const WeightLayout& weight_layout(); \
+  }
+#include "nibble/format/list.inc"
+#undef NIBBLE_LAYOUT
+
 namespace {
 
 constexpr std::string_view kWeightEnd = ".weight";
 constexpr char kTop[] = "quantization_config", kGroups[] = "quantization_config.config_groups",
                kMethod[] = "quantization_config.quant_method", kOldTop[] = "compression_config";
 
-bool is_bitsandbytes(const QuantScheme& s) {
-  return s.type == NumberType::nf4 || s.type == NumberType::fp4;
+struct LayoutRow {
+  std::string_view method;
+  const WeightLayout& layout;
+};
+
+std::span<const LayoutRow> layouts() {
+  static const LayoutRow kRows[] = {
+#define NIBBLE_LAYOUT(name, method) {method, name::weight_layout()},
+#include "nibble/format/list.inc"
+#undef NIBBLE_LAYOUT
+  };
+  return kRows;
+}
+
+// The one that holds a type's codes; null where none does.
+const WeightLayout* find_layout(const QuantScheme& scheme) {
+  for (const auto& [method, l] : layouts()) {
+    if (l.holds(scheme.type)) return &l;
+  }
+  return nullptr;
+}
+
+const WeightLayout& layout_of(const QuantScheme& scheme) {
+  const WeightLayout* found = find_layout(scheme);
+  NIBBLE_CHECK(found != nullptr);
+  return *found;
+}
+
+std::string methods_that_load() {
+  std::vector<std::string_view> names;
+  for (const LayoutRow& l : layouts()) names.push_back(l.method);
+  return fmt::format("{}", fmt::join(names, " and "));
 }
 
 // Schemes that no one layout can say together: by name, for nibble alone.
@@ -41,6 +78,7 @@ QuantScheme read_own_scheme(const JsonFields& f, const std::string& key) {
   try {
     const QuantScheme scheme = parse_scheme(text);
     if (scheme.is_float()) throw corrupt("a plain float type is not a quantized one");
+    if (find_layout(scheme) == nullptr) require_expressible(scheme);
     return scheme;
   } catch (const Error& e) {
     throw corrupt(e.reason()).at("key " + in_quotes(key));
@@ -75,40 +113,32 @@ std::string module_of(std::string_view name) {
 void require_expressible(const QuantScheme& s) {
   // Nibble alone knows of a threshold; the tensors are those of int8:a8 with one more.
   const bool own = s.is_integer() && s.activations == ActivationType::a8_outlier;
-  if (own || s.is_float() || compressed_tensors::can_hold(s) || bitsandbytes::can_hold(s)) return;
-  throw unsupported(fmt::format(
-      "{} cannot be stored in a Hugging Face folder; these can: int2 to int8 with "
-      ":tensor, :channel or :gN, :asym and :a8, :a8full, :a8static or :a8outlier; fp8_e4m3, "
-      "also :tensor and :afp8; mxfp4; nvfp4; "
-      "nf4 and fp4 with groups of 32, 64, 128, ... 4096",
-      to_string(s)));
+  std::vector<std::string_view> held;
+  for (const auto& [method, l] : layouts()) {
+    if (own || s.is_float() || l.can_hold(s)) return;
+    held.push_back(l.holds_what);
+  }
+  throw unsupported(fmt::format("{} cannot be stored in a Hugging Face folder; these can: {}",
+                                to_string(s), fmt::join(held, "; ")));
 }
 
 std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q) {
-  const std::string module = module_of(tensor_name);
-  return is_bitsandbytes(q.scheme) ? bitsandbytes::to_tensors(module, q)
-                                   : compressed_tensors::to_tensors(module, q);
+  return layout_of(q.scheme).to_tensors(module_of(tensor_name), q);
 }
 
 std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantScheme& scheme,
                                       const Shape& shape, DType scale_dtype) {
-  const std::string module = module_of(tensor_name);
-  return is_bitsandbytes(scheme) ? bitsandbytes::layout(module, scheme, shape, scale_dtype)
-                                 : compressed_tensors::layout(module, scheme, shape, scale_dtype);
+  return layout_of(scheme).infos(module_of(tensor_name), scheme, shape, scale_dtype);
 }
 
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
                              const QuantScheme& scheme) {
-  const std::string module = module_of(tensor_name);
-  return is_bitsandbytes(scheme) ? bitsandbytes::from_tensors(source, module, scheme)
-                                 : compressed_tensors::from_tensors(source, module, scheme);
+  return layout_of(scheme).from_tensors(source, module_of(tensor_name), scheme);
 }
 
 std::vector<std::string> stored_names(const TensorSource& source, std::string_view tensor_name,
                                       const QuantScheme& scheme) {
-  const std::string module = module_of(tensor_name);
-  return is_bitsandbytes(scheme) ? bitsandbytes::stored_names(source, module, scheme)
-                                 : compressed_tensors::stored_names(source, module, scheme);
+  return layout_of(scheme).stored_names(source, module_of(tensor_name), scheme);
 }
 
 void require_stored(const TensorSource& source, std::string_view tensor_name,
@@ -130,7 +160,7 @@ std::string method_of(const JsonFields& f) {
   for (const char* flag : {"load_in_4bit", "load_in_8bit"}) {
     if (f.boolean_or(std::string(kTop) + '.' + flag, false)) return "bitsandbytes";
   }
-  throw unsupported("missing: compressed-tensors and bitsandbytes can be loaded")
+  throw unsupported(fmt::format("missing: {} can be loaded", methods_that_load()))
       .at("key " + in_quotes(kMethod));
 }
 
@@ -138,11 +168,9 @@ std::string method_of(const JsonFields& f) {
 
 void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
                                JsonWriter& out) {
-  const bool compressed = std::all_of(schemes.begin(), schemes.end(), [](const auto& entry) {
-    return compressed_tensors::can_hold(entry.second);
-  });
-  if (compressed) return compressed_tensors::write_config(schemes, plain, out);
-  if (bitsandbytes::can_say(schemes)) return bitsandbytes::write_config(schemes, plain, out);
+  for (const auto& [method, l] : layouts()) {
+    if (l.can_say(schemes)) return l.write_config(schemes, plain, out);
+  }
   write_own_config(schemes, plain, out);
 }
 
@@ -156,12 +184,12 @@ SchemeMap read_quantization_config(const JsonFields& f, std::span<const MatrixMo
   }
   if (!f.has_section(kTop)) return {};
   const std::string method = method_of(f);
-  if (method == "compressed-tensors") return compressed_tensors::read_config(f, modules, tensors);
-  if (method == "bitsandbytes") return bitsandbytes::read_config(f, modules, tensors);
   if (method == "nibble") return read_own_config(f, modules);
-  throw unsupported(
-      fmt::format("quant_method {} cannot be loaded; compressed-tensors and bitsandbytes can",
-                  in_quotes(method)))
+  for (const LayoutRow& l : layouts()) {
+    if (l.method == method) return l.layout.read_config(f, modules, tensors);
+  }
+  throw unsupported(fmt::format("quant_method {} cannot be loaded; {} can", in_quotes(method),
+                                methods_that_load()))
       .at("key " + in_quotes(kMethod));
 }
 

@@ -1,33 +1,24 @@
 // How quantized weights lie in safetensors, and how config.json says so: the one door to the
-// layouts of compressed-tensors (integers, fp8, mxfp4, nvfp4) and bitsandbytes (nf4, fp4).
+// layouts of list.inc.
 #pragma once
 
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "nibble/core/json.h"
-#include "nibble/core/tensor_source.h"
-#include "nibble/format/module_targets.h"
-#include "nibble/format/safetensors.h"
-#include "nibble/quant/quantized_tensor.h"
+#include "nibble/format/weight_layout.h"
 
 namespace nibble {
-
-/// Which module ("layers.0.attn.wq", without ".weight") is stored in which scheme. Modules not
-/// named are plain.
-using SchemeMap = std::map<std::string, QuantScheme, std::less<>>;
 
 /// "layers.0.attn.wq" of "layers.0.attn.wq.weight"; the name itself where it has no such end.
 std::string module_of(std::string_view tensor_name);
 
 /// Throws Error{unsupported}, with the schemes that fit, where no layout of others has a way to say
-/// the scheme (ternary, fp8_e5m2, nf4:g16, ...).
+/// the scheme.
 void require_expressible(const QuantScheme& scheme);
 
-/// The tensors of one weight. Schemes that are not expressible have tensors, too, for memory.
+/// The tensors of one weight, whose type a layout must hold.
 std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q);
 
 /// Names, types and shapes of what to_tensors() gives, known before anything is quantized.
@@ -47,7 +38,7 @@ void require_stored(const TensorSource& source, std::string_view tensor_name,
                     const QuantScheme& scheme);
 
 /// `quantization_config`, written as the value of a key that was just begun: that of
-/// compressed-tensors or bitsandbytes where one of them can say all of `schemes`; else one that
+/// the first layout that can say all of `schemes`; else one that
 /// only nibble reads ("quant_method": "nibble"), so that other loaders refuse the model instead of
 /// misreading it. Everything in `plain` stands as ignored.
 void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,

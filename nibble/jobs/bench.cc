@@ -35,10 +35,10 @@ ModelFolder open_bench_base(const BenchJob& job) {
                            : random_model(job.against, kShapeSeed);
 }
 
-std::string first_kernel(const Decoder& model, int64_t m) {
+std::string first_kernel(const Decoder& model) {
   std::string name;
   model.for_each_linear([&](const LinearGroup& g, size_t i) {
-    if (name.empty()) name = g.kernel_name(i, m);
+    if (name.empty()) name = g.kernel_name(i);
   });
   return name;
 }
@@ -55,8 +55,8 @@ void describe_subject(const Decoder& model, BenchResult& out) {
   out.weight_bytes = static_cast<int64_t>(model.weight_bytes());
   out.memory_bytes = static_cast<int64_t>(model.memory_bytes());
   out.peak_rss_bytes = peak_memory_bytes();
-  out.kernel = first_kernel(model, 1);
-  out.prefill_kernel = first_kernel(model, out.options.prefill);
+  out.kernel = first_kernel(model);
+  out.prefill_kernel = first_kernel(model);
 }
 
 }  // namespace

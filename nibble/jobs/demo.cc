@@ -69,7 +69,7 @@ std::vector<float> error_in_scales(const QuantizedTensor& q, std::span<const flo
 
 WeightHistograms histograms_of(const ParamSpec& spec, const Tensor& original,
                                const ModelFolder& quantized) {
-  const auto q = std::get<QuantizedTensor>(load_weight(quantized, spec));
+  const auto q = load_weight(quantized, spec).quantized();
   const Tensor back = dequantize(q);
   const auto x = original.data<float>(), y = back.data<float>();
   const double range = moments(x).absmax;
@@ -83,7 +83,7 @@ void add_weights(const ModelFolder& base, const std::string& folder, DemoResult&
                     int4 = open_model(folder + "/int4-g16");
   for (const ParamSpec& spec : parameter_table(base.config)) {
     if (!spec.is_matrix()) continue;
-    const Tensor w = convert(std::get<Tensor>(load_weight(base, spec)), DType::f32);
+    const Tensor w = load_weight(base, spec).floats();
     result.histograms.push_back(histograms_of(spec, w, int8));
     result.histograms.push_back(histograms_of(spec, w, int4));
     const int64_t n = spec.shape[0], k = spec.shape[1];

@@ -21,11 +21,7 @@ struct EstimateSubject {
 
 // What the tensors outside the blocks are stored in.
 DType stored_dtype(const ModelFolder& model) {
-  const std::string table = parameter_table(model.decoder_config()).front().name;
-  for (const TensorInfo& t : model.tensors->list()) {
-    if (t.name == table) return t.dtype;
-  }
-  return DType::bf16;
+  return model.weights->stored_as(parameter_table(model.decoder_config()).front().name).dtype;
 }
 
 EstimateSubject subject_of(const EstimateJob& job) {

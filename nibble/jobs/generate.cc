@@ -194,7 +194,7 @@ GenerateResult generate(const GenerateJob& job, const Exec& exec, const NoticeHo
   g.options.kv = job.kv;
   g.options.shift = job.shift;
   const Decoder model = load_decoder(folder, {.threads = exec.threads});
-  folder.tensors.reset();  // the decoder has packed what it needs of them
+  folder.weights.reset();  // the decoder has packed what it needs of them
   const size_t all = g.prompts.size() * static_cast<size_t>(job.samples);
   const auto batch = static_cast<size_t>(job.batch);
   for (size_t begin = 0; begin < all; begin += batch)

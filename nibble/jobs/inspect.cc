@@ -19,27 +19,23 @@ template <class Model>
 Kernels kernels_of(const Model& model) {
   Kernels out;
   model.for_each_linear(
-      [&](const LinearGroup& g, size_t i) { out[std::string(g.name(i))] = g.kernel_name(i, 1); });
+      [&](const LinearGroup& g, size_t i) { out[std::string(g.name(i))] = g.kernel_name(i); });
   return out;
 }
 
 // Quantized weights that are not finite are refused when they are loaded.
 int64_t count_not_finite(const Weight& w) {
-  const auto* plain = std::get_if<Tensor>(&w);
-  if (plain == nullptr || plainly_finite(*plain)) return 0;
-  return moments(convert(*plain, DType::f32).data<float>()).not_finite;
+  if (w.is_quantized() || plainly_finite(w.plain())) return 0;
+  return moments(w.floats().data<float>()).not_finite;
 }
 
 void add_tensors(const ModelFolder& model, Kernels kernels, InspectResult& out) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     const Weight w = load_weight(model, p);
-    const auto* q = std::get_if<QuantizedTensor>(&w);
-    const std::string scheme =
-        q != nullptr ? to_string(q->scheme) : std::string(to_string(std::get<Tensor>(w).dtype()));
-    out.tensors.push_back({p.name, p.shape, scheme, kernels[p.name], static_cast<int64_t>(bytes(w)),
-                           count_not_finite(w)});
+    out.tensors.push_back({p.name, p.shape, w.stored_as(), kernels[p.name],
+                           static_cast<int64_t>(w.bytes()), count_not_finite(w)});
     out.parameters += p.shape.elements();
-    out.parameters_by_scheme[scheme] += p.shape.elements();
+    out.parameters_by_scheme[w.stored_as()] += p.shape.elements();
   }
 }
 
@@ -79,7 +75,7 @@ InspectResult inspect(const std::string& name, const Exec& exec, const NoticeHoo
   add_tensors(model, std::move(kernels), out);
   out.path = model.path;
   out.model_type = model_type(model.config);
-  out.file_bytes = model.tensors->file_bytes();
+  out.file_bytes = model.weights->file_bytes();
   out.bits_per_weight = stored_bits_per_weight(model);
   out.warnings = model.warnings;
   return out;
@@ -91,8 +87,7 @@ OutlierStats inspect_tensor(const std::string& name, const std::string& tensor, 
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (p.name != tensor) continue;
     const Weight w = load_weight(model, p);
-    const auto* q = std::get_if<QuantizedTensor>(&w);
-    const Tensor values = q != nullptr ? dequantize(*q) : convert(std::get<Tensor>(w), DType::f32);
+    const Tensor values = w.floats();
     const int64_t n = p.is_matrix() ? p.shape[0] : 1;
     return find_outliers(p.name, values.data<float>(), n, values.elements() / n, sigmas);
   }

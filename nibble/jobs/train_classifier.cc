@@ -23,7 +23,7 @@ MlpTrainOptions mlp_options(const TrainJob& job) {
 ModelFolder folder_of(const MlpConfig& config, const TensorMap& weights) {
   ModelFolder out;
   out.config = config;
-  out.tensors = std::make_unique<MemorySource>(weights);
+  out.weights = weights_in_memory(weights);
   return out;
 }
 

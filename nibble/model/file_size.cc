@@ -1,7 +1,7 @@
 #include "nibble/model/file_size.h"
 
 #include "nibble/format/safetensors.h"
-#include "nibble/model/arranged_source.h"
+#include "nibble/model/stored_weights.h"
 
 namespace nibble {
 

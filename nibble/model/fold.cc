@@ -34,7 +34,7 @@ void check(const Fold& fold) {
 }
 
 // Rows (or elements) first, first + 1, ... divided by the factors.
-TensorChange divide_rows(Factors by, int64_t first) {
+WeightChange divide_rows(Factors by, int64_t first) {
   return [by = std::move(by), first](const Shape& shape, std::span<float> values) {
     const auto k = shape.rank() == 2 ? static_cast<size_t>(shape[1]) : size_t{1};
     const auto begin = static_cast<size_t>(first);
@@ -45,7 +45,7 @@ TensorChange divide_rows(Factors by, int64_t first) {
   };
 }
 
-TensorChange scale_columns(Factors by) {
+WeightChange scale_columns(Factors by) {
   return [by = std::move(by)](const Shape& shape, std::span<float> values) {
     const auto k = static_cast<size_t>(shape[1]);
     NIBBLE_CHECK(by->size() == k);
@@ -55,7 +55,7 @@ TensorChange scale_columns(Factors by) {
 
 }  // namespace
 
-void add_fold(const Fold& fold, TensorChanges& changes) {
+void add_fold(const Fold& fold, WeightChanges& changes) {
   check(fold);
   const FoldSite& s = fold.site;
   std::vector<float> channels(static_cast<size_t>(s.channels()));
@@ -69,9 +69,9 @@ void add_fold(const Fold& fold, TensorChanges& changes) {
     changes.changes[name].push_back(scale_columns(columns));
 }
 
-ModelFolder with_changes(const ModelFolder& model, TensorChanges changes) {
-  return {model.path, model.config, change_tensors(model.tensors, std::move(changes)),
-          model.schemes, model.tokenizer};
+ModelFolder with_changes(const ModelFolder& model, WeightChanges changes) {
+  return {model.path, model.config, change_weights(model.weights, std::move(changes)),
+          model.tokenizer};
 }
 
 }  // namespace nibble

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "nibble/model/changed_source.h"
+#include "nibble/model/changed_weights.h"
 #include "nibble/model/fold_sites.h"
 #include "nibble/model/model_folder.h"
 
@@ -18,9 +18,9 @@ struct Fold {
 
 /// Adds what folding does to each tensor. Error{invalid_argument} for scales that break the
 /// contract above or a site without a producer.
-void add_fold(const Fold& fold, TensorChanges& changes);
+void add_fold(const Fold& fold, WeightChanges& changes);
 
 /// The model with its tensors changed.
-ModelFolder with_changes(const ModelFolder& model, TensorChanges changes);
+ModelFolder with_changes(const ModelFolder& model, WeightChanges changes);
 
 }  // namespace nibble

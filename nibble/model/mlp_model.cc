@@ -12,9 +12,7 @@ constexpr int64_t kWidthLimit = 1 << 24;
 constexpr size_t kLayerLimit = 1000;
 
 Tensor load_bias(const WeightLoader& load, const ParamSpec& spec) {
-  const Weight w = load(spec);
-  NIBBLE_CHECK(std::holds_alternative<Tensor>(w));
-  return convert(std::get<Tensor>(w), DType::f32);
+  return convert(load(spec).plain(), DType::f32);
 }
 
 }  // namespace
@@ -42,10 +40,10 @@ Mlp::Mlp(const MlpConfig& config, const WeightLoader& load, const LinearOptions&
   for (size_t i = 0; i + 1 < table.size(); i += 2) {
     NIBBLE_CHECK(table[i].is_matrix() && table[i + 1].bias);
     LinearMember member{table[i].name, load(table[i]), load_bias(load, table[i + 1])};
-    if (rows(member.weight) != table[i].shape[0] || columns(member.weight) != table[i].shape[1]) {
+    if (member.weight.rows() != table[i].shape[0] || member.weight.columns() != table[i].shape[1]) {
       throw corrupt(fmt::format("expected shape {} by config.json, found [{}, {}]",
-                                table[i].shape.to_string(), rows(member.weight),
-                                columns(member.weight)))
+                                table[i].shape.to_string(), member.weight.rows(),
+                                member.weight.columns()))
           .at("tensor " + in_quotes(table[i].name));
     }
     std::vector<LinearMember> members;

@@ -9,6 +9,7 @@
 
 #include "nibble/model/config.h"
 #include "nibble/model/layer_pass.h"
+#include "nibble/nn/embedding.h"
 
 namespace nibble {
 

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <set>
 
 #include "nibble/core/float_formats.h"
+#include "nibble/core/hash.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/posix.h"
 #include "nibble/model/architecture.h"
@@ -57,37 +59,60 @@ const Tokenizer& ModelFolder::require_tokenizer() const {
   return *tokenizer;
 }
 
-ModelFolder in_memory(const ModelConfig& config, TensorMap weights,
+ModelFolder in_memory(const ModelConfig& config, const TensorMap& weights,
                       const CharTokenizer& tokenizer) {
-  return {{},
-          config,
-          std::make_unique<MemorySource>(std::move(weights)),
-          {},
-          std::make_shared<CharTokenizer>(tokenizer)};
+  return {{}, config, weights_in_memory(weights), std::make_shared<CharTokenizer>(tokenizer)};
 }
 
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {
-  return naming_file(model.path, [&]() -> Weight {
-    const auto scheme = model.schemes.find(module_of(spec.name));
-    if (scheme != model.schemes.end())
-      return from_tensors(*model.tensors, spec.name, scheme->second);
-    return model.tensors->get(spec.name);
-  });
+  return naming_file(model.path, [&] { return model.weights->get(spec.name); });
 }
 
-void release_weight(const ModelFolder& model, const ParamSpec& spec) {
-  const auto scheme = model.schemes.find(module_of(spec.name));
-  if (scheme == model.schemes.end()) return model.tensors->release(spec.name);
-  for (const std::string& name : stored_names(*model.tensors, spec.name, scheme->second)) {
-    if (model.tensors->contains(name)) model.tensors->release(name);
+SchemeMap schemes_of(const ModelFolder& model) {
+  SchemeMap out;
+  for (const ParamSpec& p : parameter_table(model.config)) {
+    if (!p.is_matrix()) continue;
+    if (const auto scheme = model.weights->stored_as(p.name).scheme)
+      out.emplace(module_of(p.name), *scheme);
   }
+  return out;
+}
+
+bool is_quantized(const ModelFolder& model) { return !schemes_of(model).empty(); }
+
+namespace {
+
+// The parameters of a model that is not quantized.
+class PlainParameters : public TensorSource {
+ public:
+  explicit PlainParameters(const ModelFolder& model) : model_(model) {
+    for (const ParamSpec& p : parameter_table(model.config))
+      infos_.push_back({p.name, model.weights->stored_as(p.name).dtype, p.shape});
+  }
+  const std::vector<TensorInfo>& list() const override { return infos_; }
+  bool contains(std::string_view name) const override {
+    return std::any_of(infos_.begin(), infos_.end(),
+                       [&](const TensorInfo& i) { return i.name == name; });
+  }
+  Tensor get(std::string_view name) const override { return model_.weights->get(name).plain(); }
+  void release(std::string_view name) const override { model_.weights->release(name); }
+
+ private:
+  const ModelFolder& model_;
+  std::vector<TensorInfo> infos_;
+};
+
+}  // namespace
+
+std::string content_hash(const ModelFolder& model) {
+  return naming_file(model.path, [&] { return content_hash(PlainParameters(model)); });
 }
 
 void refuse_nonfinite_weights(const ModelFolder& model) {
   for (const ParamSpec& p : parameter_table(model.config)) {
-    if (!model.tensors->contains(p.name)) continue;
-    naming_file(model.path, [&] { refuse_nonfinite(model.tensors->get(p.name), p.name); });
-    model.tensors->release(p.name);
+    if (model.weights->stored_as(p.name).scheme) continue;
+    naming_file(model.path, [&] { refuse_nonfinite(model.weights->get(p.name).plain(), p.name); });
+    model.weights->release(p.name);
   }
 }
 
@@ -96,10 +121,10 @@ namespace {
 // Names the weight to blame; the decoder may outlive the model that it was made of.
 std::function<void(Error)> blame_weights(const ModelFolder& model) {
   return [path = model.path, config = model.config,
-          source = std::weak_ptr<TensorSource>(model.tensors)](Error error) {
+          source = std::weak_ptr<const WeightSource>(model.weights)](Error error) {
     try {
-      if (auto tensors = source.lock())
-        refuse_nonfinite_weights({path, config, std::move(tensors), {}, nullptr});
+      if (auto weights = source.lock())
+        refuse_nonfinite_weights({path, config, std::move(weights), nullptr});
       else
         refuse_nonfinite_weights(open_model(path));
     } catch (const Error& weight) {
@@ -115,7 +140,7 @@ Decoder load_decoder(const ModelFolder& model, const LinearOptions& options) {
   return naming_file(model.path, [&] {
     Decoder out(
         model.decoder_config(), [&](const ParamSpec& p) { return load_weight(model, p); }, options,
-        [&](const ParamSpec& p) { release_weight(model, p); });
+        [&](const ParamSpec& p) { model.weights->release(p.name); });
     out.on_bad_values(blame_weights(model));
     return out;
   });
@@ -129,18 +154,16 @@ Mlp load_mlp(const ModelFolder& model, const LinearOptions& options) {
 }
 
 std::string scheme_summary(const ModelFolder& model) {
-  std::set<std::string> names;
-  for (const auto& [module, scheme] : model.schemes) names.insert(to_string(scheme));
-  if (names.empty()) {
-    std::set<std::string_view> matrices;
-    const std::vector<ParamSpec> table = parameter_table(model.config);
-    for (const ParamSpec& p : table) {
-      if (p.is_matrix()) matrices.insert(p.name);
-    }
-    for (const TensorInfo& i : model.tensors->list()) {
-      if (matrices.contains(i.name)) names.insert(std::string(to_string(i.dtype)));
-    }
+  std::set<std::string> quantized, plain;
+  for (const ParamSpec& p : parameter_table(model.config)) {
+    if (!p.is_matrix()) continue;
+    const StoredAs stored = model.weights->stored_as(p.name);
+    if (stored.scheme)
+      quantized.insert(to_string(*stored.scheme));
+    else
+      plain.insert(std::string(to_string(stored.dtype)));
   }
+  const std::set<std::string>& names = quantized.empty() ? plain : quantized;
   return names.size() == 1 ? *names.begin() : "mixed";
 }
 

@@ -8,8 +8,8 @@
 #include <variant>
 #include <vector>
 
-#include "nibble/core/tensor_source.h"
 #include "nibble/format/quantized_layout.h"
+#include "nibble/format/weight_source.h"
 #include "nibble/model/config.h"
 #include "nibble/model/decoder.h"
 #include "nibble/model/mlp_model.h"
@@ -26,14 +26,12 @@ std::string_view model_type(const ModelConfig& config);
 /// True for models so small that quantizing covers embeddings and head too, unless told otherwise.
 bool covers_every_matrix(const ModelConfig& config);
 
-/// An opened model: what it is and where its tensors lie. No weight has been read yet.
+/// An opened model: what it is and where its weights lie. None has been read yet.
 struct ModelFolder {
   std::string path;
   ModelConfig config;
-  /// Parameters in the shape of the parameter table, whatever their layout on disk. Shared with
-  /// models that are this one changed.
-  std::shared_ptr<TensorSource> tensors;
-  SchemeMap schemes;  ///< modules that are stored quantized
+  /// Every parameter of the table. Shared with models that are this one changed.
+  std::shared_ptr<const WeightSource> weights;
   /// Set for models in memory; a folder's is loaded when it is first asked for.
   mutable std::shared_ptr<const Tokenizer> tokenizer;
   /// What opening it found odd but not wrong, a line each, for people: tensors that no part of the
@@ -55,12 +53,17 @@ struct ModelFolder {
 ModelFolder open_model(const std::string& path);
 
 /// The same for weights in memory.
-ModelFolder in_memory(const ModelConfig& config, TensorMap weights, const CharTokenizer& tokenizer);
+ModelFolder in_memory(const ModelConfig& config, const TensorMap& weights,
+                      const CharTokenizer& tokenizer);
 
-/// One parameter: packed where the folder holds it packed, else plain (f32, f16, bf16).
+/// One parameter, as WeightSource::get(); errors name the model's path.
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec);
-/// Drops the pages of a parameter's tensors from memory; they come back when they are read.
-void release_weight(const ModelFolder& model, const ParamSpec& spec);
+bool is_quantized(const ModelFolder& model);
+/// How modules are stored that are quantized.
+SchemeMap schemes_of(const ModelFolder& model);
+/// xxh3 over every parameter's name, type, shape and bytes, in name order: the same for the same
+/// weights in any file. Of models that are not quantized.
+std::string content_hash(const ModelFolder& model);
 /// Error{corrupt} naming the first plain parameter that holds NaN or infinity, with the model's
 /// path; nothing where all are finite. Reads every one of them.
 void refuse_nonfinite_weights(const ModelFolder& model);

@@ -1,9 +1,11 @@
-#include "nibble/model/open_llama2c.h"
+// A llama2.c .bin file as a model: a Llama with what llama2.c has built in (RMSNorm of 1e-5,
+// rope_theta 10000). No tokenizer: that is a file of its own.
 
 #include "nibble/core/in_file.h"
 #include "nibble/format/llama2c.h"
+#include "nibble/model/file_format.h"
 
-namespace nibble {
+namespace nibble::llama2c {
 namespace {
 
 DecoderConfig config_of(const Llama2cHeader& h) {
@@ -29,25 +31,19 @@ DecoderConfig config_of(const Llama2cHeader& h) {
 
 }  // namespace
 
-ModelFolder open_llama2c_model(const std::string& path) {
+bool is_model(const std::string& path) { return path.ends_with(".bin"); }
+
+ModelFolder open(const std::string& path) {
   Llama2cFile file = open_llama2c(path);
   ModelFolder m;
   m.path = path;
-  m.tensors = std::move(file.tensors);
+  m.weights = std::move(file.weights);
   naming_file(path, [&] {
     const DecoderConfig config = config_of(file.header);
     validate(config);
     m.config = config;
-    if (file.header.group == 0) return;
-    QuantScheme scheme;
-    scheme.type = NumberType::int8;
-    scheme.granularity = Granularity::group;
-    scheme.group = file.header.group;
-    for (const ParamSpec& p : parameter_table(config)) {
-      if (p.is_matrix()) m.schemes.emplace(module_of(p.name), scheme);
-    }
   });
   return m;
 }
 
-}  // namespace nibble
+}  // namespace nibble::llama2c

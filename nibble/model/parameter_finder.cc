@@ -5,21 +5,6 @@
 #include "nibble/core/float_formats.h"
 
 namespace nibble {
-namespace {
-
-Shape shape_of(const Weight& w) {
-  return std::visit(
-      [](const auto& t) -> Shape {
-        if constexpr (std::is_same_v<std::decay_t<decltype(t)>, Tensor>)
-          return t.shape();
-        else
-          return t.shape;
-      },
-      w);
-}
-
-}  // namespace
-
 ParameterFinder::ParameterFinder(const DecoderConfig& config, const WeightLoader& load,
                                  const WeightRelease& release)
     : load_(load), release_(release) {
@@ -42,9 +27,9 @@ const ParamSpec& ParameterFinder::require(const ParamKey& key) const {
 
 Weight ParameterFinder::load(const ParamSpec& spec) const {
   Weight w = load_(spec);
-  if (shape_of(w) != spec.shape) {
+  if (w.shape() != spec.shape) {
     throw corrupt(fmt::format("expected shape {} by config.json, found {}", spec.shape.to_string(),
-                              shape_of(w).to_string()))
+                              w.shape().to_string()))
         .at("tensor " + in_quotes(spec.name));
   }
   return w;
@@ -65,10 +50,8 @@ Weight ParameterFinder::table(Role role) const { return load(require({role})); }
 std::vector<float> ParameterFinder::vector(const ParamKey& key) const {
   const ParamSpec* spec = find(key);
   if (spec == nullptr) return {};
-  const Weight w = load(*spec);
-  NIBBLE_CHECK(std::holds_alternative<Tensor>(w));
   std::vector<float> out(static_cast<size_t>(spec->shape.elements()));
-  to_f32(std::get<Tensor>(w), out);
+  to_f32(load(*spec).plain(), out);
   if (release_) release_(*spec);
   return out;
 }

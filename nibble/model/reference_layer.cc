@@ -7,7 +7,6 @@
 
 #include "nibble/core/float_formats.h"
 #include "nibble/model/layer_plan.h"
-#include "nibble/model/weight_floats.h"
 
 namespace nibble {
 namespace {
@@ -30,7 +29,7 @@ struct Matrix {
 
 Matrix matrix(const ParameterFinder& find, const ParamKey& key) {
   const LinearMember m = find.linear(key);
-  return {floats_of(m.weight), find.vector(key.with_bias(true)), rows(m.weight), columns(m.weight)};
+  return {m.weight.values(), find.vector(key.with_bias(true)), m.weight.rows(), m.weight.columns()};
 }
 
 void norm_row(const ParameterFinder& find, const ParamKey& key, NormKind kind, double eps,
@@ -281,9 +280,9 @@ void run_reference_layer(const DecoderConfig& config, int layer, const Parameter
 
 std::vector<double> reference_embedding(const DecoderConfig& c, const ParameterFinder& find,
                                         std::span<const int32_t> ids) {
-  const std::vector<float> tokens = floats_of(find.table(Role::token_embedding));
+  const std::vector<float> tokens = find.table(Role::token_embedding).values();
   const bool learned = c.position == PositionKind::learned;
-  const auto positions = learned ? floats_of(find.table(Role::position_embedding)) : tokens;
+  const auto positions = learned ? find.table(Role::position_embedding).values() : tokens;
   const int64_t width = c.hidden_size;
   // As models that scale have it: in f32.
   const auto scale = static_cast<double>(static_cast<float>(c.embedding_scale));
@@ -302,7 +301,7 @@ std::vector<double> reference_embedding(const DecoderConfig& c, const ParameterF
 std::vector<double> reference_head(const DecoderConfig& c, const ParameterFinder& find,
                                    std::vector<double> x) {
   const Matrix head{
-      floats_of(c.tied ? find.table(Role::token_embedding) : find.linear({Role::lm_head}).weight),
+      (c.tied ? find.table(Role::token_embedding) : find.linear({Role::lm_head}).weight).values(),
       {},
       c.vocab_size,
       c.hidden_size};

@@ -17,7 +17,7 @@ namespace {
 using Turn = std::shared_ptr<const Rotation>;
 
 // Every row, which lies in the rotated space.
-TensorChange turn_rows(Turn turn) {
+WeightChange turn_rows(Turn turn) {
   return [turn = std::move(turn)](const Shape&, std::span<float> values) {
     const auto width = static_cast<size_t>(turn->width());
     NIBBLE_CHECK(values.size() % width == 0);
@@ -27,7 +27,7 @@ TensorChange turn_rows(Turn turn) {
 
 // Every column of rows [first, first + count), which is made of blocks of the rotated space. A
 // vector is one column.
-TensorChange turn_columns(Turn turn, int64_t first, int64_t count) {
+WeightChange turn_columns(Turn turn, int64_t first, int64_t count) {
   return [turn = std::move(turn), first, count](const Shape& shape, std::span<float> values) {
     const auto k = shape.rank() == 2 ? static_cast<size_t>(shape[1]) : size_t{1};
     const auto width = static_cast<size_t>(turn->width());
@@ -43,7 +43,7 @@ TensorChange turn_columns(Turn turn, int64_t first, int64_t count) {
   };
 }
 
-TensorChange multiply_columns(std::vector<float> by) {
+WeightChange multiply_columns(std::vector<float> by) {
   return [by = std::move(by)](const Shape&, std::span<float> values) {
     for (size_t i = 0; i < values.size(); ++i) values[i] *= by[i % by.size()];
   };
@@ -86,7 +86,7 @@ class Turning {
     const auto found = specs_.find(key);
     return found == specs_.end() ? nullptr : &found->second;
   }
-  void change(const ParamSpec* p, TensorChange f) {
+  void change(const ParamSpec* p, WeightChange f) {
     if (p != nullptr) changes_.changes[p->name].push_back(std::move(f));
   }
   void rows(Role role) { change(find({role}), turn_rows(stream_)); }
@@ -113,10 +113,7 @@ class Turning {
     const ParamSpec* w = find(key);
     if (w == nullptr) return;
     if (const ParamSpec* gain = find(norm)) {
-      const Tensor stored = model_.tensors->get(gain->name);
-      std::vector<float> values(static_cast<size_t>(stored.elements()));
-      to_f32(stored, values);
-      change(w, multiply_columns(std::move(values)));
+      change(w, multiply_columns(model_.weights->get(gain->name).values()));
     }
     change(w, turn_rows(stream_));
   }
@@ -165,7 +162,7 @@ class Turning {
   DecoderConfig config_;
   const Turn stream_, head_;
   std::map<ParamKey, ParamSpec> specs_;
-  TensorChanges changes_;
+  WeightChanges changes_;
 };
 
 }  // namespace

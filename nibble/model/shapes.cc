@@ -43,18 +43,14 @@ uint64_t next(uint64_t& state) {
   return z ^ (z >> 31);
 }
 
-class RandomSource : public TensorSource {
+class RandomWeights : public WeightSource {
  public:
-  RandomSource(const DecoderConfig& config, uint64_t seed) : seed_(seed) {
-    for (const ParamSpec& p : parameter_table(config))
-      infos_.push_back({p.name, DType::f32, p.shape});
-  }
-  const std::vector<TensorInfo>& list() const override { return infos_; }
-  bool contains(std::string_view name) const override { return index_of(name) < infos_.size(); }
-  Tensor get(std::string_view name) const override {
+  RandomWeights(const DecoderConfig& config, uint64_t seed)
+      : seed_(seed), table_(parameter_table(config)) {}
+
+  Weight get(std::string_view name) const override {
     const size_t i = index_of(name);
-    if (i == infos_.size()) throw not_found("no such tensor").at("tensor " + in_quotes(name));
-    Tensor out(DType::f32, infos_[i].shape);
+    Tensor out(DType::f32, table_[i].shape);
     if (out.shape().rank() == 1) {
       for (float& v : out.mutable_data<float>()) v = 1.0f;
       return out;
@@ -66,20 +62,25 @@ class RandomSource : public TensorSource {
     }
     return out;
   }
+  StoredAs stored_as(std::string_view name) const override {
+    (void)index_of(name);
+    return {};
+  }
   int64_t file_bytes() const override {
     int64_t sum = 0;
-    for (const TensorInfo& i : infos_) sum += i.shape.elements() * size_of(i.dtype);
+    for (const ParamSpec& p : table_) sum += p.shape.elements() * size_of(DType::f32);
     return sum;
   }
 
  private:
   size_t index_of(std::string_view name) const {
-    size_t i = 0;
-    while (i < infos_.size() && infos_[i].name != name) ++i;
-    return i;
+    for (size_t i = 0; i < table_.size(); ++i) {
+      if (table_[i].name == name) return i;
+    }
+    throw not_found("no such tensor").at("tensor " + in_quotes(name));
   }
   uint64_t seed_;
-  std::vector<TensorInfo> infos_;
+  std::vector<ParamSpec> table_;
 };
 
 }  // namespace
@@ -98,7 +99,7 @@ ModelFolder random_model(std::string_view shape, uint64_t seed) {
     ModelFolder out;
     out.path = shape;
     out.config = config;
-    out.tensors = std::make_unique<RandomSource>(config, seed);
+    out.weights = std::make_shared<RandomWeights>(config, seed);
     return out;
   }
   throw invalid_argument(

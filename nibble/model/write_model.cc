@@ -6,9 +6,9 @@
 #include "nibble/core/in_file.h"
 #include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
-#include "nibble/model/arranged_source.h"
 #include "nibble/model/carry_over.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/model/stored_weights.h"
 
 namespace nibble {
 namespace {
@@ -47,10 +47,7 @@ std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
   if (!p.scheme) {
     return {{{p.spec.name, p.dtype, stored_shape(p.spec)},
              [make = p.make, spec = p.spec, dtype = p.dtype] {
-               const Tensor tensor = std::get<Tensor>(make());
-               return spec.transposed    ? transpose(tensor)
-                      : spec.offset != 0 ? convert(shifted(tensor, -spec.offset), dtype)
-                                         : tensor;
+               return as_stored(spec, make().plain(), dtype);
              }}};
   }
   const auto made = std::make_shared<std::map<std::string, Tensor, std::less<>>>();
@@ -58,8 +55,7 @@ std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
   for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype)) {
     out.push_back({info, [made, make = p.make, spec = p.spec, name = info.name] {
                      if (made->empty()) {
-                       for (NamedTensor& t :
-                            to_tensors(spec.name, std::get<QuantizedTensor>(make()))) {
+                       for (NamedTensor& t : to_tensors(spec.name, make().quantized())) {
                          made->emplace(t.name, std::move(t.tensor));
                        }
                      }

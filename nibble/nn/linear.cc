@@ -44,15 +44,15 @@ struct LinearGroup::Impl {
 
 LinearGroup::Impl::Impl(std::vector<LinearMember> given, const LinearOptions& options) {
   NIBBLE_CHECK(!given.empty());
-  k = columns(given[0].weight);
+  k = given[0].weight.columns();
   for (LinearMember& member : given) add(std::move(member), options);
 }
 
 void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
-  if (columns(member.weight) != k) {
+  if (member.weight.columns() != k) {
     throw corrupt(fmt::format("expected {} columns like the others that read the same input, "
                               "found {}",
-                              k, columns(member.weight)))
+                              k, member.weight.columns()))
         .at("tensor " + in_quotes(member.name));
   }
   members.emplace_back(std::move(member), options);
@@ -175,7 +175,7 @@ class LinearGroup::Product {
     const size_t reading = impl_.reading_of[member];
     const GemmInput in = impl_.readings[reading].input(
         w.traits(), x_, parts(reading), row, std::min(kRowBlock, m_ - row), read_at(reading));
-    w.kernel(m_).run(w.view(), in, n_begin, n_end, out, scratch_);
+    w.kernel().run(w.view(), in, n_begin, n_end, out, scratch_);
     if (w.coding() && w.coding()->spares_outliers())
       add_outliers(member, n_begin, n_end, row, out.y);
   }
@@ -262,8 +262,8 @@ std::string_view LinearGroup::name(size_t member) const { return impl_->members.
 const QuantScheme& LinearGroup::scheme(size_t member) const {
   return impl_->members.at(member).scheme();
 }
-std::string_view LinearGroup::kernel_name(size_t member, int64_t m) const {
-  return impl_->members.at(member).kernel(m).name;
+std::string_view LinearGroup::kernel_name(size_t member) const {
+  return impl_->members.at(member).kernel().name;
 }
 Weight LinearGroup::source(size_t member) const { return impl_->members.at(member).source(); }
 

@@ -8,23 +8,14 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "nibble/core/exec.h"
 #include "nibble/core/team.h"
 #include "nibble/core/tensor.h"
-#include "nibble/quant/quantized_tensor.h"
+#include "nibble/quant/weight.h"
 
 namespace nibble {
-
-/// A weight [n, k]: plain (f32, f16, bf16) or quantized.
-using Weight = std::variant<Tensor, QuantizedTensor>;
-
-int64_t rows(const Weight& w);
-int64_t columns(const Weight& w);
-/// Bytes of the weight as stored.
-size_t bytes(const Weight& w);
 
 struct LinearMember {
   std::string name;  ///< stored name of the weight, for inspection and calibration
@@ -95,8 +86,8 @@ class LinearGroup {
   int64_t outputs(size_t member) const;
   std::string_view name(size_t member) const;
   const QuantScheme& scheme(size_t member) const;
-  /// The kernel that products with m rows use: "gemm_i8_avx512vnni", shown by `nibble inspect`.
-  std::string_view kernel_name(size_t member, int64_t m) const;
+  /// The kernel that its products use: "gemm_i8_avx512vnni", shown by `nibble inspect`.
+  std::string_view kernel_name(size_t member) const;
   /// Multiplications for one row.
   int64_t multiplications() const;
   /// Bytes the loaded group holds, and bytes read for one token.
@@ -110,24 +101,6 @@ class LinearGroup {
   struct Layout;
   class Product;
   std::unique_ptr<Impl> impl_;
-};
-
-/// A table [rows, width] of which single rows are read: embeddings, plain or quantized.
-class Embedding {
- public:
-  Embedding() = default;
-  explicit Embedding(Weight table) : table_(std::move(table)) {}
-  int64_t rows() const { return nibble::rows(table_); }
-  int64_t width() const { return nibble::columns(table_); }
-  /// out[width] = row `id` as f32. `id` was checked by the caller.
-  void lookup(int64_t id, std::span<float> out) const;
-  /// out[width] += row `id`.
-  void add(int64_t id, std::span<float> out) const;
-  size_t memory_bytes() const { return bytes(table_); }
-  const Weight& weight() const { return table_; }
-
- private:
-  Weight table_;
 };
 
 }  // namespace nibble

@@ -14,8 +14,8 @@
 #include "nibble/core/parallel.h"
 #include "nibble/kernels/kernels.h"
 #include "nibble/kernels/onednn/product_bf16.h"
-#include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
+#include "nibble/quant/number.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
@@ -27,13 +27,12 @@ constexpr int64_t kPacked = 8;
 struct FloatRow {
   DType dtype;
   NumberType number;
-  WeightType weight;
   ScaleType scale;
 };
 constexpr FloatRow kFloats[] = {
-    {DType::f32, NumberType::f32, WeightType::f32, ScaleType::f32},
-    {DType::f16, NumberType::f16, WeightType::f16, ScaleType::f16},
-    {DType::bf16, NumberType::bf16, WeightType::bf16, ScaleType::bf16},
+    {DType::f32, NumberType::f32, ScaleType::f32},
+    {DType::f16, NumberType::f16, ScaleType::f16},
+    {DType::bf16, NumberType::bf16, ScaleType::bf16},
 };
 
 const FloatRow& float_row(DType dtype) {
@@ -51,32 +50,22 @@ Tensor first_element(const Tensor& t) {
   return out;
 }
 
-// What a codebook adds to the description: its values, and scales that are bytes.
-void describe_codebook(const QuantizedTensor& q, GemmWeight& out) {
-  const NumberType type = q.scheme.type;
-  if (out.traits.weight == WeightType::table) out.table = codebook(type).data();
+// What a table adds to the description: its values, and scales that are bytes.
+void describe_table(const QuantizedTensor& q, GemmWeight& out) {
+  const NumberTraits& type = number(q.scheme);
+  if (type.kernel == WeightType::table) out.table = type.table().data();
   if (is_scale_dtype(q.scales.dtype())) {
     out.scale_type = float_row(q.scales.dtype()).scale;
-  } else if (type == NumberType::mxfp4) {
-    out.scale_type = ScaleType::e8m0;
-  } else if (type == NumberType::nvfp4) {
-    out.scale_type = ScaleType::e4m3;
+    return;
+  }
+  out.scale_type = type.scales->kernel;
+  if (type.scales->super == SuperScale::tensor) {
     out.scale_divisor = q.super_scales->data<float>()[0];
-  } else {
-    out.scale_type = ScaleType::nested;
-    out.scale_table = scale_values(type).data();
+  } else if (type.scales->super == SuperScale::blocks) {
+    out.scale_table = type.scales->values().data();
     out.super_scales = q.super_scales->data<float>().data();
     out.super_offset = q.super_offsets->data<float>()[0];
   }
-}
-
-WeightType weight_type(const QuantScheme& scheme) {
-  for (const FloatRow& r : kFloats) {
-    if (r.number == scheme.type) return r.weight;
-  }
-  if (scheme.type == NumberType::fp8_e4m3) return WeightType::e4m3;
-  if (scheme.type == NumberType::fp8_e5m2) return WeightType::e5m2;
-  return scheme.has_codebook() ? WeightType::table : WeightType::codes;
 }
 
 // A few rows of a doubly quantized weight begin somewhere inside a block of super scales: their
@@ -86,7 +75,7 @@ void write_out_scales(QuantizedTensor& q, int64_t first) {
   const auto bytes = q.scales.data<uint8_t>();
   const auto super = q.super_scales->data<float>();
   for (size_t i = 0; i < bytes.size(); ++i) {
-    const float product = scale_values(q.scheme.type)[bytes[i]] *
+    const float product = number(q.scheme).scales->values()[bytes[i]] *
                           super[(static_cast<size_t>(first) + i) / size_t{kNestedBlock}];
     plain.mutable_data<float>()[i] = product + q.super_offsets->data<float>()[0];
   }
@@ -101,7 +90,7 @@ GemmTraits product_traits(const QuantScheme& scheme, int64_t n, int64_t k) {
   GemmTraits out;
   out.n = n;
   out.k = k;
-  out.weight = weight_type(scheme);
+  out.weight = number(scheme).kernel;
   out.bits = scheme.is_float() ? 0 : scheme.bits();
   out.group = scheme.group_size(k);
   out.a8 = scheme.has_int8_activations();
@@ -111,16 +100,15 @@ GemmTraits product_traits(const QuantScheme& scheme, int64_t n, int64_t k) {
 PackedWeight::PackedWeight(LinearMember member, const LinearOptions& options)
     : member_(std::move(member)) {
   try {
-    if (const auto* plain = std::get_if<Tensor>(&member_.weight)) {
+    if (weight().is_quantized()) {
+      describe(weight().quantized(), options.dequantize_on_the_fly);
+    } else {
       reads_bf16_ = options.bf16_products && has_bf16_products();
       if (reads_bf16_) round_to_bf16();
-      describe(*plain);
-    } else {
-      describe(std::get<QuantizedTensor>(member_.weight), options.dequantize_on_the_fly);
+      describe(weight().plain());
     }
     check_bias();
-    const Kernel& kernel = reads_bf16_ ? gemm_bf16_onednn() : choose_gemm(view_.traits);
-    choices_ = {{std::numeric_limits<int64_t>::max(), &kernel}};
+    kernel_ = reads_bf16_ ? &gemm_bf16_onednn() : &choose_gemm(view_.traits);
     pack(options.threads);
   } catch (Error& e) {
     throw std::move(e).at("tensor " + in_quotes(member_.name));
@@ -136,7 +124,7 @@ void PackedWeight::check_bias() const {
 }
 
 void PackedWeight::round_to_bf16() {
-  Tensor& w = std::get<Tensor>(member_.weight);
+  Tensor& w = member_.weight.plain();
   if (w.dtype() != DType::bf16) w = convert(w, DType::bf16);
 }
 
@@ -163,7 +151,7 @@ void PackedWeight::describe(const QuantizedTensor& q, bool dequantize_on_the_fly
   view_.row_bytes = q.codes.shape()[1];
   view_.scales = q.scales.raw();
   if (q.scheme.has_codebook())
-    describe_codebook(q, view_);
+    describe_table(q, view_);
   else
     view_.scale_type = float_row(q.scales.dtype()).scale;
   view_.zeros = q.zeros ? q.zeros->data<uint8_t>().data() : nullptr;
@@ -175,66 +163,47 @@ void PackedWeight::pack(int threads) {
   stored_dtype_ = tensor.dtype();
   stored_columns_ = tensor.shape()[1];
   view_.data = tensor.raw();
-  const Kernel& kernel = *choices_.front().kernel;
-  if (kernel.pack == nullptr) return;
-  packed_.reserve(kernel.packed_bytes(view_));
+  if (kernel_->pack == nullptr) return;
+  packed_.reserve(kernel_->packed_bytes(view_));
   const int64_t slices = ceil_div(n(), kOutputSlice);
   parallel_for(ceil_div(slices, kPacked), threads, [&](int64_t piece) {
     const int64_t begin = piece * kPacked * kOutputSlice;
-    kernel.pack(view_, packed_.as(), begin, std::min(begin + kPacked * kOutputSlice, n()));
+    kernel_->pack(view_, packed_.as(), begin, std::min(begin + kPacked * kOutputSlice, n()));
   });
   view_.data = packed_.as();
   view_.scales = nullptr;
   tensor = Tensor();
-  if (auto* q = std::get_if<QuantizedTensor>(&member_.weight)) {
-    scale_dtype_ = q->scales.dtype();
-    q->scales = Tensor();
-    if (q->zeros) q->zeros = Tensor();
-  }
+  if (!weight().is_quantized()) return;
+  QuantizedTensor& q = member_.weight.quantized();
+  scale_dtype_ = q.scales.dtype();
+  q.scales = Tensor();
+  if (q.zeros) q.zeros = Tensor();
 }
 
 Tensor& PackedWeight::stored() {
-  auto* q = std::get_if<QuantizedTensor>(&member_.weight);
-  return q == nullptr ? std::get<Tensor>(member_.weight) : q->codes;
+  Weight& w = member_.weight;
+  return w.is_quantized() ? w.quantized().codes : w.plain();
 }
 
 const Tensor& PackedWeight::stored() const {
-  const auto* q = std::get_if<QuantizedTensor>(&member_.weight);
-  return q == nullptr ? std::get<Tensor>(member_.weight) : q->codes;
+  return weight().is_quantized() ? weight().quantized().codes : weight().plain();
 }
 
 std::span<const int32_t> PackedWeight::input_order() const {
-  const auto* q = std::get_if<QuantizedTensor>(&member_.weight);
-  if (q == nullptr || !q->input_order) return {};
-  return q->input_order->data<int32_t>();
+  if (!weight().is_quantized() || !weight().quantized().input_order) return {};
+  return weight().quantized().input_order->data<int32_t>();
 }
 
 const float* PackedWeight::bias() const {
   return member_.bias ? member_.bias->data<float>().data() : nullptr;
 }
 
-const Kernel& PackedWeight::kernel(int64_t m) const {
-  for (const Choice& c : choices_) {
-    if (m <= c.rows) return *c.kernel;
-  }
-  NIBBLE_CHECK(false);
-  return *choices_.back().kernel;
-}
-
 int64_t PackedWeight::scratch_bytes() const {
-  int64_t most = 0;
-  for (const Choice& c : choices_) {
-    if (c.kernel->scratch_bytes != nullptr)
-      most = std::max(most, c.kernel->scratch_bytes(view_.traits));
-  }
-  return most;
+  return kernel_->scratch_bytes == nullptr ? 0 : kernel_->scratch_bytes(view_.traits);
 }
 
 size_t PackedWeight::weight_bytes() const {
-  size_t sum = static_cast<size_t>(packed_.bytes()) + stored().bytes();
-  if (const auto* q = std::get_if<QuantizedTensor>(&member_.weight))
-    sum += q->bytes() - q->codes.bytes();
-  return sum;
+  return static_cast<size_t>(packed_.bytes()) + weight().bytes();
 }
 
 size_t PackedWeight::memory_bytes() const {
@@ -245,12 +214,11 @@ Weight PackedWeight::stored_rows(int64_t begin, int64_t end) const {
   const int64_t count = end - begin;
   Tensor rows(stored_dtype_, {count, stored_columns_});
   GemmRows out{rows.mutable_raw(), view_.row_bytes};
-  const Kernel& kernel = *choices_.front().kernel;
-  if (std::holds_alternative<Tensor>(member_.weight)) {
-    kernel.unpack(view_, begin, end, out);
+  if (!weight().is_quantized()) {
+    kernel_->unpack(view_, begin, end, out);
     return rows;
   }
-  QuantizedTensor q = std::get<QuantizedTensor>(member_.weight);
+  QuantizedTensor q = weight().quantized();
   const int64_t groups = ceil_div(view_.traits.k, view_.traits.group);
   q.shape = {count, view_.traits.k};
   q.scales = Tensor(scale_dtype_, {count, groups});
@@ -258,7 +226,7 @@ Weight PackedWeight::stored_rows(int64_t begin, int64_t end) const {
   out.scales = q.scales.mutable_raw();
   out.zeros = q.zeros ? q.zeros->mutable_data<uint8_t>().data() : nullptr;
   out.scale_stride = groups;
-  kernel.unpack(view_, begin, end, out);
+  kernel_->unpack(view_, begin, end, out);
   q.codes = std::move(rows);
   if (q.super_offsets && count < n()) write_out_scales(q, begin * groups);
   if (q.scheme.granularity == Granularity::tensor) {
@@ -273,8 +241,8 @@ Weight PackedWeight::source() const {
 }
 
 void PackedWeight::weight_row(int64_t row, std::span<float> out) const {
-  if (packed_.bytes() == 0) return Embedding(member_.weight).lookup(row, out);
-  Embedding(stored_rows(row, row + 1)).lookup(0, out);
+  if (packed_.bytes() == 0) return weight().row(row, out);
+  stored_rows(row, row + 1).row(0, out);
 }
 
 namespace {
@@ -318,24 +286,23 @@ int64_t PackedWeight::outlier_bytes() const {
 
 void PackedWeight::outlier_rows(int64_t n_begin, int64_t n_end, std::byte* rows) const {
   const SliceParts parts(view_, size_of(scale_dtype_));
-  const auto* q = std::get_if<QuantizedTensor>(&member_.weight);
   std::byte* const scales = rows + parts.scales;
   std::byte* const zeros = rows + parts.zeros;
   if (packed_.bytes() != 0) {
     const bool asymmetric = scheme_.asymmetric;
-    choices_.front().kernel->unpack(
-        view_, n_begin, n_end,
-        {rows, view_.row_bytes, scales, asymmetric ? reinterpret_cast<uint8_t*>(zeros) : nullptr,
-         parts.groups});
+    kernel_->unpack(view_, n_begin, n_end,
+                    {rows, view_.row_bytes, scales,
+                     asymmetric ? reinterpret_cast<uint8_t*>(zeros) : nullptr, parts.groups});
     return;
   }
   const int64_t size = size_of(scale_dtype_);
-  std::memcpy(rows, q->codes.raw() + n_begin * view_.row_bytes,
+  const QuantizedTensor& q = weight().quantized();
+  std::memcpy(rows, q.codes.raw() + n_begin * view_.row_bytes,
               static_cast<size_t>((n_end - n_begin) * view_.row_bytes));
   for (int64_t i = 0; i < (n_end - n_begin) * parts.groups; ++i) {
     const int64_t from = view_.scale_stride == 0 ? 0 : n_begin * parts.groups + i;
-    std::memcpy(scales + i * size, q->scales.raw() + from * size, static_cast<size_t>(size));
-    if (q->zeros) zeros[i] = q->zeros->raw()[from];
+    std::memcpy(scales + i * size, q.scales.raw() + from * size, static_cast<size_t>(size));
+    if (q.zeros) zeros[i] = q.zeros->raw()[from];
   }
 }
 

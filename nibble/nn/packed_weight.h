@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 #include "nibble/core/aligned_memory.h"
 #include "nibble/kernels/kernel.h"
@@ -36,8 +35,8 @@ class PackedWeight {
   std::span<const int32_t> input_order() const;
   /// True where its kernel reads rows as bf16 (GemmInput::narrow).
   bool reads_bf16() const { return reads_bf16_; }
-  /// The kernel for products with m rows.
-  const Kernel& kernel(int64_t m) const;
+  /// The kernel for its products.
+  const Kernel& kernel() const { return *kernel_; }
   int64_t scratch_bytes() const;
   size_t memory_bytes() const;
   size_t weight_bytes() const;
@@ -55,11 +54,7 @@ class PackedWeight {
   int64_t outlier_bytes() const;
 
  private:
-  // The kernel for products of up to `rows` rows.
-  struct Choice {
-    int64_t rows;
-    const Kernel* kernel;
-  };
+  const Weight& weight() const { return member_.weight; }
   void check_bias() const;
   void round_to_bf16();
   void describe(const Tensor& w);
@@ -75,7 +70,7 @@ class PackedWeight {
   GemmWeight view_;
   std::optional<InputCoding> coding_;
   bool reads_bf16_ = false, rounds_to_fp8_ = false;
-  std::vector<Choice> choices_;
+  const Kernel* kernel_ = nullptr;
   // Where a kernel packs: its bytes, and the type and width of the tensors they were made of, which
   // are let go.
   AlignedMemory packed_;

@@ -2,18 +2,14 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/quant/nested_scales.h"
+#include "nibble/quant/number.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
 
-void BitCount::add(const QuantizedTensor& q) {
-  bytes_ += static_cast<int64_t>(q.bytes());
-  weights_ += q.shape.elements();
-}
-
-void BitCount::add(const Tensor& kept) {
-  bytes_ += static_cast<int64_t>(kept.bytes());
-  weights_ += kept.elements();
+void BitCount::add(const Weight& w) {
+  bytes_ += static_cast<int64_t>(w.bytes());
+  weights_ += w.shape().elements();
 }
 
 double BitCount::bits_per_weight() const {
@@ -30,9 +26,15 @@ namespace {
 
 // Super scales and offsets, f32.
 int64_t super_bytes(const QuantScheme& scheme, DType stored, int64_t scales) {
-  if (scheme.type == NumberType::nvfp4) return 4;
-  const bool nested = scheme.has_codebook() && stored == DType::u8;
-  return nested && scheme.type != NumberType::mxfp4 ? 4 * ceil_div(scales, kNestedBlock) + 4 : 0;
+  switch (number(scheme).scales->super) {
+    case SuperScale::tensor:
+      return 4;
+    case SuperScale::blocks:
+      return is_scale_dtype(stored) ? 0 : 4 * ceil_div(scales, kNestedBlock) + 4;
+    case SuperScale::none:
+      break;
+  }
+  return 0;
 }
 
 // The scale or threshold of the inputs.

@@ -3,17 +3,16 @@
 
 #include <cstdint>
 
-#include "nibble/quant/quantized_tensor.h"
+#include "nibble/quant/weight.h"
 
 namespace nibble {
 
-/// Adds up matrices: bits_per_weight = 8 x bytes of codes, scales, zero points, orders and outliers
+/// Adds up matrices: bits_per_weight = 8 x bytes of codes, scales, zero points and orders
 /// over all candidate matrices (kept ones at their stored width) / their weights.
 class BitCount {
  public:
-  void add(const QuantizedTensor& q);
-  /// A candidate matrix that was kept as it is.
-  void add(const Tensor& kept);
+  /// A candidate matrix, quantized or kept as it is.
+  void add(const Weight& w);
   int64_t bytes() const { return bytes_; }
   int64_t weights() const { return weights_; }
   /// 0 where nothing was added.

@@ -7,12 +7,14 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/quant/number.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
 
 LevelRange level_range(const QuantScheme& scheme, std::string_view method) {
-  if (scheme.type == NumberType::ternary) return {scheme.bits(), false, -1, 1};
+  const NumberTraits& type = number(scheme);
+  if (type.kind == NumberKind::levels) return {type.bits, false, type.low, type.high};
   if (!scheme.is_integer()) {
     throw unsupported(fmt::format("{} cannot make {} yet; use int2 to int8 or ternary", method,
                                   to_string(scheme)))

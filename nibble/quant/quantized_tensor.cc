@@ -10,14 +10,12 @@
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/parallel.h"
-#include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
+#include "nibble/quant/number.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
 namespace {
-
-bool is_code_type(const QuantScheme& s) { return s.is_integer() || s.type == NumberType::ternary; }
 
 Shape scale_shape(const QuantizedTensor& q) {
   if (q.scheme.granularity == Granularity::tensor) return {1, 1};
@@ -35,13 +33,11 @@ void validate_shape(const QuantizedTensor& q) {
     throw corrupt(fmt::format("a quantized weight has shape {}, expected two extents of at least 1",
                               q.shape.to_string()));
   }
-  const bool known = q.scheme.has_codebook() || is_code_type(q.scheme);
-  if (!known || (q.scheme.asymmetric && !q.scheme.is_integer()) ||
+  if (q.scheme.is_float() || (q.scheme.asymmetric && !q.scheme.is_integer()) ||
       (q.scheme.granularity == Granularity::group && q.scheme.group < 1)) {
     throw unsupported(
         fmt::format("{} is not the scheme of a quantized weight", to_string(q.scheme)));
   }
-  if (q.outliers) throw unsupported("a quantized weight with outliers cannot be read yet");
 }
 
 // The codes of floats that are not finite: none but fp8 has such.
@@ -50,27 +46,13 @@ void validate_codes(const QuantizedTensor& q) {
   expect(q.codes.dtype() == DType::u8 && q.codes.shape() == wanted, "codes",
          fmt::format("u8 {}", wanted.to_string()), q.codes);
   if (!q.scheme.has_codebook() || q.scheme.bits() != 8) return;
-  const auto table = codebook(q.scheme.type);
+  const auto table = number(q.scheme).table();
   const auto codes = q.codes.data<uint8_t>();
   for (size_t i = 0; i < codes.size(); ++i) {
     if (std::isfinite(table[codes[i]])) continue;
     const auto stride = static_cast<size_t>(wanted[1]);
     throw corrupt(fmt::format("row {} col {} is not finite (code {:#04x})", i / stride, i % stride,
                               codes[i]));
-  }
-}
-
-std::string_view scale_types(const QuantScheme& s) {
-  switch (s.type) {
-    case NumberType::nf4:
-    case NumberType::fp4:
-      return "u8 or f32";
-    case NumberType::mxfp4:
-      return "u8";
-    case NumberType::nvfp4:
-      return "f8_e4m3";
-    default:
-      return "f16, bf16 or f32";
   }
 }
 
@@ -91,28 +73,25 @@ void expect_super(const std::optional<Tensor>& found, std::string_view part, boo
          fmt::format("f32 {}", shape.to_string()), *found);
 }
 
-bool is_nested(const QuantizedTensor& q) {
-  const bool either = q.scheme.type == NumberType::nf4 || q.scheme.type == NumberType::fp4;
-  return either && q.scales.dtype() == DType::u8;
-}
-
 void validate_super_scales(const QuantizedTensor& q) {
-  const bool nested = is_nested(q), global = q.scheme.type == NumberType::nvfp4;
+  const SuperScale super = number(q.scheme).scales->super;
+  const bool nested = super == SuperScale::blocks && !is_scale_dtype(q.scales.dtype()),
+             global = super == SuperScale::tensor;
   const Shape blocks{nested ? ceil_div(q.scales.elements(), kNestedBlock) : 1};
   expect_super(q.super_scales, "super scales", nested || global, blocks);
   expect_super(q.super_offsets, "super offsets", nested, Shape{1});
   if (!global) return;
   const float scale = q.super_scales->data<float>()[0];
   if (!(scale > 0) || !std::isfinite(scale)) {
-    throw corrupt(
-        fmt::format("the tensor's scale of an nvfp4 weight is {}, expected one above 0", scale));
+    throw corrupt(fmt::format("the tensor's scale of an {} weight is {}, expected one above 0",
+                              number(q.scheme).name, scale));
   }
 }
 
 void validate_scales(const QuantizedTensor& q) {
   const Shape wanted = scale_shape(q);
   expect(may_hold_scales(q.scheme, q.scales.dtype()) && q.scales.shape() == wanted, "scales",
-         fmt::format("{} {}", scale_types(q.scheme), wanted.to_string()), q.scales);
+         fmt::format("{} {}", number(q.scheme).scales->types, wanted.to_string()), q.scales);
   validate_super_scales(q);
   if (plainly_finite(q.scales)) return;
   for (int64_t i = 0; i < q.scales.elements(); ++i) {
@@ -174,13 +153,12 @@ size_t bytes_of(const std::optional<Tensor>& t) { return t ? t->bytes() : 0; }
 
 size_t QuantizedTensor::bytes() const {
   return codes.bytes() + scales.bytes() + bytes_of(zeros) + bytes_of(super_scales) +
-         bytes_of(super_offsets) + bytes_of(input_order) + bytes_of(outliers) +
-         bytes_of(activation);
+         bytes_of(super_offsets) + bytes_of(input_order) + bytes_of(activation);
 }
 
 float QuantizedTensor::scale(int64_t i) const {
   if (is_scale_dtype(scales.dtype())) return scale_at(scales, i);
-  const float value = scale_values(scheme.type)[static_cast<uint8_t>(scales.raw()[i])];
+  const float value = number(scheme).scales->values()[static_cast<uint8_t>(scales.raw()[i])];
   if (!super_scales) return value;
   const auto super = super_scales->data<float>();
   if (!super_offsets) return value / super[0];
@@ -195,7 +173,7 @@ void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out)
   std::vector<uint8_t> codes(out.size());
   unpack_codes(q.codes.data<uint8_t>().subspan(static_cast<size_t>(row) * row_bytes, row_bytes),
                bits, codes);
-  const auto table = q.scheme.has_codebook() ? codebook(q.scheme.type) : std::span<const float>();
+  const auto table = q.scheme.has_codebook() ? number(q.scheme).table() : std::span<const float>();
   const auto order = q.input_order ? q.input_order->data<int32_t>() : std::span<const int32_t>();
   const int64_t group = q.scheme.group_size(q.k());
   const bool one_scale = q.scheme.granularity == Granularity::tensor;

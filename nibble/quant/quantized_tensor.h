@@ -15,17 +15,18 @@ namespace nibble {
 /// and tensor. "The shape of scales" is [n, G], or [1, 1] for granularity tensor; scale i is that
 /// of row i / G and group i % G.
 ///
-///   integers, ternary   (code - zero) * scale
-///   the other types     table[code] * scale, where the table is codebook(scheme.type)
+///   integers, levels   (code - zero) * scale
+///   table              NumberTraits::table()[code] * scale
 ///
-///   scheme     scales              scale i                                  super_scales  _offsets
-///   int, fp8   f16, bf16 or f32    scales[i]
-///   nf4, fp4   f32                 scales[i]
-///   nf4, fp4   u8                  dynamic_map()[scales[i]]                 f32 [ceil     f32 [1]
-///                                    * super_scales[i / 256]                (count /
-///                                    + super_offsets[0]                     256)]
-///   mxfp4      u8 (E8M0)           2^(scales[i] - 127)
-///   nvfp4      f8_e4m3             scales[i] / super_scales[0]              f32 [1]
+///   scales of         stored as          scale i                              super_scales
+///   kPlainScales      f16, bf16 or f32   scales[i]
+///   SuperScale::none  bytes              values()[scales[i]]
+///   ::blocks          f32                scales[i]
+///   ::blocks          bytes              values()[scales[i]]                  f32 [ceil(count /
+///                                          * super_scales[i / 256]              256)]
+///                                          + super_offsets[0] (f32 [1])
+///   ::tensor          bytes              values()[scales[i]]                  f32 [1]
+///                                          / super_scales[0]
 ///
 /// Every operation is rounded to f32 on its own.
 struct QuantizedTensor {
@@ -37,7 +38,7 @@ struct QuantizedTensor {
   Tensor scales;  ///< types as above, the shape of scales
   /// u8, the shape of scales: unsigned zero points, where the scheme is asymmetric.
   std::optional<Tensor> zeros;
-  std::optional<Tensor> super_scales, super_offsets, outliers;
+  std::optional<Tensor> super_scales, super_offsets;
   /// i32 [k], a permutation: column i of the codes, and its group, stand for input input_order[i].
   std::optional<Tensor> input_order;
   /// f32 [1], of the inputs: a8static's scale (a product needs it), a8outlier's threshold (without
@@ -48,7 +49,7 @@ struct QuantizedTensor {
   int64_t k() const { return shape[1]; }
   /// Scale i as f32, whatever it is stored in.
   float scale(int64_t i) const;
-  /// Bytes of codes, scales, zero points, orders and outliers.
+  /// Bytes of codes, scales, zero points and orders.
   size_t bytes() const;
 };
 

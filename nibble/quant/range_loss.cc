@@ -10,13 +10,14 @@
 #include "nibble/core/finite.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/nested_scales.h"
+#include "nibble/quant/number.h"
 
 namespace nibble {
 namespace {
 
 // Of f16 and bf16, without sign: below it a number has three digits at most, and in the end none.
 constexpr uint16_t kFewDigits = 8;
-// Of E4M3: its smallest value, which nvfp4 takes for all that is smaller.
+// Of E4M3: its smallest value, taken for all that is smaller.
 constexpr int kSmallestE4m3 = 1;
 // The map of nested scales has steps of 0.014 of the largest where scales far below the mean lie.
 constexpr float kNestedStep = 0.014f;
@@ -90,7 +91,7 @@ bool keeps_digits(const Tensor& stored, int64_t row, int64_t k) {
 }  // namespace
 
 std::string range_loss(const QuantizedTensor& q, const OriginalWeight& original) {
-  if (q.scheme.type == NumberType::nvfp4)
+  if (number(q.scheme).scales->super == SuperScale::tensor)
     return words(count_smallest(q.scales), q.scales,
                  "their scale in fp8, beside that of the tensor (q, k and v share it, as gate and "
                  "up do), has no digits left",

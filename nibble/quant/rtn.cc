@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <vector>
 
 #include "nibble/core/checked.h"
@@ -12,7 +11,8 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/core/parallel.h"
 #include "nibble/kernels/encode.h"
-#include "nibble/quant/rtn_codebook.h"
+#include "nibble/quant/number.h"
+#include "nibble/quant/rtn_table.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
@@ -29,24 +29,6 @@ struct Weights {
 
 // Round half to even for |v| < 2^22: the sum has no fraction bits left.
 float round_half_even(float v) { return (v + 0x1.8p23f) - 0x1.8p23f; }
-
-// The scale s that minimizes the squared error of s * clamp(round(x / s), -1, 1). Where the t
-// largest magnitudes become +-s, the best s is their mean S_t / t and the error falls by
-// S_t^2 / t, so the largest of these wins. A weight that is ternary already is met exactly.
-float ternary_scale(std::span<const float> x) {
-  std::vector<float> magnitudes(x.size());
-  std::transform(x.begin(), x.end(), magnitudes.begin(), [](float v) { return std::fabs(v); });
-  std::sort(magnitudes.begin(), magnitudes.end(), std::greater<>());
-  double sum = 0, best = 0, scale = 0;
-  for (size_t t = 0; t < magnitudes.size(); ++t) {
-    sum += magnitudes[t];
-    const double gain = sum * sum / static_cast<double>(t + 1);
-    if (gain <= best) continue;
-    best = gain;
-    scale = sum / static_cast<double>(t + 1);
-  }
-  return static_cast<float>(scale);
-}
 
 Grid symmetric_grid(float unrounded, const RtnOptions& options, int bits, int low, int high) {
   Grid g;
@@ -72,8 +54,8 @@ Grid asymmetric_grid(const Weights& w, const RtnOptions& options, int bits) {
 Grid choose(const Weights& w, const QuantScheme& scheme, const RtnOptions& options) {
   const int bits = scheme.bits();
   if (scheme.asymmetric) return asymmetric_grid(w, options, bits);
-  if (scheme.type == NumberType::ternary)
-    return symmetric_grid(ternary_scale(w.x), options, bits, -1, 1);
+  if (const NumberTraits& type = number(scheme); type.kind == NumberKind::levels)
+    return symmetric_grid(type.best_scale(w.x), options, bits, type.low, type.high);
   const int half = 1 << (bits - 1);
   const float divisor = static_cast<float>(half) - (options.half_step_divisor ? 0.5f : 1.0f);
   return symmetric_grid(w.largest() / divisor, options, bits, -half, half - 1);
@@ -198,7 +180,7 @@ QuantizedTensor quantize_rtn(const Tensor& w, const QuantScheme& scheme, const R
   if (storable.has_codebook()) {
     refuse_nonfinite(w, name);
     const Tensor values = w.dtype() == DType::f32 ? w : convert(w, DType::f32);
-    return quantize_rtn_codebook(values, storable, options, name);
+    return quantize_rtn_table(values, storable, options, name);
   }
   const bool read_by_row =
       w.dtype() == DType::f32 || w.dtype() == DType::f16 || w.dtype() == DType::bf16;

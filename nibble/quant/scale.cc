@@ -52,20 +52,6 @@ const ScaleRow& row_of(DType dtype) {
 
 bool is_scale_dtype(DType dtype) { return find(dtype) != nullptr; }
 
-DType stored_scale_dtype(const QuantScheme& scheme, DType asked) {
-  switch (scheme.type) {
-    case NumberType::mxfp4:
-      return DType::u8;
-    case NumberType::nvfp4:
-      return DType::f8_e4m3;
-    case NumberType::nf4:
-    case NumberType::fp4:
-      return asked == DType::f32 ? DType::f32 : DType::u8;
-    default:
-      return asked;
-  }
-}
-
 float round_scale(float scale, DType dtype) {
   const ScaleRow& r = row_of(dtype);
   const float rounded = r.decode(r.encode(scale));

@@ -9,11 +9,6 @@ namespace nibble {
 /// True for the types a scale may be stored in: f16, bf16, f32.
 bool is_scale_dtype(DType dtype);
 
-/// What the scales of a scheme are stored in, where `asked` is what other schemes would use: mxfp4
-/// has u8 (E8M0) and nvfp4 f8_e4m3, always; nf4 and fp4 have u8 (double quantization), or plain f32
-/// where f32 was asked for.
-DType stored_scale_dtype(const QuantScheme& scheme, DType asked);
-
 /// `scale` >= 0 rounded to `dtype`. A positive scale that would become 0 becomes the smallest
 /// positive value of the type instead, so that the codes stay finite and the error of a weight
 /// stays at most its own size. Returns infinity where the scale does not fit: the caller refuses.

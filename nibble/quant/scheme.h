@@ -11,23 +11,9 @@
 namespace nibble {
 
 enum class NumberType {
-  f32,
-  f16,
-  bf16,
-  int2,
-  int3,
-  int4,
-  int5,
-  int6,
-  int7,
-  int8,
-  ternary,
-  nf4,
-  fp4,
-  fp8_e4m3,
-  fp8_e5m2,
-  mxfp4,
-  nvfp4,
+#define NIBBLE_NUMBER(name) name,
+#include "nibble/quant/number_list.inc"
+#undef NIBBLE_NUMBER
 };
 enum class Granularity { tensor, channel, group };
 /// What inputs are rounded to: a8 int8 up to 127, a scale for each row of x; a8_full as a8, from
@@ -42,11 +28,11 @@ struct QuantScheme {
   bool asymmetric = false;  ///< unsigned codes with a zero point
   ActivationType activations = ActivationType::none;
 
-  /// Bits of one code: 8 for int8, 2 for ternary, 32 for f32.
+  /// Bits of one code, or of one plain float.
   int bits() const;
-  bool is_integer() const;  ///< int2 .. int8
-  bool is_float() const;    ///< f32, f16, bf16: not quantized at all
-  /// nf4, fp4, fp8, mxfp4, nvfp4: codes are indices of a table (quant/codebook.h).
+  bool is_integer() const;
+  bool is_float() const;  ///< not quantized at all
+  /// Codes are indices of a table (NumberTraits::table).
   bool has_codebook() const;
   /// a8, a8full, a8static or a8outlier: inputs are int8 codes in the product.
   bool has_int8_activations() const;
@@ -62,7 +48,8 @@ QuantScheme parse_scheme(std::string_view text);
 /// The canonical spelling; parse_scheme(to_string(s)) == s.
 std::string to_string(const QuantScheme& scheme);
 /// The scheme a weight with k inputs is stored in: the same, or `int8:channel` (activations kept)
-/// where a group does not divide k (DESIGN section 8 "Ragged"), or mxfp4 and nvfp4 have an odd k.
+/// where a group does not divide k (DESIGN section 8 "Ragged"), or two codes share a byte and k is
+/// odd.
 QuantScheme storable_scheme(const QuantScheme& scheme, int64_t k);
 /// What people may ask for, for --help.
 std::vector<std::string_view> scheme_examples();

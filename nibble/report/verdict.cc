@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "nibble/quant/number.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/speed_text.h"
 
@@ -116,17 +117,8 @@ const Measurement* fastest_quantized(const std::vector<Measurement>& models) {
 }
 
 int code_bits(std::string_view scheme) {
-  if (scheme.starts_with("ternary")) return 2;
-  const size_t end = std::min(scheme.find(':'), scheme.size());
-  for (size_t i = 0; i < end; ++i) {
-    if (scheme[i] < '0' || scheme[i] > '9') continue;
-    int bits = 0;
-    for (; i < end && scheme[i] >= '0' && scheme[i] <= '9' && bits < 100; ++i) {
-      bits = bits * 10 + (scheme[i] - '0');
-    }
-    return bits;
-  }
-  return 0;
+  const NamedNumber* type = find_number(scheme.substr(0, scheme.find(':')));
+  return type == nullptr ? 0 : type->traits.bits;
 }
 
 int colour_of(const Measurement& m) {

@@ -38,7 +38,7 @@ const Measurement* smallest_usable(const std::vector<Measurement>& models);
 /// baseline. Null where none was timed.
 const Measurement* fastest_quantized(const std::vector<Measurement>& models);
 
-/// Bits of a code by the scheme's spelling; 0 where it has none ("nf4" has 4).
+/// Bits of a code by the scheme's spelling; 0 where it has none.
 int code_bits(std::string_view scheme);
 /// Colour (and shape) of a model on every plot and in every table: 0 where it is the baseline's
 /// width, 1 for 5 to 8 bits, 2 for 4, 3 for 3, 4 for 2, 5 for the rest.

@@ -18,8 +18,7 @@ int64_t rows_together(int64_t vocabulary, int64_t rows) {
 
 // Not by way of a second copy in f32: with a wide vocabulary the head is what is largest.
 Buffer<float> load(const Weight& w) {
-  const auto* quantized = std::get_if<QuantizedTensor>(&w);
-  const Tensor plain = quantized != nullptr ? dequantize(*quantized) : std::get<Tensor>(w);
+  const Tensor plain = w.is_quantized() ? w.floats() : w.plain();
   Buffer<float> out(plain.elements());
   to_f32(plain, std::span(out.data(), static_cast<size_t>(plain.elements())));
   return out;

@@ -5,7 +5,6 @@
 
 #include "nibble/core/float_formats.h"
 #include "nibble/kernels/onednn/product_bf16.h"
-#include "nibble/model/weight_floats.h"
 
 namespace nibble {
 namespace {
@@ -40,7 +39,7 @@ class Loader {
 
   void matrix(const ParamKey& key, const LayerPlan& stored, const SiteMember& member, bool narrow) {
     const LinearMember given = find_.linear(key);
-    const std::vector<float> weight = floats_of(given.weight);
+    const std::vector<float> weight = given.weight.values();
     std::vector<float> bias;
     if (given.bias) {
       bias.resize(static_cast<size_t>(given.bias->elements()));
@@ -55,10 +54,10 @@ class Loader {
       ParamKey own = key;
       own.role = role;
       out_.matrices[own] =
-          make_matrix(of(weight, columns(given.weight)),
+          make_matrix(of(weight, given.weight.columns()),
                       bias.empty() ? std::span<const float>() : of(bias, 1), n, narrow, ops_);
     };
-    if (key.role != Role::qkv) return part(key.role, 0, rows(given.weight));
+    if (key.role != Role::qkv) return part(key.role, 0, given.weight.rows());
     for (const auto& [role, id] : {std::pair(Role::q, BufferId::q), std::pair(Role::k, BufferId::k),
                                    std::pair(Role::v, BufferId::v)}) {
       NIBBLE_CHECK(stored.buffer(id).within == member.out);

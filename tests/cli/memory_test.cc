@@ -30,7 +30,7 @@ class Memory : public ::testing::Test {
     std::vector<WritableParameter> parameters;
     for (const ParamSpec& p : parameter_table(config_)) {
       parameters.push_back({p, std::nullopt, DType::f16, [&random, p]() -> Weight {
-                              return convert(random.tensors->get(p.name), DType::f16);
+                              return convert(random.weights->get(p.name).plain(), DType::f16);
                             }});
     }
     const CharTokenizer tokenizer = characters(config_.vocab_size);

@@ -59,8 +59,8 @@ TEST(ActivationStudy, FindsTheChannelAndRanksTheRemedies) {
   EXPECT_GT(s.outliers[0].share, 0.5);
   EXPECT_GT(s.absmax, 50);
   EXPECT_GT(error(s, Remedy::none), 4 * error(s, Remedy::llm_int8));
-  EXPECT_GT(error(s, Remedy::none), 10 * error(s, Remedy::smoothquant));
-  EXPECT_LE(error(s, Remedy::smoothquant), error(s, Remedy::per_token));
+  EXPECT_GT(error(s, Remedy::none), 10 * error(s, Remedy::rescaled));
+  EXPECT_LE(error(s, Remedy::rescaled), error(s, Remedy::per_token));
   EXPECT_LT(error(s, Remedy::per_token), error(s, Remedy::none));
   EXPECT_GT(s.exponent, 0);
 }
@@ -77,7 +77,7 @@ TEST(ActivationStudy, WithoutOutliersThereIsNothingToSpare) {
 TEST(ActivationStudy, NothingReadByGeluCanBeSmoothed) {
   const ModelFolder model = tiny_decoder(tiny_decoder_config("gpt2"), 4);
   const ActivationStudy study = study_activations(model, some_text(), 6, 6, Exec{});
-  EXPECT_LT(error(study.inputs[3], Remedy::smoothquant), 0);
+  EXPECT_LT(error(study.inputs[3], Remedy::rescaled), 0);
   EXPECT_FALSE(study.inputs[3].note.empty());
   EXPECT_NE(activation_json(study).find("\"SmoothQuant\": null"), std::string::npos);
 }

@@ -53,8 +53,8 @@ TEST(Calibrated, FolderHoldsWhatMemoryHolds) {
       const ModelFolder disk = open_model(folder / "out");
       const ModelFolder memory = quantize_in_memory(open_model(in), options, Exec{});
       for (const ParamSpec& p : parameter_table(disk.config)) {
-        const Tensor a = dequantize(std::get<QuantizedTensor>(load_weight(disk, p)));
-        const Tensor b = dequantize(std::get<QuantizedTensor>(load_weight(memory, p)));
+        const Tensor a = dequantize(load_weight(disk, p).quantized());
+        const Tensor b = dequantize(load_weight(memory, p).quantized());
         EXPECT_TRUE(std::ranges::equal(a.data<float>(), b.data<float>())) << p.name;
       }
       EXPECT_FALSE(fs::exists(folder / "out.resume"));
@@ -113,9 +113,10 @@ TEST_P(CalibratedBy, TheRecipeGivesTheSameBytesForAnyThreads) {
               read_file(folder / std::string("b/") + file))
         << file;
   const ModelFolder out = open_model(folder / "a");
-  EXPECT_EQ(to_string(out.schemes.find("layers.1.attn.wq")->second), "int8:a8");
-  EXPECT_EQ(to_string(out.schemes.find("layers.0.mlp.fc1")->second), "int3:g8");
-  EXPECT_EQ(to_string(out.schemes.find("layers.2.mlp.fc1")->second), "int4:g16");
+  const SchemeMap schemes = schemes_of(out);
+  EXPECT_EQ(to_string(schemes.find("layers.1.attn.wq")->second), "int8:a8");
+  EXPECT_EQ(to_string(schemes.find("layers.0.mlp.fc1")->second), "int3:g8");
+  EXPECT_EQ(to_string(schemes.find("layers.2.mlp.fc1")->second), "int4:g16");
 }
 
 // Stops the run when so many matrices are done.
@@ -157,8 +158,8 @@ bool leaves_layers(const std::function<void(TensorMap&)>& spoil, QuantizeOptions
   write_deep_model(folder / "in");
   const ModelFolder model = open_model(folder / "in");
   TensorMap weights;
-  for (const TensorInfo& t : model.tensors->list())
-    weights.emplace(t.name, convert(model.tensors->get(t.name), t.dtype));
+  for (const ParamSpec& t : parameter_table(model.config))
+    weights.emplace(t.name, model.weights->get(t.name).plain().clone());
   spoil(weights);
   const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
   write_model(folder / "in", model.config, weights, &tokenizer);

@@ -174,7 +174,7 @@ ModelFolder with_error(const ModelFolder& model, const std::string& bias, const 
   const DecoderConfig& config = model.decoder_config();
   TensorMap weights;
   for (const ParamSpec& p : parameter_table(config)) {
-    Tensor t = std::get<Tensor>(load_weight(model, p)).clone();
+    Tensor t = load_weight(model, p).plain().clone();
     if (p.name == bias) {
       const auto values = t.mutable_data<float>();
       for (size_t i = 0; i < error.size(); ++i) values[i] += sign * error[i];

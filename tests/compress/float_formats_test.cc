@@ -43,8 +43,8 @@ TEST(FloatFormats, ComeBackFromTheFolderBitForBit) {
     std::vector<std::string> warnings;
     for (const ParameterPlan& plan : plan_quantization(original, options, warnings)) {
       if (!plan.scheme) continue;
-      const auto made = std::get<QuantizedTensor>(quantize_parameter(original, plan, options, 1));
-      const auto read = std::get<QuantizedTensor>(load_weight(disk, plan.spec));
+      const auto made = quantize_parameter(original, plan, options, 1).quantized();
+      const auto read = load_weight(disk, plan.spec).quantized();
       expect_same(read.codes, made.codes);
       expect_same(read.scales, made.scales);
       ASSERT_EQ(read.super_scales.has_value(), made.super_scales.has_value());
@@ -72,10 +72,10 @@ TEST(FloatFormats, JoinedWeightsShareTheirNvfp4Scale) {
   const QuantizeOptions options = with_scheme("nvfp4");
   for (const ParameterPlan& plan : plan_quantization(original, options, warnings)) {
     if (!plan.scheme || plan.spec.layer < 0) continue;
-    const auto q = std::get<QuantizedTensor>(quantize_parameter(original, plan, options, 1));
+    const auto q = quantize_parameter(original, plan, options, 1).quantized();
     scales[plan.spec.name] = q.super_scales.value().data<float>()[0];
     float largest = 0;
-    const Tensor w = original.tensors->get(plan.spec.name);
+    const Tensor w = original.weights->get(plan.spec.name).plain();
     for (const float v : w.data<float>()) largest = std::max(largest, std::fabs(v));
     EXPECT_LE(scales[plan.spec.name], 2688 / largest) << plan.spec.name;
   }

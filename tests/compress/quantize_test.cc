@@ -41,11 +41,11 @@ TEST(Quantize, FolderHoldsWhatMemoryHolds) {
     const QuantizeResult r = quantize_model(in, (folder / "out"), options, Exec{});
     const ModelFolder disk = open_model((folder / "out"));
     const ModelFolder memory = quantize_in_memory(open_model(in), options, Exec{});
-    EXPECT_EQ(disk.schemes, memory.schemes) << scheme;
+    EXPECT_EQ(schemes_of(disk), schemes_of(memory)) << scheme;
     EXPECT_EQ(r.quantized, 9);
     for (const ParamSpec& p : parameter_table(disk.config)) {
-      const Tensor a = dequantize(std::get<QuantizedTensor>(load_weight(disk, p)));
-      const Tensor b = dequantize(std::get<QuantizedTensor>(load_weight(memory, p)));
+      const Tensor a = dequantize(load_weight(disk, p).quantized());
+      const Tensor b = dequantize(load_weight(memory, p).quantized());
       EXPECT_TRUE(
           std::equal(a.data<float>().begin(), a.data<float>().end(), b.data<float>().begin()))
           << p.name;
@@ -78,9 +78,9 @@ TEST(Quantize, KeepsWhatItIsTold) {
   EXPECT_EQ(r.kept, 2);
   EXPECT_EQ(r.quantized, 7);
   const ModelFolder out = open_model((folder / "out"));
-  EXPECT_EQ(out.tensors->get("wte.weight").dtype(), DType::f32);
-  EXPECT_EQ(out.tensors->get("lm_head.weight").dtype(), DType::f16);
-  EXPECT_FALSE(out.schemes.contains("wte"));
+  EXPECT_EQ(out.weights->get("wte.weight").plain().dtype(), DType::f32);
+  EXPECT_EQ(out.weights->get("lm_head.weight").plain().dtype(), DType::f16);
+  EXPECT_FALSE(schemes_of(out).contains("wte"));
   load_decoder(out);
 }
 
@@ -186,8 +186,8 @@ TEST(Quantize, CoversTheBlocksOfARealModel) {
   EXPECT_EQ(r.kept, 0);
   EXPECT_DOUBLE_EQ(r.bits_per_weight, 4.5);
   const ModelFolder out = open_model((folder / "a"));
-  EXPECT_EQ(out.tensors->get("lm_head.weight").dtype(), DType::f32);
-  EXPECT_FALSE(out.schemes.contains("model.embed_tokens"));
+  EXPECT_EQ(out.weights->get("lm_head.weight").plain().dtype(), DType::f32);
+  EXPECT_FALSE(schemes_of(out).contains("model.embed_tokens"));
   EXPECT_TRUE(fs::exists((folder / "a/tokenizer.json")));
   EXPECT_TRUE(fs::exists((folder / "a/generation_config.json")));
   EXPECT_NE(bytes_of((folder / "a/config.json")).find("LlamaForCausalLM"), std::string::npos);
@@ -203,7 +203,7 @@ TEST(Quantize, ConvertsToAnotherFloatType) {
   const QuantizeResult r = quantize_model(in, (folder / "out"), with("bf16"), Exec{});
   EXPECT_DOUBLE_EQ(r.bits_per_weight, 16.0);
   const ModelFolder out = open_model((folder / "out"));
-  EXPECT_EQ(out.tensors->get("wte.weight").dtype(), DType::bf16);
+  EXPECT_EQ(out.weights->get("wte.weight").plain().dtype(), DType::bf16);
   load_decoder(out);
 }
 

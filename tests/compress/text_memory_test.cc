@@ -77,13 +77,13 @@ TEST_F(TextMemory, ATextIsCheckedWhereTheLimitAllowsIt) {
 }
 
 // Writes down what is asked of another source.
-class Listening : public TensorSource {
+class Listening : public WeightSource {
  public:
-  Listening(const TensorSource& source, std::vector<std::string>& heard)
+  Listening(const WeightSource& source, std::vector<std::string>& heard)
       : source_(source), heard_(heard) {}
-  const std::vector<TensorInfo>& list() const override { return source_.list(); }
-  bool contains(std::string_view name) const override { return source_.contains(name); }
-  Tensor get(std::string_view name) const override {
+  StoredAs stored_as(std::string_view name) const override { return source_.stored_as(name); }
+  int64_t file_bytes() const override { return source_.file_bytes(); }
+  Weight get(std::string_view name) const override {
     heard_.push_back("get " + std::string(name));
     return source_.get(name);
   }
@@ -92,7 +92,7 @@ class Listening : public TensorSource {
   }
 
  private:
-  const TensorSource& source_;
+  const WeightSource& source_;
   std::vector<std::string>& heard_;
 };
 
@@ -109,11 +109,8 @@ TEST_F(TextMemory, AWalkLetsGoOfABlockBeforeItReadsTheNext) {
   options_.calibration.text = folder_ / "text";
   const CalibrationText text = calibration_text(model, options_.calibration, Exec{});
   options_.calibration.text.clear();
-  const ModelFolder listened{model.path,
-                             model.config,
-                             std::make_unique<Listening>(*model.tensors, heard),
-                             {},
-                             model.tokenizer};
+  const ModelFolder listened{model.path, model.config,
+                             std::make_shared<Listening>(*model.weights, heard), model.tokenizer};
   quantize_in_memory(listened, options_, Exec{}, {&text});
   const auto let_go = std::ranges::find(heard, "release " + first->name);
   const auto read = std::ranges::find(heard, "get " + later->name);

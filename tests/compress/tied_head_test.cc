@@ -37,8 +37,9 @@ struct Made {
 Made make(const ModelFolder& model, const QuantizeOptions& o) {
   const ModelFolder out = quantize_in_memory(model, o, Exec{});
   const auto scheme = [&](const char* module) {
-    const auto found = out.schemes.find(module);
-    return found == out.schemes.end() ? std::string() : to_string(found->second);
+    const SchemeMap schemes = schemes_of(out);
+    const auto found = schemes.find(module);
+    return found == schemes.end() ? std::string() : to_string(found->second);
   };
   // The function is that of the original up to rounding.
   const auto a = logits_of_tokens(model, {1, 2, 3}), b = logits_of_tokens(out, {1, 2, 3});
@@ -152,8 +153,8 @@ TEST(TiedHeadQuantized, OnDiskTheFolderSaysThatTheyAreApart) {
     quantize_model(t / "in", t / "out", o, Exec{});
     const ModelFolder out = open_model(t / "out");
     EXPECT_FALSE(out.decoder_config().tied) << method;
-    EXPECT_TRUE(out.schemes.contains(kHead)) << method;
-    EXPECT_FALSE(out.schemes.contains(kEmbedding)) << method;
+    EXPECT_TRUE(schemes_of(out).contains(kHead)) << method;
+    EXPECT_FALSE(schemes_of(out).contains(kEmbedding)) << method;
     EXPECT_NO_THROW(logits_of_tokens(out, {1, 2, 3})) << method;
   }
 }

@@ -47,8 +47,8 @@ TEST(ActivationOutliers, EndWhereRowsEnoughAreThere) {
 // The first input is the embedding behind its norm: worked out here from the weights.
 TEST(ActivationOutliers, OfTheFirstInputAreThoseOfTheNormedEmbedding) {
   const ModelFolder model = tiny_decoder(tiny_decoder_config("llama"), 5);
-  const Tensor table = model.tensors->get("model.embed_tokens.weight"),
-               gain = model.tensors->get("model.layers.0.input_layernorm.weight");
+  const Tensor table = model.weights->get("model.embed_tokens.weight").plain(),
+               gain = model.weights->get("model.layers.0.input_layernorm.weight").plain();
   const size_t width = 16;
   std::vector<float> by_channel;
   for (size_t c = 0; c < width; ++c) {

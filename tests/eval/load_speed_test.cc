@@ -14,7 +14,8 @@ TEST(LoadSpeed, TimesTheLoadingAndTheReadingOfEveryTensorFile) {
   const ModelFolder model = random_model("stories260k", 1);
   std::vector<WritableParameter> parameters;
   for (const ParamSpec& p : parameter_table(model.config))
-    parameters.push_back({p, {}, DType::f32, [&model, p] { return model.tensors->get(p.name); }});
+    parameters.push_back(
+        {p, {}, DType::f32, [&model, p] { return model.weights->get(p.name).plain(); }});
   const int64_t written = write_model(dir.path(), model.config, parameters, nullptr);
   const LoadSpeed speed = measure_load(dir.path(), {.threads = 2, .runs = 3});
   EXPECT_EQ(speed.file_bytes, written);

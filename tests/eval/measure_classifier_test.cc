@@ -17,7 +17,7 @@ ModelFolder mlp(const std::string& name, float value) {
   if (!name.empty()) weights.at(name).mutable_data<float>()[0] = value;
   ModelFolder out;
   out.config = kConfig;
-  out.tensors = std::make_unique<MemorySource>(std::move(weights));
+  out.weights = weights_in_memory(weights);
   return out;
 }
 

@@ -1,6 +1,4 @@
 // The 4-bit layout of bitsandbytes: its own tensors, round trips, the config, and files that lie.
-#include "nibble/format/bitsandbytes.h"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -8,6 +6,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
 #include "nibble/format/bitsandbytes_state.h"
+#include "nibble/format/quantized_layout.h"
 #include "nibble/quant/rtn.h"
 #include "tests/quant/float_goldens.h"
 
@@ -157,7 +156,7 @@ TEST(Bitsandbytes, ConfigIsThatOfBitsandbytesWhereItCanSayAll) {
   EXPECT_EQ(f.strings("quantization_config.llm_int8_skip_modules"),
             std::vector<std::string>{"head"});
   // A ragged layer as int8, two types, or a group it does not know: nibble alone reads that.
-  for (const char* other : {"int8", "fp4", "nf4:g16", "ternary"}) {
+  for (const char* other : {"int8", "fp4", "nf4:g16"}) {
     SchemeMap mixed = one;
     mixed["c"] = parse_scheme(other);
     const auto own = config_of(mixed, {"head"});
@@ -176,6 +175,13 @@ TEST(Bitsandbytes, RefusesConfigsItCannotRead) {
   EXPECT_THROW(read(R"({"quant_method": "nibble", "config_groups": {"g": {"scheme": "int99",
                         "targets": ["x"]}}})"),
                Error);
+  for (const char* nowhere : {"ternary", "fp8_e5m2"}) {
+    EXPECT_THROW(
+        read(std::string(R"({"quant_method": "nibble", "config_groups": {"g": {"scheme": ")") +
+             nowhere + R"(", "targets": ["x"]}}})"),
+        Error)
+        << nowhere;
+  }
   EXPECT_THROW(read(R"({"quant_method": "nibble", "config_groups": {"g": {"scheme": "f16",
                         "targets": ["x"]}}})"),
                Error);

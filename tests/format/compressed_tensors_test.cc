@@ -9,6 +9,8 @@
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/random.h"
+#include "nibble/format/quantized_layout.h"
+#include "nibble/format/quantized_layout.h"
 #include "nibble/quant/rtn.h"
 #include "tests/quant/float_goldens.h"
 
@@ -122,8 +124,7 @@ INSTANTIATE_TEST_SUITE_P(Schemes, EveryScheme,
                                          "int4:g16", "int4:g16:asym", "int4:g16:asym:a8",
                                          "int4:tensor:asym", "int3:g16", "int2:g16:asym", "int5",
                                          "int6:g24:asym", "int7", "int8:a8full", "fp8_e4m3",
-                                         "fp8_e4m3:afp8", "fp8_e4m3:tensor", "mxfp4", "nvfp4",
-                                         "ternary", "fp8_e5m2"));
+                                         "fp8_e4m3:afp8", "fp8_e4m3:tensor", "mxfp4", "nvfp4"));
 
 TEST(CompressedTensors, ConfigComesBack) {
   SchemeMap schemes{{"a", parse_scheme("int8")},          {"b", parse_scheme("int4:g16:asym")},

@@ -69,12 +69,15 @@ TEST_F(Llama2c, OpensEveryVersion) {
     EXPECT_EQ(file.header.vocab_size, 5);
     EXPECT_TRUE(file.header.tied);
     EXPECT_EQ(file.header.group, version == 2 ? 4 : 0);
-    for (const TensorInfo& info : file.tensors->list()) {
-      const Tensor t = file.tensors->get(info.name);
-      EXPECT_EQ(t.shape(), info.shape) << info.name;
-      EXPECT_EQ(t.dtype(), info.dtype) << info.name;
-      file.tensors->release(info.name);
+    for (const std::string name : {"model.layers.1.mlp.up_proj.weight", "model.norm.weight"}) {
+      const StoredAs stored = file.weights->stored_as(name);
+      const Weight w = file.weights->get(name);
+      EXPECT_EQ(w.is_quantized(), version == 2 && name.starts_with("model.layers"));
+      EXPECT_EQ(stored.scheme.has_value(), w.is_quantized());
+      EXPECT_EQ(w.shape(), w.shape().rank() == 1 ? Shape{8} : Shape({12, 8})) << name;
+      file.weights->release(name);
     }
+    expect_error(ErrorKind::not_found, "no such tensor", [&] { file.weights->get("x"); });
   }
   Header untied;
   untied.sizes[5] = -5;

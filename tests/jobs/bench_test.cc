@@ -28,7 +28,7 @@ TEST(BenchJob, TimesAModelAsItIsStored) {
   const ModelFolder model = open_model(path);
   const Decoder decoder = load_decoder(model);
   EXPECT_EQ(r.scheme, "f32");
-  EXPECT_EQ(r.load.file_bytes, model.tensors->file_bytes());
+  EXPECT_EQ(r.load.file_bytes, model.weights->file_bytes());
   EXPECT_EQ(r.weight_bytes, static_cast<int64_t>(decoder.weight_bytes()));
   EXPECT_EQ(r.memory_bytes, static_cast<int64_t>(decoder.memory_bytes()));
   EXPECT_EQ(r.speed.decode.runs(), 2);

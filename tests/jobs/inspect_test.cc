@@ -59,7 +59,7 @@ TEST(InspectJob, LooksAtOneTensor) {
   const std::string path = write_tiny_model(folder / "a");
   const OutlierStats s = inspect_tensor(path, "wte.weight", 2);
   const ModelFolder model = open_model(path);
-  const auto values = model.tensors->get("wte.weight");
+  const auto values = model.weights->get("wte.weight").plain();
   EXPECT_EQ(s.moments.count, values.elements());
   EXPECT_EQ(s.moments.absmax, moments(values.data<float>()).absmax);
   EXPECT_GT(s.outliers, 0) << "beyond two deviations of a normal distribution lie 4.6 %";

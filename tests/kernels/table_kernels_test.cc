@@ -13,7 +13,7 @@
 #include "nibble/core/cpu.h"
 #include "nibble/kernels/kernels.h"
 #include "nibble/nn/linear.h"
-#include "nibble/quant/codebook.h"
+#include "nibble/quant/number.h"
 #include "nibble/quant/rtn.h"
 #include "tests/kernels/noise.h"
 
@@ -35,7 +35,7 @@ std::vector<float> noise(int64_t count, uint64_t seed, float scale = 1) {
 // Every finite code, in random places: what rounding to nearest gives would leave some out.
 void scatter_codes(QuantizedTensor& q, uint64_t seed) {
   Noise n(seed);
-  const auto table = codebook(q.scheme.type);
+  const auto table = number(q.scheme).table();
   const auto row_bytes = static_cast<size_t>(q.codes.shape()[1]);
   std::vector<uint8_t> codes(static_cast<size_t>(q.k()));
   for (size_t r = 0; r < static_cast<size_t>(q.n()); ++r) {
@@ -87,14 +87,14 @@ std::string check(const char* scheme, int64_t n, int64_t k, int64_t m, DType sca
   std::vector<LinearMember> members;
   members.push_back({"w", q, b});
   const LinearGroup group(std::move(members), LinearOptions{.threads = 1});
-  ran.insert(std::string(group.kernel_name(0, m)));
+  ran.insert(std::string(group.kernel_name(0)));
   std::vector<float> y(static_cast<size_t>(m * n), -7);
   group.forward(x, m, y.data(), Exec{});
   const auto want = expected(q, x, m, bias);
   std::string where = std::string(scheme) + " n " + std::to_string(n) + " k " + std::to_string(k) +
                       " m " + std::to_string(m);
   if (std::memcmp(y.data(), want.data(), y.size() * sizeof(float)) != 0) return where;
-  const auto back = std::get<QuantizedTensor>(group.source(0));
+  const auto back = group.source(0).quantized();
   if (std::memcmp(back.codes.raw(), q.codes.raw(), q.codes.bytes()) != 0)
     return where + ": codes do not come back";
   if (std::memcmp(back.scales.raw(), q.scales.raw(), q.scales.bytes()) != 0)

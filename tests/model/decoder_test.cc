@@ -191,7 +191,7 @@ TEST(ModelFolder, EveryConfigComesBackFromItsFolder) {
     const ModelFolder back = open_model(folder.path());
     EXPECT_EQ(back.decoder_config(), config);
     for (const auto& [name, tensor] : weights) {
-      const Tensor read = back.tensors->get(name);
+      const Tensor read = back.weights->get(name).plain();
       EXPECT_TRUE(std::equal(read.data<float>().begin(), read.data<float>().end(),
                              tensor.data<float>().begin()));
     }

@@ -27,7 +27,7 @@ TEST_P(FoldTest, LeavesLogitsUnchanged) {
   const ModelFolder model = tiny_decoder(tiny_decoder_config(GetParam()), 11);
   const std::vector<float> before = logits_of_tokens(model, kIds);
   PyRandom random(5);
-  TensorChanges all;
+  WeightChanges all;
   int folded = 0;
   const auto sites = fold_sites(model.decoder_config());
   for (const FoldSite& site : sites) {
@@ -54,12 +54,12 @@ TEST_P(FoldTest, ChangesEveryConsumer) {
   const auto sites = fold_sites(model.decoder_config());
   for (const FoldSite& site : sites) {
     if (site.producer == Producer::none) continue;
-    TensorChanges one;
+    WeightChanges one;
     add_fold({site, std::vector<float>(static_cast<size_t>(site.k), 2.0f)}, one);
     const ModelFolder changed = with_changes(model, std::move(one));
     for (const std::string& name : site.consumers) {
-      EXPECT_EQ(changed.tensors->get(name).data<float>()[0],
-                2 * model.tensors->get(name).data<float>()[0]);
+      EXPECT_EQ(changed.weights->get(name).plain().data<float>()[0],
+                2 * model.weights->get(name).plain().data<float>()[0]);
     }
   }
 }
@@ -86,7 +86,7 @@ TEST(FoldSites, SharedHeadsHaveOneScale) {
 
 TEST(FoldSites, ScalesThatWouldChangeTheFunctionAreRefused) {
   const auto sites = fold_sites(tiny_decoder_config("llama"));
-  TensorChanges changes;
+  WeightChanges changes;
   std::vector<float> s(16, 1.0f);
   s[0] = 4;
   test::expect_error(ErrorKind::invalid_argument, "equal where one channel is read twice", [&] {

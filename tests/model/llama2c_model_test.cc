@@ -71,7 +71,9 @@ TEST(Llama2cModel, StoriesGiveTheLogitsOfTheirFolder) {
   const std::string path = "../shared/data/models/stories260k";
   if (test::lacks_shared(path)) GTEST_SKIP() << path;
   const ModelFolder source = open_model(path);
-  const auto value = [&](const std::string& name) { return values(source.tensors->get(name)); };
+  const auto value = [&](const std::string& name) {
+    return values(source.weights->get(name).plain());
+  };
   const test::TempFolder folder;
   for (const int version : {0, 1}) {
     test::put_file(folder / "s.bin",

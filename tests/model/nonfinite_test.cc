@@ -26,8 +26,8 @@ class NonFinite : public ::testing::TestWithParam<std::string> {
   ModelFolder with(const ParamSpec& p, float value) const {
     ModelFolder model = tiny_decoder(config_, 3);
     TensorMap weights;
-    for (const TensorInfo& t : model.tensors->list())
-      weights.emplace(t.name, model.tensors->get(t.name).clone());
+    for (const ParamSpec& t : parameter_table(model.config))
+      weights.emplace(t.name, model.weights->get(t.name).plain().clone());
     const int64_t row = p.role == Role::token_embedding      ? 1
                         : p.role == Role::position_embedding ? config_.position_offset
                                                              : 0;
@@ -100,7 +100,7 @@ TEST(NonFiniteWeights, AreNamedWhereTheModelIsOnDisk) {
   expect_error(ErrorKind::corrupt, folder.path() + ": tensor \"" + name + "\": row 0 col 5 is NaN",
                [&] { refuse_nonfinite_weights(model); });
   const Decoder decoder = load_decoder(model);
-  model.tensors.reset();
+  model.weights.reset();
   KvCache cache = decoder.make_cache(4);
   const std::vector<int32_t> ids = {1, 2};
   expect_error(ErrorKind::corrupt, folder.path() + ": tensor \"" + name + "\": row 0 col 5 is NaN",

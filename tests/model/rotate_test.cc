@@ -23,8 +23,8 @@ void expect_same_function(const DecoderConfig& config) {
   for (size_t i = 0; i < before.size(); ++i)
     ASSERT_NEAR(before[i], after[i], 1e-4F * largest) << "logit " << i;
   const std::string embedding = parameter_table(config)[0].name;
-  EXPECT_NE(model.tensors->get(embedding).data<float>()[0],
-            turned.tensors->get(embedding).data<float>()[0]);
+  EXPECT_NE(model.weights->get(embedding).plain().data<float>()[0],
+            turned.weights->get(embedding).plain().data<float>()[0]);
 }
 
 class RotateTest : public testing::TestWithParam<std::string> {};

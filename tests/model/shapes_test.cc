@@ -20,7 +20,7 @@ TEST(Shapes, HaveThePublishedSizes) {
   for (const auto& [name, parameters] : sizes) {
     const ModelFolder model = random_model(name, 1);
     EXPECT_EQ(parameter_count(model.decoder_config()), parameters) << name;
-    EXPECT_EQ(model.tensors->file_bytes(), 4 * parameters) << name << ": nothing was made";
+    EXPECT_EQ(model.weights->file_bytes(), 4 * parameters) << name << ": nothing was made";
   }
   test::expect_error(ErrorKind::invalid_argument,
                      "\"gpt3\": use one of gpt2-124m, llama-1b, qwen2-0.5b, stories260k",
@@ -29,7 +29,7 @@ TEST(Shapes, HaveThePublishedSizes) {
 
 TEST(Shapes, WeightsAreUniformAndGainsAreOne) {
   const ModelFolder model = random_model("stories260k", 1);
-  const Tensor table = model.tensors->get("model.embed_tokens.weight");
+  const Tensor table = model.weights->get("model.embed_tokens.weight").plain();
   // A uniform distribution of deviation 0.02 ends at 0.02 sqrt(3); its kurtosis is 9/5.
   const auto values = table.data<float>();
   double sum = 0, squares = 0, fourth = 0;
@@ -44,14 +44,14 @@ TEST(Shapes, WeightsAreUniformAndGainsAreOne) {
   EXPECT_NEAR(fourth / n / (squares / n * squares / n), 1.8, 0.03);
   EXPECT_NEAR(most, 0.034641, 1e-5);
   EXPECT_NEAR(least, -0.034641, 1e-5);
-  const Tensor gain = model.tensors->get("model.norm.weight");
+  const Tensor gain = model.weights->get("model.norm.weight").plain();
   for (const float v : gain.data<float>()) EXPECT_EQ(v, 1);
 }
 
 TEST(Shapes, TheSameSeedIsTheSameModel) {
   const auto first_of = [](uint64_t seed, const std::string& name) {
     const ModelFolder model = random_model("stories260k", seed);
-    const Tensor t = model.tensors->get(name);
+    const Tensor t = model.weights->get(name).plain();
     return std::vector<float>(t.data<float>().begin(), t.data<float>().end());
   };
   const std::string q = "model.layers.0.self_attn.q_proj.weight",
@@ -63,10 +63,11 @@ TEST(Shapes, TheSameSeedIsTheSameModel) {
 
 TEST(Shapes, TensorsThatAreNotThereAreNone) {
   const ModelFolder model = random_model("stories260k", 1);
-  EXPECT_TRUE(model.tensors->contains("model.norm.weight"));
-  EXPECT_FALSE(model.tensors->contains("norm"));
+  EXPECT_FALSE(model.weights->stored_as("model.norm.weight").scheme);
   test::expect_error(ErrorKind::not_found, "tensor \"norm\"",
-                     [&] { (void)model.tensors->get("norm"); });
+                     [&] { (void)model.weights->stored_as("norm"); });
+  test::expect_error(ErrorKind::not_found, "tensor \"norm\"",
+                     [&] { (void)model.weights->get("norm"); });
 }
 
 }  // namespace

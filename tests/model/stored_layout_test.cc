@@ -6,8 +6,8 @@
 
 #include "nibble/core/float_formats.h"
 #include "nibble/format/safetensors.h"
-#include "nibble/model/arranged_source.h"
 #include "nibble/model/model_folder.h"
+#include "nibble/model/transpose.h"
 #include "nibble/quant/method.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
@@ -38,7 +38,7 @@ std::vector<WritableParameter> parameters(const ModelFolder& model,
                    [&model, p, quantized, scheme]() -> Weight {
                      Weight w = load_weight(model, p);
                      if (!quantized) return w;
-                     return quantize_rtn(std::get<Tensor>(w), *scheme, {}, p.name);
+                     return quantize_rtn(w.plain(), *scheme, {}, p.name);
                    }});
   }
   return out;

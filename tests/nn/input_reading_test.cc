@@ -38,10 +38,7 @@ LinearMember member(const std::string& scheme, uint64_t order) {
   return {scheme, q, std::nullopt};
 }
 
-Tensor values_of(const Weight& w) {
-  const auto* q = std::get_if<QuantizedTensor>(&w);
-  return q == nullptr ? std::get<Tensor>(w) : dequantize(*q);
-}
+Tensor values_of(const Weight& w) { return w.is_quantized() ? w.floats() : w.plain(); }
 
 std::vector<float> some_rows(int64_t m) {
   PyRandom random(4);
@@ -126,7 +123,7 @@ TEST(InputReading, GivesTheWeightBackWithItsOrder) {
 TEST(InputReading, OrdersThatAreNoneAreRefused) {
   const auto load = [](auto change) {
     LinearMember m = member("int4:g32", 1);
-    auto& q = std::get<QuantizedTensor>(m.weight);
+    auto& q = m.weight.quantized();
     q.input_order = q.input_order->clone();
     change(q);
     test::expect_error(ErrorKind::corrupt, "order", [&] { LinearGroup({m}, {}); });

@@ -269,7 +269,6 @@ TEST(QuantizedTensorTest, ValidateRefusesBundlesThatDoNotFit) {
   refuse([](QuantizedTensor& q) { q.shape = {8}; });
   refuse([](QuantizedTensor& q) { q.scheme.group = 0; });
   refuse([](QuantizedTensor& q) { q.scheme.type = NumberType::nf4; });
-  refuse([](QuantizedTensor& q) { q.outliers = q.codes; });
   refuse([](QuantizedTensor& q) {
     const uint16_t infinity = 0x7C00;
     std::memcpy(q.scales.mutable_raw() + 2, &infinity, 2);

@@ -39,7 +39,7 @@ ActivationStudy invented() {
                   input(0, "mlp out", {{7, 20, 0.1}}),
                   input(1, "attention", {wide, other}),
                   input(2, "attention", {wide})};
-  study.inputs.back().errors[static_cast<size_t>(Remedy::smoothquant)] = -1;
+  study.inputs.back().errors[static_cast<size_t>(Remedy::rescaled)] = -1;
   study.inputs.back().note = "no producer";
   return study;
 }
@@ -94,15 +94,15 @@ TEST(ActivationTerminal, SaysThatThereIsNone) {
 // A mean is over the inputs that a remedy applies to.
 TEST(ActivationJson, MeansAreOverWhatApplies) {
   ActivationStudy study = invented();
-  study.inputs[0].errors[static_cast<size_t>(Remedy::smoothquant)] = 0.015;
+  study.inputs[0].errors[static_cast<size_t>(Remedy::rescaled)] = 0.015;
   const json j = json::parse(activation_json(study));
   const json& means = j.at("mean_output_error");
-  EXPECT_NEAR(means.at(text_of(Remedy::smoothquant).name), (0.015 + 4 * 0.005) / 5, 1e-12);
+  EXPECT_NEAR(means.at(text_of(Remedy::rescaled).name), (0.015 + 4 * 0.005) / 5, 1e-12);
   EXPECT_NEAR(means.at(text_of(Remedy::none).name), 0.04, 1e-12);
   EXPECT_EQ(means.at(text_of(Remedy::llm_int8).name), nullptr) << "it applies nowhere";
   ASSERT_EQ(j.at("inputs").size(), 6u);
   const json& last = j.at("inputs")[5];
-  EXPECT_EQ(last.at("output_error").at(text_of(Remedy::smoothquant).name), nullptr);
+  EXPECT_EQ(last.at("output_error").at(text_of(Remedy::rescaled).name), nullptr);
   EXPECT_EQ(last.at("note"), "no producer");
   EXPECT_EQ(last.at("outlier_channels")[0].at("channel"), 7);
   EXPECT_EQ(j.at("tokens"), 2000);

@@ -1,5 +1,5 @@
-// The tables of the number types with a codebook, and rounding to them.
-#include "nibble/quant/codebook.h"
+// The tables of the number types that have one, and rounding to them.
+#include "nibble/quant/number.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nibble/core/float_formats.h"
+#include "nibble/quant/e2m1.h"
 #include "nibble/quant/nested_scales.h"
 #include "tests/quant/float_goldens.h"
 
@@ -20,7 +21,7 @@ constexpr NumberType kFourBits[] = {NumberType::nf4, NumberType::fp4, NumberType
 
 std::vector<uint8_t> codes_in(NumberType type, const std::vector<float>& x) {
   std::vector<uint8_t> out(x.size());
-  nearest_codes(type, x, out);
+  number(type).nearest(x, out);
   return out;
 }
 
@@ -28,7 +29,7 @@ uint8_t code_of(NumberType type, float x) { return codes_in(type, {x})[0]; }
 
 // What bitsandbytes holds, bit for bit (BAD_INPUTS Q8).
 TEST(Codebook, TablesAreThoseOfBitsandbytes) {
-  const auto nf4 = codebook(NumberType::nf4), fp4 = codebook(NumberType::fp4);
+  const auto nf4 = number(NumberType::nf4).table(), fp4 = number(NumberType::fp4).table();
   EXPECT_EQ(test::bits_of({nf4.begin(), nf4.end()}), test::bits_of(test::golden_floats("nf4")));
   EXPECT_EQ(test::bits_of({fp4.begin(), fp4.end()}), test::bits_of(test::golden_floats("fp4")));
   const auto map = dynamic_map();
@@ -38,7 +39,7 @@ TEST(Codebook, TablesAreThoseOfBitsandbytes) {
 
 TEST(Codebook, EveryValueIsItsOwnNearest) {
   for (const NumberType type : kFourBits) {
-    const auto table = codebook(type);
+    const auto table = number(type).table();
     ASSERT_EQ(table.size(), 16u);
     for (uint8_t c = 0; c < 16; ++c) {
       const uint8_t got = code_of(type, table[c]);
@@ -52,7 +53,7 @@ TEST(Codebook, EveryValueIsItsOwnNearest) {
 // Every other value is at least as far away as the one that was taken.
 TEST(Codebook, NoValueIsNearerThanTheNearest) {
   for (const NumberType type : kFourBits) {
-    const auto table = codebook(type);
+    const auto table = number(type).table();
     for (float x = -6.5f; x < 6.5f; x += 0.00371f) {
       const float got = std::fabs(table[code_of(type, x)] - x);
       for (const float v : table) EXPECT_LE(got, std::fabs(v - x) + 1e-7f) << x;
@@ -61,7 +62,7 @@ TEST(Codebook, NoValueIsNearerThanTheNearest) {
 }
 
 TEST(Codebook, TiesOfNf4AndFp4GoDownAndTheEndsHold) {
-  const auto nf4 = codebook(NumberType::nf4);
+  const auto nf4 = number(NumberType::nf4).table();
   for (uint8_t c = 0; c + 1 < 16; ++c) {
     const float middle = (nf4[c] + nf4[c + 1]) / 2;
     EXPECT_EQ(code_of(NumberType::nf4, middle), c);
@@ -134,7 +135,7 @@ TEST(Codebook, Mxfp4BlockIsTheGoldenVector) {
 
 // The same section's decode vector: bytes (7 i + 3) & 255, scale code 125.
 TEST(Codebook, Mxfp4BlockDecodesToTheGoldenValues) {
-  const auto table = codebook(NumberType::mxfp4);
+  const auto table = number(NumberType::mxfp4).table();
   std::vector<float> y(32);
   float sum = 0;
   for (size_t j = 0; j < 16; ++j) {
@@ -153,7 +154,7 @@ TEST(Codebook, Mxfp4BlockDecodesToTheGoldenValues) {
 // BAD_INPUTS Q7, Q9: saturation, the one NaN, and all 256 codes back to themselves.
 TEST(Codebook, Fp8SaturatesAndComesBack) {
   for (const NumberType type : {NumberType::fp8_e4m3, NumberType::fp8_e5m2}) {
-    const auto table = codebook(type);
+    const auto table = number(type).table();
     ASSERT_EQ(table.size(), 256u);
     const float top = type == NumberType::fp8_e4m3 ? 448.0f : 57344.0f;
     for (const float big : {top * 1.001f, 1e6f, std::numeric_limits<float>::infinity()}) {
@@ -168,7 +169,7 @@ TEST(Codebook, Fp8SaturatesAndComesBack) {
     }
     EXPECT_EQ(finite, type == NumberType::fp8_e4m3 ? 254 : 248);
   }
-  EXPECT_EQ(codebook(NumberType::fp8_e4m3)[1], 0x1p-9f);
+  EXPECT_EQ(number(NumberType::fp8_e4m3).table()[1], 0x1p-9f);
   EXPECT_EQ(code_of(NumberType::fp8_e4m3, 0x1p-10f), 0);      // a tie, to even
   EXPECT_EQ(code_of(NumberType::fp8_e4m3, 3 * 0x1p-10f), 2);  // a tie, to even
   EXPECT_EQ(code_of(NumberType::fp8_e4m3, 1.0625f), 0x38);    // between 1 and 1.125

@@ -1,6 +1,6 @@
 // Round to nearest for nf4, fp4, fp8, mxfp4 and nvfp4: against other people's code, and the hard
 // inputs of BAD_INPUTS Q1 to Q10.
-#include "nibble/quant/rtn_codebook.h"
+#include "nibble/quant/rtn_table.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
@@ -13,8 +13,8 @@
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/bits.h"
-#include "nibble/quant/codebook.h"
 #include "nibble/quant/nested_scales.h"
+#include "nibble/quant/number.h"
 #include "tests/quant/float_goldens.h"
 
 namespace nibble {

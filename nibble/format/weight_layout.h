@@ -1,0 +1,46 @@
+// WeightLayout: how a tool lays quantized weights in a Hugging Face folder, and how its config says
+// so. Each is described by weight_layout() of its namespace and has a line in list.inc; use them
+// through quantized_layout.h.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nibble/core/json.h"
+#include "nibble/core/tensor_source.h"
+#include "nibble/format/module_targets.h"
+#include "nibble/format/safetensors.h"
+#include "nibble/quant/quantized_tensor.h"
+
+namespace nibble {
+
+/// Which module ("layers.0.attn.wq", without ".weight") is stored in which scheme. Modules not
+/// named are plain.
+using SchemeMap = std::map<std::string, QuantScheme, std::less<>>;
+
+struct WeightLayout {
+  std::string_view holds_what;  ///< for messages: "nf4 and fp4 with groups of ..."
+  /// Whether codes of a type lie in it, whether a scheme can be said, and all of a model.
+  bool (*holds)(NumberType type);
+  bool (*can_hold)(const QuantScheme& scheme);
+  bool (*can_say)(const SchemeMap& schemes);
+  /// The tensors of a weight; the same before it is made; and the reverse, whoever wrote them.
+  std::vector<NamedTensor> (*to_tensors)(const std::string& module, const QuantizedTensor& q);
+  std::vector<TensorInfo> (*infos)(const std::string& module, const QuantScheme& scheme,
+                                   const Shape& shape, DType scale_dtype);
+  QuantizedTensor (*from_tensors)(const TensorSource& source, const std::string& module,
+                                  const QuantScheme& scheme);
+  std::vector<std::string> (*stored_names)(const TensorSource& source, const std::string& module,
+                                           const QuantScheme& scheme);
+  /// The value of `quantization_config`, and the reverse: every key is honoured, harmless or
+  /// refused.
+  void (*write_config)(const SchemeMap& schemes, const std::vector<std::string>& plain,
+                       JsonWriter& out);
+  SchemeMap (*read_config)(const JsonFields& config, std::span<const MatrixModule> modules,
+                           const TensorSource& tensors);
+};
+
+}  // namespace nibble

@@ -1,0 +1,52 @@
+#include "nibble/quant/number.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/core/error.h"
+
+namespace nibble {
+
+#define NIBBLE_NUMBER(name) const NumberTraits& name##_number();
+#include "nibble/quant/number_list.inc"
+#undef NIBBLE_NUMBER
+
+const ScaleTraits kPlainScales = {"f16, bf16 or f32", [](DType asked) { return asked; }};
+
+std::span<const NamedNumber> numbers() {
+  static const NamedNumber kNumbers[] = {
+#define NIBBLE_NUMBER(name) {NumberType::name, name##_number()},
+#include "nibble/quant/number_list.inc"
+#undef NIBBLE_NUMBER
+  };
+  return kNumbers;
+}
+
+const NumberTraits& number(NumberType type) {
+  const auto all = numbers();
+  const auto at = static_cast<size_t>(type);
+  NIBBLE_CHECK(at < all.size() && all[at].type == type);
+  return all[at].traits;
+}
+
+const NamedNumber* find_number(std::string_view name) {
+  for (const NamedNumber& n : numbers()) {
+    if (n.traits.name == name) return &n;
+  }
+  return nullptr;
+}
+
+float largest_value(const NumberTraits& type) {
+  float m = 0;
+  for (const float v : type.table()) {
+    if (std::isfinite(v)) m = std::max(m, v);
+  }
+  return m;
+}
+
+std::span<const float> all_bytes(float (*decode)(uint8_t), std::span<float, 256> to) {
+  for (size_t i = 0; i < 256; ++i) to[i] = decode(static_cast<uint8_t>(i));
+  return to;
+}
+
+}  // namespace nibble

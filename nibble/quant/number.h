@@ -1,0 +1,102 @@
+// NumberTraits: everything that is particular to one type of numbers, one row a type. A new type is
+// its row (number_*.cc), its line in number_list.inc and, to be stored, a row of a file's layout.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "nibble/kernels/kernel.h"
+#include "nibble/quant/rtn.h"
+#include "nibble/quant/scheme.h"
+
+namespace nibble {
+
+/// What codes stand for, times a scale: `floats` are not quantized at all; `integers` are steps of
+/// a grid from -2^(bits-1) on, or from a zero point; `levels` steps from `low` to `high`; `table`
+/// values that the codes are indices of.
+enum class NumberKind { floats, integers, levels, table };
+
+/// What may follow a type in the spelling of a scheme, as bits.
+enum SchemePart : unsigned {
+  kTensorPart = 1,
+  kChannelPart = 2,
+  kGroupPart = 4,
+  kAsymPart = 8,
+  kA8Part = 16,
+  kA8StaticPart = 32,
+  kAfp8Part = 64,
+  kA8OutlierPart = 128,
+  kA8FullPart = 256,
+};
+constexpr unsigned kGranularityParts = kTensorPart | kChannelPart | kGroupPart;
+constexpr unsigned kActivationParts =
+    kA8Part | kA8FullPart | kA8StaticPart | kA8OutlierPart | kAfp8Part;
+
+/// What scales stand under: nothing, a super scale for every kNestedBlock of them and an offset, or
+/// one number of the tensor that they are divided by.
+enum class SuperScale { none, blocks, tensor };
+
+/// How the scales of a type are stored.
+struct ScaleTraits {
+  std::string_view types;        ///< "f16, bf16 or f32", for messages
+  DType (*stored)(DType asked);  ///< where other types' scales would be `asked`
+  SuperScale super = SuperScale::none;
+  /// Where they are bytes: what each of the 256 stands for, and how kernels read them.
+  std::span<const float> (*values)() = nullptr;
+  ScaleType kernel = ScaleType::f32;
+};
+/// f16, bf16 or f32, as asked.
+extern const ScaleTraits kPlainScales;
+
+struct NumberTraits {
+  std::string_view name;
+  NumberKind kind = NumberKind::floats;
+  int bits = 0;               ///< of a code
+  unsigned parts = 0;         ///< SchemePart
+  int64_t default_group = 0;  ///< 0: a scale for each channel where nothing is said
+  bool even_columns = false;  ///< stored two codes a byte: nothing says how many columns there are
+  WeightType kernel = WeightType::codes;        ///< how kernels read it
+  std::vector<std::string_view> examples = {};  ///< of schemes that people ask for
+  const ScaleTraits* scales = &kPlainScales;
+
+  /// NumberKind::levels: the least and the largest, and the scale for some weights.
+  int low = 0, high = 0;
+  float (*best_scale)(std::span<const float> weights) = nullptr;
+
+  /// NumberKind::table: the values of the codes in order, 16 or 256, some of which may not be
+  /// finite.
+  std::span<const float> (*table)() = nullptr;
+  /// codes[i] = the code of the value nearest to x[i]; what lies beyond the table becomes its end.
+  /// x holds no NaN.
+  void (*nearest)(std::span<const float> x, std::span<uint8_t> codes) = nullptr;
+  /// Sets the scales (and super scales) of `out`, whose scheme and shape are set, by the largest
+  /// magnitude of every group, f32 in the shape of the scales.
+  void (*choose_scales)(const Tensor& magnitudes, const RtnOptions& options,
+                        QuantizedTensor& out) = nullptr;
+};
+
+/// The row of a type.
+const NumberTraits& number(NumberType type);
+inline const NumberTraits& number(const QuantScheme& scheme) { return number(scheme.type); }
+
+struct NamedNumber {
+  NumberType type;
+  const NumberTraits& traits;
+};
+/// All of them, in the order of the list.
+std::span<const NamedNumber> numbers();
+/// By name; nullptr where there is none.
+const NamedNumber* find_number(std::string_view name);
+
+/// What the scales of a scheme are stored in, where other types' would be `asked`.
+inline DType stored_scale_dtype(const QuantScheme& scheme, DType asked) {
+  return number(scheme).scales->stored(asked);
+}
+/// The largest finite value of a type's table.
+float largest_value(const NumberTraits& type);
+/// The values of 256 codes by a function that decodes one.
+std::span<const float> all_bytes(float (*decode)(uint8_t), std::span<float, 256> to);
+
+}  // namespace nibble
