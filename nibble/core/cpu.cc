@@ -1,6 +1,7 @@
 #include "nibble/core/cpu.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -16,21 +17,17 @@
 namespace nibble {
 namespace {
 
-// Each level allows its own bits and those of the rows above it.
-struct IsaRow {
-  std::string_view name;
-  uint32_t bits;
-};
+// `needs` is what a kernel may use; a cap allows what comes with processors of that kind as well.
 constexpr IsaRow kIsas[] = {
-    {"ref", 0},
-    {"avx2", kAvx2},
-    {"avxvnni", kAvx2 | kAvxVnni},
-    {"avx512", kAvx2 | kAvx512},
-    {"avx512vnni", kAvx2 | kAvxVnni | kAvx512 | kAvx512Vnni | kAvx512Bf16},
-    {"amx", kAvx2 | kAvxVnni | kAvx512 | kAvx512Vnni | kAvx512Bf16 | kAmx},
+    {"ref", true, 0, 0, 0},
+    {"avx2", NIBBLE_BUILT_AVX2, kAvx2, kAvx2, kAvx2},
+    {"avxvnni", NIBBLE_BUILT_AVXVNNI, kAvxVnni, kAvx2 | kAvxVnni, kAvx2 | kAvxVnni},
+    {"avx512", NIBBLE_BUILT_AVX512, kAvx512, kAvx2 | kAvx512, kAvx2 | kAvx512},
+    {"avx512vnni", NIBBLE_BUILT_AVX512VNNI, kAvx512Vnni, kAvx2 | kAvx512 | kAvx512Vnni,
+     kAvx2 | kAvxVnni | kAvx512 | kAvx512Vnni | kAvx512Bf16},
+    {"amx", NIBBLE_BUILT_AMX, kAmx, kAvx2 | kAvx512 | kAvx512Vnni | kAmx,
+     kAvx2 | kAvxVnni | kAvx512 | kAvx512Vnni | kAvx512Bf16 | kAmx},
 };
-// The bit that makes a level what it is.
-constexpr uint32_t kBitsOf[] = {0, kAvx2, kAvxVnni, kAvx512, kAvx512Vnni, kAmx};
 
 #if defined(__x86_64__)
 // AMX state must be asked for, once a process (Linux, Documentation/arch/x86/xstate.rst).
@@ -76,24 +73,12 @@ uint32_t detect() {
 uint32_t detect() { return 0; }
 #endif
 
-// What cmake/NibbleIsa.cmake compiled kernels for; other bits promise what is not there.
-constexpr uint32_t kBuilt = 0
-#if NIBBLE_BUILT_AVX2
-                            | kAvx2
-#endif
-#if NIBBLE_BUILT_AVXVNNI
-                            | kAvxVnni
-#endif
-#if NIBBLE_BUILT_AVX512
-                            | kAvx512 | kAvx512Bf16
-#endif
-#if NIBBLE_BUILT_AVX512VNNI
-                            | kAvx512Vnni
-#endif
-#if NIBBLE_BUILT_AMX
-                            | kAmx
-#endif
-    ;
+// What there are kernels for; other bits promise what is not there.
+uint32_t built_bits() {
+  uint32_t bits = 0;
+  for (const IsaRow& r : kIsas) bits |= r.built ? r.bit : 0;
+  return (bits & kAvx512) != 0 ? bits | kAvx512Bf16 : bits;
+}
 
 std::string model_name() {
   std::ifstream info("/proc/cpuinfo");
@@ -107,20 +92,20 @@ const IsaRow& parse_isa(std::string_view name) {
   for (const IsaRow& r : kIsas) {
     if (r.name == name) return r;
   }
-  throw invalid_argument(fmt::format(
-      "NIBBLE_ISA={}: not an instruction set; use ref, avx2, avxvnni, avx512, avx512vnni or amx",
-      printable(name)));
+  std::vector<std::string_view> names;
+  for (const IsaRow& r : kIsas) names.push_back(r.name);
+  throw invalid_argument(fmt::format("NIBBLE_ISA={}: not an instruction set; use one of {}",
+                                     printable(name), fmt::join(names, ", ")));
 }
 
 Cpu find() {
   Cpu out;
-  out.detected = detect() & kBuilt;
+  out.detected = detect() & built_bits();
   out.bits = out.detected;
   if (const char* cap = std::getenv("NIBBLE_ISA"); cap != nullptr && *cap != '\0')
-    out.bits &= parse_isa(cap).bits;
-  out.isa = kIsas[0].name;
-  for (size_t i = 1; i < std::size(kIsas); ++i) {
-    if ((out.bits & kBitsOf[i]) != 0) out.isa = kIsas[i].name;
+    out.bits &= parse_isa(cap).allows;
+  for (const IsaRow& r : kIsas) {
+    if ((out.bits & r.bit) == r.bit) out.isa = r.name;
   }
   out.model = model_name();
   return out;
@@ -133,10 +118,12 @@ const Cpu& cpu() {
   return found;
 }
 
+std::span<const IsaRow> isas() { return kIsas; }
+
 std::vector<std::string_view> available_isas() {
   std::vector<std::string_view> out;
-  for (size_t i = 0; i < std::size(kIsas); ++i) {
-    if (kBitsOf[i] == 0 || (cpu().detected & kBitsOf[i]) != 0) out.push_back(kIsas[i].name);
+  for (const IsaRow& r : kIsas) {
+    if ((cpu().detected & r.bit) == r.bit) out.push_back(r.name);
   }
   return out;
 }

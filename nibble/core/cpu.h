@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,17 @@ enum CpuBit : uint32_t {
   kAvx512Bf16 = 1u << 4,
   kAmx = 1u << 5,  ///< tile, int8 and bf16
 };
+
+/// An instruction set that kernels are written for: the one table of them.
+struct IsaRow {
+  std::string_view name;
+  bool built = false;   ///< cmake/NibbleIsa.cmake compiled kernels for it
+  uint32_t bit = 0;     ///< that makes it what it is
+  uint32_t needs = 0;   ///< to run its kernels
+  uint32_t allows = 0;  ///< where NIBBLE_ISA caps at it
+};
+/// Lowest first, in the order of KernelIsa (kernels/kernel.h).
+std::span<const IsaRow> isas();
 
 struct Cpu {
   uint32_t bits = 0;      ///< what may be used: detected, then capped

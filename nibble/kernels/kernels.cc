@@ -1,7 +1,7 @@
 #include "nibble/kernels/kernels.h"
 
-#include "nibble/core/cpu.h"
 #include "nibble/core/error.h"
+#include "nibble/kernels/dispatch.h"
 
 namespace nibble {
 
@@ -17,24 +17,11 @@ constexpr const Kernel* kKernels[] = {
 #undef NIBBLE_KERNEL
 };
 
-// In the order of KernelIsa.
-constexpr uint32_t kNeeds[] = {0,
-                               kAvx2,
-                               kAvx2 | kAvxVnni,
-                               kAvx2 | kAvx512,
-                               kAvx2 | kAvx512 | kAvx512Vnni,
-                               kAvx2 | kAvx512 | kAvx512Vnni | kAmx};
-
 }  // namespace
 
 std::span<const Kernel* const> kernels() { return kKernels; }
 
-uint32_t cpu_bits(KernelIsa isa) { return kNeeds[static_cast<size_t>(isa)]; }
-
-bool can_run(const Kernel& kernel) {
-  const uint32_t needs = cpu_bits(kernel.isa);
-  return (cpu().bits & needs) == needs;
-}
+bool can_run(const Kernel& kernel) { return can_run(kernel.isa); }
 
 const Kernel& choose_gemm(const GemmTraits& traits) {
   for (const Kernel* kernel : kKernels) {

@@ -1,7 +1,6 @@
 // The kernels there are, and which of them to use.
 #pragma once
 
-#include <cstdint>
 #include <span>
 
 #include "nibble/kernels/kernel.h"
@@ -10,8 +9,6 @@ namespace nibble {
 
 /// Every kernel of list.inc, best first, whether this processor can run it or not.
 std::span<const Kernel* const> kernels();
-/// What a kernel needs of the processor, as bits of core/cpu.h.
-uint32_t cpu_bits(KernelIsa isa);
 /// Whether the processor, as NIBBLE_ISA caps it, can run the kernel.
 bool can_run(const Kernel& kernel);
 

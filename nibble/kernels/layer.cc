@@ -1,18 +1,20 @@
 #include "nibble/kernels/layer.h"
 
-#include "nibble/core/cpu.h"
+#include "nibble/kernels/dispatch.h"
 
 namespace nibble {
 
 const LayerOps& best_layer_ops() {
+  static constexpr OpsRow<LayerOps> kRows[] = {
 #if NIBBLE_BUILT_AVX512
-  constexpr uint32_t kNeeds512 = kAvx2 | kAvx512;
-  if ((cpu().bits & kNeeds512) == kNeeds512) return avx512_layer_ops();
+    {KernelIsa::avx512, avx512_layer_ops},
 #endif
 #if NIBBLE_BUILT_AVX2
-  if ((cpu().bits & kAvx2) != 0) return avx2_layer_ops();
+    {KernelIsa::avx2, avx2_layer_ops},
 #endif
-  return portable_layer_ops();
+    {KernelIsa::ref, portable_layer_ops},
+  };
+  return best_of(kRows);
 }
 
 }  // namespace nibble

@@ -1,6 +1,6 @@
 #include "nibble/kernels/train.h"
 
-#include "nibble/core/cpu.h"
+#include "nibble/kernels/dispatch.h"
 #include "nibble/kernels/onednn/product.h"
 
 namespace nibble {
@@ -24,28 +24,18 @@ const TrainOps<float>& with_onednn() {
 }
 #endif
 
-struct Row {
-  uint32_t needs;
-  const TrainOps<float>& (*ops)();
-};
-// In order of preference; the first whose bits are all present wins.
-constexpr Row kRows[] = {
+constexpr OpsRow<TrainOps<float>> kTrainRows[] = {
 #if NIBBLE_BUILT_AVX512
-    {kAvx2 | kAvx512, with_onednn<avx512_train_ops>},
+    {KernelIsa::avx512, with_onednn<avx512_train_ops>},
 #endif
 #if NIBBLE_BUILT_AVX2
-    {kAvx2, with_onednn<avx2_train_ops>},
+    {KernelIsa::avx2, with_onednn<avx2_train_ops>},
 #endif
-    {0, ref_train_ops_f32},
+    {KernelIsa::ref, ref_train_ops_f32},
 };
 
 }  // namespace
 
-const TrainOps<float>& best_train_ops() {
-  for (const Row& r : kRows) {
-    if ((cpu().bits & r.needs) == r.needs) return r.ops();
-  }
-  return ref_train_ops_f32();
-}
+const TrainOps<float>& best_train_ops() { return best_of(kTrainRows); }
 
 }  // namespace nibble

@@ -1,6 +1,8 @@
 #include "nibble/nn/kv_cache.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -32,6 +34,15 @@ std::byte* allocate(size_t bytes) {
   auto* memory = static_cast<std::byte*>(std::calloc(bytes + 1, 1));
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
+}
+
+// The whole pages in a range go back to the system, and are zeros when they are touched again.
+void give_back(std::byte* begin, int64_t bytes) {
+  static const auto kPage = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto at = reinterpret_cast<uintptr_t>(begin);
+  const uintptr_t first = (at + kPage - 1) / kPage * kPage,
+                  last = (at + static_cast<uintptr_t>(bytes)) / kPage * kPage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 // One row as int8: the scale, and codes that `put` takes. Not finite: codes 0 and a scale that
@@ -109,6 +120,46 @@ void KvCache::clear() {
   length_ = 0;
   misfit_ = 0;
   std::memset(states_.get(), 0, state_bytes());
+}
+
+std::vector<KvCache::Part> KvCache::parts() const {
+  std::vector<Part> out{{keys_.get(), shape_.attention.head_dim * element_, kKeyBlock},
+                        {values_.get(), value_stride_ * element_, 1}};
+  for (std::byte* scales : {key_scales_.get(), value_scales_.get()}) {
+    if (scales != nullptr) out.push_back({scales, sizeof(float), 1});
+  }
+  return out;
+}
+
+void KvCache::truncate(int64_t length) {
+  NIBBLE_CHECK(length >= 0 && length <= length_);
+  if (length == length_) return;
+  NIBBLE_CHECK(length == 0 || shape_.state_layers == 0);
+  if (length == 0) clear();
+  length_ = length;
+  for (const Part& p : parts()) {
+    const int64_t kept = padded_to(length, p.unit) * p.row_bytes;
+    for (int64_t row = 0; row < static_cast<int64_t>(rows_); row += padded_)
+      give_back(p.data + row * p.row_bytes + kept, padded_ * p.row_bytes - kept);
+  }
+}
+
+void KvCache::copy_prefix(const KvCache& other, int64_t length) {
+  NIBBLE_CHECK(other.shape_ == shape_ && other.dtype_ == dtype_ && length <= capacity_);
+  NIBBLE_CHECK(length == other.length_ || (length < other.length_ && shape_.state_layers == 0));
+  const std::vector<Part> from = other.parts(), to = parts();
+  for (size_t i = 0; i < to.size(); ++i) {
+    const auto bytes = static_cast<size_t>(padded_to(length, to[i].unit) * to[i].row_bytes);
+    const auto heads = static_cast<int64_t>(rows_) / padded_;
+    for (int64_t h = 0; h < heads; ++h)
+      std::memcpy(to[i].data + h * padded_ * to[i].row_bytes,
+                  from[i].data + h * other.padded_ * from[i].row_bytes, bytes);
+  }
+  for (int64_t l = 0; l < shape_.state_layers; ++l) {
+    const auto state = other.state(l);
+    std::copy(state.begin(), state.end(), of_state(l, now_).begin());
+  }
+  length_ = length;
 }
 
 int64_t KvCache::bytes_per_token(const CacheShape& shape, DType dtype) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "nibble/core/dtype.h"
 #include "nibble/core/error.h"
@@ -36,8 +37,11 @@ struct CacheShape {
 
 /// Keys [layer][kv head][position / 16][head_dim][16], so that a vector holds one element of the
 /// keys of neighbouring positions; values [layer][kv head][position][head_dim rounded up to 16]. In
-/// f32, f16, or int8 with an f32 scale for each head and position (absmax / 127). Memory is taken
-/// from the system as positions are written, not before.
+/// f32, f16, or int8 with an f32 scale for each head and position (absmax / 127).
+///
+/// Memory is the system's in pages: taken as positions are written, given back by truncate(); what
+/// is beyond the tokens costs addresses only, so that a capacity may be the model's whole context
+/// (as vAttention has it, Prabhu et al. 2024, instead of tables of blocks that every kernel reads).
 class KvCache {
  public:
   /// Error{unsupported} for a dtype that is none of f32, f16, i8.
@@ -51,6 +55,13 @@ class KvCache {
   int64_t capacity() const { return capacity_; }
   DType dtype() const { return dtype_; }
   void clear();
+  /// Forgets all but the first `length` tokens and gives back the pages that held the others.
+  /// Layers with a state know only their last one: `length` is then 0 or all of them (a broken
+  /// promise otherwise).
+  void truncate(int64_t length);
+  /// Becomes the first `length` tokens of `other`, a cache of the same shape and type, of which it
+  /// holds as many (a prompt that several texts begin with is read once). States as in truncate().
+  void copy_prefix(const KvCache& other, int64_t length);
   /// What a pass has written behind the tokens that were there becomes part of them: m more, and
   /// the next states. Until then the cache is as it was. The caller checked the capacity.
   void advance(int64_t m) { length_ += m, now_ = 1 - now_; }
@@ -82,6 +93,12 @@ class KvCache {
     void operator()(std::byte* p) const { std::free(p); }
   };
   using Memory = std::unique_ptr<std::byte[], Free>;
+  // An array of rows in order of layer, head and position.
+  struct Part {
+    std::byte* data;
+    int64_t row_bytes, unit;  // positions come in units (blocks of keys)
+  };
+  std::vector<Part> parts() const;
   size_t state_bytes() const;
   // The first row of a head in an array whose rows have `row_bytes`.
   int64_t row(int64_t layer, int64_t head) const {

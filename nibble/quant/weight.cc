@@ -15,7 +15,7 @@ int64_t extent(const Shape& shape, size_t axis) {
 }
 
 // Row `id` of a plain matrix, without a copy.
-Tensor row_of(const Tensor& table, int64_t id) {
+Tensor plain_row(const Tensor& table, int64_t id) {
   const int64_t width = table.shape()[1];
   const auto bytes = static_cast<size_t>(width * size_of(table.dtype()));
   auto* data = const_cast<std::byte*>(table.raw()) + static_cast<size_t>(id) * bytes;
@@ -47,7 +47,7 @@ std::vector<float> Weight::values() const {
 void Weight::row(int64_t row, std::span<float> out) const {
   NIBBLE_CHECK(row >= 0 && row < rows() && static_cast<int64_t>(out.size()) == columns());
   if (is_quantized()) return dequantize_row(quantized(), row, out);
-  to_f32(row_of(plain(), row), out);
+  to_f32(plain_row(plain(), row), out);
 }
 
 const Tensor& Weight::plain() const {

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "nibble/core/error.h"
-#include "nibble/quant/tutorial.h"
+#include "tests/support/tutorial.h"
 
 namespace nibble {
 namespace {

@@ -1,5 +1,5 @@
 // Which range an observer chooses.
-#include "nibble/quant/observer.h"
+#include "tests/quant/observer.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "nibble/quant/tutorial.h"
+#include "tests/support/tutorial.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "nibble/quant/observer.h"
+#include "tests/quant/observer.h"
 
 #include <algorithm>
 #include <cmath>
