@@ -10,7 +10,6 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/core/random.h"
 #include "nibble/format/quantized_layout.h"
-#include "nibble/format/quantized_layout.h"
 #include "nibble/quant/rtn.h"
 #include "tests/quant/float_goldens.h"
 
