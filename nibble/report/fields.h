@@ -64,6 +64,7 @@ template <class T>
 std::string fields_table(std::span<const Field<T>> fields, const std::vector<FieldColumn>& columns,
                          const std::vector<T>& rows, int width) {
   std::vector<TerminalTable::Column> headers;
+  headers.reserve(columns.size());
   for (const FieldColumn& c : columns)
     headers.push_back({std::string(field_of(fields, c.key).title), c.rank});
   TerminalTable table(std::move(headers));
