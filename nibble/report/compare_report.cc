@@ -6,11 +6,11 @@
 #include "nibble/report/classifier_report.h"
 #include "nibble/report/demo_report.h"
 #include "nibble/report/json_report.h"
+#include "nibble/report/model_fields.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/page.h"
 #include "nibble/report/sections.h"
 #include "nibble/report/speed_text.h"
-#include "nibble/report/table.h"
 #include "nibble/report/text.h"
 #include "nibble/report/verdict.h"
 
@@ -48,20 +48,6 @@ std::string indented(std::string_view text) {
     begin = end + 1;
   }
   return out + "\n";
-}
-
-std::string quality_table(const CompareResult& r, int width) {
-  TerminalTable table(
-      {{"model"}, {"bits/w", 4}, {"file", 0}, {"memory", 6}, {"ppl", 0}, {"KL", 2}, {"top-1", 3}});
-  for (size_t i = 0; i < r.models.size(); ++i) {
-    const Measurement& m = r.models[i];
-    const bool measured = m.tokens > 0, compared = measured && i > 0;
-    table.add({m.name, format_fixed(m.bits_per_weight, 2), format_bytes(m.file_bytes),
-               format_bytes(m.memory_bytes), measured ? format_fixed(m.perplexity, 3) : "-",
-               compared ? format_significant(m.divergence.kl_mean) : "-",
-               compared ? format_percent(m.divergence.top1_agreement, 1) : "-"});
-  }
-  return table.render(width);
 }
 
 // What each writes behind the prompt.
@@ -115,7 +101,16 @@ std::string render_html(const CompareResult& r) {
 std::string render_terminal(const CompareResult& r, int width) {
   if (!r.classifiers.empty()) return render_table(r.classifiers, width);
   const std::string speeds = render_speeds(r.models, width);
-  std::string out = quality_table(r, width) + (speeds.empty() ? "" : "\n" + speeds) + "\n";
+  std::string out = model_columns(r.models,
+                                  {{"name"},
+                                   {"bits_per_weight", 4},
+                                   {"file_bytes", 0},
+                                   {"memory_bytes", 6},
+                                   {"perplexity", 0},
+                                   {"kl_mean", 2},
+                                   {"top1_agreement", 3}},
+                                  width) +
+                    (speeds.empty() ? "" : "\n" + speeds) + "\n";
   for (size_t i = 1; i < r.models.size(); ++i)
     out += fmt::format("{}: {}\n", display_text(r.models[i].name), whole_verdict(r.models[i]));
   return out + render_texts(r);

@@ -4,11 +4,10 @@
 
 #include "nibble/core/files.h"
 #include "nibble/report/json_report.h"
-#include "nibble/report/numbers.h"
+#include "nibble/report/model_fields.h"
 #include "nibble/report/page.h"
 #include "nibble/report/sections.h"
 #include "nibble/report/speed_text.h"
-#include "nibble/report/table.h"
 #include "nibble/report/verdict.h"
 
 namespace nibble {
@@ -58,34 +57,21 @@ std::string render_html(const DemoResult& r) {
 }
 
 std::string render_table(const std::vector<Measurement>& models, int width) {
-  TerminalTable table({{"model"},
-                       {"bits/w", 1},
-                       {"file", 0},
-                       {"smaller", 2},
-                       {"memory", 6},
-                       {"loss", 1},
-                       {"change", 0},
-                       {"+-", 5},
-                       {"ppl", 4},
-                       {"top-1", 3},
-                       {"KL", 2}});
-  for (size_t i = 0; i < models.size(); ++i) {
-    const Measurement& m = models[i];
-    const Measurement& base = models.front();
-    const bool measured = m.tokens > 0, compared = measured && i > 0;
-    const double smaller =
-        ratio(static_cast<double>(base.file_bytes), static_cast<double>(m.file_bytes));
-    table.add({m.name, format_fixed(m.bits_per_weight, 2), format_bytes(m.file_bytes),
-               format_fixed(smaller, 2) + "x", format_bytes(m.memory_bytes),
-               measured ? format_fixed(m.loss, 4) : "-",
-               compared ? format_signed(m.loss_difference, 4) : "-",
-               compared ? format_fixed(m.loss_difference_standard_error, 4) : "-",
-               measured ? format_fixed(m.perplexity, 3) : "-",
-               compared ? format_percent(m.divergence.top1_agreement, 1) : "-",
-               compared ? format_significant(m.divergence.kl_mean) : "-"});
-  }
   const std::string speeds = render_speeds(models, width);
-  return table.render(width) + (speeds.empty() ? "" : "\n" + speeds);
+  return model_columns(models,
+                       {{"name"},
+                        {"bits_per_weight", 1},
+                        {"file_bytes", 0},
+                        {"times_smaller", 2},
+                        {"memory_bytes", 6},
+                        {"loss", 1},
+                        {"loss_difference", 0},
+                        {"loss_difference_standard_error", 5},
+                        {"perplexity", 4},
+                        {"top1_agreement", 3},
+                        {"kl_mean", 2}},
+                       width) +
+         (speeds.empty() ? "" : "\n" + speeds);
 }
 
 std::string render_terminal(const DemoResult& r, int width) {

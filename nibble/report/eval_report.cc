@@ -6,6 +6,7 @@
 #include "nibble/core/json.h"
 #include "nibble/report/classifier_report.h"
 #include "nibble/report/json_report.h"
+#include "nibble/report/model_fields.h"
 
 namespace nibble {
 namespace {
@@ -18,19 +19,18 @@ void write_loss_result(const LossResult& r, JsonWriter& out) {
 }
 
 void write_comparison(const ComparisonResult& c, JsonWriter& out) {
-  const Divergence& d = c.divergence;
-  out.field("kl_mean", d.kl_mean)
-      .field("kl_standard_error", d.kl_standard_error)
-      .field("kl_median", d.kl_median);
-  out.field("kl_p90", d.kl_p90)
-      .field("kl_p99", d.kl_p99)
-      .field("kl_p999", d.kl_p999)
-      .field("kl_max", d.kl_max);
-  out.field("top1_agreement", d.top1_agreement).field("top1_standard_error", d.top1_standard_error);
-  out.field("rms_delta_p", d.rms_delta_p)
-      .field("rms_delta_p_standard_error", d.rms_delta_p_standard_error);
-  out.field("base_mean_nll", c.base.loss).field("loss_difference", c.loss_difference);
-  out.field("loss_difference_standard_error", c.loss_difference_standard_error);
+  Measurement m;
+  m.divergence = c.divergence;
+  m.loss_difference = c.loss_difference;
+  m.loss_difference_standard_error = c.loss_difference_standard_error;
+  const ModelRow row{m, m};
+  write_fields(
+      model_fields(),
+      {"kl_mean", "kl_standard_error", "kl_median", "kl_p90", "kl_p99", "kl_p999", "kl_max",
+       "top1_agreement", "top1_standard_error", "rms_delta_p", "rms_delta_p_standard_error"},
+      row, out);
+  out.field("base_mean_nll", c.base.loss);
+  write_fields(model_fields(), {"loss_difference", "loss_difference_standard_error"}, row, out);
 }
 
 std::string loss_words(const LossResult& r) {

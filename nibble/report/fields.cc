@@ -1,7 +1,7 @@
 #include "nibble/report/fields.h"
 
 #include "nibble/report/json_report.h"
-#include "nibble/report/numbers.h"
+#include "nibble/report/speed_text.h"
 
 namespace nibble {
 namespace {
@@ -39,5 +39,16 @@ std::string show_yes_no(const FieldValue& v) {
 std::string show_count(const FieldValue& v) { return shown<int64_t>(v, format_count); }
 std::string show_bytes(const FieldValue& v) { return shown<int64_t>(v, format_bytes); }
 std::string show_rate(const FieldValue& v) { return shown<double>(v, format_rate); }
+
+std::string show_latency(const FieldValue& v) {
+  const auto& l = std::get<Latency>(v);
+  return l.runs() > 0 ? format_seconds_and_spread(l) : "-";
+}
+std::string show_speedup(const FieldValue& v) {
+  return format_speedup_and_interval(std::get<Speedup>(v), "x");
+}
+std::string show_times(const FieldValue& v) {
+  return shown<double>(v, [](double times) { return format_fixed(times, 2) + "x"; });
+}
 
 }  // namespace nibble

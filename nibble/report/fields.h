@@ -12,6 +12,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
 #include "nibble/eval/speedup.h"
+#include "nibble/report/numbers.h"
 #include "nibble/report/table.h"
 
 namespace nibble {
@@ -27,13 +28,25 @@ std::string show_yes_no(const FieldValue& v);
 std::string show_count(const FieldValue& v);
 std::string show_bytes(const FieldValue& v);
 std::string show_rate(const FieldValue& v);
+std::string show_latency(
+    const FieldValue& v);  ///< median and quartiles, "-" where nothing was timed
+std::string show_speedup(const FieldValue& v);
+std::string show_times(const FieldValue& v);  ///< "3.98x"
+/// A number by a function of numbers.h: show_digits<format_fixed, 4>.
+template <auto Format, int Digits>
+std::string show_digits(const FieldValue& v) {
+  const auto* number = std::get_if<double>(&v);
+  return number == nullptr ? "-" : Format(*number, Digits);
+}
 
 template <class T>
 struct Field {
   std::string_view key;  ///< in a document, and of the columns that a table chooses
   FieldValue (*value)(const T&);
-  std::string_view title = {};  ///< of a column
-  Show show = nullptr;          ///< where tables have it
+  std::string_view title = {};        ///< of a column
+  Show show = nullptr;                ///< where tables have it
+  bool (*shown)(const T&) = nullptr;  ///< where it says no, a table has "-"
+  bool documented = true;             ///< else tables alone have it
 };
 
 /// Under `key`, as write_latency() and write_speedup() where it is one of those.
@@ -42,7 +55,23 @@ void write_value(std::string_view key, const FieldValue& value, JsonWriter& out)
 /// All of them, into an object that is open.
 template <class T>
 void write_fields(std::span<const Field<T>> fields, const T& row, JsonWriter& out) {
-  for (const Field<T>& f : fields) write_value(f.key, f.value(row), out);
+  for (const Field<T>& f : fields) {
+    if (f.documented) write_value(f.key, f.value(row), out);
+  }
+}
+
+/// A model beside the first of its list, its baseline.
+template <class M>
+struct Beside {
+  const M& m;
+  const M& base;
+  bool is_base() const { return &m == &base; }
+};
+template <class M>
+std::vector<Beside<M>> beside_the_first(const std::vector<M>& models) {
+  std::vector<Beside<M>> out;
+  for (const M& m : models) out.push_back({m, models.front()});
+  return out;
 }
 
 /// A column of a table: a field, and how soon it goes (TerminalTable::Column::rank).
@@ -60,6 +89,13 @@ const Field<T>& field_of(std::span<const Field<T>> fields, std::string_view key)
   return fields.front();
 }
 
+/// Those of `keys`, in that order.
+template <class T>
+void write_fields(std::span<const Field<T>> fields, const std::vector<std::string_view>& keys,
+                  const T& row, JsonWriter& out) {
+  for (const std::string_view key : keys) write_value(key, field_of(fields, key).value(row), out);
+}
+
 template <class T>
 std::string fields_table(std::span<const Field<T>> fields, const std::vector<FieldColumn>& columns,
                          const std::vector<T>& rows, int width) {
@@ -72,7 +108,8 @@ std::string fields_table(std::span<const Field<T>> fields, const std::vector<Fie
     std::vector<std::string> cells;
     for (const FieldColumn& c : columns) {
       const Field<T>& f = field_of(fields, c.key);
-      cells.push_back(f.show(f.value(row)));
+      const bool shown = f.shown == nullptr || f.shown(row);
+      cells.push_back(shown ? f.show(f.value(row)) : "-");
     }
     table.add(std::move(cells));
   }

@@ -2,24 +2,11 @@
 
 #include <limits>
 
+#include "nibble/report/model_fields.h"
 #include "nibble/report/speed_text.h"
 
 namespace nibble {
 namespace {
-
-void write_divergence(JsonWriter& json, const Divergence& d) {
-  json.field("top1_agreement", d.top1_agreement)
-      .field("kl_mean", d.kl_mean)
-      .field("kl_standard_error", d.kl_standard_error)
-      .field("kl_median", d.kl_median)
-      .field("kl_p90", d.kl_p90)
-      .field("kl_p99", d.kl_p99)
-      .field("kl_p999", d.kl_p999)
-      .field("kl_max", d.kl_max)
-      .field("top1_standard_error", d.top1_standard_error)
-      .field("rms_delta_p", d.rms_delta_p)
-      .field("rms_delta_p_standard_error", d.rms_delta_p_standard_error);
-}
 
 void write_positions(JsonWriter& json, const Divergence& d) {
   json.key("by_position").begin_array();
@@ -72,26 +59,6 @@ void write_training(JsonWriter& json, const DemoResult& r) {
       .end_object();
 }
 
-void write_classifier(JsonWriter& json, const ClassifierMeasurement& m) {
-  json.begin_object()
-      .field("name", m.name)
-      .field("scheme", m.scheme)
-      .field("parameters", m.parameters)
-      .field("file_bytes", m.file_bytes)
-      .field("memory_bytes", m.memory_bytes)
-      .field("compression_ratio", m.compression_ratio);
-  json.key("accuracy");
-  if (m.accuracy >= 0) {
-    json.value(m.accuracy);
-  } else {
-    json.null();
-  }
-  json.field("prediction_agreement", m.prediction_agreement).field("output_mse", m.output_mse);
-  write_latency(json, "latency", m.latency);
-  write_speedup(json, "speedup", speedup(m.latency, m.base_latency));
-  json.field("waited_share", m.waited_share).end_object();
-}
-
 }  // namespace
 
 void write_latency(JsonWriter& json, std::string_view key, const Latency& l) {
@@ -124,29 +91,8 @@ void write_speedup(JsonWriter& json, std::string_view key, const Speedup& s) {
 }
 
 void write_measurement_fields(JsonWriter& json, const Measurement& m) {
-  json.field("name", m.name)
-      .field("scheme", m.scheme)
-      .field("folder", m.folder)
-      .field("parameters", m.parameters)
-      .field("file_bytes", m.file_bytes)
-      .field("memory_bytes", m.memory_bytes)
-      .field("weight_bytes", m.weight_bytes)
-      .field("bits_per_weight", m.bits_per_weight)
-      .field("loss", m.loss)
-      .field("standard_error", m.standard_error)
-      .field("perplexity", m.perplexity)
-      .field("tokens", m.tokens)
-      .field("loss_difference", m.loss_difference)
-      .field("loss_difference_standard_error", m.loss_difference_standard_error);
-  write_divergence(json, m.divergence);
-  write_latency(json, "latency", m.latency);
-  write_speedup(json, "speedup", speedup_of(m));
-  write_speedup(json, "dequantized_speedup", speedup(m.latency, m.dequantized_latency));
-  json.field("waited_share", m.waited_share);
-  json.field("tokens_per_second", m.tokens_per_second)
-      .field("dequantized_tokens_per_second", m.dequantized_tokens_per_second)
-      .field("kernel", m.kernel)
-      .array("samples", m.samples);
+  write_fields(model_fields(), ModelRow{m, m}, json);
+  json.array("samples", m.samples);
   write_throughput(json, m.throughput);
   write_positions(json, m.divergence);
   write_text(json, m.text);
@@ -177,15 +123,6 @@ std::string models_json(const std::vector<Measurement>& models) {
   json.begin_object().field("schema_version", kReportSchemaVersion);
   write_models(json, models);
   json.end_object();
-  return json.finish();
-}
-
-std::string models_json(const std::vector<ClassifierMeasurement>& models) {
-  JsonWriter json;
-  json.begin_object().field("schema_version", kReportSchemaVersion);
-  json.key("models").begin_array();
-  for (const ClassifierMeasurement& m : models) write_classifier(json, m);
-  json.end_array().end_object();
   return json.finish();
 }
 

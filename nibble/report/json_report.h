@@ -21,8 +21,6 @@ inline constexpr int kReportSchemaVersion = 1;
 std::string models_json(const DemoResult& report);
 /// The same without training.
 std::string models_json(const std::vector<Measurement>& models);
-/// Classifiers: schema_version and `models`; accuracy is null where there are no labels.
-std::string models_json(const std::vector<ClassifierMeasurement>& models);
 
 /// Under `key`: runs, median, quartiles (q1, q3), minimum, maximum, mean and standard deviation.
 void write_latency(JsonWriter& json, std::string_view key, const Latency& latency);

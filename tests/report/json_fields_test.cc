@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "nibble/report/classifier_report.h"
 #include "nibble/report/compare_report.h"
 #include "nibble/report/json_report.h"
 #include "tests/report/invented_report.h"
