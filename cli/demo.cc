@@ -8,7 +8,6 @@
 #include "cli/load.h"
 #include "cli/outputs.h"
 #include "nibble/report/demo_report.h"
-#include "nibble/report/json_report.h"
 
 namespace nibble::cli {
 namespace {
@@ -23,7 +22,7 @@ void run_demo(const Common& common, DemoFlags o) {
   o.job.text = load_text(o.data);
   o.job.command = common.command_line;
   const DemoResult result = demo(o.job, make_exec(common), write_demo_pages);
-  if (common.json) return print_raw(models_json(result));
+  if (common.json) return print_raw(demo_json(result));
   print_out(render_terminal(result));
   print_out(fmt::format("The report: {}/report.html\n", o.job.out));
 }

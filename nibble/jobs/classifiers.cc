@@ -29,7 +29,7 @@ std::vector<ClassifierMeasurement> eval_classifier(const ModelFolder& model,
                                                    const std::string& base, const std::string& data,
                                                    const Exec& exec) {
   const ClassifierData test = load_mnist(data, model.mlp_config()).test;
-  const ModelFolder baseline = open_model(base.empty() ? model.path : base);
+  const ModelFolder baseline = open_model(base.empty() ? model.path : resolve_model(base));
   std::vector<ClassifierMeasurement> out;
   if (!base.empty())
     out.push_back(measure_classifier(base, baseline, baseline, test, kEnoughRuns, exec));

@@ -52,7 +52,7 @@ std::string render_table(const std::vector<ClassifierMeasurement>& models, int w
                                      beside_the_first(models), width);
 }
 
-std::string models_json(const std::vector<ClassifierMeasurement>& models) {
+std::string classifiers_json(const std::vector<ClassifierMeasurement>& models) {
   JsonWriter json;
   json.begin_object().field("schema_version", kReportSchemaVersion).key("models").begin_array();
   for (const ClassifierRow& row : beside_the_first(models)) {

@@ -12,6 +12,6 @@ namespace nibble {
 /// batch. The first model is the baseline.
 std::string render_table(const std::vector<ClassifierMeasurement>& models, int width = 100);
 /// schema_version and `models`; accuracy is null where there are no labels.
-std::string models_json(const std::vector<ClassifierMeasurement>& models);
+std::string classifiers_json(const std::vector<ClassifierMeasurement>& models);
 
 }  // namespace nibble

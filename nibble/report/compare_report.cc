@@ -4,7 +4,6 @@
 
 #include "nibble/core/counted.h"
 #include "nibble/report/classifier_report.h"
-#include "nibble/report/demo_report.h"
 #include "nibble/report/json_report.h"
 #include "nibble/report/model_fields.h"
 #include "nibble/report/numbers.h"
@@ -16,14 +15,6 @@
 
 namespace nibble {
 namespace {
-
-std::string method(const CompareResult& r) {
-  DemoResult page;
-  page.run = r.run;
-  page.data = r.measured_on;
-  page.models = r.models;
-  return how_it_was_made(page);
-}
 
 // "no measurable loss; 1.71x as fast (1.65x to 1.80x)".
 std::string whole_verdict(const Measurement& m) {
@@ -94,7 +85,8 @@ std::string render_html(const CompareResult& r) {
        {"length", "Do differences grow with length?", "length", growth(r.models)},
        {"texts", "What they write", "texts", texts(r.models, r.prompt)},
        {"samples", "Samples side by side", "samples", samples_table(r.models)},
-       {"method", "How this was made", "how it was made", method(r)},
+       {"method", "How this was made", "how it was made",
+        how_it_was_made(r.run, r.measured_on, r.models)},
        {"words", "Words used here", "words", glossary()}});
 }
 
@@ -117,7 +109,7 @@ std::string render_terminal(const CompareResult& r, int width) {
 }
 
 std::string compare_json(const CompareResult& r) {
-  if (!r.classifiers.empty()) return models_json(r.classifiers);
+  if (!r.classifiers.empty()) return classifiers_json(r.classifiers);
   JsonWriter json;
   json.begin_object()
       .field("schema_version", kReportSchemaVersion)

@@ -16,7 +16,7 @@ std::string render_html(const CompareResult& result);
 std::string render_terminal(const CompareResult& result, int width = 100);
 
 /// The document of `compare --json`: schema_version, what was measured on what, and `models` as
-/// write_measurement() has them, each with its ratios to the first and its verdict.
+/// write_measurement_fields() has them, each with its ratios to the first and its verdict.
 std::string compare_json(const CompareResult& result);
 
 }  // namespace nibble

@@ -23,7 +23,8 @@ std::vector<PageSection> sections_of(const DemoResult& r) {
       {"outliers", "Outliers", "outliers", outliers(r)},
       {"sensitivity", "Which tensor needs its bits", "sensitivity", sensitivity(r.sensitivity)},
       {"samples", "Samples side by side", "samples", samples_table(r.models)},
-      {"method", "How this was made", "how it was made", how_it_was_made(r)},
+      {"method", "How this was made", "how it was made",
+       how_it_was_made(r.run, r.data, r.models, &r)},
       {"words", "Words used here", "words", glossary()}};
 }
 
@@ -47,6 +48,20 @@ void write_page(const std::string& path, const std::string& text) {
   AtomicFile file(path, static_cast<int64_t>(text.size()));
   file.write(text);
   file.commit();
+}
+
+void write_training(JsonWriter& json, const DemoResult& r) {
+  json.key("training").begin_object();
+  json.field("model", r.model)
+      .field("data", r.data)
+      .field("steps", r.steps)
+      .field("batch", r.batch)
+      .field("seed", r.seed)
+      .field("data_seed", r.data_seed)
+      .field("seconds", r.train_seconds)
+      .field("tokens_per_second", r.train_tokens_per_second)
+      .field("heldout_loss", r.heldout_loss)
+      .end_object();
 }
 
 }  // namespace
@@ -78,9 +93,24 @@ std::string render_terminal(const DemoResult& r, int width) {
   return render_table(r.models, width) + "\n" + best_line(r.models) + speed_line(r.models);
 }
 
+std::string demo_json(const DemoResult& r) {
+  JsonWriter json;
+  json.begin_object().field("schema_version", kReportSchemaVersion);
+  json.field("nibble_version", r.run.version).field("date", r.run.date);
+  json.field("machine", r.run.machine);
+  write_training(json, r);
+  json.field("busy", busy(r.models)).key("models").begin_array();
+  for (const Measurement& m : r.models) {
+    json.begin_object();
+    write_measurement_fields(json, m);
+    json.end_object();
+  }
+  return json.end_array().end_object().finish();
+}
+
 void write_demo_pages(const DemoResult& r, const std::string& folder) {
   write_page(folder + "/report.html", render_html(r));
-  write_page(folder + "/report.json", models_json(r));
+  write_page(folder + "/report.json", demo_json(r));
 }
 
 }  // namespace nibble

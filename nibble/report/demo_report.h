@@ -20,6 +20,11 @@ std::string render_table(const std::vector<Measurement>& models, int width = 100
 /// The table, and in a line each the model that the page leads with and the fastest.
 std::string render_terminal(const DemoResult& result, int width = 100);
 
+/// One object: schema_version, what was trained and where, and `models`, each with name, scheme,
+/// file_bytes, memory_bytes, loss, perplexity, top1_agreement, kl_mean, tokens_per_second, samples
+/// and the other fields of Measurement. The first model is the baseline.
+std::string demo_json(const DemoResult& result);
+
 /// report.html and report.json, into the folder that demo() is about to make.
 void write_demo_pages(const DemoResult& result, const std::string& folder);
 

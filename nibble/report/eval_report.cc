@@ -60,7 +60,7 @@ std::string render_terminal(const EvalResult& r) {
 }
 
 std::string eval_json(const EvalResult& r) {
-  if (!r.classifiers.empty()) return models_json(r.classifiers);
+  if (!r.classifiers.empty()) return classifiers_json(r.classifiers);
   JsonWriter out;
   out.begin_object().field("schema_version", kReportSchemaVersion).field("model", r.model);
   out.field("scheme", r.scheme).field("protocol", to_string(r.protocol));

@@ -70,6 +70,7 @@ struct Beside {
 template <class M>
 std::vector<Beside<M>> beside_the_first(const std::vector<M>& models) {
   std::vector<Beside<M>> out;
+  out.reserve(models.size());
   for (const M& m : models) out.push_back({m, models.front()});
   return out;
 }

@@ -39,26 +39,6 @@ void write_text(JsonWriter& json, const TextComparison& t) {
   json.field("continuations", t.continuations).array("prefix_agreement", t.prefix_agreement);
 }
 
-void write_models(JsonWriter& json, const std::vector<Measurement>& models) {
-  json.key("models").begin_array();
-  for (const Measurement& m : models) write_measurement(json, m);
-  json.end_array();
-}
-
-void write_training(JsonWriter& json, const DemoResult& r) {
-  json.key("training").begin_object();
-  json.field("model", r.model)
-      .field("data", r.data)
-      .field("steps", r.steps)
-      .field("batch", r.batch)
-      .field("seed", r.seed)
-      .field("data_seed", r.data_seed)
-      .field("seconds", r.train_seconds)
-      .field("tokens_per_second", r.train_tokens_per_second)
-      .field("heldout_loss", r.heldout_loss)
-      .end_object();
-}
-
 }  // namespace
 
 void write_latency(JsonWriter& json, std::string_view key, const Latency& l) {
@@ -96,34 +76,6 @@ void write_measurement_fields(JsonWriter& json, const Measurement& m) {
   write_throughput(json, m.throughput);
   write_positions(json, m.divergence);
   write_text(json, m.text);
-}
-
-void write_measurement(JsonWriter& json, const Measurement& m) {
-  json.begin_object();
-  write_measurement_fields(json, m);
-  json.end_object();
-}
-
-std::string models_json(const DemoResult& report) {
-  JsonWriter json;
-  json.begin_object()
-      .field("schema_version", kReportSchemaVersion)
-      .field("nibble_version", report.run.version)
-      .field("date", report.run.date)
-      .field("machine", report.run.machine);
-  write_training(json, report);
-  json.field("busy", busy(report.models));
-  write_models(json, report.models);
-  json.end_object();
-  return json.finish();
-}
-
-std::string models_json(const std::vector<Measurement>& models) {
-  JsonWriter json;
-  json.begin_object().field("schema_version", kReportSchemaVersion);
-  write_models(json, models);
-  json.end_object();
-  return json.finish();
 }
 
 }  // namespace nibble

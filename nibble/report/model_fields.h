@@ -12,7 +12,7 @@ namespace nibble {
 
 using ModelRow = Beside<Measurement>;
 
-/// All that are one number or word; what write_measurement() has besides is lists.
+/// All that are one number or word; what write_measurement_fields() has besides is lists.
 std::span<const Field<ModelRow>> model_fields();
 
 /// The first model is the baseline, whose columns of differences have "-".

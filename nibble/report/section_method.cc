@@ -17,6 +17,15 @@ std::string fact(std::string_view name, const std::string& value) {
   return fmt::format("<dt>{}</dt><dd>{}</dd>\n", escape_html(name), escape_html(value));
 }
 
+std::string training_facts(const DemoResult& r) {
+  const std::string model = fact("Model", r.model);
+  if (r.steps <= 0) return model;
+  return model + fact("Training", fmt::format("{} {} of {} {}, seed {}, data split with seed {}",
+                                              format_count(r.steps), noun(r.steps, "step"),
+                                              format_count(r.batch), noun(r.batch, "sequence"),
+                                              r.seed, r.data_seed));
+}
+
 struct Word {
   std::string_view word, meaning;
 };
@@ -65,26 +74,22 @@ constexpr std::array kWords = {
 
 }  // namespace
 
-std::string how_it_was_made(const DemoResult& r) {
-  std::string facts = fact("Machine", r.run.machine) + fact("Made", r.run.date) +
-                      fact("nibble", r.run.version) + fact("Data", r.data) + fact("Model", r.model);
-  if (r.steps > 0) {
-    facts += fact("Training",
-                  fmt::format("{} {} of {} {}, seed {}, data split with seed {}",
-                              format_count(r.steps), noun(r.steps, "step"), format_count(r.batch),
-                              noun(r.batch, "sequence"), r.seed, r.data_seed));
-  }
-  if (!r.models.empty() && r.models.front().tokens > 0) {
-    facts += fact("Measured on", format_count(r.models.front().tokens) + " tokens");
-    if (const int64_t rounds = fewest_rounds(r.models); rounds > 0)
+std::string how_it_was_made(const RunInfo& run, const std::string& data, const Models& models,
+                            const DemoResult* trained) {
+  std::string facts = fact("Machine", run.machine) + fact("Made", run.date) +
+                      fact("nibble", run.version) + fact("Data", data) +
+                      (trained != nullptr ? training_facts(*trained) : "");
+  if (!models.empty() && models.front().tokens > 0) {
+    facts += fact("Measured on", format_count(models.front().tokens) + " tokens");
+    if (const int64_t rounds = fewest_rounds(models); rounds > 0)
       facts += fact("Timed over", format_count(rounds) + noun(rounds, " round") +
                                       " or more after warm-up, each model in turn with " +
-                                      r.models.front().name);
+                                      models.front().name);
   }
   std::string out = facts.empty() ? "" : "<dl class=\"facts\">\n" + facts + "</dl>\n";
-  if (!r.run.command.empty()) {
+  if (!run.command.empty()) {
     out += "<p>To make this page again:</p>\n<pre tabindex=\"0\"><code>" +
-           escape_html(r.run.command) + "</code></pre>\n";
+           escape_html(run.command) + "</code></pre>\n";
   }
   return out;
 }

@@ -43,7 +43,9 @@ std::string training(const DemoResult& report);
 std::string weight_histograms(const std::vector<WeightHistograms>& histograms);
 std::string outliers(const DemoResult& report);
 std::string sensitivity(const std::vector<Sensitivity>& sensitivity);
-std::string how_it_was_made(const DemoResult& report);
+/// `trained`: where the models come of it.
+std::string how_it_was_made(const RunInfo& run, const std::string& data, const Models& models,
+                            const DemoResult* trained = nullptr);
 std::string glossary();
 
 /// A dot in the model's colour and its name.

@@ -92,6 +92,12 @@ inline std::vector<Measurement> invented_models() {
   return models;
 }
 
+inline DemoResult demo_of(std::vector<Measurement> models) {
+  DemoResult out;
+  out.models = std::move(models);
+  return out;
+}
+
 inline void invent_distributions(DemoResult& r) {
   int i = 0;
   for (const char* name : {"wte.weight", "wpe.weight", "h.0.attn.wq.weight", "h.0.attn.wo.weight",

@@ -5,6 +5,7 @@
 
 #include "nibble/report/classifier_report.h"
 #include "nibble/report/compare_report.h"
+#include "nibble/report/demo_report.h"
 #include "nibble/report/json_report.h"
 #include "tests/report/invented_report.h"
 
@@ -43,7 +44,7 @@ Measurement all_different() {
 }
 
 TEST(MeasurementJson, EveryFieldIsItsOwn) {
-  const json all = json::parse(models_json(std::vector<Measurement>{all_different()}));
+  const json all = json::parse(demo_json(testing::demo_of({all_different()})));
   const json& j = all["models"][0];
   const std::pair<const char*, json> fields[] = {{"name", "a"},
                                                  {"scheme", "int8"},
@@ -95,7 +96,7 @@ TEST(MeasurementJson, EveryFieldIsItsOwn) {
 
 // Of each kind of work its own times, and the ratios the right way round.
 TEST(MeasurementJson, EveryTimeAndRatioIsOfItsOwnWork) {
-  const json all = json::parse(models_json(std::vector<Measurement>{all_different()}));
+  const json all = json::parse(demo_json(testing::demo_of({all_different()})));
   const json& j = all["models"][0];
   EXPECT_EQ(j["latency"]["median_seconds"], 1);
   EXPECT_EQ(j["latency"]["maximum_seconds"], 2);
@@ -110,7 +111,7 @@ TEST(MeasurementJson, EveryTimeAndRatioIsOfItsOwnWork) {
 }
 
 TEST(MeasurementJson, LeavesOutWhatWasNotAskedFor) {
-  const json all = json::parse(models_json(std::vector<Measurement>{Measurement{}}));
+  const json all = json::parse(demo_json(testing::demo_of({Measurement{}})));
   const json& j = all["models"][0];
   for (const char* key : {"prefill_tokens", "prefill_latency", "decode_speedup", "text",
                           "first_difference", "prefix_agreement"})
@@ -122,14 +123,14 @@ TEST(MeasurementJson, LeavesOutWhatWasNotAskedFor) {
 TEST(MeasurementJson, ATextThatNeverPartsHasNoFirstDifference) {
   Measurement m = all_different();
   m.text.first_difference = -1;
-  const json all = json::parse(models_json(std::vector<Measurement>{m}));
+  const json all = json::parse(demo_json(testing::demo_of({m})));
   EXPECT_TRUE(all["models"][0]["first_difference"].is_null());
 }
 
 TEST(DemoJson, TellsHowTheModelWasTrained) {
   DemoResult r = testing::invented_report();
   r.seed = 7, r.data_seed = 8;
-  const json j = json::parse(models_json(r));
+  const json j = json::parse(demo_json(r));
   EXPECT_EQ(j["nibble_version"], "0.1.0");
   EXPECT_EQ(j["date"], r.run.date);
   EXPECT_EQ(j["machine"], r.run.machine);
@@ -151,7 +152,7 @@ TEST(ClassifierJson, EveryFieldIsItsOwn) {
   m.compression_ratio = 4.5, m.accuracy = 0.5, m.prediction_agreement = 0.25, m.output_mse = 6.5;
   m.latency.seconds = {1, 1, 1, 1, 1, 1}, m.base_latency.seconds = {3, 3, 3, 3, 3, 3};
   m.waited_share = 0.75;
-  const json all = json::parse(models_json(std::vector<ClassifierMeasurement>{m}));
+  const json all = json::parse(classifiers_json({m}));
   const json& j = all["models"][0];
   const std::pair<const char*, json> fields[] = {
       {"name", "a"},       {"scheme", "int4"},

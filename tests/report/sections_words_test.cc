@@ -214,7 +214,7 @@ TEST(Texts, SayWhereTheyPart) {
 TEST(MadeHow, ListsWhatIsKnownAndNoMore) {
   DemoResult r;
   r.run.machine = "a machine", r.steps = 1, r.batch = 2, r.run.command = "nibble demo -o <x>";
-  const std::string html = how_it_was_made(r);
+  const std::string html = how_it_was_made(r.run, r.data, r.models, &r);
   EXPECT_EQ(testing::markup_fault(html), "");
   EXPECT_TRUE(says(html, "<dt>Machine</dt><dd>a machine</dd>"));
   EXPECT_TRUE(says(html, "1 step of 2 sequences, seed 42, data split with seed 42"));
@@ -222,9 +222,9 @@ TEST(MadeHow, ListsWhatIsKnownAndNoMore) {
   EXPECT_FALSE(says(html, "Timed over"));
   EXPECT_FALSE(says(html, "<dt>Data</dt>"));
   r.models = testing::invented_models();
-  EXPECT_TRUE(
-      says(how_it_was_made(r), "20 rounds or more after warm-up, each model in turn with f32"));
-  EXPECT_TRUE(says(how_it_was_made(r), "2,871 tokens"));
+  EXPECT_TRUE(says(how_it_was_made(r.run, r.data, r.models, &r),
+                   "20 rounds or more after warm-up, each model in turn with f32"));
+  EXPECT_TRUE(says(how_it_was_made(r.run, r.data, r.models, &r), "2,871 tokens"));
 }
 
 }  // namespace
