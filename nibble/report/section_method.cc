@@ -18,12 +18,14 @@ std::string fact(std::string_view name, const std::string& value) {
 }
 
 std::string training_facts(const DemoResult& r) {
-  const std::string model = fact("Model", r.model);
-  if (r.steps <= 0) return model;
-  return model + fact("Training", fmt::format("{} {} of {} {}, seed {}, data split with seed {}",
-                                              format_count(r.steps), noun(r.steps, "step"),
-                                              format_count(r.batch), noun(r.batch, "sequence"),
-                                              r.seed, r.data_seed));
+  std::string out = fact("Model", r.model);
+  if (r.steps > 0) {
+    out += fact("Training",
+                fmt::format("{} {} of {} {}, seed {}, data split with seed {}",
+                            format_count(r.steps), noun(r.steps, "step"), format_count(r.batch),
+                            noun(r.batch, "sequence"), r.seed, r.data_seed));
+  }
+  return out;
 }
 
 struct Word {
