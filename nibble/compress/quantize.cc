@@ -190,7 +190,7 @@ ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& 
     weights.emplace(plan.spec.name, std::move(w));
   }
   result.warnings.insert(result.warnings.begin(), model.warnings.begin(), model.warnings.end());
-  return {model.path, ready.model->config, weights_in_memory(std::move(weights)), model.tokenizer,
+  return {model.path, ready.model->config, weights_in_memory(std::move(weights)), model.companions,
           std::move(result.warnings)};
 }
 

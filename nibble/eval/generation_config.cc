@@ -6,7 +6,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <filesystem>
 
 #include "nibble/core/in_file.h"
 #include "nibble/core/mapped_file.h"
@@ -16,7 +15,6 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kLongest = int64_t{1} << 20;
 using Type = JsonNode::Type;
 
 // What is read here, and what changes no token that a model writes: lengths, speed, form of output,
@@ -181,18 +179,16 @@ void check_ids(int64_t rows, GenerationDefaults& defaults) {
   if (defaults.bos && wrong(*defaults.bos)) defaults.bos.reset();
 }
 
-// What `parse` makes of a file of the folder; nothing where there is no such file.
+// What `parse` makes of a file of the model's; nothing where there is no such file.
 template <class Parse>
 GenerationDefaults from_file(const ModelFolder& model, const char* name, Parse parse) {
-  const std::string file = model.folder() + "/" + name;
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) return {};
-  return naming_file(file, [&] {
-    const std::string json = read_file(file, kLongest);
-    refuse_other_text(json, "settings of a model");
-    GenerationDefaults out = parse(json);
+  const auto file = model.settings(name);
+  if (!file) return {};
+  return naming_file(file->name, [&] {
+    refuse_other_text(file->text, "settings of a model");
+    GenerationDefaults out = parse(file->text);
     check_ids(model.decoder_config().vocab_size, out);
-    for (std::string& warning : out.warnings) warning = printable(file) + ": " + warning;
+    for (std::string& warning : out.warnings) warning = printable(file->name) + ": " + warning;
     return out;
   });
 }
@@ -227,8 +223,6 @@ GenerationDefaults parse_generation_config(std::string_view json) {
 }
 
 GenerationDefaults read_generation_defaults(const ModelFolder& model) {
-  // Beside a single file of llama2.c's may lie anything.
-  if (model.path.empty() || model.path.ends_with(".bin")) return {};
   GenerationDefaults out = from_file(model, "generation_config.json", parse_generation_config);
   const GenerationDefaults of_model = from_file(model, "config.json", [](const std::string& json) {
     GenerationDefaults ids;

@@ -1,6 +1,7 @@
 #include "nibble/jobs/prompt.h"
 
 #include "nibble/core/error.h"
+#include "nibble/core/in_file.h"
 
 namespace nibble {
 
@@ -11,7 +12,10 @@ const ChatFormat* chat_format_of(const GenerateJob& job, const ModelFolder& mode
     return nullptr;
   }
   if (!job.chat_format.empty()) return &chat_format(job.chat_format);
-  return &folder_chat_format(model.folder());
+  return naming_file(model.path, [&] {
+    const bool alone = model.companions == nullptr;
+    return &require_chat_format(alone ? std::nullopt : model.companions->chat_template());
+  });
 }
 
 Prompt encode_prompt(const std::string& text, const GenerateJob& job, const ChatFormat* format,

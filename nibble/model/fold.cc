@@ -71,7 +71,7 @@ void add_fold(const Fold& fold, WeightChanges& changes) {
 
 ModelFolder with_changes(const ModelFolder& model, WeightChanges changes) {
   return {model.path, model.config, change_weights(model.weights, std::move(changes)),
-          model.tokenizer};
+          model.companions};
 }
 
 }  // namespace nibble

@@ -1,7 +1,6 @@
 #include "nibble/model/model_folder.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <set>
@@ -9,7 +8,6 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/core/hash.h"
 #include "nibble/core/in_file.h"
-#include "nibble/core/posix.h"
 #include "nibble/model/architecture.h"
 
 namespace nibble {
@@ -38,30 +36,28 @@ const MlpConfig& ModelFolder::mlp_config() const {
   throw unsupported("this is a language model; an MLP is needed here").in_file(path);
 }
 
-std::string ModelFolder::folder() const {
-  struct stat info;
-  const bool file = stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
-  return file ? split_path(path).folder : path;
+const Tokenizer& ModelFolder::require_tokenizer() const {
+  if (companions == nullptr) throw not_found("this model has no tokenizer").in_file(path);
+  const Tokenizer& tokenizer = *companions->tokenizer();
+  const auto* decoder = std::get_if<DecoderConfig>(&config);
+  if (decoder == nullptr || tokenizer.vocab_size() <= decoder->vocab_size) return tokenizer;
+  const auto id = static_cast<int32_t>(decoder->vocab_size);
+  throw corrupt(fmt::format("the tokenizer's token {} has the id {}, but the model's vocabulary "
+                            "(the embedding's rows) has {}",
+                            in_quotes(tokenizer.token_text(id)), id, decoder->vocab_size))
+      .in_file(path);
 }
 
-const Tokenizer& ModelFolder::require_tokenizer() const {
-  if (tokenizer != nullptr) return *tokenizer;
-  std::shared_ptr<const Tokenizer> loaded = load_tokenizer(folder());
-  const auto* decoder = std::get_if<DecoderConfig>(&config);
-  if (decoder != nullptr && loaded->vocab_size() > decoder->vocab_size) {
-    const auto id = static_cast<int32_t>(decoder->vocab_size);
-    throw corrupt(fmt::format("the tokenizer's token {} has the id {}, but the model's vocabulary "
-                              "(the embedding's rows) has {}",
-                              in_quotes(loaded->token_text(id)), id, decoder->vocab_size))
-        .in_file(folder());
-  }
-  tokenizer = std::move(loaded);
-  return *tokenizer;
+std::optional<Companions::Text> ModelFolder::settings(std::string_view file) const {
+  return companions == nullptr ? std::nullopt : companions->settings(file);
 }
 
 ModelFolder in_memory(const ModelConfig& config, const TensorMap& weights,
                       const CharTokenizer& tokenizer) {
-  return {{}, config, weights_in_memory(weights), std::make_shared<CharTokenizer>(tokenizer)};
+  return {{},
+          config,
+          weights_in_memory(weights),
+          tokenizer_alone(std::make_shared<CharTokenizer>(tokenizer))};
 }
 
 Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {

@@ -10,6 +10,7 @@
 
 #include "nibble/format/quantized_layout.h"
 #include "nibble/format/weight_source.h"
+#include "nibble/model/companions.h"
 #include "nibble/model/config.h"
 #include "nibble/model/decoder.h"
 #include "nibble/model/mlp_model.h"
@@ -32,19 +33,19 @@ struct ModelFolder {
   ModelConfig config;
   /// Every parameter of the table. Shared with models that are this one changed.
   std::shared_ptr<const WeightSource> weights;
-  /// Set for models in memory; a folder's is loaded when it is first asked for.
-  mutable std::shared_ptr<const Tokenizer> tokenizer;
+  /// Null for a model that is nothing but weights.
+  std::shared_ptr<const Companions> companions;
   /// What opening it found odd but not wrong, a line each, for people: tensors that no part of the
   /// model uses.
   std::vector<std::string> warnings = {};
 
   const DecoderConfig& decoder_config() const;  ///< Error{unsupported} for an MLP
   const MlpConfig& mlp_config() const;          ///< Error{unsupported} for a decoder
-  /// Where tokenizer and licence lie: the path, or the folder around it where it is a file.
-  std::string folder() const;
-  /// Loads the folder's tokenizer the first time: not to be called by several threads at once.
-  /// Error{corrupt} naming a token that the model has no row for.
+  /// As Companions::tokenizer(). Error{not_found} where the model comes with none, Error{corrupt}
+  /// naming a token that it has no row for.
   const Tokenizer& require_tokenizer() const;
+  /// Companions::settings(), nothing where there are none.
+  std::optional<Companions::Text> settings(std::string_view file) const;
 };
 
 /// Opens a folder, a .safetensors file beside its config.json, or a .bin of llama2.c. Errors name

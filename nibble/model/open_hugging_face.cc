@@ -174,6 +174,7 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
   ModelFolder m;
   SchemeMap schemes;
   m.path = folder;
+  m.companions = of_folder(folder);
   if (const std::string adapter = adapter_beside(folder); !adapter.empty())
     m.warnings.push_back(adapter + " beside the model is a LoRA adapter: it is not applied");
   naming_file(config, [&] {

@@ -2,6 +2,7 @@
 // rope_theta 10000). No tokenizer: that is a file of its own.
 
 #include "nibble/core/in_file.h"
+#include "nibble/core/posix.h"
 #include "nibble/format/llama2c.h"
 #include "nibble/model/file_format.h"
 
@@ -37,6 +38,7 @@ ModelFolder open(const std::string& path) {
   Llama2cFile file = open_llama2c(path);
   ModelFolder m;
   m.path = path;
+  m.companions = of_file_in(split_path(path).folder);
   m.weights = std::move(file.weights);
   naming_file(path, [&] {
     const DecoderConfig config = config_of(file.header);

@@ -1,7 +1,6 @@
 // Writing a model folder.
 #include <fmt/format.h>
 
-#include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/in_file.h"
 #include "nibble/format/safetensors.h"
@@ -13,7 +12,6 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kLargestConfig = 1 << 20;
 constexpr std::string_view kTied = "tie_word_embeddings";
 
 void write_quantization(const SchemeMap& schemes, const std::vector<std::string>& plain,
@@ -105,9 +103,9 @@ std::string readable(std::string text) {
   return text;
 }
 
-// The folder's own config.json; where the head has been untied since, it says so.
-std::string carried_config(const ModelFolder& original, const Modules& modules) {
-  const std::string text = read_file(original.path + "/config.json", kLargestConfig);
+// The model's own config.json; where the head has been untied since, it says so.
+std::string carried_config(const ModelFolder& original, const std::string& text,
+                           const Modules& modules) {
   const auto* now = std::get_if<DecoderConfig>(&original.config);
   const bool untied = now != nullptr && !now->tied &&
                       architecture(now->architecture).read_config(JsonFields::parse(text)).tied;
@@ -116,6 +114,17 @@ std::string carried_config(const ModelFolder& original, const Modules& modules) 
     write_quantization(modules.schemes, modules.plain, out);
   };
   return carry_config(text, add, untied ? kTied : "");
+}
+
+// A single file of another format says in itself what a config.json says.
+std::string config_like(const ModelFolder& original, const Modules& modules) {
+  if (const auto own = original.settings("config.json")) {
+    return naming_file(own->name,
+                       [&] { return readable(carried_config(original, own->text, modules)); });
+  }
+  return naming_file(original.path, [&] {
+    return readable(config_text(original.config, modules.schemes, modules.plain));
+  });
 }
 
 }  // namespace
@@ -135,16 +144,13 @@ int64_t write_model_like(const ModelFolder& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters,
                          std::vector<std::string>& warnings) {
   const Modules modules = modules_of(parameters);
-  // A single file of another format says in itself what a config.json says.
-  const bool has_config = original.folder() == original.path;
-  const std::string text = naming_file(original.path + (has_config ? "/config.json" : ""), [&] {
-    return readable(has_config ? carried_config(original, modules)
-                               : config_text(original.config, modules.schemes, modules.plain));
-  });
+  const std::string text = config_like(original, modules);
   write_tensors(folder, parameters);
   write_text(folder + "/config.json", text);
-  for (std::string& line : carry_files(original.folder(), folder))
-    warnings.push_back(std::move(line));
+  if (original.companions != nullptr) {
+    for (std::string& line : original.companions->carry(folder))
+      warnings.push_back(std::move(line));
+  }
   return open_safetensors_folder(folder)->file_bytes();
 }
 

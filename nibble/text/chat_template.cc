@@ -210,21 +210,19 @@ std::optional<std::string> read_chat_template(const std::string& folder) {
   });
 }
 
-const ChatFormat& folder_chat_format(const std::string& folder) {
-  const auto text = read_chat_template(folder);
+const ChatFormat& require_chat_format(const std::optional<std::string>& text) {
   const std::string names = fmt::format("{}", fmt::join(chat_format_names(), ", "));
   if (!text) {
     throw unsupported(
         fmt::format("no chat template (chat_template.jinja, or chat_template in "
                     "tokenizer_config.json): is this a chat model? `chat_format` names one of {}",
-                    names))
-        .in_file(folder);
+                    names));
   }
   if (const ChatFormat* found = recognise_chat_template(*text)) return *found;
-  throw corrupt(fmt::format("its chat template is none that nibble knows, and templates are never "
-                            "executed: `chat_format` names one of {}",
-                            names))
-      .in_file(folder);
+  throw corrupt(
+      fmt::format("its chat template is none that nibble knows, and templates are never "
+                  "executed: `chat_format` names one of {}",
+                  names));
 }
 
 std::vector<TextPart> chat_prompt(const ChatFormat& f, const Tokenizer& tokenizer,

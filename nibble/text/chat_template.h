@@ -35,9 +35,9 @@ std::vector<std::string_view> chat_format_names();
 /// The text of a model folder's template: chat_template.jinja, else "chat_template" in
 /// tokenizer_config.json (of several the one named "default"). Nothing where there is none.
 std::optional<std::string> read_chat_template(const std::string& folder);
-/// The folder's format. Error{unsupported}, in one line, where there is no template or an unknown
-/// one.
-const ChatFormat& folder_chat_format(const std::string& folder);
+/// The format of a model's template. Error{unsupported}, in one line, where there is none,
+/// Error{corrupt} for an unknown one.
+const ChatFormat& require_chat_format(const std::optional<std::string>& text);
 
 /// The prompt in parts: what the format writes, where special tokens are meant, and what people
 /// wrote, where none are. Error{invalid_argument} for a system text where the format has no place

@@ -110,7 +110,7 @@ TEST_F(TextMemory, AWalkLetsGoOfABlockBeforeItReadsTheNext) {
   const CalibrationText text = calibration_text(model, options_.calibration, Exec{});
   options_.calibration.text.clear();
   const ModelFolder listened{model.path, model.config,
-                             std::make_shared<Listening>(*model.weights, heard), model.tokenizer};
+                             std::make_shared<Listening>(*model.weights, heard), model.companions};
   quantize_in_memory(listened, options_, Exec{}, {&text});
   const auto let_go = std::ranges::find(heard, "release " + first->name);
   const auto read = std::ranges::find(heard, "get " + later->name);

@@ -179,7 +179,7 @@ class ChatFolder : public ::testing::Test {
   void config(const std::string& value) {
     test::put_file(folder_ / "tokenizer_config.json", "{\"chat_template\": " + value + "}");
   }
-  std::string_view name() { return folder_chat_format(folder_.path()).name; }
+  std::string_view name() { return require_chat_format(read_chat_template(folder_.path())).name; }
   test::TempFolder folder_;
 };
 
