@@ -19,8 +19,8 @@ constexpr int kBlocks = 2;
 constexpr int64_t kLength = 512, kSamples = 16;
 
 // The first blocks of the shape as f16, drawn before anything is timed.
-ModelFolder first_blocks() {
-  ModelFolder model = random_model("llama-1b", 1);
+Model first_blocks() {
+  Model model = random_model("llama-1b", 1);
   std::get<DecoderConfig>(model.config).layers = kBlocks;
   TensorMap weights;
   for (const ParamSpec& p : parameter_table(model.config))
@@ -41,7 +41,7 @@ CalibrationText random_text(int64_t samples, int64_t vocabulary) {
 }
 
 void calibrate(const std::string& method) {
-  const ModelFolder model = first_blocks();
+  const Model model = first_blocks();
   Exec exec;
   exec.threads = default_threads();
   QuantizeOptions options;

@@ -6,7 +6,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const AsFile file(data, size);
   try {
-    const nibble::ModelFolder model = nibble::llama2c::open(file.path());
+    const nibble::Model model = nibble::llama2c::open(file.path());
     for (const nibble::ParamSpec& spec : parameter_table(model.config)) {
       const nibble::Weight weight = nibble::load_weight(model, spec);
       if (weight.shape() != spec.shape) __builtin_trap();

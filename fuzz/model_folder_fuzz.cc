@@ -4,12 +4,12 @@
 #include "nibble/core/error.h"
 #include "nibble/eval/generation_config.h"
 #include "nibble/model/carry_over.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace {
 
 // Some tokens, one behind another, of a decoder; one row of an MLP.
-void run(const nibble::ModelFolder& model) {
+void run(const nibble::Model& model) {
   if (std::holds_alternative<nibble::MlpConfig>(model.config)) {
     const nibble::Mlp mlp = nibble::load_mlp(model);
     (void)mlp.forward(std::vector<float>(static_cast<size_t>(mlp.config().sizes[0]), 1), 1, {});
@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   folder.put(index.empty() ? "model.safetensors" : "a.safetensors",
              safetensors_bytes(header, tensors));
   try {
-    const nibble::ModelFolder model = nibble::open_model(folder.path());
+    const nibble::Model model = nibble::open_model(folder.path());
     (void)nibble::carry_config(config, [](nibble::JsonWriter&) {});
     run(model);
   } catch (const nibble::Error&) {

@@ -12,7 +12,7 @@
 #include "fuzz/random_config.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "nibble/model/session.h"
 #include "nibble/quant/rtn.h"
 #include "nibble/quant/static_activations.h"
@@ -23,7 +23,7 @@ class RandomPass {
 
   /// Ends in finite logits or an Error.
   void run() {
-    nibble::ModelFolder model = make();
+    nibble::Model model = make();
     const Folder folder;
     if (in_.next() % 16 == 15) model = through_files(model, folder);
     const nibble::Decoder decoder = nibble::load_decoder(model, options());
@@ -77,12 +77,12 @@ class RandomPass {
     out.emplace(spec.name, std::move(q));
   }
 
-  nibble::ModelFolder make() {
+  nibble::Model make() {
     const std::string text = random_config(in_);
     const auto fields = nibble::JsonFields::parse(text);
     const auto config = nibble::architecture(fields.string("model_type")).read_config(fields);
     nibble::validate(config);
-    nibble::ModelFolder model;
+    nibble::Model model;
     model.config = config;
     nibble::WeightMap weights;
     for (const auto& spec : nibble::parameter_table(config)) add(spec, weights);
@@ -91,7 +91,7 @@ class RandomPass {
   }
 
   // The same model, written and opened.
-  nibble::ModelFolder through_files(const nibble::ModelFolder& model, const Folder& folder) {
+  nibble::Model through_files(const nibble::Model& model, const Folder& folder) {
     std::vector<nibble::WritableParameter> parameters;
     for (const auto& spec : nibble::parameter_table(model.config)) {
       nibble::WritableParameter p{.spec = spec};

@@ -72,7 +72,7 @@ Rows turned(std::span<const float> w, int64_t n, int64_t k) {
 
 class Study {
  public:
-  Study(const ModelFolder& model, double magnitude, double sigmas, const Exec& exec,
+  Study(const Model& model, double magnitude, double sigmas, const Exec& exec,
         std::vector<InputStudy>& out)
       : model_(model),
         magnitude_(magnitude),
@@ -213,7 +213,7 @@ class Study {
     return sum;
   }
 
-  const ModelFolder& model_;
+  const Model& model_;
   const double magnitude_, sigmas_;
   const Exec& exec_;
   std::vector<InputStudy>& out_;
@@ -245,8 +245,8 @@ RemedyText text_of(Remedy remedy) {
   return {};
 }
 
-ActivationStudy study_activations(const ModelFolder& model, const CalibrationText& text,
-                                  double magnitude, double sigmas, const Exec& exec) {
+ActivationStudy study_activations(const Model& model, const CalibrationText& text, double magnitude,
+                                  double sigmas, const Exec& exec) {
   if (is_quantized(model))
     throw unsupported("this model is quantized already; look at the original's activations")
         .in_file(model.path);

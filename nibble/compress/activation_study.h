@@ -51,7 +51,7 @@ struct ActivationStudy {
 
 /// Runs the model as it is over the text. Statistics are over all rows, errors over some of them,
 /// evenly spread. Error{unsupported} for an MLP or a model that is quantized already.
-ActivationStudy study_activations(const ModelFolder& model, const CalibrationText& text,
-                                  double magnitude, double sigmas, const Exec& exec);
+ActivationStudy study_activations(const Model& model, const CalibrationText& text, double magnitude,
+                                  double sigmas, const Exec& exec);
 
 }  // namespace nibble

@@ -100,13 +100,13 @@ class Search {
  private:
   // Of the model as the steps before the quantizer leave it.
   std::vector<MatrixCosts> costs(const std::vector<ParameterPlan>& plans) const {
-    std::vector<std::unique_ptr<ModelFolder>> stages;
+    std::vector<std::unique_ptr<Model>> stages;
     std::vector<SiteReport> sites;
-    const ModelFolder* now = &model_;
+    const Model* now = &model_;
     const QuantizeOptions options = without_steps(base_);
     for (const std::string& step : parse_method_chain(base_.method).steps) {
-      stages.push_back(std::make_unique<ModelFolder>(
-          apply_step(step, *now, plans, options, seen_, sites, exec_)));
+      stages.push_back(
+          std::make_unique<Model>(apply_step(step, *now, plans, options, seen_, sites, exec_)));
       now = stages.back().get();
     }
     return matrix_costs(*now, options, plans, seen_, exec_);
@@ -235,7 +235,7 @@ class Search {
     return d.kl_mean + kConfidence * d.kl_standard_error;
   }
 
-  Divergence divergence(const ModelFolder& made, const std::vector<ScoredSequence>& on,
+  Divergence divergence(const Model& made, const std::vector<ScoredSequence>& on,
                         const Exec& exec) const {
     const LinearOptions linear{.threads = exec.threads};
     const Decoder a = load_decoder(made, linear), b = load_decoder(model_, linear);
@@ -274,7 +274,7 @@ class Search {
                       *budget_.max_kl));
   }
 
-  const ModelFolder model_;
+  const Model model_;
   const std::string in_;
   const BitBudget budget_;
   QuantizeOptions base_;

@@ -29,9 +29,9 @@ int coarsest_bits(const std::vector<ParameterPlan>& plans) {
 
 class Walk {
  public:
-  Walk(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
-       const QuantizeOptions& options, const CalibrationText& text, const OutputMetrics& metrics,
-       LayerStore& store, const Exec& exec)
+  Walk(const Model& model, const std::vector<ParameterPlan>& plans, const QuantizeOptions& options,
+       const CalibrationText& text, const OutputMetrics& metrics, LayerStore& store,
+       const Exec& exec)
       : model_(model),
         config_(model.decoder_config()),
         options_(options),
@@ -177,7 +177,7 @@ class Walk {
     finish(-1);
   }
 
-  const ModelFolder& model_;
+  const Model& model_;
   const DecoderConfig& config_;
   const QuantizeOptions& options_;
   const Method& method_;
@@ -204,7 +204,7 @@ bool walks_in_bf16(const DecoderConfig& config, const std::vector<ParameterPlan>
   return config.hidden_size >= options.bf16_width && coarsest_bits(plans) <= kBf16Bits;
 }
 
-void walk_blocks(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
+void walk_blocks(const Model& model, const std::vector<ParameterPlan>& plans,
                  const QuantizeOptions& options, const CalibrationText& text,
                  const OutputMetrics& metrics, LayerStore& store, const Exec& exec) {
   Walk(model, plans, options, text, metrics, store, exec).run();

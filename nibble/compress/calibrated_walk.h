@@ -21,7 +21,7 @@ bool walks_in_bf16(const DecoderConfig& config, const std::vector<ParameterPlan>
 /// statistics are in memory at a time, besides the residual streams of the samples. Parameters that
 /// no statistics exist for (embeddings) are not part of the walk. `metrics`: of the weights'
 /// outputs, for methods that read them; all outputs of a weight that has none count alike.
-void walk_blocks(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
+void walk_blocks(const Model& model, const std::vector<ParameterPlan>& plans,
                  const QuantizeOptions& options, const CalibrationText& text,
                  const OutputMetrics& metrics, LayerStore& store, const Exec& exec);
 

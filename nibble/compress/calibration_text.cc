@@ -45,7 +45,7 @@ std::vector<size_t> choose(size_t n, size_t skip, size_t count, uint64_t seed) {
   return out;
 }
 
-std::vector<ScoredSequence> windows_of(const ModelFolder& model, const CalibrationOptions& o,
+std::vector<ScoredSequence> windows_of(const Model& model, const CalibrationOptions& o,
                                        int64_t length) {
   TextOptions cut;
   cut.window = length;
@@ -54,7 +54,7 @@ std::vector<ScoredSequence> windows_of(const ModelFolder& model, const Calibrati
 }
 
 // Samples [skip, skip + count) in the order of the seed.
-CalibrationText from_file(const ModelFolder& model, const CalibrationOptions& o, int64_t length,
+CalibrationText from_file(const Model& model, const CalibrationOptions& o, int64_t length,
                           int64_t skip, int64_t count) {
   CalibrationText out;
   out.source = o.text;
@@ -92,7 +92,7 @@ void write_samples(const Decoder& decoder, int32_t first, int64_t length, uint64
   }
 }
 
-CalibrationText written(const ModelFolder& model, const CalibrationOptions& o, int64_t length,
+CalibrationText written(const Model& model, const CalibrationOptions& o, int64_t length,
                         int64_t skip, int64_t count, const Exec& exec) {
   CalibrationText out;
   out.source = "text that the model generated";
@@ -135,13 +135,13 @@ void check(const CalibrationText& text, const DecoderConfig& config, bool writte
   }
 }
 
-int64_t sample_length(const ModelFolder& model, const CalibrationOptions& o) {
+int64_t sample_length(const Model& model, const CalibrationOptions& o) {
   if (o.samples < 1 || o.length < 2)
     throw invalid_argument("calibration needs at least 1 sample of 2 tokens");
   return std::min(o.length, model.decoder_config().context);
 }
 
-CalibrationText samples_of(const ModelFolder& model, const CalibrationOptions& o, int64_t skip,
+CalibrationText samples_of(const Model& model, const CalibrationOptions& o, int64_t skip,
                            int64_t count, const Exec& exec) {
   const int64_t length = sample_length(model, o);
   CalibrationText out = o.text.empty() ? written(model, o, length, skip, count, exec)
@@ -155,7 +155,7 @@ CalibrationText samples_of(const ModelFolder& model, const CalibrationOptions& o
   return out;
 }
 
-int64_t weights_of(const ModelFolder& model) {
+int64_t weights_of(const Model& model) {
   int64_t sum = 0;
   for (const ParamSpec& p : parameter_table(model.config)) sum += p.shape.elements();
   return sum;
@@ -169,12 +169,12 @@ int64_t CalibrationText::tokens() const {
   return sum;
 }
 
-CalibrationText calibration_text(const ModelFolder& model, const CalibrationOptions& options,
+CalibrationText calibration_text(const Model& model, const CalibrationOptions& options,
                                  const Exec& exec) {
   return samples_of(model, options, 0, options.samples, exec);
 }
 
-int64_t text_memory(const ModelFolder& model, const CalibrationOptions& o, int threads) {
+int64_t text_memory(const Model& model, const CalibrationOptions& o, int threads) {
   int64_t weights = 0;
   for (const ParamSpec& p : parameter_table(model.config))
     weights += p.shape.elements() * size_of(model.weights->stored_as(p.name).dtype);
@@ -191,7 +191,7 @@ int64_t text_memory(const ModelFolder& model, const CalibrationOptions& o, int t
          logits * int64_t{sizeof(float)};
 }
 
-CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,
+CalibrationFit calibration_fit(const Model& model, const CalibrationText& text, uint64_t seed,
                                const Exec& exec) {
   const Decoder decoder = load_decoder(model, {.threads = exec.threads});
   const bool large = weights_of(model) > kLargeModel;
@@ -225,7 +225,7 @@ std::string fit_warning(const CalibrationFit& fit, const std::string& source) {
       apart < 0 ? "knows this text by heart" : "does not know such text");
 }
 
-CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& options, int64_t count,
+CalibrationText held_out_text(const Model& model, CalibrationOptions& options, int64_t count,
                               const Exec& exec) {
   if (!options.text.empty()) {
     const int64_t length = sample_length(model, options);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "nibble/core/exec.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
@@ -27,7 +27,7 @@ struct CalibrationText {
 /// Samples of a file: windows of `length` tokens, `samples` of them chosen without replacement
 /// where there are more, in the order of the text. Line data gives whole lines. Without a file the
 /// model writes them (temperature 1, the seed).
-CalibrationText calibration_text(const ModelFolder& model, const CalibrationOptions& options,
+CalibrationText calibration_text(const Model& model, const CalibrationOptions& options,
                                  const Exec& exec);
 
 /// How a text from a file suits the model.
@@ -37,11 +37,11 @@ struct CalibrationFit {
 };
 /// Measured on a few samples, fewer for models of more than 2^28 weights; loads the model, which
 /// is gone again before anything else is done: text of its own cannot be written block by block.
-CalibrationFit calibration_fit(const ModelFolder& model, const CalibrationText& text, uint64_t seed,
+CalibrationFit calibration_fit(const Model& model, const CalibrationText& text, uint64_t seed,
                                const Exec& exec);
 /// Bytes of memory that the samples take to write, or where they come from a file
 /// calibration_fit(): the model as it is loaded and the caches of what is written side by side.
-int64_t text_memory(const ModelFolder& model, const CalibrationOptions& options, int threads);
+int64_t text_memory(const Model& model, const CalibrationOptions& options, int threads);
 /// What to tell the user of a text that the model knows by heart or does not know at all; empty
 /// where the two losses are alike.
 std::string fit_warning(const CalibrationFit& fit, const std::string& source);
@@ -49,7 +49,7 @@ std::string fit_warning(const CalibrationFit& fit, const std::string& source);
 /// `count` more samples, none of which calibration_text() gives for the same options: to measure
 /// on. Of a file with fewer windows than samples + count, options.samples becomes what is left for
 /// it; Error{invalid_argument} where that is nothing.
-CalibrationText held_out_text(const ModelFolder& model, CalibrationOptions& options, int64_t count,
+CalibrationText held_out_text(const Model& model, CalibrationOptions& options, int64_t count,
                               const Exec& exec);
 
 }  // namespace nibble

@@ -18,7 +18,7 @@ using Rows = std::vector<float>;
 
 class EffectWalk {
  public:
-  EffectWalk(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
+  EffectWalk(const Model& model, const std::vector<ParameterPlan>& plans,
              const CalibrationText& text, const EffectOptions& options, const Exec& exec,
              const std::function<void(const GroupInput&, const Effect&)>& f)
       : model_(model),
@@ -175,7 +175,7 @@ class EffectWalk {
     return out;
   }
 
-  const ModelFolder& model_;
+  const Model& model_;
   const DecoderConfig& config_;
   const std::vector<ParamSpec> table_;
   const CalibrationText& text_;
@@ -193,7 +193,7 @@ class EffectWalk {
 
 }  // namespace
 
-void walk_effects(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
+void walk_effects(const Model& model, const std::vector<ParameterPlan>& plans,
                   const CalibrationText& text, const EffectOptions& options, const Exec& exec,
                   const std::function<void(const GroupInput&, const Effect&)>& f) {
   EffectWalk(model, plans, text, options, exec, f).run();

@@ -25,7 +25,7 @@ using Effect = std::function<double(const std::string& name, const Tensor& weigh
 
 /// Calls f for every group in the order in which they run, with the rows that it reads in the
 /// original model. Three copies of the residual streams are in memory.
-void walk_effects(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
+void walk_effects(const Model& model, const std::vector<ParameterPlan>& plans,
                   const CalibrationText& text, const EffectOptions& options, const Exec& exec,
                   const std::function<void(const GroupInput&, const Effect&)>& f);
 

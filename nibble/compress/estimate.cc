@@ -115,8 +115,7 @@ void add_grams(const DecoderConfig& config, int64_t width, int64_t inner, const 
 
 }  // namespace
 
-QuantizeEstimate estimate_quantization(const ModelFolder& model,
-                                       const std::vector<ParameterPlan>& plans,
+QuantizeEstimate estimate_quantization(const Model& model, const std::vector<ParameterPlan>& plans,
                                        const QuantizeOptions& options, int threads) {
   const bool calibrated = method(options.method).needs != Calibration::nothing;
   QuantizeEstimate out;

@@ -20,8 +20,7 @@ struct QuantizeEstimate {
 
 /// Counts and times: a fraction of a second of work. `tokens` of samples of `length` each are
 /// assumed, where the method is calibrated.
-QuantizeEstimate estimate_quantization(const ModelFolder& model,
-                                       const std::vector<ParameterPlan>& plans,
+QuantizeEstimate estimate_quantization(const Model& model, const std::vector<ParameterPlan>& plans,
                                        const QuantizeOptions& options, int threads);
 
 }  // namespace nibble

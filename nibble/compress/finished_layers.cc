@@ -30,7 +30,7 @@ std::vector<ParameterPlan> walked_plans(std::vector<ParameterPlan> plans) {
 }
 
 // Everything that the bytes of a calibrated run depend on.
-std::string fingerprint(const ModelFolder& model, const QuantizeOptions& options,
+std::string fingerprint(const Model& model, const QuantizeOptions& options,
                         const std::string& calibration_hash) {
   JsonWriter out;
   out.begin_object().field("nibble_version", version());
@@ -50,7 +50,7 @@ bool all_there(const Prepared& ready, const LayerStore& store) {
 
 std::string resume_folder(const std::string& out) { return out + ".resume"; }
 
-std::unique_ptr<FolderStore> open_layers(const ModelFolder& original, const std::string& out,
+std::unique_ptr<FolderStore> open_layers(const Model& original, const std::string& out,
                                          const QuantizeOptions& options, QuantizeResult& result) {
   auto store = std::make_unique<FolderStore>(
       resume_folder(out), fingerprint(original, options, result.calibration_hash), options.resume,
@@ -59,7 +59,7 @@ std::unique_ptr<FolderStore> open_layers(const ModelFolder& original, const std:
   return store;
 }
 
-void quantize_layers(const ModelFolder& original, const Prepared& ready, LayerStore& store,
+void quantize_layers(const Model& original, const Prepared& ready, LayerStore& store,
                      const Exec& exec) {
   naming_model(original, [&] {
     OutputMetrics made;

@@ -16,11 +16,11 @@ std::string resume_folder(const std::string& out);
 
 /// OUT.resume of the run that makes the folder `out`; the caller removes it when all is written.
 /// Notes in `result` what was taken over from a run that was stopped.
-std::unique_ptr<FolderStore> open_layers(const ModelFolder& original, const std::string& out,
+std::unique_ptr<FolderStore> open_layers(const Model& original, const std::string& out,
                                          const QuantizeOptions& options, QuantizeResult& result);
 
 /// Calibrates and quantizes every matrix that is multiplied into `store`.
-void quantize_layers(const ModelFolder& original, const Prepared& ready, LayerStore& store,
+void quantize_layers(const Model& original, const Prepared& ready, LayerStore& store,
                      const Exec& exec);
 
 /// One parameter as it is to be written: from the store where a calibrated method put it there.

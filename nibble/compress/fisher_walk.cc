@@ -74,7 +74,7 @@ PyRandom random_of(uint64_t seed, size_t sample, int draw) {
 
 class FisherWalk {
  public:
-  FisherWalk(const ModelFolder& model, const CalibrationText& text, const FisherOptions& options,
+  FisherWalk(const Model& model, const CalibrationText& text, const FisherOptions& options,
              const Exec& exec)
       : config_(model.decoder_config()),
         table_(parameter_table(config_)),
@@ -237,7 +237,7 @@ int draws_for(const FisherOptions& options, int64_t tokens) {
   return static_cast<int>(std::clamp(kRows / std::max<int64_t>(1, tokens), kFewest, kMost));
 }
 
-OutputMetrics output_metrics(const ModelFolder& model, const CalibrationText& text,
+OutputMetrics output_metrics(const Model& model, const CalibrationText& text,
                              const FisherOptions& options, const Exec& exec) {
   return FisherWalk(model, text, options, exec).run();
 }

@@ -33,7 +33,7 @@ using OutputMetrics = std::map<std::string, OutputMetric, std::less<>>;
 /// a label drawn for each of its rows. One block's weights (in f32 twice, or in bf16 once) are in
 /// memory at a time, beside the head, the residual streams in front of all blocks (unless they are
 /// spilled) and the metrics. The bytes do not depend on the number of threads.
-OutputMetrics output_metrics(const ModelFolder& model, const CalibrationText& text,
+OutputMetrics output_metrics(const Model& model, const CalibrationText& text,
                              const FisherOptions& options, const Exec& exec);
 
 }  // namespace nibble

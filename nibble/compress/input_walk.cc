@@ -9,7 +9,7 @@ namespace {
 
 class InputWalk {
  public:
-  InputWalk(const ModelFolder& model, const CalibrationText& text, const InputWalkOptions& options,
+  InputWalk(const Model& model, const CalibrationText& text, const InputWalkOptions& options,
             const Exec& exec, const std::function<void(const GroupInput&)>& f)
       : config_(model.decoder_config()),
         table_(parameter_table(model.config)),
@@ -103,9 +103,8 @@ class InputWalk {
 
 }  // namespace
 
-void walk_inputs(const ModelFolder& model, const CalibrationText& text,
-                 const InputWalkOptions& options, const Exec& exec,
-                 const std::function<void(const GroupInput&)>& f) {
+void walk_inputs(const Model& model, const CalibrationText& text, const InputWalkOptions& options,
+                 const Exec& exec, const std::function<void(const GroupInput&)>& f) {
   InputWalk(model, text, options, exec, f).run();
 }
 

@@ -30,8 +30,7 @@ struct InputWalkOptions {
 };
 
 /// Calls f for every group in the order in which they run. The model is run as it is.
-void walk_inputs(const ModelFolder& model, const CalibrationText& text,
-                 const InputWalkOptions& options, const Exec& exec,
-                 const std::function<void(const GroupInput&)>& f);
+void walk_inputs(const Model& model, const CalibrationText& text, const InputWalkOptions& options,
+                 const Exec& exec, const std::function<void(const GroupInput&)>& f);
 
 }  // namespace nibble

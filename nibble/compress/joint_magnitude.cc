@@ -7,7 +7,7 @@
 #include "nibble/model/layer_plan.h"
 
 namespace nibble {
-float joint_magnitude(const ModelFolder& model, const ParamSpec& spec) {
+float joint_magnitude(const Model& model, const ParamSpec& spec) {
   if (spec.layer < 0 || !std::holds_alternative<DecoderConfig>(model.config)) return 0;
   const std::vector<ParamSpec> table = parameter_table(model.config);
   for (const Site& site : layer_plan(model.decoder_config(), spec.layer).sites) {

@@ -32,7 +32,7 @@ bool fits(std::string_view pattern, const ParamSpec& p) {
 // only such as rules before it decide.
 template <class Rule>
 void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
-                       const std::vector<ParamSpec>& table, const ModelFolder& model,
+                       const std::vector<ParamSpec>& table, const Model& model,
                        const std::vector<KeepRule>& before, bool of_matrices) {
   for (const Rule& r : rules) {
     bool named = false, usable = false, used = false;
@@ -57,8 +57,7 @@ void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
 
 // DESIGN section 8 "Coverage": the Linear layers inside the blocks; small models of our own: every
 // matrix.
-bool covered(const ModelFolder& model, const ParamSpec& spec,
-             const std::vector<std::string>& also) {
+bool covered(const Model& model, const ParamSpec& spec, const std::vector<std::string>& also) {
   const auto asked = [&](std::string_view what) {
     return std::find(also.begin(), also.end(), what) != also.end();
   };
@@ -112,8 +111,7 @@ SetRule parse_set_rule(std::string_view text) {
   return {std::string(text.substr(0, equals)), parse_scheme(text.substr(equals + 1))};
 }
 
-std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
-                                             const QuantizeOptions& options,
+std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeOptions& options,
                                              std::vector<std::string>& warnings) {
   const std::vector<ParamSpec> table = parameter_table(model.config);
   check_rules_match("`keep`", options.keep, table, model, {}, false);

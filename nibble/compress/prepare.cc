@@ -24,7 +24,7 @@ bool has_static(const std::vector<ParameterPlan>& plans) {
 }
 
 // Under a memory limit, activations go beside the output where that is enough.
-QuantizeOptions within_memory(const ModelFolder& model, const std::string& out,
+QuantizeOptions within_memory(const Model& model, const std::string& out,
                               const std::vector<ParameterPlan>& plans, QuantizeOptions options,
                               int threads) {
   if (options.max_memory <= 0) return options;
@@ -51,8 +51,8 @@ void require_levels(const std::vector<ParameterPlan>& plans, const QuantizeOptio
 
 // Text that the model writes takes all of the model; a text from a file only to see how it suits,
 // which is left out where that is more than options.max_memory.
-bool may_load_model(const ModelFolder& model, const QuantizeOptions& options,
-                    QuantizeResult& result, int threads) {
+bool may_load_model(const Model& model, const QuantizeOptions& options, QuantizeResult& result,
+                    int threads) {
   if (options.max_memory <= 0) return true;
   const int64_t needed = text_memory(model, options.calibration, threads);
   if (needed <= options.max_memory) return true;
@@ -70,8 +70,8 @@ bool may_load_model(const ModelFolder& model, const QuantizeOptions& options,
   return false;
 }
 
-void check_fit(const ModelFolder& model, const QuantizeOptions& options,
-               const CalibrationText& text, QuantizeResult& result, const Exec& exec) {
+void check_fit(const Model& model, const QuantizeOptions& options, const CalibrationText& text,
+               QuantizeResult& result, const Exec& exec) {
   if (options.calibration.text.empty()) return;
   const CalibrationFit fit = calibration_fit(model, text, options.calibration.seed, exec);
   const std::string warning = fit_warning(fit, text.source);
@@ -88,7 +88,7 @@ bool is_calibrated(const QuantizeOptions& options) {
 
 bool is_walked(const ParamSpec& spec) { return spec.layer >= 0 || spec.role == Role::lm_head; }
 
-void naming_model(const ModelFolder& model, const std::function<void()>& f) {
+void naming_model(const Model& model, const std::function<void()>& f) {
   try {
     f();
   } catch (Error& e) {
@@ -97,16 +97,15 @@ void naming_model(const ModelFolder& model, const std::function<void()>& f) {
   }
 }
 
-Prepared prepare(const ModelFolder& original, const std::string& beside,
-                 const QuantizeOptions& options, const Known& known, QuantizeResult& result,
-                 const Exec& exec) {
+Prepared prepare(const Model& original, const std::string& beside, const QuantizeOptions& options,
+                 const Known& known, QuantizeResult& result, const Exec& exec) {
   const MethodChain chain = parse_method_chain(options.method);
   Prepared out;
   out.model = &original;
   if (chain.steps.empty()) out.metrics = known.metrics;
   out.options = without_steps(options);
   if (auto untied = untied_model(original, out.options, result.warnings)) {
-    out.stages.push_back(std::make_unique<ModelFolder>(std::move(*untied)));
+    out.stages.push_back(std::make_unique<Model>(std::move(*untied)));
     out.model = out.stages.back().get();
   }
   out.plans = plan_quantization(*out.model, out.options, result.warnings);
@@ -126,9 +125,9 @@ Prepared prepare(const ModelFolder& original, const std::string& beside,
   const CalibrationText none;
   for (const std::string& step : chain.steps) {
     naming_model(original, [&] {
-      out.stages.push_back(std::make_unique<ModelFolder>(
-          apply_step(step, *out.model, out.plans, out.options, out.text ? *out.text : none,
-                     result.sites, exec)));
+      out.stages.push_back(
+          std::make_unique<Model>(apply_step(step, *out.model, out.plans, out.options,
+                                             out.text ? *out.text : none, result.sites, exec)));
     });
     out.model = out.stages.back().get();
     std::vector<std::string> said;

@@ -12,15 +12,15 @@
 #include "nibble/compress/fisher_walk.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/core/exec.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
 /// What is left to be quantized when the steps of a method are done.
 struct Prepared {
-  std::vector<std::unique_ptr<ModelFolder>> stages;  ///< each reads the one before
-  const ModelFolder* model = nullptr;                ///< the last of them, or the original
-  QuantizeOptions options;                           ///< the quantizer's
+  std::vector<std::unique_ptr<Model>> stages;  ///< each reads the one before
+  const Model* model = nullptr;                ///< the last of them, or the original
+  QuantizeOptions options;                     ///< the quantizer's
   std::vector<ParameterPlan> plans;
   std::optional<CalibrationText> text;     ///< where anything is calibrated
   TensorMap static_scales;                 ///< of a8static inputs, by the name of the weight
@@ -30,9 +30,8 @@ struct Prepared {
 /// Makes the plans and whatever they need. `beside`: the folder to be made, empty where none is;
 /// files for activations go there. Error{out_of_memory} where options.max_memory is too little,
 /// said before any work.
-Prepared prepare(const ModelFolder& original, const std::string& beside,
-                 const QuantizeOptions& options, const Known& known, QuantizeResult& result,
-                 const Exec& exec);
+Prepared prepare(const Model& original, const std::string& beside, const QuantizeOptions& options,
+                 const Known& known, QuantizeResult& result, const Exec& exec);
 
 /// True where a calibrated method sees the inputs of this matrix: tables are not multiplied.
 bool is_walked(const ParamSpec& spec);
@@ -41,6 +40,6 @@ bool is_walked(const ParamSpec& spec);
 bool is_calibrated(const QuantizeOptions& options);
 
 /// Runs `f`; what is wrong with a tensor is said with the model that it is in.
-void naming_model(const ModelFolder& model, const std::function<void()>& f);
+void naming_model(const Model& model, const std::function<void()>& f);
 
 }  // namespace nibble

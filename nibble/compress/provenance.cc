@@ -25,8 +25,8 @@ void write_calibration(const QuantizeResult& result, JsonWriter& out) {
 
 }  // namespace
 
-void write_provenance(const std::string& folder, const ModelFolder& input,
-                      const QuantizeOptions& options, const QuantizeResult& result) {
+void write_provenance(const std::string& folder, const Model& input, const QuantizeOptions& options,
+                      const QuantizeResult& result) {
   JsonWriter out;
   out.begin_object().field("schema_version", kSchemaVersion);
   out.field("nibble_version", version()).field("command", options.command);

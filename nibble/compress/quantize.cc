@@ -20,7 +20,7 @@
 
 namespace nibble {
 
-void check_options(const ModelFolder& model, const QuantizeOptions& options) {
+void check_options(const Model& model, const QuantizeOptions& options) {
   parse_method_chain(options.method);
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
@@ -44,7 +44,7 @@ Tensor narrowed(const Tensor& w, DType dtype, std::string_view name) {
 }
 
 // Says what the type of a parameter, or of its scales, was too narrow for.
-void note_range(const ModelFolder& model, const ParameterPlan& plan, const Weight& w,
+void note_range(const Model& model, const ParameterPlan& plan, const Weight& w,
                 QuantizeResult& result) {
   const auto original = [&] { return model.weights->get(plan.spec.name).plain(); };
   const std::string lost =
@@ -55,7 +55,7 @@ void note_range(const ModelFolder& model, const ParameterPlan& plan, const Weigh
 
 }  // namespace
 
-Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
+Weight quantize_parameter(const Model& model, const ParameterPlan& plan,
                           const QuantizeOptions& options, int threads) {
   const Tensor w = model.weights->get(plan.spec.name).plain();
   if (!plan.scheme) {
@@ -145,7 +145,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const Known& known) {
   const std::string inputs[] = {in, options.calibration.text};
   for (const std::string& made : {out, resume_folder(out)}) refuse_same_file(made, inputs);
-  const ModelFolder model = open_model(in);
+  const Model model = open_model(in);
   check_options(model, options);
   require_storable(without_steps(options));
   QuantizeResult result;
@@ -171,8 +171,8 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   return result;
 }
 
-ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
-                               const Exec& exec, const Known& known) {
+Model quantize_in_memory(const Model& model, const QuantizeOptions& options, const Exec& exec,
+                         const Known& known) {
   check_options(model, options);
   QuantizeResult result;
   WeightMap weights;

@@ -11,7 +11,7 @@
 #include "nibble/compress/layer_store.h"
 #include "nibble/core/exec.h"
 #include "nibble/core/json.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/scheme.h"
 
@@ -110,12 +110,11 @@ struct QuantizeResult {
 
 /// Errors before any work: an unknown method or what options.also cannot cover, a model that is
 /// quantized already.
-void check_options(const ModelFolder& model, const QuantizeOptions& options);
+void check_options(const Model& model, const QuantizeOptions& options);
 
 /// Which parameters are quantized how, with the warnings that belong to it. Error{invalid_argument}
 /// for a keep pattern that matches nothing.
-std::vector<ParameterPlan> plan_quantization(const ModelFolder& model,
-                                             const QuantizeOptions& options,
+std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeOptions& options,
                                              std::vector<std::string>& warnings);
 
 class AtomicFolder;
@@ -136,12 +135,12 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
 
 /// The same in memory, nothing written: a model to measure, as if it had been loaded from the
 /// folder that quantize_model() makes. The path of the result is the input's.
-ModelFolder quantize_in_memory(const ModelFolder& model, const QuantizeOptions& options,
-                               const Exec& exec, const Known& known = {});
+Model quantize_in_memory(const Model& model, const QuantizeOptions& options, const Exec& exec,
+                         const Known& known = {});
 
 /// The weights of one parameter quantized as its plan says, by a method that needs no calibration
 /// (where the options' method does, rtn with a clipping search); for measuring a tensor alone.
-Weight quantize_parameter(const ModelFolder& model, const ParameterPlan& plan,
+Weight quantize_parameter(const Model& model, const ParameterPlan& plan,
                           const QuantizeOptions& options, int threads);
 
 }  // namespace nibble

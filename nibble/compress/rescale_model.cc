@@ -28,9 +28,8 @@ std::optional<QuantScheme> scheme_of(const std::vector<ParameterPlan>& plans,
 
 class Rescaling {
  public:
-  Rescaling(const Rescaler& rescaler, const ModelFolder& model,
-            const std::vector<ParameterPlan>& plans, const QuantizeOptions& options,
-            std::vector<SiteReport>& reports, const Exec& exec)
+  Rescaling(const Rescaler& rescaler, const Model& model, const std::vector<ParameterPlan>& plans,
+            const QuantizeOptions& options, std::vector<SiteReport>& reports, const Exec& exec)
       : rescaler_(rescaler),
         model_(model),
         plans_(plans),
@@ -80,7 +79,7 @@ class Rescaling {
   }
 
   const Rescaler& rescaler_;
-  const ModelFolder& model_;
+  const Model& model_;
   const std::vector<ParameterPlan>& plans_;
   const QuantizeOptions& options_;
   std::vector<SiteReport>& reports_;
@@ -100,10 +99,9 @@ void write_report(const SiteReport& r, JsonWriter& out) {
   out.end_object();
 }
 
-ModelFolder apply_step(const std::string& step, const ModelFolder& model,
-                       const std::vector<ParameterPlan>& plans, const QuantizeOptions& options,
-                       const CalibrationText& text, std::vector<SiteReport>& reports,
-                       const Exec& exec) {
+Model apply_step(const std::string& step, const Model& model,
+                 const std::vector<ParameterPlan>& plans, const QuantizeOptions& options,
+                 const CalibrationText& text, std::vector<SiteReport>& reports, const Exec& exec) {
   if (step == "rotate") return rotated_model(model, options.calibration.seed);
   const Rescaler* rescaler = find_rescaler(step);
   NIBBLE_CHECK(rescaler != nullptr);
@@ -114,7 +112,7 @@ ModelFolder apply_step(const std::string& step, const ModelFolder& model,
   return with_changes(model, work.take());
 }
 
-TensorMap static_scales(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
+TensorMap static_scales(const Model& model, const std::vector<ParameterPlan>& plans,
                         const CalibrationText& text, const std::string& spill_folder,
                         const Exec& exec) {
   TensorMap out;

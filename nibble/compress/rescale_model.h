@@ -13,13 +13,12 @@
 namespace nibble {
 
 /// Applies a step to the model that the plans are for. `model` must outlive the result.
-ModelFolder apply_step(const std::string& step, const ModelFolder& model,
-                       const std::vector<ParameterPlan>& plans, const QuantizeOptions& options,
-                       const CalibrationText& text, std::vector<SiteReport>& reports,
-                       const Exec& exec);
+Model apply_step(const std::string& step, const Model& model,
+                 const std::vector<ParameterPlan>& plans, const QuantizeOptions& options,
+                 const CalibrationText& text, std::vector<SiteReport>& reports, const Exec& exec);
 
 /// The scale of the inputs of every weight whose plan says a8static, by stored name: f32 [1].
-TensorMap static_scales(const ModelFolder& model, const std::vector<ParameterPlan>& plans,
+TensorMap static_scales(const Model& model, const std::vector<ParameterPlan>& plans,
                         const CalibrationText& text, const std::string& spill_folder,
                         const Exec& exec);
 

@@ -53,7 +53,7 @@ size_t samples_with(const CalibrationText& text, int64_t tokens, size_t most) {
 
 class Measuring {
  public:
-  Measuring(const ModelFolder& model, const QuantizeOptions& base,
+  Measuring(const Model& model, const QuantizeOptions& base,
             const std::vector<ParameterPlan>& plans, const CalibrationText& text, const Exec& exec)
       : model_(model), base_(base), plans_(plans), exec_(exec), text_(text) {
     const size_t all = text.samples.size();
@@ -162,7 +162,7 @@ class Measuring {
     return std::max(kl, 0.0);
   }
 
-  const ModelFolder& model_;
+  const Model& model_;
   const QuantizeOptions& base_;
   const std::vector<ParameterPlan>& plans_;
   const Exec& exec_;
@@ -189,7 +189,7 @@ std::vector<MatrixCosts> matrix_sizes(const std::vector<ParameterPlan>& plans, D
   return out;
 }
 
-std::vector<MatrixCosts> matrix_costs(const ModelFolder& model, const QuantizeOptions& options,
+std::vector<MatrixCosts> matrix_costs(const Model& model, const QuantizeOptions& options,
                                       const std::vector<ParameterPlan>& plans,
                                       const CalibrationText& text, const Exec& exec) {
   return Measuring(model, options, plans, text, exec).run();

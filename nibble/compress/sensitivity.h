@@ -32,7 +32,7 @@ std::vector<MatrixCosts> matrix_sizes(const std::vector<ParameterPlan>& plans, D
 
 /// For every matrix that the plans quantize, whatever their schemes, in the order in which they
 /// run. A part of the samples corrects, another part is measured on.
-std::vector<MatrixCosts> matrix_costs(const ModelFolder& model, const QuantizeOptions& options,
+std::vector<MatrixCosts> matrix_costs(const Model& model, const QuantizeOptions& options,
                                       const std::vector<ParameterPlan>& plans,
                                       const CalibrationText& text, const Exec& exec);
 

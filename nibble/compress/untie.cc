@@ -14,7 +14,7 @@ struct TiedNames {
   std::string head, embedding;
 };
 
-std::optional<TiedNames> tied_names(const ModelFolder& model) {
+std::optional<TiedNames> tied_names(const Model& model) {
   const auto* config = std::get_if<DecoderConfig>(&model.config);
   if (config == nullptr || !config->tied) return std::nullopt;
   DecoderConfig apart = *config;
@@ -42,7 +42,7 @@ bool asked(const QuantizeOptions& options, std::string_view what) {
   return std::find(options.also.begin(), options.also.end(), what) != options.also.end();
 }
 
-bool wants_head_alone(const ModelFolder& model, const TiedNames& names, const QuantizeOptions& o) {
+bool wants_head_alone(const Model& model, const TiedNames& names, const QuantizeOptions& o) {
   if (covers_every_matrix(model.config) || asked(o, "embeddings")) return false;
   if (any_matches(o.set, names.embedding) || any_matches(o.keep, names.head)) return false;
   return asked(o, "lm_head") || any_matches(o.set, names.head);
@@ -50,13 +50,13 @@ bool wants_head_alone(const ModelFolder& model, const TiedNames& names, const Qu
 
 }  // namespace
 
-std::optional<ModelFolder> untied_model(const ModelFolder& model, const QuantizeOptions& options,
-                                        std::vector<std::string>& warnings) {
+std::optional<Model> untied_model(const Model& model, const QuantizeOptions& options,
+                                  std::vector<std::string>& warnings) {
   const auto names = tied_names(model);
   if (!names || !wants_head_alone(model, *names, options)) return std::nullopt;
   WeightChanges changes;
   changes.copies.emplace(names->head, names->embedding);
-  ModelFolder out = with_changes(model, std::move(changes));
+  Model out = with_changes(model, std::move(changes));
   std::get<DecoderConfig>(out.config).tied = false;
   warnings.push_back(fmt::format(
       "the head is the embedding in this model: it becomes a matrix of its own, tensor {}, and {} "
@@ -65,7 +65,7 @@ std::optional<ModelFolder> untied_model(const ModelFolder& model, const Quantize
   return out;
 }
 
-std::string tied_head_hint(const ModelFolder& model, std::string_view pattern) {
+std::string tied_head_hint(const Model& model, std::string_view pattern) {
   const auto names = tied_names(model);
   if (!names || !matches(pattern, names->head)) return "";
   return fmt::format(

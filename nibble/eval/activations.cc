@@ -11,7 +11,7 @@ namespace {
 
 class Collector {
  public:
-  Collector(const ModelFolder& model, int64_t limit, const Exec& exec)
+  Collector(const Model& model, int64_t limit, const Exec& exec)
       : config_(model.decoder_config()),
         table_(parameter_table(config_)),
         limit_(limit),
@@ -90,7 +90,7 @@ class Collector {
 
 }  // namespace
 
-std::vector<OutlierStats> activation_outliers(const ModelFolder& model,
+std::vector<OutlierStats> activation_outliers(const Model& model,
                                               const std::vector<std::vector<int32_t>>& sequences,
                                               int64_t rows, double sigmas, const Exec& exec) {
   Collector collector(model, rows, exec);

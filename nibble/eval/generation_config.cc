@@ -181,7 +181,7 @@ void check_ids(int64_t rows, GenerationDefaults& defaults) {
 
 // What `parse` makes of a file of the model's; nothing where there is no such file.
 template <class Parse>
-GenerationDefaults from_file(const ModelFolder& model, const char* name, Parse parse) {
+GenerationDefaults from_file(const Model& model, const char* name, Parse parse) {
   const auto file = model.settings(name);
   if (!file) return {};
   return naming_file(file->name, [&] {
@@ -222,7 +222,7 @@ GenerationDefaults parse_generation_config(std::string_view json) {
   return out;
 }
 
-GenerationDefaults read_generation_defaults(const ModelFolder& model) {
+GenerationDefaults read_generation_defaults(const Model& model) {
   GenerationDefaults out = from_file(model, "generation_config.json", parse_generation_config);
   const GenerationDefaults of_model = from_file(model, "config.json", [](const std::string& json) {
     GenerationDefaults ids;
@@ -255,7 +255,7 @@ std::vector<std::string> take_defaults(const GenerationDefaults& defaults,
   return taken;
 }
 
-std::vector<int32_t> text_ends(const ModelFolder& model, const GenerationDefaults& defaults) {
+std::vector<int32_t> text_ends(const Model& model, const GenerationDefaults& defaults) {
   std::vector<int32_t> out = model.require_tokenizer().ends();
   for (const int32_t id : defaults.ends) {
     if (std::find(out.begin(), out.end(), id) == out.end()) out.push_back(id);

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "nibble/nn/sampling.h"
 
 namespace nibble {
@@ -29,7 +29,7 @@ GenerationDefaults parse_generation_config(std::string_view json);
 
 /// What both files of the model's folder say together: BOS is the first one's that names it, every
 /// end counts. Ids that the model has no row for are warned of and left out. Errors name the file.
-GenerationDefaults read_generation_defaults(const ModelFolder& model);
+GenerationDefaults read_generation_defaults(const Model& model);
 
 /// Enters what the defaults say into `sampling`, but for the options named in `given` ("top_p", as
 /// the file spells them). Returns the names of what changed something.
@@ -39,6 +39,6 @@ std::vector<std::string> take_defaults(const GenerationDefaults& defaults,
 
 /// The tokens that end a text of this model: those that its tokenizer's files,
 /// generation_config.json or config.json name, each once.
-std::vector<int32_t> text_ends(const ModelFolder& model, const GenerationDefaults& defaults);
+std::vector<int32_t> text_ends(const Model& model, const GenerationDefaults& defaults);
 
 }  // namespace nibble

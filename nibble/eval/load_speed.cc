@@ -12,7 +12,7 @@
 #include "nibble/core/parallel.h"
 #include "nibble/core/posix.h"
 #include "nibble/eval/latency.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 namespace {
@@ -81,7 +81,7 @@ double read_seconds(const std::vector<File>& files, int threads, int64_t* read) 
 
 double load_seconds(const std::string& path, int threads) {
   const auto start = Clock::now();
-  const ModelFolder folder = open_model(path);
+  const Model folder = open_model(path);
   const Decoder model = load_decoder(folder, {.threads = threads});
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -90,7 +90,7 @@ double load_seconds(const std::string& path, int threads) {
 
 LoadSpeed measure_load(const std::string& path, const LoadSpeedOptions& o) {
   if (o.threads < 1 || o.runs < 1) throw invalid_argument("threads and runs must be 1 or more");
-  const ModelFolder folder = open_model(path);
+  const Model folder = open_model(path);
   const std::vector<File> files = tensor_files(folder.path);
   LoadSpeed out;
   for (const File& f : files) out.file_bytes += f.bytes;

@@ -59,7 +59,7 @@ std::vector<int32_t> up_to_an_end(std::vector<int32_t> ids, const std::vector<in
   return ids;
 }
 
-void fill_sizes(const ModelFolder& folder, const Decoder& model, Measurement& m) {
+void fill_sizes(const Model& folder, const Decoder& model, Measurement& m) {
   m.scheme = scheme_summary(folder);
   m.parameters = parameter_count(model.config());
   m.file_bytes = folder.weights->file_bytes();
@@ -110,7 +110,7 @@ double time_generations(const std::vector<Timed>& all, std::span<const int32_t> 
   return rounds.waited_share;
 }
 
-void fill_speed(const ModelFolder& folder, const Decoder& model, const Decoder* base,
+void fill_speed(const Model& folder, const Decoder& model, const Decoder* base,
                 std::span<const int32_t> prompt, const MeasureOptions& options, const Exec& exec,
                 Measurement& m) {
   const int64_t tokens = new_tokens(model, prompt, options);
@@ -188,7 +188,7 @@ void fill_texts(const Decoder& model, const Decoder& base, const Tokenizer& toke
 
 }  // namespace
 
-double stored_bits_per_weight(const ModelFolder& model) {
+double stored_bits_per_weight(const Model& model) {
   BitCount count;
   for (const ParamSpec& p : parameter_table(model.config)) {
     const bool quantized = model.weights->stored_as(p.name).scheme.has_value();
@@ -217,9 +217,9 @@ std::vector<std::string> draw_samples(const Decoder& model, const Tokenizer& tok
   return out;
 }
 
-Measurement measure_model(const std::string& name, const ModelFolder& folder,
-                          const ModelFolder& base, const std::vector<ScoredSequence>& sequences,
-                          const MeasureOptions& given, const Exec& exec) {
+Measurement measure_model(const std::string& name, const Model& folder, const Model& base,
+                          const std::vector<ScoredSequence>& sequences, const MeasureOptions& given,
+                          const Exec& exec) {
   MeasureOptions options = given;
   options.stop = read_generation_defaults(base).ends;
   Measurement m;

@@ -10,7 +10,7 @@
 #include "nibble/eval/measurement.h"
 #include "nibble/eval/protocol.h"
 #include "nibble/eval/rounds.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
@@ -37,8 +37,8 @@ struct MeasureOptions {
 /// Everything of one model: sizes, loss and divergence over `sequences` against `base`, samples,
 /// speed, in rounds that the baseline takes part in. `name` is for the row. Sequences hold n + 1
 /// ids for n predictions. `folder` and `base` may be the same object: it is timed alone then.
-Measurement measure_model(const std::string& name, const ModelFolder& folder,
-                          const ModelFolder& base, const std::vector<ScoredSequence>& sequences,
+Measurement measure_model(const std::string& name, const Model& folder, const Model& base,
+                          const std::vector<ScoredSequence>& sequences,
                           const MeasureOptions& options, const Exec& exec);
 
 /// Samples of a model: text behind `prompt` until a token that ends it or the context's end.
@@ -55,11 +55,11 @@ struct ClassifierData {
 
 /// Accuracy, agreement with the baseline, mean squared error of the outputs, size and time of one
 /// batch, timed in turn with the baseline's unless it is the same object.
-ClassifierMeasurement measure_classifier(const std::string& name, const ModelFolder& folder,
-                                         const ModelFolder& base, const ClassifierData& data,
-                                         int runs, const Exec& exec);
+ClassifierMeasurement measure_classifier(const std::string& name, const Model& folder,
+                                         const Model& base, const ClassifierData& data, int runs,
+                                         const Exec& exec);
 
 /// Stored bits a weight over the candidate matrices, as the folder holds them (DESIGN section 8).
-double stored_bits_per_weight(const ModelFolder& model);
+double stored_bits_per_weight(const Model& model);
 
 }  // namespace nibble

@@ -14,8 +14,8 @@ namespace {
 
 constexpr int64_t kBatch = 256;  // inputs a timed forward pass
 
-std::vector<float> outputs_of(const ModelFolder& folder, const Mlp& model,
-                              const ClassifierData& data, const Exec& exec) {
+std::vector<float> outputs_of(const Model& folder, const Mlp& model, const ClassifierData& data,
+                              const Exec& exec) {
   const int64_t width = model.config().sizes.front();
   std::vector<float> out;
   for (int64_t begin = 0; begin < data.count; begin += kBatch) {
@@ -65,9 +65,9 @@ void time_batches(const Mlp& model, const Mlp* base, const ClassifierData& data,
 
 }  // namespace
 
-ClassifierMeasurement measure_classifier(const std::string& name, const ModelFolder& folder,
-                                         const ModelFolder& base, const ClassifierData& data,
-                                         int runs, const Exec& exec) {
+ClassifierMeasurement measure_classifier(const std::string& name, const Model& folder,
+                                         const Model& base, const ClassifierData& data, int runs,
+                                         const Exec& exec) {
   const LinearOptions linear{.threads = exec.threads};
   const Mlp model = load_mlp(folder, linear), baseline = load_mlp(base, linear);
   const auto width = static_cast<size_t>(model.config().sizes.front());

@@ -23,14 +23,14 @@ QuantizeOptions with_head(const Precision& in, const DecoderConfig& config) {
   return q;
 }
 
-ModelFolder open_subject(const BenchJob& job, const Exec& exec) {
+Model open_subject(const BenchJob& job, const Exec& exec) {
   if (job.shape.empty()) return open_choice(job.model, exec);
-  ModelFolder model = random_model(job.shape, kShapeSeed);
+  Model model = random_model(job.shape, kShapeSeed);
   if (job.model.in.scheme.empty()) return model;
   return quantize_in_memory(model, with_head(job.model.in, model.decoder_config()), exec);
 }
 
-ModelFolder open_bench_base(const BenchJob& job) {
+Model open_bench_base(const BenchJob& job) {
   return job.shape.empty() ? open_model(resolve_model(job.against))
                            : random_model(job.against, kShapeSeed);
 }
@@ -44,7 +44,7 @@ std::string first_kernel(const Decoder& model) {
 }
 
 // The weights as they were loaded are let go on return, before the time is taken.
-Decoder decoder_of(const ModelFolder& folder, const Exec& exec, const NoticeHook& tell,
+Decoder decoder_of(const Model& folder, const Exec& exec, const NoticeHook& tell,
                    std::string& scheme, BenchResult& out) {
   note_warnings(warnings_of(folder), tell, out.warnings);
   scheme = scheme_summary(folder);

@@ -7,11 +7,11 @@
 
 namespace nibble {
 
-std::vector<ClassifierMeasurement> compare_classifiers(const CompareJob& job,
-                                                       const ModelFolder& base, const Exec& exec) {
+std::vector<ClassifierMeasurement> compare_classifiers(const CompareJob& job, const Model& base,
+                                                       const Exec& exec) {
   const ClassifierData data = load_mnist(job.data, base.mlp_config()).test;
   std::vector<ClassifierMeasurement> out;
-  const auto add = [&](const std::string& name, const ModelFolder& model) {
+  const auto add = [&](const std::string& name, const Model& model) {
     out.push_back(measure_classifier(name, model, base, data, job.measure.runs, exec));
   };
   add(job.models.front(), base);
@@ -25,11 +25,10 @@ std::vector<ClassifierMeasurement> compare_classifiers(const CompareJob& job,
   return out;
 }
 
-std::vector<ClassifierMeasurement> eval_classifier(const ModelFolder& model,
-                                                   const std::string& base, const std::string& data,
-                                                   const Exec& exec) {
+std::vector<ClassifierMeasurement> eval_classifier(const Model& model, const std::string& base,
+                                                   const std::string& data, const Exec& exec) {
   const ClassifierData test = load_mnist(data, model.mlp_config()).test;
-  const ModelFolder baseline = open_model(base.empty() ? model.path : resolve_model(base));
+  const Model baseline = open_model(base.empty() ? model.path : resolve_model(base));
   std::vector<ClassifierMeasurement> out;
   if (!base.empty())
     out.push_back(measure_classifier(base, baseline, baseline, test, kEnoughRuns, exec));

@@ -22,24 +22,24 @@ constexpr int kLineSamples = 10;
 // A row of the comparison; the model behind it is opened, or made, when its turn comes.
 struct Candidate {
   std::string name;
-  std::function<ModelFolder()> open;
+  std::function<Model()> open;
 };
 
 // A comparison under way, its first model open.
 struct Comparison {
   const CompareJob& job;
-  const ModelFolder& first;
+  const Model& first;
   const Exec& exec;
 };
 
-ModelFolder in_scheme(const Comparison& c, const std::string& scheme) {
+Model in_scheme(const Comparison& c, const std::string& scheme) {
   return quantize_in_memory(c.first, quantize_options({scheme, c.job.keep, c.job.also}), c.exec);
 }
 
 bool is_f32(const std::string& scheme) { return parse_scheme(scheme).type == NumberType::f32; }
 
 // The first model as it is stored; in f32 where that is among the schemes.
-ModelFolder baseline_of(const Comparison& c) {
+Model baseline_of(const Comparison& c) {
   const auto f32 = std::find_if(c.job.schemes.begin(), c.job.schemes.end(), is_f32);
   const bool as_stored = f32 == c.job.schemes.end() || scheme_summary(c.first) == "f32";
   return as_stored ? c.first : in_scheme(c, *f32);
@@ -68,15 +68,13 @@ std::vector<Candidate> candidates(const Comparison& c) {
   return out;
 }
 
-std::vector<ScoredSequence> own_text(const CompareJob& job, const ModelFolder& base,
-                                     const Exec& exec) {
+std::vector<ScoredSequence> own_text(const CompareJob& job, const Model& base, const Exec& exec) {
   return generated_sequences(
       load_decoder(base, {.threads = exec.threads}), base.require_tokenizer(), kOwnSequences,
       std::min(kOwnLength, base.decoder_config().context), job.measure.seed, exec);
 }
 
-void refuse_other_vocabulary(const std::string& name, const ModelFolder& model,
-                             const ModelFolder& base) {
+void refuse_other_vocabulary(const std::string& name, const Model& model, const Model& base) {
   const int64_t mine = model.decoder_config().vocab_size, theirs = base.decoder_config().vocab_size;
   if (mine == theirs) return;
   throw invalid_argument(
@@ -84,7 +82,7 @@ void refuse_other_vocabulary(const std::string& name, const ModelFolder& model,
 }
 
 // What a candidate was found to have that the baseline has not: its own name in front.
-void add_new_warnings(const Candidate& c, const ModelFolder& model, const ModelFolder& base,
+void add_new_warnings(const Candidate& c, const Model& model, const Model& base,
                       std::vector<std::string>& warnings) {
   for (const std::string& w : model.warnings) {
     if (std::find(base.warnings.begin(), base.warnings.end(), w) == base.warnings.end())
@@ -96,7 +94,7 @@ void add_new_warnings(const Candidate& c, const ModelFolder& model, const ModelF
 std::vector<std::string> measure_all(const Comparison& c, const std::optional<Text>& text,
                                      CompareResult& out) {
   const auto others = candidates(c);
-  const ModelFolder base = baseline_of(c);
+  const Model base = baseline_of(c);
   const Tokenizer& tokenizer = base.require_tokenizer();
   MeasureOptions measure = c.job.measure;
   if (!c.job.prompt.empty()) measure.prompt = tokenizer.encode(c.job.prompt, true);
@@ -107,7 +105,7 @@ std::vector<std::string> measure_all(const Comparison& c, const std::optional<Te
   std::vector<std::string> warnings;
   out.models = {measure_model(base_name, base, base, data, measure, c.exec)};
   for (const Candidate& other : others) {
-    const ModelFolder model = other.open();
+    const Model model = other.open();
     refuse_other_vocabulary(other.name, model, base);
     add_new_warnings(other, model, base, warnings);
     out.models.push_back(measure_model(other.name, model, base, data, measure, c.exec));
@@ -116,7 +114,7 @@ std::vector<std::string> measure_all(const Comparison& c, const std::optional<Te
 }
 
 // What there is to measure on; nothing where the model is to write it.
-std::optional<Text> text_for(CompareJob& job, const ModelFolder& first) {
+std::optional<Text> text_for(CompareJob& job, const Model& first) {
   if (job.text) return job.text;
   if (!reads_lines(first.require_tokenizer())) return std::nullopt;
   job.cut.heldout = true;
@@ -137,7 +135,7 @@ CompareResult compare(const CompareJob& given, const Exec& exec, const NoticeHoo
   out.model = job.models.front();
   out.prompt = job.prompt;
   out.run = run_info(exec, job.command);
-  const ModelFolder first = open_model(resolve_model(out.model));
+  const Model first = open_model(resolve_model(out.model));
   note_warnings(warnings_of(first), tell, out.warnings);
   if (std::holds_alternative<MlpConfig>(first.config)) {
     out.classifiers = compare_classifiers(job, first, exec);

@@ -68,7 +68,7 @@ std::vector<float> error_in_scales(const QuantizedTensor& q, std::span<const flo
 }
 
 WeightHistograms histograms_of(const ParamSpec& spec, const Tensor& original,
-                               const ModelFolder& quantized) {
+                               const Model& quantized) {
   const auto q = load_weight(quantized, spec).quantized();
   const Tensor back = dequantize(q);
   const auto x = original.data<float>(), y = back.data<float>();
@@ -78,9 +78,8 @@ WeightHistograms histograms_of(const ParamSpec& spec, const Tensor& original,
           histogram(error_in_scales(q, x, y), -0.6, 0.6, kBins)};
 }
 
-void add_weights(const ModelFolder& base, const std::string& folder, DemoResult& result) {
-  const ModelFolder int8 = open_model(folder + "/int8-tensor"),
-                    int4 = open_model(folder + "/int4-g16");
+void add_weights(const Model& base, const std::string& folder, DemoResult& result) {
+  const Model int8 = open_model(folder + "/int8-tensor"), int4 = open_model(folder + "/int4-g16");
   for (const ParamSpec& spec : parameter_table(base.config)) {
     if (!spec.is_matrix()) continue;
     const Tensor w = load_weight(base, spec).floats();
@@ -95,7 +94,7 @@ void add_weights(const ModelFolder& base, const std::string& folder, DemoResult&
 }
 
 // The loss with one tensor quantized and all others as they were.
-void add_sensitivity(const ModelFolder& base, const std::vector<ScoredSequence>& heldout,
+void add_sensitivity(const Model& base, const std::vector<ScoredSequence>& heldout,
                      const Exec& exec, DemoResult& result) {
   QuantizeOptions options;
   options.scheme = parse_scheme(kSensitivityScheme);
@@ -153,12 +152,12 @@ TrainSummary train_base(const DemoJob& job, const std::string& folder, const Exe
 }
 
 // The base, then each variant, made into a folder of its own.
-void add_models(const DemoJob& job, const ModelFolder& base, const std::string& folder,
+void add_models(const DemoJob& job, const Model& base, const std::string& folder,
                 const std::vector<ScoredSequence>& heldout, const Exec& exec, DemoResult& result) {
   MeasureOptions measure;
   measure.runs = job.runs;
   measure.seed = job.seed;
-  const auto add = [&](std::string_view name, std::string_view at, const ModelFolder& model) {
+  const auto add = [&](std::string_view name, std::string_view at, const Model& model) {
     result.models.push_back(measure_model(std::string(name), model, base, heldout, measure, exec));
     result.models.back().folder = at;
   };
@@ -177,7 +176,7 @@ DemoResult demo(const DemoJob& job, const Exec& exec, const DemoHook& finish) {
   const std::string& at = folder.path();
   DemoResult result;
   describe(job, train_base(job, at, exec), exec, result);
-  const ModelFolder base = open_model(at + "/f32");
+  const Model base = open_model(at + "/f32");
   const SequenceData data = sequences(job.text.text, base.require_tokenizer(),
                                       base.decoder_config().context, result.data_seed);
   const auto heldout = all_scored(data.heldout);

@@ -7,7 +7,7 @@
 #include "nibble/core/error.h"
 #include "nibble/eval/bandwidth.h"
 #include "nibble/model/hf_cache.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "nibble/model/shapes.h"
 
 namespace nibble {
@@ -20,7 +20,7 @@ struct EstimateSubject {
 };
 
 // What the tensors outside the blocks are stored in.
-DType stored_dtype(const ModelFolder& model) {
+DType stored_dtype(const Model& model) {
   return model.weights->stored_as(parameter_table(model.decoder_config()).front().name).dtype;
 }
 
@@ -30,7 +30,7 @@ EstimateSubject subject_of(const EstimateJob& job) {
   if ((job.model.empty() ? 0 : 1) + (job.shape.empty() ? 0 : 1) + (sized ? 1 : 0) != 1)
     throw invalid_argument("give a model, a `shape` or `parameters`, one of them");
   if (!job.model.empty()) {
-    const ModelFolder model = open_model(resolve_model(job.model));
+    const Model model = open_model(resolve_model(job.model));
     return {job.model, model.decoder_config(), stored_dtype(model)};
   }
   if (!job.shape.empty()) return {job.shape, random_model(job.shape, 42).decoder_config()};

@@ -29,7 +29,7 @@ constexpr SamplingField kSamplingFields[] = {
 // A generation under way: the options as model and job together say them.
 struct Generation {
   const GenerateJob& job;
-  const ModelFolder& folder;
+  const Model& folder;
   const ChatFormat* format;
   GenerationDefaults defaults;
   std::vector<Prompt> prompts;
@@ -37,7 +37,7 @@ struct Generation {
   GenerateOptions options;
 };
 
-std::vector<Prompt> encode_prompts(const GenerateJob& job, const ModelFolder& folder,
+std::vector<Prompt> encode_prompts(const GenerateJob& job, const Model& folder,
                                    const ChatFormat* format, const GenerationDefaults& defaults) {
   const Tokenizer& tokenizer = folder.require_tokenizer();
   const auto bos = defaults.bos ? defaults.bos : tokenizer.bos();
@@ -182,7 +182,7 @@ GenerateResult generate(const GenerateJob& job, const Exec& exec, const NoticeHo
   GenerateResult out;
   out.samples = job.samples;
   out.kv = job.kv;
-  ModelFolder folder = open_choice(job.model, exec);
+  Model folder = open_choice(job.model, exec);
   note_warnings(warnings_of(folder), tell, out.warnings);
   Generation g{job, folder, chat_format_of(job, folder), {}, {}, {}, {}};
   g.defaults = read_generation_defaults(folder);

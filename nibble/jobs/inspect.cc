@@ -15,8 +15,8 @@ namespace {
 
 using Kernels = std::map<std::string, std::string>;  // by the weight's name
 
-template <class Model>
-Kernels kernels_of(const Model& model) {
+template <class Loaded>
+Kernels kernels_of(const Loaded& model) {
   Kernels out;
   model.for_each_linear(
       [&](const LinearGroup& g, size_t i) { out[std::string(g.name(i))] = g.kernel_name(i); });
@@ -29,7 +29,7 @@ int64_t count_not_finite(const Weight& w) {
   return moments(w.floats().data<float>()).not_finite;
 }
 
-void add_tensors(const ModelFolder& model, Kernels kernels, InspectResult& out) {
+void add_tensors(const Model& model, Kernels kernels, InspectResult& out) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     const Weight w = load_weight(model, p);
     out.tensors.push_back({p.name, p.shape, w.stored_as(), kernels[p.name],
@@ -52,8 +52,8 @@ MemoryPlan plan_of(const Decoder& decoder, const Exec& exec) {
   return out;
 }
 
-ModelFolder open_and_tell(const std::string& name, const NoticeHook& tell) {
-  ModelFolder model = open_model(resolve_model(name));
+Model open_and_tell(const std::string& name, const NoticeHook& tell) {
+  Model model = open_model(resolve_model(name));
   std::vector<std::string> told;
   note_warnings(warnings_of(model), tell, told);
   return model;
@@ -62,7 +62,7 @@ ModelFolder open_and_tell(const std::string& name, const NoticeHook& tell) {
 }  // namespace
 
 InspectResult inspect(const std::string& name, const Exec& exec, const NoticeHook& tell) {
-  const ModelFolder model = open_and_tell(name, tell);
+  const Model model = open_and_tell(name, tell);
   InspectResult out;
   Kernels kernels;
   if (std::holds_alternative<DecoderConfig>(model.config)) {
@@ -83,7 +83,7 @@ InspectResult inspect(const std::string& name, const Exec& exec, const NoticeHoo
 
 OutlierStats inspect_tensor(const std::string& name, const std::string& tensor, double sigmas,
                             const NoticeHook& tell) {
-  const ModelFolder model = open_and_tell(name, tell);
+  const Model model = open_and_tell(name, tell);
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (p.name != tensor) continue;
     const Weight w = load_weight(model, p);
@@ -98,7 +98,7 @@ OutlierStats inspect_tensor(const std::string& name, const std::string& tensor, 
 
 ActivationStudy inspect_activations(const ActivationJob& job, const Exec& exec,
                                     const NoticeHook& tell) {
-  const ModelFolder model = open_and_tell(job.model, tell);
+  const Model model = open_and_tell(job.model, tell);
   if (job.text.text.empty() && tell) tell({Notice::Kind::own_text, {std::string(kGeneratedText)}});
   return study_activations(model, calibration_text(model, job.text, exec), job.magnitude,
                            job.sigmas, exec);

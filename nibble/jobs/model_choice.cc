@@ -40,14 +40,14 @@ QuantizeOptions quantize_options(const Precision& precision) {
   return out;
 }
 
-ModelFolder open_choice(const ModelChoice& choice, const Exec& exec) {
-  ModelFolder model = open_model(resolve_model(choice.model));
+Model open_choice(const ModelChoice& choice, const Exec& exec) {
+  Model model = open_model(resolve_model(choice.model));
   if (choice.in.scheme.empty()) return model;
   const LargeBlocksGoBack while_loading;
   return quantize_in_memory(model, quantize_options(choice.in), exec);
 }
 
-std::vector<std::string> warnings_of(const ModelFolder& model) {
+std::vector<std::string> warnings_of(const Model& model) {
   std::vector<std::string> out;
   out.reserve(model.warnings.size());
   for (const std::string& w : model.warnings)

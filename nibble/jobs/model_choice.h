@@ -7,7 +7,7 @@
 
 #include "nibble/compress/quantize.h"
 #include "nibble/core/exec.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
@@ -26,10 +26,10 @@ struct ModelChoice {
 };
 /// Opens it and, where a scheme is asked for, quantizes it tensor by tensor: the f32 model is never
 /// held as a whole.
-ModelFolder open_choice(const ModelChoice& choice, const Exec& exec);
+Model open_choice(const ModelChoice& choice, const Exec& exec);
 
 /// What opening it found odd, its path before each line.
-std::vector<std::string> warnings_of(const ModelFolder& model);
+std::vector<std::string> warnings_of(const Model& model);
 
 /// What keys and values are kept in: "f32", "f16" or "int8". Error{invalid_argument} for another.
 DType parse_kv(std::string_view name);

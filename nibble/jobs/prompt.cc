@@ -5,7 +5,7 @@
 
 namespace nibble {
 
-const ChatFormat* chat_format_of(const GenerateJob& job, const ModelFolder& model) {
+const ChatFormat* chat_format_of(const GenerateJob& job, const Model& model) {
   if (!job.chat) {
     if (!job.system.empty() || !job.chat_format.empty())
       throw invalid_argument("`system` and `chat_format` belong to `chat`");

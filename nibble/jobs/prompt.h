@@ -19,7 +19,7 @@ struct Prompt {
 
 /// The format of a chat: the one asked for, or the one of the model's template. Null where the
 /// prompts are plain text.
-const ChatFormat* chat_format_of(const GenerateJob& job, const ModelFolder& model);
+const ChatFormat* chat_format_of(const GenerateJob& job, const Model& model);
 
 /// `bos` stands for an empty prompt. Error{invalid_argument} where there is neither.
 Prompt encode_prompt(const std::string& text, const GenerateJob& job, const ChatFormat* format,

@@ -26,7 +26,7 @@ QuantizeResult quantize(const QuantizeJob& job, const Exec& exec, const NoticeHo
 }
 
 QuantizePlan plan(const QuantizeJob& job, const Exec& exec) {
-  ModelFolder model = open_model(resolve_model(job.model));
+  Model model = open_model(resolve_model(job.model));
   QuantizePlan out;
   const QuantizeOptions last = without_steps(job.options);
   check_options(model, last);

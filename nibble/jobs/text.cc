@@ -8,7 +8,7 @@ namespace nibble {
 
 Text names_text() { return {"built-in names", std::string(builtin_names())}; }
 
-std::vector<ScoredSequence> cut_text(const Text& text, const ModelFolder& model,
+std::vector<ScoredSequence> cut_text(const Text& text, const Model& model,
                                      const TextOptions& options) {
   return naming_file(text.name, [&] {
     auto out =

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "nibble/eval/protocol.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
@@ -19,7 +19,7 @@ Text names_text();
 
 /// As the model measures it (scored_text()). Errors name the text; Error{corrupt} where it is too
 /// short to predict anything.
-std::vector<ScoredSequence> cut_text(const Text& text, const ModelFolder& model,
+std::vector<ScoredSequence> cut_text(const Text& text, const Model& model,
                                      const TextOptions& options);
 
 }  // namespace nibble

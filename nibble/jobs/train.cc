@@ -84,7 +84,7 @@ void require_enough(const SequenceData& data) {
   }
 }
 
-void measure_trained(const ModelFolder& folder, const SequenceData& data, const TrainJob& job,
+void measure_trained(const Model& folder, const SequenceData& data, const TrainJob& job,
                      const Exec& exec, TrainSummary& out) {
   const Decoder model = load_decoder(folder, {.threads = exec.threads});
   if (!data.heldout.empty()) {

@@ -20,8 +20,8 @@ MlpTrainOptions mlp_options(const TrainJob& job) {
   return options;
 }
 
-ModelFolder folder_of(const MlpConfig& config, const TensorMap& weights) {
-  ModelFolder out;
+Model folder_of(const MlpConfig& config, const TensorMap& weights) {
+  Model out;
   out.config = config;
   out.weights = weights_in_memory(weights);
   return out;
@@ -42,7 +42,7 @@ TrainResult train_or_draw(const MlpTrainOptions& options, const MnistSplit& spli
 ClassifierSummary summary_of(const MlpTrainOptions& options, const TrainResult& r,
                              const MnistSplit& split, const Exec& exec) {
   ClassifierSummary out;
-  const ModelFolder model = folder_of(options.config, r.weights);
+  const Model model = folder_of(options.config, r.weights);
   const auto accuracy = [&](const ClassifierData& data) {
     return measure_classifier("f32", model, model, data, 0, exec).accuracy;
   };

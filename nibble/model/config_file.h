@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "nibble/core/json.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
@@ -15,14 +15,14 @@ struct FileFormat {
   bool (*is_model)(const std::string& path);
   /// Errors name the file and the key or tensor; everything the config promises is checked to be
   /// there.
-  ModelFolder (*open)(const std::string& path);
+  Model (*open)(const std::string& path);
 };
 
 /// Of each format, as its row has them.
-#define NIBBLE_FORMAT(name, what)            \
-  namespace name {                           \
-  bool is_model(const std::string& path);    \
-  ModelFolder open(const std::string& path); \
+#define NIBBLE_FORMAT(name, what)         \
+  namespace name {                        \
+  bool is_model(const std::string& path); \
+  Model open(const std::string& path);    \
   }
 #include "nibble/model/format_list.inc"
 #undef NIBBLE_FORMAT

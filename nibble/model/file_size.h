@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 

@@ -69,7 +69,7 @@ void add_fold(const Fold& fold, WeightChanges& changes) {
     changes.changes[name].push_back(scale_columns(columns));
 }
 
-ModelFolder with_changes(const ModelFolder& model, WeightChanges changes) {
+Model with_changes(const Model& model, WeightChanges changes) {
   return {model.path, model.config, change_weights(model.weights, std::move(changes)),
           model.companions};
 }

@@ -5,7 +5,7 @@
 
 #include "nibble/model/changed_weights.h"
 #include "nibble/model/fold_sites.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
@@ -21,6 +21,6 @@ struct Fold {
 void add_fold(const Fold& fold, WeightChanges& changes);
 
 /// The model with its tensors changed.
-ModelFolder with_changes(const ModelFolder& model, WeightChanges changes);
+Model with_changes(const Model& model, WeightChanges changes);
 
 }  // namespace nibble

@@ -16,7 +16,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/config_file.h"
 #include "nibble/model/file_format.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "nibble/model/stored_weights.h"
 
 namespace nibble::hugging_face {
@@ -169,9 +169,9 @@ void check_tied_head(const ModelConfig& config, const TensorSource& tensors) {
 }
 
 // config.json beside tensors that are open already.
-ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource> tensors) {
+Model open_folder(const std::string& folder, std::unique_ptr<TensorSource> tensors) {
   const std::string config = folder + "/config.json";
-  ModelFolder m;
+  Model m;
   SchemeMap schemes;
   m.path = folder;
   m.companions = of_folder(folder);
@@ -198,7 +198,7 @@ ModelFolder open_folder(const std::string& folder, std::unique_ptr<TensorSource>
 
 bool is_model(const std::string& path) { return is_folder(path) || path.ends_with(".safetensors"); }
 
-ModelFolder open(const std::string& path) {
+Model open(const std::string& path) {
   if (is_folder(path)) return open_folder(path, nullptr);
   return open_folder(split_path(path).folder, open_safetensors(path));
 }

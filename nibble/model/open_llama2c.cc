@@ -34,9 +34,9 @@ DecoderConfig config_of(const Llama2cHeader& h) {
 
 bool is_model(const std::string& path) { return path.ends_with(".bin"); }
 
-ModelFolder open(const std::string& path) {
+Model open(const std::string& path) {
   Llama2cFile file = open_llama2c(path);
-  ModelFolder m;
+  Model m;
   m.path = path;
   m.companions = of_file_in(split_path(path).folder);
   m.weights = std::move(file.weights);

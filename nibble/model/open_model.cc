@@ -43,7 +43,7 @@ bool is_folder(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-ModelFolder open_model(const std::string& path) {
+Model open_model(const std::string& path) {
   if (!exists(path)) throw not_found("no such file or folder").in_file(path);
   for (const FileFormat& f : kFormats) {
     if ((is_folder(path) || is_regular(path)) && f.is_model(path)) return f.open(path);

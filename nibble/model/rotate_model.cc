@@ -55,7 +55,7 @@ void become_one(const Shape&, std::span<float> values) {
 
 class Turning {
  public:
-  Turning(const ModelFolder& model, uint64_t seed)
+  Turning(const Model& model, uint64_t seed)
       : model_(model),
         config_(model.decoder_config()),
         stream_(std::make_shared<const Rotation>(config_.hidden_size, seed)),
@@ -63,7 +63,7 @@ class Turning {
     for (const ParamSpec& p : parameter_table(config_)) specs_.emplace(p, p);
   }
 
-  ModelFolder run() {
+  Model run() {
     if (config_.norm == NormKind::layer || config_.norm_bias)
       throw unsupported(
           "rotate needs RMSNorm: LayerNorm subtracts the mean of the channels, which "
@@ -76,7 +76,7 @@ class Turning {
     for (int i = 0; i < config_.layers; ++i) layer(layer_plan(config_, i), i);
     if (!config_.tied) reader({Role::lm_head}, {Role::final_norm});
     drop_gain({Role::final_norm});
-    ModelFolder out = with_changes(model_, std::move(changes_));
+    Model out = with_changes(model_, std::move(changes_));
     out.config = config_;
     return out;
   }
@@ -158,7 +158,7 @@ class Turning {
     }
   }
 
-  const ModelFolder& model_;
+  const Model& model_;
   DecoderConfig config_;
   const Turn stream_, head_;
   std::map<ParamKey, ParamSpec> specs_;
@@ -167,8 +167,6 @@ class Turning {
 
 }  // namespace
 
-ModelFolder rotated_model(const ModelFolder& model, uint64_t seed) {
-  return Turning(model, seed).run();
-}
+Model rotated_model(const Model& model, uint64_t seed) { return Turning(model, seed).run(); }
 
 }  // namespace nibble

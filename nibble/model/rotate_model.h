@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
@@ -14,6 +14,6 @@ namespace nibble {
 /// residual stream are rotated, what reads it is rotated back. A tied head whose norm has a gain is
 /// untied. Tensors are rotated as they are read; `model` must outlive the result.
 /// Error{unsupported} for LayerNorm, which subtracts the mean and so notices.
-ModelFolder rotated_model(const ModelFolder& model, uint64_t seed);
+Model rotated_model(const Model& model, uint64_t seed);
 
 }  // namespace nibble

@@ -91,12 +91,12 @@ std::vector<std::string_view> shape_names() {
   return out;
 }
 
-ModelFolder random_model(std::string_view shape, uint64_t seed) {
+Model random_model(std::string_view shape, uint64_t seed) {
   for (const ShapeRow& r : kShapes) {
     if (r.name != shape) continue;
     const JsonFields fields = JsonFields::parse(r.config);
     const DecoderConfig config = architecture(fields.string("model_type")).read_config(fields);
-    ModelFolder out;
+    Model out;
     out.path = shape;
     out.config = config;
     out.weights = std::make_shared<RandomWeights>(config, seed);

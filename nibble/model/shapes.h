@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble {
 
@@ -15,6 +15,6 @@ std::vector<std::string_view> shape_names();
 
 /// A model of that shape whose tensors are f32, uniform with deviation 0.02 (gains 1), the same for
 /// the same seed. No weight exists before it is read. Error{invalid_argument} lists the names.
-ModelFolder random_model(std::string_view shape, uint64_t seed);
+Model random_model(std::string_view shape, uint64_t seed);
 
 }  // namespace nibble

@@ -6,7 +6,7 @@
 #include "nibble/format/safetensors.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/carry_over.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "nibble/model/stored_weights.h"
 
 namespace nibble {
@@ -104,8 +104,7 @@ std::string readable(std::string text) {
 }
 
 // The model's own config.json; where the head has been untied since, it says so.
-std::string carried_config(const ModelFolder& original, const std::string& text,
-                           const Modules& modules) {
+std::string carried_config(const Model& original, const std::string& text, const Modules& modules) {
   const auto* now = std::get_if<DecoderConfig>(&original.config);
   const bool untied = now != nullptr && !now->tied &&
                       architecture(now->architecture).read_config(JsonFields::parse(text)).tied;
@@ -117,7 +116,7 @@ std::string carried_config(const ModelFolder& original, const std::string& text,
 }
 
 // A single file of another format says in itself what a config.json says.
-std::string config_like(const ModelFolder& original, const Modules& modules) {
+std::string config_like(const Model& original, const Modules& modules) {
   if (const auto own = original.settings("config.json")) {
     return naming_file(own->name,
                        [&] { return readable(carried_config(original, own->text, modules)); });
@@ -140,7 +139,7 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
   return open_safetensors_folder(folder)->file_bytes();
 }
 
-int64_t write_model_like(const ModelFolder& original, const std::string& folder,
+int64_t write_model_like(const Model& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters,
                          std::vector<std::string>& warnings) {
   const Modules modules = modules_of(parameters);

@@ -25,7 +25,7 @@ class Memory : public ::testing::Test {
  protected:
   void SetUp() override {
     if (kSanitized) GTEST_SKIP() << "sanitizers take memory of their own";
-    const ModelFolder random = random_model("gpt2-124m", 3);
+    const Model random = random_model("gpt2-124m", 3);
     config_ = random.decoder_config();
     std::vector<WritableParameter> parameters;
     for (const ParamSpec& p : parameter_table(config_)) {

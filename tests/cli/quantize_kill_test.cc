@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "nibble/core/files.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "tests/cli/cli_test.h"
 #include "tests/support/command.h"
 #include "tests/support/temp_folder.h"

@@ -17,7 +17,7 @@ namespace {
 
 // A llama whose norm in front of layer 1's attention makes channel 5 `factor` times as large; what
 // reads it makes it small again, so that its function stays.
-ModelFolder with_outlier(float factor) {
+Model with_outlier(float factor) {
   const DecoderConfig config = tiny_decoder_config("llama");
   TensorMap weights = random_weights(config, 3, 0.3);
   for (const ParamSpec& p : parameter_table(config)) {
@@ -47,7 +47,7 @@ CalibrationText some_text() {
 double error(const InputStudy& s, Remedy r) { return s.errors[static_cast<size_t>(r)]; }
 
 TEST(ActivationStudy, FindsTheChannelAndRanksTheRemedies) {
-  const ModelFolder model = with_outlier(200);
+  const Model model = with_outlier(200);
   const ActivationStudy study = study_activations(model, some_text(), 6, 6, Exec{});
   ASSERT_EQ(study.inputs.size(), 9U);  // four of each layer, and lm_head
   const InputStudy& s = study.inputs[4];
@@ -75,7 +75,7 @@ TEST(ActivationStudy, WithoutOutliersThereIsNothingToSpare) {
 }
 
 TEST(ActivationStudy, NothingReadByGeluCanBeSmoothed) {
-  const ModelFolder model = tiny_decoder(tiny_decoder_config("gpt2"), 4);
+  const Model model = tiny_decoder(tiny_decoder_config("gpt2"), 4);
   const ActivationStudy study = study_activations(model, some_text(), 6, 6, Exec{});
   EXPECT_LT(error(study.inputs[3], Remedy::rescaled), 0);
   EXPECT_FALSE(study.inputs[3].note.empty());
@@ -83,7 +83,7 @@ TEST(ActivationStudy, NothingReadByGeluCanBeSmoothed) {
 }
 
 TEST(ActivationStudy, IsTheSameOnAnyNumberOfThreads) {
-  const ModelFolder model = with_outlier(50);
+  const Model model = with_outlier(50);
   Exec two;
   two.threads = 2;
   EXPECT_EQ(activation_json(study_activations(model, some_text(), 6, 6, Exec{})),
@@ -110,10 +110,10 @@ TEST(ActivationStudy, NamesTheWeightThatIsNotFinite) {
 }
 
 TEST(ActivationStudy, RefusesAQuantizedModel) {
-  const ModelFolder model = with_outlier(1);
+  const Model model = with_outlier(1);
   QuantizeOptions options;
   options.scheme = parse_scheme("int8");
-  const ModelFolder quantized = quantize_in_memory(model, options, Exec{});
+  const Model quantized = quantize_in_memory(model, options, Exec{});
   test::expect_error(ErrorKind::unsupported, "look at the original",
                      [&] { study_activations(quantized, some_text(), 6, 6, Exec{}); });
 }

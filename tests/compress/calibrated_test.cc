@@ -50,8 +50,8 @@ TEST(Calibrated, FolderHoldsWhatMemoryHolds) {
       const QuantizeOptions options = calibrated(scheme, method);
       const QuantizeResult r = quantize_model(in, folder / "out", options, Exec{});
       EXPECT_EQ(r.layers.size(), 7u);  // six matrices of the block and lm_head
-      const ModelFolder disk = open_model(folder / "out");
-      const ModelFolder memory = quantize_in_memory(open_model(in), options, Exec{});
+      const Model disk = open_model(folder / "out");
+      const Model memory = quantize_in_memory(open_model(in), options, Exec{});
       for (const ParamSpec& p : parameter_table(disk.config)) {
         const Tensor a = dequantize(load_weight(disk, p).quantized());
         const Tensor b = dequantize(load_weight(memory, p).quantized());
@@ -65,7 +65,7 @@ TEST(Calibrated, FolderHoldsWhatMemoryHolds) {
 // Wide models are run through calibration in bf16 where the processor has it.
 TEST(Calibrated, Bf16ProductsFindNearlyTheSameErrors) {
   const test::TempFolder folder;
-  const ModelFolder model = open_model(write_deep_model(folder / "in"));
+  const Model model = open_model(write_deep_model(folder / "in"));
   const auto reports = [&](int64_t width, int threads, const char* scheme = "int4:g16") {
     QuantizeOptions options = calibrated(scheme);
     options.bf16_width = width;
@@ -112,7 +112,7 @@ TEST_P(CalibratedBy, TheRecipeGivesTheSameBytesForAnyThreads) {
     EXPECT_EQ(read_file(folder / std::string("a/") + file),
               read_file(folder / std::string("b/") + file))
         << file;
-  const ModelFolder out = open_model(folder / "a");
+  const Model out = open_model(folder / "a");
   const SchemeMap schemes = schemes_of(out);
   EXPECT_EQ(to_string(schemes.find("layers.1.attn.wq")->second), "int8:a8");
   EXPECT_EQ(to_string(schemes.find("layers.0.mlp.fc1")->second), "int3:g8");
@@ -156,7 +156,7 @@ TEST_P(CalibratedBy, ResumesAfterAStopAndGivesTheSameBytes) {
 bool leaves_layers(const std::function<void(TensorMap&)>& spoil, QuantizeOptions options) {
   const test::TempFolder folder;
   write_deep_model(folder / "in");
-  const ModelFolder model = open_model(folder / "in");
+  const Model model = open_model(folder / "in");
   TensorMap weights;
   for (const ParamSpec& t : parameter_table(model.config))
     weights.emplace(t.name, model.weights->get(t.name).plain().clone());
@@ -239,7 +239,7 @@ TEST_P(CalibratedBy, AMemoryLimitChangesNoByte) {
   const test::TempFolder folder;
   const std::string in = write_deep_model(folder / "in");
   QuantizeOptions options = calibrated("int4:g16", GetParam());
-  const ModelFolder model = open_model(in);
+  const Model model = open_model(in);
   std::vector<std::string> warnings;
   const auto plans = plan_quantization(model, options, warnings);
   const QuantizeEstimate e = estimate_quantization(model, plans, options, 1);
@@ -323,7 +323,7 @@ TEST(Calibrated, ATokenOutsideTheVocabularyIsRefused) {  // C2
   const CharTokenizer tokenizer = CharTokenizer::from_text("abcdefghijklmnopqrstuvwxyz\n", true);
   DecoderConfig config = tiny_config(tokenizer);
   config.vocab_size = 20;
-  const ModelFolder model = in_memory(config, random_weights(config, 5), tokenizer);
+  const Model model = in_memory(config, random_weights(config, 5), tokenizer);
   try {
     calibration_text(model, {folder / "text.txt", 8, 16, 42}, Exec{});
     ADD_FAILURE() << "taken";

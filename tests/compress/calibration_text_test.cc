@@ -18,7 +18,7 @@ namespace {
 
 TEST(HeldOut, IsNotWhatCalibrationSees) {
   const test::TempFolder folder;
-  const ModelFolder model = open_model(write_tiny_model(folder / "in"));
+  const Model model = open_model(write_tiny_model(folder / "in"));
   CalibrationOptions options = {"", 12, 16, 42};
   const CalibrationText seen = calibration_text(model, options, Exec{});
   const CalibrationText other = held_out_text(model, options, 10, Exec{});
@@ -30,7 +30,7 @@ TEST(HeldOut, IsNotWhatCalibrationSees) {
 
 TEST(HeldOut, OfAFileLeavesLessForCalibration) {
   const test::TempFolder folder;
-  const ModelFolder model = open_model(write_tiny_model(folder / "in"));
+  const Model model = open_model(write_tiny_model(folder / "in"));
   std::string lines;
   for (const char first : {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}) {
     for (const char* rest : {"anna", "bela", "carl", "dora", "emil", "fay", "gina", "hans"})
@@ -55,12 +55,12 @@ TEST(HeldOut, OfAFileLeavesLessForCalibration) {
 // BAD_INPUTS Q1: the tensor is named where the model is to write the text, too.
 TEST(CalibrationText, AModelThatIsNotFiniteIsRefusedByName) {
   const test::TempFolder folder;
-  const ModelFolder good = open_model(write_tiny_model(folder / "in"));
+  const Model good = open_model(write_tiny_model(folder / "in"));
   TensorMap weights = random_weights(good.config, 7);
   auto& [name, tensor] = *weights.rbegin();
   for (float& v : tensor.mutable_data<float>()) v = NAN;
   const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
-  const ModelFolder bad = in_memory(good.config, weights, tokenizer);
+  const Model bad = in_memory(good.config, weights, tokenizer);
   test::expect_error(ErrorKind::corrupt, name, [&] {
     calibration_text(bad, {"", 12, 16, 42}, Exec{});
   });
@@ -76,7 +76,7 @@ TEST(CalibrationFit, SaysWhichWayATextIsWrong) {
 TEST(CalibrationFit, OfATrainedModel) {
   const std::string folder = "../shared/data/";
   if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
-  const ModelFolder model = open_model(folder + "models/llama-shakespeare");
+  const Model model = open_model(folder + "models/llama-shakespeare");
   const auto warning = [&](const std::string& name) {
     const CalibrationOptions options = {folder + "text/" + name, 64, 128, 42};
     const CalibrationText text = calibration_text(model, options, Exec{});

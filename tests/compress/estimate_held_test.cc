@@ -44,8 +44,7 @@ TensorMap some_weights(const DecoderConfig& c) {
 
 // The folder is gone when it returns: what is left is the model's.
 Decoder load_quantized(const DecoderConfig& c, const QuantScheme& scheme, const Exec& exec) {
-  const ModelFolder original =
-      in_memory(c, some_weights(c), CharTokenizer::from_text(kTinyText, true));
+  const Model original = in_memory(c, some_weights(c), CharTokenizer::from_text(kTinyText, true));
   if (scheme.is_float()) return load_decoder(original);
   QuantizeOptions options;
   options.scheme = scheme;

@@ -57,7 +57,7 @@ double trace(const Rows& g) {
 // The model from the residual stream behind block `layer` on.
 class Rest {
  public:
-  Rest(const ModelFolder& model, int layer)
+  Rest(const Model& model, int layer)
       : config_(model.decoder_config()),
         load_([&model](const ParamSpec& p) { return load_weight(model, p); }),
         walk_(config_, load_),
@@ -148,7 +148,7 @@ void expect_near(const OutputMetric& drawn, const std::vector<double>& exact, do
 
 TEST(Fisher, IsTheJacobianAroundTheCovarianceOfTheLabels) {
   for (const auto& [name, config] : configs()) {
-    const ModelFolder model = tiny_decoder(config, 11);
+    const Model model = tiny_decoder(config, 11);
     const CalibrationText text = text_of(config, 1, 6);
     // With products in bf16, too, where the processor has them.
     const OutputMetrics metrics = output_metrics(model, text, {.draws = 4000}, Exec{});
@@ -169,8 +169,7 @@ TEST(Fisher, IsTheJacobianAroundTheCovarianceOfTheLabels) {
 }
 
 // The model with `error` added to one projection's bias.
-ModelFolder with_error(const ModelFolder& model, const std::string& bias, const Rows& error,
-                       float sign) {
+Model with_error(const Model& model, const std::string& bias, const Rows& error, float sign) {
   const DecoderConfig& config = model.decoder_config();
   TensorMap weights;
   for (const ParamSpec& p : parameter_table(config)) {
@@ -200,7 +199,7 @@ double cost(const OutputMetric& metric, const Rows& error) {
 // bias is an error of one row there.
 TEST(Fisher, IsTheDivergenceOfASmallError) {
   const DecoderConfig config = tiny_decoder_config("gpt2");
-  const ModelFolder model = tiny_decoder(config, 11);
+  const Model model = tiny_decoder(config, 11);
   CalibrationText text = text_of(config, 8, 1);
   for (auto& s : text.samples) s.resize(1);
   const OutputMetrics metrics = output_metrics(model, text, {.draws = 2000}, Exec{});
@@ -214,7 +213,7 @@ TEST(Fisher, IsTheDivergenceOfASmallError) {
     for (float& v : error) v = static_cast<float>(random.gauss(0, 0.02));
     double divergence = 0;
     for (const float sign : {1.0F, -1.0F}) {  // both, so that what is odd in the error is gone
-      const ModelFolder other = with_error(model, p.name, error, sign);
+      const Model other = with_error(model, p.name, error, sign);
       for (const auto& ids : text.samples)
         divergence += kl_divergence(logits_of_tokens(model, ids), logits_of_tokens(other, ids)) /
                       (2.0 * static_cast<double>(text.samples.size()));
@@ -228,7 +227,7 @@ TEST(Fisher, IsTheDivergenceOfASmallError) {
 TEST(Fisher, SameBytesForAnyNumberOfThreadsAndInAFile) {
   for (const char* type : {"gpt2", "llama", "mixtral"}) {
     const DecoderConfig config = tiny_decoder_config(type);
-    const ModelFolder model = tiny_decoder(config, 11);
+    const Model model = tiny_decoder(config, 11);
     const CalibrationText text = text_of(config, 7, 12);
     const test::TempFolder folder;
     Exec exec;
@@ -253,7 +252,7 @@ TEST(Fisher, EveryMatrixOfTheBlocksHasOne) {
   for (const char* type : {"mixtral", "gemma2"}) all.emplace_back(type, tiny_decoder_config(type));
   for (const auto& [name, config] : all) {
     SCOPED_TRACE(name);
-    const ModelFolder model = tiny_decoder(config, 11);
+    const Model model = tiny_decoder(config, 11);
     const OutputMetrics metrics =
         output_metrics(model, text_of(config, 2, 9), {.largest_block = 16}, Exec{});
     size_t matrices = 0;
@@ -280,7 +279,7 @@ TEST(Fisher, EveryMatrixOfTheBlocksHasOne) {
 // Samples from the front, up to the tokens asked for.
 TEST(Fisher, ReadsAsManyTokensAsItIsTold) {
   const DecoderConfig config = tiny_decoder_config("llama");
-  const ModelFolder model = tiny_decoder(config, 11);
+  const Model model = tiny_decoder(config, 11);
   CalibrationText text = text_of(config, 6, 10);  // 10 and 11 tokens in turn
   const OutputMetrics some = output_metrics(model, text, {.tokens = 31}, Exec{});
   const OutputMetrics all = output_metrics(model, text, {}, Exec{});
@@ -292,7 +291,7 @@ TEST(Fisher, ReadsAsManyTokensAsItIsTold) {
 
 TEST(Fisher, ReportsItsBlocksAndStopsWhenTold) {
   const DecoderConfig config = tiny_decoder_config("gpt2");
-  const ModelFolder model = tiny_decoder(config, 11);
+  const Model model = tiny_decoder(config, 11);
   std::vector<int64_t> done;
   std::atomic<int> signal = 0;
   Exec exec;
@@ -325,7 +324,7 @@ TEST(Fisher, AModelThatIsNotFiniteIsRefused) {
   const DecoderConfig config = tiny_decoder_config("llama");
   TensorMap weights = random_weights(config, 7);
   weights.at(name_of(config, Role::o, 1)).mutable_data<float>()[5] = INFINITY;
-  const ModelFolder model =
+  const Model model =
       in_memory(config, std::move(weights), CharTokenizer::from_text(kTinyText, true));
   test::expect_error(ErrorKind::corrupt, "not finite",
                      [&] { output_metrics(model, text_of(config, 2, 9), {}, Exec{}); });

@@ -33,13 +33,13 @@ void expect_same(const Tensor& a, const Tensor& b) {
 TEST(FloatFormats, ComeBackFromTheFolderBitForBit) {
   const test::TempFolder folder;
   const std::string in = write_tiny_model(folder / "in");
-  const ModelFolder original = open_model(in);
+  const Model original = open_model(in);
   for (const char* scheme : kStored) {
     SCOPED_TRACE(scheme);
     QuantizeOptions options = with_scheme(scheme);
     options.force = true;
     quantize_model(in, folder / "out", options, Exec{});
-    const ModelFolder disk = open_model(folder / "out");
+    const Model disk = open_model(folder / "out");
     std::vector<std::string> warnings;
     for (const ParameterPlan& plan : plan_quantization(original, options, warnings)) {
       if (!plan.scheme) continue;
@@ -53,7 +53,7 @@ TEST(FloatFormats, ComeBackFromTheFolderBitForBit) {
       if (made.super_offsets) expect_same(*read.super_offsets, *made.super_offsets);
     }
     const std::vector<int32_t> ids{1, 2, 3};
-    const auto logits = [&](const ModelFolder& model) {
+    const auto logits = [&](const Model& model) {
       const Decoder decoder = load_decoder(model);
       KvCache cache = decoder.make_cache(8, DType::f32);
       return decoder.forward(ids, cache, Decoder::Logits::all, Exec{});
@@ -66,7 +66,7 @@ TEST(FloatFormats, ComeBackFromTheFolderBitForBit) {
 TEST(FloatFormats, JoinedWeightsShareTheirNvfp4Scale) {
   const test::TempFolder folder;
   const std::string in = write_tiny_model(folder / "in");
-  const ModelFolder original = open_model(in);
+  const Model original = open_model(in);
   std::vector<std::string> warnings;
   std::map<std::string, float> scales;
   const QuantizeOptions options = with_scheme("nvfp4");
@@ -88,7 +88,7 @@ TEST(FloatFormats, JoinedWeightsShareTheirNvfp4Scale) {
 // A model is measured in any scheme, whether a folder could hold it or not.
 TEST(FloatFormats, SchemesWithoutALayoutRunInMemory) {
   const test::TempFolder folder;
-  const ModelFolder original = open_model(write_tiny_model(folder / "in"));
+  const Model original = open_model(write_tiny_model(folder / "in"));
   for (const char* scheme : {"fp8_e5m2", "fp8_e5m2:tensor", "ternary", "nf4:g16", "fp4:g8"}) {
     const Decoder decoder = load_decoder(quantize_in_memory(original, with_scheme(scheme), Exec{}));
     KvCache cache = decoder.make_cache(8, DType::f32);

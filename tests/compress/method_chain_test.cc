@@ -51,7 +51,7 @@ class OnModel : public testing::Test {
   static constexpr const char* kText = "../shared/data/text/shakespeare-val.txt";
   void open(const std::string& name) {
     if (test::lacks_shared(kFolder + name)) GTEST_SKIP() << name;
-    model_ = std::make_unique<ModelFolder>(open_model(kFolder + name));
+    model_ = std::make_unique<Model>(open_model(kFolder + name));
     std::vector<std::vector<int32_t>> windows;
     const auto ids = read_ids();
     for (size_t at = 0; at + 256 <= ids.size() && windows.size() < 12; at += 256)
@@ -66,11 +66,11 @@ class OnModel : public testing::Test {
     options.scheme = parse_scheme(scheme);
     options.method = method;
     options.calibration = {"", 8, 128, 42};
-    const ModelFolder quantized = quantize_in_memory(*model_, options, exec_);
+    const Model quantized = quantize_in_memory(*model_, options, exec_);
     const Decoder a = load_decoder(quantized), b = load_decoder(*model_);
     return compare_models(logits_of(a), logits_of(b), sequences_, exec_, "test").loss_difference;
   }
-  std::unique_ptr<ModelFolder> model_;
+  std::unique_ptr<Model> model_;
   std::vector<ScoredSequence> sequences_;
   Exec exec_;
 };
@@ -128,7 +128,7 @@ TEST_F(OnModel, AnUntiedHeadIsSaidInTheConfig) {
   options.scheme = parse_scheme("int8");
   options.method = "rotate";
   quantize_model(model_->path, folder.path() + "/out", options, exec_);
-  const ModelFolder back = open_model(folder.path() + "/out");
+  const Model back = open_model(folder.path() + "/out");
   EXPECT_FALSE(back.decoder_config().tied);
   const std::vector<int32_t> ids = {1, 9, 2, 70};
   const auto before = logits_of_tokens(*model_, ids), after = logits_of_tokens(back, ids);

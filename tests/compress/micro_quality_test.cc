@@ -25,8 +25,8 @@ struct Bound {
 constexpr Bound kBounds[] = {
     {"int8:tensor", 0.001}, {"int4:g16", 0.050}, {"int4:g16:asym", 0.035}, {"int3:g16", 0.28}};
 
-ModelFolder train(const CharTokenizer& tokenizer, const SequenceData& data, uint64_t seed,
-                  const Exec& exec) {
+Model train(const CharTokenizer& tokenizer, const SequenceData& data, uint64_t seed,
+            const Exec& exec) {
   TrainOptions options = preset("micro");
   options.config.vocab_size = tokenizer.vocab_size();
   options.steps = 10'000;
@@ -37,15 +37,14 @@ ModelFolder train(const CharTokenizer& tokenizer, const SequenceData& data, uint
   return in_memory(options.config, trainer.result().weights, tokenizer);
 }
 
-double change(const ModelFolder& model, const ModelFolder& base, const SequenceData& data,
-              const Exec& exec) {
+double change(const Model& model, const Model& base, const SequenceData& data, const Exec& exec) {
   const Decoder a = load_decoder(model), b = load_decoder(base);
   return compare_models(logits_of(a), logits_of(b), all_scored(data.heldout), exec, "test")
       .loss_difference;
 }
 
 // "Better than rtn" means the better of rtn's two divisors (DESIGN section 8).
-double better_change(const ModelFolder& base, const char* scheme, const SequenceData& data,
+double better_change(const Model& base, const char* scheme, const SequenceData& data,
                      const Exec& exec) {
   QuantizeOptions options;
   options.scheme = parse_scheme(scheme);
@@ -62,7 +61,7 @@ TEST(MicroQuality, PostTrainingStaysWithinThePublishedBounds) {
   Exec exec;
   exec.threads = 2;
   for (const uint64_t seed : {1, 2, 3}) {
-    const ModelFolder base = train(tokenizer, data, seed, exec);
+    const Model base = train(tokenizer, data, seed, exec);
     const Decoder decoder = load_decoder(base);
     const double loss =
         measure_loss(logits_of(decoder), all_scored(data.heldout), exec, "test").loss;

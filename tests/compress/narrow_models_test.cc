@@ -9,7 +9,7 @@ namespace {
 
 // Every method on a model of this config.
 void quantize_by_all(const DecoderConfig& config, int64_t samples, int64_t length) {
-  const ModelFolder model = tiny_decoder(config, 3);
+  const Model model = tiny_decoder(config, 3);
   for (const Method& m : methods()) {
     QuantizeOptions o;
     o.scheme = parse_scheme("int4");

@@ -39,8 +39,8 @@ TEST(Quantize, FolderHoldsWhatMemoryHolds) {
     QuantizeOptions options = with(scheme);
     options.force = true;
     const QuantizeResult r = quantize_model(in, (folder / "out"), options, Exec{});
-    const ModelFolder disk = open_model((folder / "out"));
-    const ModelFolder memory = quantize_in_memory(open_model(in), options, Exec{});
+    const Model disk = open_model((folder / "out"));
+    const Model memory = quantize_in_memory(open_model(in), options, Exec{});
     EXPECT_EQ(schemes_of(disk), schemes_of(memory)) << scheme;
     EXPECT_EQ(r.quantized, 9);
     for (const ParamSpec& p : parameter_table(disk.config)) {
@@ -77,7 +77,7 @@ TEST(Quantize, KeepsWhatItIsTold) {
       quantize_model(write_tiny_model((folder / "in")), (folder / "out"), options, Exec{});
   EXPECT_EQ(r.kept, 2);
   EXPECT_EQ(r.quantized, 7);
-  const ModelFolder out = open_model((folder / "out"));
+  const Model out = open_model((folder / "out"));
   EXPECT_EQ(out.weights->get("wte.weight").plain().dtype(), DType::f32);
   EXPECT_EQ(out.weights->get("lm_head.weight").plain().dtype(), DType::f16);
   EXPECT_FALSE(schemes_of(out).contains("wte"));
@@ -112,7 +112,7 @@ TEST(Quantize, WorksOnAsManyThreadsAsItIsGiven) {
   const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
   DecoderConfig config = tiny_config(tokenizer);
   config.intermediate_size = 256;
-  const ModelFolder model = in_memory(config, random_weights(config, 3), tokenizer);
+  const Model model = in_memory(config, random_weights(config, 3), tokenizer);
   for (const std::string method : {"rtn", "hqq"}) {
     QuantizeOptions options = with("int4:g16");
     options.method = method;
@@ -185,7 +185,7 @@ TEST(Quantize, CoversTheBlocksOfARealModel) {
   EXPECT_EQ(r.quantized, 35);
   EXPECT_EQ(r.kept, 0);
   EXPECT_DOUBLE_EQ(r.bits_per_weight, 4.5);
-  const ModelFolder out = open_model((folder / "a"));
+  const Model out = open_model((folder / "a"));
   EXPECT_EQ(out.weights->get("lm_head.weight").plain().dtype(), DType::f32);
   EXPECT_FALSE(schemes_of(out).contains("model.embed_tokens"));
   EXPECT_TRUE(fs::exists((folder / "a/tokenizer.json")));
@@ -202,7 +202,7 @@ TEST(Quantize, ConvertsToAnotherFloatType) {
   const std::string in = write_tiny_model((folder / "in"));
   const QuantizeResult r = quantize_model(in, (folder / "out"), with("bf16"), Exec{});
   EXPECT_DOUBLE_EQ(r.bits_per_weight, 16.0);
-  const ModelFolder out = open_model((folder / "out"));
+  const Model out = open_model((folder / "out"));
   EXPECT_EQ(out.weights->get("wte.weight").plain().dtype(), DType::bf16);
   load_decoder(out);
 }

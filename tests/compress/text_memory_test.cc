@@ -39,7 +39,7 @@ class TextMemory : public testing::Test {
   }
 
   int64_t spilled() const {
-    const ModelFolder model = open_model(folder_ / "in");
+    const Model model = open_model(folder_ / "in");
     std::vector<std::string> warnings;
     return estimate_quantization(model, plan_quantization(model, options_, warnings), options_, 1)
         .spilled_bytes;
@@ -97,7 +97,7 @@ class Listening : public WeightSource {
 };
 
 TEST_F(TextMemory, AWalkLetsGoOfABlockBeforeItReadsTheNext) {
-  const ModelFolder model = open_model(folder_ / "in");
+  const Model model = open_model(folder_ / "in");
   const ParamSpec* first = nullptr;
   const ParamSpec* later = nullptr;
   const auto table = parameter_table(config_);
@@ -109,8 +109,8 @@ TEST_F(TextMemory, AWalkLetsGoOfABlockBeforeItReadsTheNext) {
   options_.calibration.text = folder_ / "text";
   const CalibrationText text = calibration_text(model, options_.calibration, Exec{});
   options_.calibration.text.clear();
-  const ModelFolder listened{model.path, model.config,
-                             std::make_shared<Listening>(*model.weights, heard), model.companions};
+  const Model listened{model.path, model.config, std::make_shared<Listening>(*model.weights, heard),
+                       model.companions};
   quantize_in_memory(listened, options_, Exec{}, {&text});
   const auto let_go = std::ranges::find(heard, "release " + first->name);
   const auto read = std::ranges::find(heard, "get " + later->name);

@@ -15,7 +15,7 @@ namespace {
 constexpr const char* kHead = "lm_head";
 constexpr const char* kEmbedding = "model.embed_tokens";
 
-ModelFolder tiny(bool tied) {
+Model tiny(bool tied) {
   DecoderConfig config = tiny_decoder_config("llama");
   config.tied = tied;
   return tiny_decoder(config, 3);
@@ -34,8 +34,8 @@ struct Made {
   std::string head, embedding;  // schemes, "" where plain
 };
 
-Made make(const ModelFolder& model, const QuantizeOptions& o) {
-  const ModelFolder out = quantize_in_memory(model, o, Exec{});
+Made make(const Model& model, const QuantizeOptions& o) {
+  const Model out = quantize_in_memory(model, o, Exec{});
   const auto scheme = [&](const char* module) {
     const SchemeMap schemes = schemes_of(out);
     const auto found = schemes.find(module);
@@ -151,7 +151,7 @@ TEST(TiedHeadQuantized, OnDiskTheFolderSaysThatTheyAreApart) {
     o.calibration.samples = 8;
     o.calibration.length = 16;
     quantize_model(t / "in", t / "out", o, Exec{});
-    const ModelFolder out = open_model(t / "out");
+    const Model out = open_model(t / "out");
     EXPECT_FALSE(out.decoder_config().tied) << method;
     EXPECT_TRUE(schemes_of(out).contains(kHead)) << method;
     EXPECT_FALSE(schemes_of(out).contains(kEmbedding)) << method;

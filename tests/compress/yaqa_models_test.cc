@@ -27,15 +27,15 @@ CalibrationText text_for(const DecoderConfig& config, int samples, int64_t lengt
   return text;
 }
 
-ModelFolder quantized(const ModelFolder& model, const std::string& method,
-                      const std::string& scheme, const CalibrationText& text) {
+Model quantized(const Model& model, const std::string& method, const std::string& scheme,
+                const CalibrationText& text) {
   QuantizeOptions options;
   options.scheme = parse_scheme(scheme);
   options.method = method;
   return quantize_in_memory(model, options, Exec{}, {&text});
 }
 
-void expect_finite(const ModelFolder& made, const std::string& what) {
+void expect_finite(const Model& made, const std::string& what) {
   for (const float v : logits_of_tokens(made, {0, 0, 0, 0})) ASSERT_TRUE(std::isfinite(v)) << what;
 }
 
@@ -47,7 +47,7 @@ INSTANTIATE_TEST_SUITE_P(Models, YaqaOn,
 
 TEST_P(YaqaOn, MakesModelsInEveryScheme) {
   const DecoderConfig config = tiny_decoder_config(GetParam());
-  const ModelFolder model = tiny_decoder(config, 21);
+  const Model model = tiny_decoder(config, 21);
   const CalibrationText text = text_for(config, 24, 16);
   const bool rotates = config.norm != NormKind::layer && !config.post_norms;
   for (const char* method : {"yaqa", "awq+yaqa", rotates ? "rotate+yaqa" : "smoothquant+yaqa"}) {
@@ -64,7 +64,7 @@ TEST_P(YaqaOn, MakesModelsInEveryScheme) {
 }
 
 TEST(Yaqa, ARotationThatCannotBeIsRefusedBeforeAnyWork) {
-  const ModelFolder model = tiny_decoder(tiny_decoder_config("gpt2"), 21);
+  const Model model = tiny_decoder(tiny_decoder_config("gpt2"), 21);
   QuantizeOptions options;
   options.scheme = parse_scheme("int4:g8");
   options.method = "awq+rotate+yaqa";
@@ -78,7 +78,7 @@ TEST_P(YaqaOn, TakesVocabulariesOfOneAndTwo) {
   for (const int64_t vocabulary : {1, 2}) {
     DecoderConfig config = tiny_decoder_config(GetParam());
     config.vocab_size = vocabulary;
-    const ModelFolder model = tiny_decoder(config, 22);
+    const Model model = tiny_decoder(config, 22);
     const CalibrationText text = text_for(config, 8, 16);
     expect_finite(quantized(model, "yaqa", "int3:g8", text), GetParam());
   }
@@ -86,7 +86,7 @@ TEST_P(YaqaOn, TakesVocabulariesOfOneAndTwo) {
 
 TEST_P(YaqaOn, TakesOneSampleOfOneOrTwoTokens) {
   const DecoderConfig config = tiny_decoder_config(GetParam());
-  const ModelFolder model = tiny_decoder(config, 23);
+  const Model model = tiny_decoder(config, 23);
   for (const int64_t length : {1, 2})
     expect_finite(quantized(model, "yaqa", "int4:g8", text_for(config, 1, length)), GetParam());
 }
@@ -99,7 +99,7 @@ INSTANTIATE_TEST_SUITE_P(Models, YaqaOnArchs, testing::Values("mixtral", "gemma2
 TEST_P(YaqaOnArchs, LosesMuchLessThanRtn) {
   const std::string folder = std::string("../shared/data/archs/") + GetParam();
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
-  const ModelFolder model = open_model(folder);
+  const Model model = open_model(folder);
   const std::string words = read_file("../shared/data/text/shakespeare-val.txt");
   const auto ids = model.require_tokenizer().encode(words.substr(0, 40000), false);
   CalibrationText text;
@@ -113,7 +113,7 @@ TEST_P(YaqaOnArchs, LosesMuchLessThanRtn) {
   for (size_t i = 0; i < kSamples; ++i) text.samples.push_back(part(i));
   std::map<std::string, double> lost;
   for (const char* method : {"rtn", "yaqa"}) {
-    const ModelFolder made = quantized(model, method, "int4:g32", text);
+    const Model made = quantized(model, method, "int4:g32", text);
     for (size_t i = kSamples; i < kSamples + kHeldOut; ++i)
       lost[method] +=
           kl_divergence(logits_of_tokens(model, part(i)), logits_of_tokens(made, part(i)));

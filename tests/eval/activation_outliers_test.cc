@@ -14,7 +14,7 @@ namespace {
 const std::vector<std::vector<int32_t>> kSequences = {
     {1, 2, 3, 4, 5}, {6}, {7, 8, 9, 10, 11, 12, 13}, {14, 15, 16}};  // 4 + 0 + 6 + 2 inputs
 
-std::map<std::string, OutlierStats> outliers_of(const ModelFolder& model, int64_t rows) {
+std::map<std::string, OutlierStats> outliers_of(const Model& model, int64_t rows) {
   std::map<std::string, OutlierStats> out;
   for (OutlierStats& s : activation_outliers(model, kSequences, rows, 2, Exec{}))
     out.emplace(s.tensor, s);
@@ -23,7 +23,7 @@ std::map<std::string, OutlierStats> outliers_of(const ModelFolder& model, int64_
 
 TEST(ActivationOutliers, AreOfEveryWeightThatReadsRows) {
   for (const char* type : {"llama", "gpt2", "gemma2", "lfm2", "micro_gpt"}) {
-    const ModelFolder model = tiny_decoder(tiny_decoder_config(type), 5);
+    const Model model = tiny_decoder(tiny_decoder_config(type), 5);
     const DecoderConfig config = model.decoder_config();
     std::set<std::string> expected, found;
     for (const ParamSpec& p : parameter_table(config)) {
@@ -39,14 +39,14 @@ TEST(ActivationOutliers, AreOfEveryWeightThatReadsRows) {
 }
 
 TEST(ActivationOutliers, EndWhereRowsEnoughAreThere) {
-  const ModelFolder model = tiny_decoder(tiny_decoder_config("llama"), 5);
+  const Model model = tiny_decoder(tiny_decoder_config("llama"), 5);
   for (const auto& [name, stats] : outliers_of(model, 7))
     EXPECT_EQ(stats.moments.count, 7 * std::ssize(stats.by_channel)) << name;
 }
 
 // The first input is the embedding behind its norm: worked out here from the weights.
 TEST(ActivationOutliers, OfTheFirstInputAreThoseOfTheNormedEmbedding) {
-  const ModelFolder model = tiny_decoder(tiny_decoder_config("llama"), 5);
+  const Model model = tiny_decoder(tiny_decoder_config("llama"), 5);
   const Tensor table = model.weights->get("model.embed_tokens.weight").plain(),
                gain = model.weights->get("model.layers.0.input_layernorm.weight").plain();
   const size_t width = 16;

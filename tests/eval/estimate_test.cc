@@ -10,7 +10,7 @@ namespace nibble {
 namespace {
 
 TEST(Estimate, CountsWhatALoadedModelHolds) {
-  const ModelFolder folder = random_model("gpt2-124m", 1);
+  const Model folder = random_model("gpt2-124m", 1);
   const Decoder model = load_decoder(folder);
   const Estimate e = estimate(folder.decoder_config(), parse_scheme("f32"), {});
   // Packing pads a little.

@@ -193,7 +193,7 @@ TEST_F(OfAFolder, EveryEndOfBothFilesCounts) {
   put("generation_config.json", R"({"eos_token_id":[1,3],"bos_token_id":2})");
   EXPECT_EQ(read().ends, (Ids{1, 3, 3, 4}));
   EXPECT_EQ(read().bos, 2);
-  const ModelFolder model = open_model(path_);
+  const Model model = open_model(path_);
   const int32_t eos = model.require_tokenizer().eos().value();
   EXPECT_EQ(text_ends(model, read()), (Ids{eos, 1, 3, 4}));
 }

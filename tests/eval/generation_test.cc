@@ -28,7 +28,7 @@ class Generation : public ::testing::Test {
   int64_t context() const { return model_.config().context; }
 
   test::TempFolder files_;
-  ModelFolder folder_;
+  Model folder_;
   Decoder model_;
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 TEST(LoadSpeed, TimesTheLoadingAndTheReadingOfEveryTensorFile) {
   const test::TempFolder dir;
-  const ModelFolder model = random_model("stories260k", 1);
+  const Model model = random_model("stories260k", 1);
   std::vector<WritableParameter> parameters;
   for (const ParamSpec& p : parameter_table(model.config))
     parameters.push_back(

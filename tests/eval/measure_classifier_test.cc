@@ -12,10 +12,10 @@ namespace {
 
 const MlpConfig kConfig{{4, 6, 3}};
 
-ModelFolder mlp(const std::string& name, float value) {
+Model mlp(const std::string& name, float value) {
   TensorMap weights = random_weights(kConfig, 3);
   if (!name.empty()) weights.at(name).mutable_data<float>()[0] = value;
-  ModelFolder out;
+  Model out;
   out.config = kConfig;
   out.weights = weights_in_memory(weights);
   return out;
@@ -23,19 +23,19 @@ ModelFolder mlp(const std::string& name, float value) {
 
 TEST(MeasureClassifier, OutputsThatAreNotFiniteAreAnError) {
   const ClassifierData data{{0.5f, 1, 2, 3, 1, 1, 1, 1}, {0, 1}, 2};
-  const ModelFolder good = mlp("", 0);
+  const Model good = mlp("", 0);
   EXPECT_EQ(measure_classifier("good", good, good, data, 0, Exec{}).prediction_agreement, 1.0);
   for (const char* name : {"fc1.weight", "fc2.bias"}) {
-    const ModelFolder bad = mlp(name, std::nanf(""));
+    const Model bad = mlp(name, std::nanf(""));
     const std::string words = "tensor \"" + std::string(name) + "\": ";
     test::expect_error(ErrorKind::corrupt, words,
                        [&] { measure_classifier("bad", bad, good, data, 0, Exec{}); });
     test::expect_error(ErrorKind::corrupt, words,
                        [&] { measure_classifier("bad", good, bad, data, 0, Exec{}); });
   }
-  const ModelFolder large = mlp("fc2.bias", 3e38f);
+  const Model large = mlp("fc2.bias", 3e38f);
   EXPECT_NO_THROW(measure_classifier("large", large, large, data, 0, Exec{}));
-  ModelFolder larger = mlp("fc2.weight", 3e38f);
+  Model larger = mlp("fc2.weight", 3e38f);
   test::expect_error(ErrorKind::corrupt, "outputs are not finite", [&] {
     measure_classifier("larger", larger, good, {{1e3f, 1e3f, 1e3f, 1e3f}, {0}, 1}, 0, Exec{});
   });

@@ -8,7 +8,7 @@
 
 #include "nibble/core/mapped_file.h"
 #include "nibble/eval/perplexity.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/shared.h"
 
@@ -144,7 +144,7 @@ TEST(Protocol, ATextShorterThanAWindowIsToldSo) {
 TEST(Protocol, LossesAreTheProgramsOwn) {
   const std::string folder = "../shared/cases/protocol-bos/";
   if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
-  const ModelFolder model = open_model(folder + "model");
+  const Model model = open_model(folder + "model");
   const Decoder decoder = load_decoder(model);
   const std::string text = read_file(folder + "text.txt");
   for (const auto& [protocol, loss] :

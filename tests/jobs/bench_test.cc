@@ -25,7 +25,7 @@ TEST(BenchJob, TimesAModelAsItIsStored) {
   const test::TempFolder folder;
   const std::string path = write_tiny_model(folder / "a");
   const BenchResult r = bench(quick_bench(path), {});
-  const ModelFolder model = open_model(path);
+  const Model model = open_model(path);
   const Decoder decoder = load_decoder(model);
   EXPECT_EQ(r.scheme, "f32");
   EXPECT_EQ(r.load.file_bytes, model.weights->file_bytes());

@@ -43,7 +43,7 @@ TEST(CompareJob, MeasuresTheModelsOnTheText) {
   EXPECT_EQ(r.models[0].divergence.kl_mean, 0);
   EXPECT_GT(r.models[1].divergence.kl_mean, 0);
   for (const Measurement& m : r.models) {
-    const ModelFolder model = open_model(m.folder);
+    const Model model = open_model(m.folder);
     const auto text =
         scored_text(kTinyText, model.require_tokenizer(), model.decoder_config().context, {});
     EXPECT_EQ(m.loss, measure_loss(logits_of(load_decoder(model)), text, {}, "").loss);

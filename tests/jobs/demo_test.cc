@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"

@@ -29,7 +29,7 @@ TEST(GenerateJob, WritesWhatTheDecoderWrites) {
   job.batch = 3;
   const GenerateResult r = generate(job, {});
   ASSERT_EQ(r.texts.size(), 4u);
-  const ModelFolder model = open_model(path);
+  const Model model = open_model(path);
   const Decoder decoder = load_decoder(model);
   GenerateOptions options;
   options.sampling = job.sampling;

@@ -19,7 +19,7 @@ TEST(InspectJob, ListsEveryTensor) {
   const test::TempFolder folder;
   const std::string path = write_tiny_model(folder / "a");
   const InspectResult r = inspect(path, {});
-  const ModelFolder model = open_model(path);
+  const Model model = open_model(path);
   EXPECT_EQ(r.parameters, parameter_count(model.decoder_config()));
   EXPECT_EQ(r.tensors.size(), parameter_table(model.config).size());
   EXPECT_EQ(r.parameters_by_scheme, (std::map<std::string, int64_t>{{"f32", r.parameters}}));
@@ -58,7 +58,7 @@ TEST(InspectJob, LooksAtOneTensor) {
   const test::TempFolder folder;
   const std::string path = write_tiny_model(folder / "a");
   const OutlierStats s = inspect_tensor(path, "wte.weight", 2);
-  const ModelFolder model = open_model(path);
+  const Model model = open_model(path);
   const auto values = model.weights->get("wte.weight").plain();
   EXPECT_EQ(s.moments.count, values.elements());
   EXPECT_EQ(s.moments.absmax, moments(values.data<float>()).absmax);

@@ -36,7 +36,7 @@ TEST(TrainJob, MeasuresTheModelThatItMakes) {
   };
   const TrainSummary r = train(short_training(folder / "out"), exec);
   EXPECT_EQ(steps, (std::vector<int64_t>{1, 2, 3, 4}));
-  const ModelFolder model = open_model(folder / "out");
+  const Model model = open_model(folder / "out");
   const auto data =
       sequences(kTinyText, model.require_tokenizer(), model.decoder_config().context, 42);
   const auto loss = measure_loss(logits_of(load_decoder(model)), all_scored(data.heldout), {}, "");

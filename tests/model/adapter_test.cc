@@ -46,7 +46,7 @@ TEST(Adapter, BesideAModelIsSaidToBeUnused) {
   const std::string model = write_tiny_model(t / "model");
   EXPECT_TRUE(open_model(model).warnings.empty());
   put_adapter(model + "/adapter_model.safetensors");
-  const ModelFolder opened = open_model(model);
+  const Model opened = open_model(model);
   ASSERT_EQ(opened.warnings.size(), 1u);
   EXPECT_EQ(opened.warnings[0],
             "adapter_model.safetensors beside the model is a LoRA adapter: it is not applied");

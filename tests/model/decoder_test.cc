@@ -183,12 +183,12 @@ TEST(Decoder, RefusesWhatDoesNotFit) {
   }
 }
 
-TEST(ModelFolder, EveryConfigComesBackFromItsFolder) {
+TEST(Model, EveryConfigComesBackFromItsFolder) {
   const test::TempFolder folder;
   for (const DecoderConfig& config : {micro(), char_like(), gpt2_like()}) {
     const TensorMap weights = random_weights(config, 5);
     write_model(folder.path(), config, weights, nullptr);
-    const ModelFolder back = open_model(folder.path());
+    const Model back = open_model(folder.path());
     EXPECT_EQ(back.decoder_config(), config);
     for (const auto& [name, tensor] : weights) {
       const Tensor read = back.weights->get(name).plain();
@@ -198,7 +198,7 @@ TEST(ModelFolder, EveryConfigComesBackFromItsFolder) {
   }
 }
 
-TEST(ModelFolder, NamesWhatIsMissingOrWrong) {
+TEST(Model, NamesWhatIsMissingOrWrong) {
   const test::TempFolder folder;
   const DecoderConfig config = micro();
   TensorMap weights = random_weights(config, 5);

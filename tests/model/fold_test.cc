@@ -24,7 +24,7 @@ std::vector<float> random_scales(const FoldSite& site, PyRandom& random) {
 class FoldTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(FoldTest, LeavesLogitsUnchanged) {
-  const ModelFolder model = tiny_decoder(tiny_decoder_config(GetParam()), 11);
+  const Model model = tiny_decoder(tiny_decoder_config(GetParam()), 11);
   const std::vector<float> before = logits_of_tokens(model, kIds);
   PyRandom random(5);
   WeightChanges all;
@@ -39,7 +39,7 @@ TEST_P(FoldTest, LeavesLogitsUnchanged) {
     ++folded;
   }
   EXPECT_GE(folded, model.decoder_config().layers);
-  const ModelFolder changed = with_changes(model, std::move(all));
+  const Model changed = with_changes(model, std::move(all));
   const std::vector<float> after = logits_of_tokens(changed, kIds);
   float largest = 0;
   for (const float v : before) largest = std::max(largest, std::fabs(v));
@@ -50,13 +50,13 @@ TEST_P(FoldTest, LeavesLogitsUnchanged) {
 
 // The test above could pass with changes that are never applied.
 TEST_P(FoldTest, ChangesEveryConsumer) {
-  const ModelFolder model = tiny_decoder(tiny_decoder_config(GetParam()), 11);
+  const Model model = tiny_decoder(tiny_decoder_config(GetParam()), 11);
   const auto sites = fold_sites(model.decoder_config());
   for (const FoldSite& site : sites) {
     if (site.producer == Producer::none) continue;
     WeightChanges one;
     add_fold({site, std::vector<float>(static_cast<size_t>(site.k), 2.0f)}, one);
-    const ModelFolder changed = with_changes(model, std::move(one));
+    const Model changed = with_changes(model, std::move(one));
     for (const std::string& name : site.consumers) {
       EXPECT_EQ(changed.weights->get(name).plain().data<float>()[0],
                 2 * model.weights->get(name).plain().data<float>()[0]);

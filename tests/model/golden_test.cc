@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "nibble/core/files.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "tests/support/shared.h"
 
 namespace nibble {
@@ -85,7 +85,7 @@ TEST_P(SharedModel, EqualsTransformers) {
                  golden = "../shared/golden/" + name + ".json";
   if (test::lacks_shared(folder) || test::lacks_shared(golden)) GTEST_SKIP() << folder;
   const Json expected = read_json(golden);
-  const ModelFolder model = open_model(folder);
+  const Model model = open_model(folder);
   const Decoder decoder = load_decoder(model);
   const Tokenizer& tokenizer = model.require_tokenizer();
   const Ids prompt = tokenizer.encode(expected["prompt"].get<std::string>(), true);
@@ -119,7 +119,7 @@ TEST_P(SharedArchitecture, EqualsTransformers) {
   const fs::path folder = fs::path("../shared/data/archs") / GetParam();
   if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not here";
   const Json expected = read_json(folder.string() + ".json");
-  const ModelFolder model = open_model(folder);
+  const Model model = open_model(folder);
   const Decoder decoder = load_decoder(model);
   const Ids prompt = expected["prompt_ids"];
   EXPECT_EQ(model.require_tokenizer().encode(expected["prompt"].get<std::string>(), true), prompt);

@@ -17,7 +17,7 @@ class EveryArchitecture : public testing::TestWithParam<std::string_view> {
 };
 
 TEST_P(EveryArchitecture, WalksAgree) {
-  const ModelFolder model = tiny_decoder(config_, 5);
+  const Model model = tiny_decoder(config_, 5);
   expect_walks_agree(config_, [&](const ParamSpec& p) { return load_weight(model, p); });
 }
 

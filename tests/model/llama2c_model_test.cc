@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "nibble/core/float_formats.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "tests/support/llama2c_bytes.h"
 #include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
@@ -48,7 +48,7 @@ TEST_P(Llama2cModel, GivesTheLogitsOfItsWeights) {
   const auto value = [&](const std::string& name) { return values(weights.at(name)); };
   const test::TempFolder folder;
   test::put_file(folder / "model.bin", Llama2cWriter(config, value, version, kGroup).bytes());
-  const ModelFolder model = open_model(folder / "model.bin");
+  const Model model = open_model(folder / "model.bin");
   EXPECT_EQ(model.decoder_config(), config);
   if (version == 2) {
     for (const ParamSpec& p : parameter_table(config)) {
@@ -70,7 +70,7 @@ INSTANTIATE_TEST_SUITE_P(Versions, Llama2cModel,
 TEST(Llama2cModel, StoriesGiveTheLogitsOfTheirFolder) {
   const std::string path = "../shared/data/models/stories260k";
   if (test::lacks_shared(path)) GTEST_SKIP() << path;
-  const ModelFolder source = open_model(path);
+  const Model source = open_model(path);
   const auto value = [&](const std::string& name) {
     return values(source.weights->get(name).plain());
   };
@@ -88,7 +88,7 @@ TEST(Llama2cModel, BecomesAFolderThatGivesTheSame) {
   const auto value = [&](const std::string& name) { return values(weights.at(name)); };
   const test::TempFolder folder, out;
   test::put_file(folder / "model.bin", Llama2cWriter(config, value, 0).bytes());
-  const ModelFolder model = open_model(folder / "model.bin");
+  const Model model = open_model(folder / "model.bin");
   std::vector<WritableParameter> parameters;
   for (const ParamSpec& p : parameter_table(config)) {
     parameters.push_back({p, std::nullopt, DType::f32, [&, p] { return load_weight(model, p); }});
@@ -96,7 +96,7 @@ TEST(Llama2cModel, BecomesAFolderThatGivesTheSame) {
   std::vector<std::string> warnings;
   write_model_like(model, out.path(), parameters, warnings);
   EXPECT_TRUE(warnings.empty());
-  const ModelFolder back = open_model(out.path());
+  const Model back = open_model(out.path());
   EXPECT_EQ(back.decoder_config(), config);
   EXPECT_EQ(logits(load_decoder(back)), logits(load_decoder(model)));
 }

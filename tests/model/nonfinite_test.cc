@@ -23,8 +23,8 @@ class NonFinite : public ::testing::TestWithParam<std::string> {
   const DecoderConfig config_ = tiny_decoder_config(GetParam());
 
   // The model with one number changed, in a place that the token 1 at position 0 reads.
-  ModelFolder with(const ParamSpec& p, float value) const {
-    ModelFolder model = tiny_decoder(config_, 3);
+  Model with(const ParamSpec& p, float value) const {
+    Model model = tiny_decoder(config_, 3);
     TensorMap weights;
     for (const ParamSpec& t : parameter_table(model.config))
       weights.emplace(t.name, model.weights->get(t.name).plain().clone());
@@ -96,7 +96,7 @@ TEST(NonFiniteWeights, AreNamedWhereTheModelIsOnDisk) {
   const std::string name = "layers.0.mlp.fc2.weight";
   weights.at(name).mutable_data<float>()[5] = kNan;
   write_model(folder.path(), config, weights, &tokenizer);
-  ModelFolder model = open_model(folder.path());
+  Model model = open_model(folder.path());
   expect_error(ErrorKind::corrupt, folder.path() + ": tensor \"" + name + "\": row 0 col 5 is NaN",
                [&] { refuse_nonfinite_weights(model); });
   const Decoder decoder = load_decoder(model);

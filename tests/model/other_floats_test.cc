@@ -86,7 +86,7 @@ const std::string kUp = "model.layers.1.mlp.up_proj.weight";
 // Gains that are stored less 1.
 TEST(F64, OffsetsAreAddedAllTheSame) {
   const test::TempFolder files;
-  const ModelFolder model = tiny_decoder(tiny_decoder_config("gemma2"), 3);
+  const Model model = tiny_decoder(tiny_decoder_config("gemma2"), 3);
   std::vector<WritableParameter> all;
   for (const ParamSpec& p : parameter_table(model.config))
     all.push_back({p, std::nullopt, DType::f32, [&model, p] { return load_weight(model, p); }});

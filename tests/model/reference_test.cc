@@ -58,8 +58,8 @@ TEST(Reference, IsWhatEveryDecoderComputes) {
   for (const auto& [name, config] : configs()) {
     SCOPED_TRACE(name);
     // Small weights: logits of about 1.
-    const ModelFolder model = in_memory(config, random_weights(config, 11, 0.2),
-                                        CharTokenizer::from_text(kTinyText, true));
+    const Model model = in_memory(config, random_weights(config, 11, 0.2),
+                                  CharTokenizer::from_text(kTinyText, true));
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < std::min<int64_t>(40, config.context); ++i)
       ids.push_back(static_cast<int32_t>((i * 7 + 3) % config.vocab_size));
@@ -74,7 +74,7 @@ class OfTransformers : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Archs, OfTransformers, testing::Values("mixtral", "gemma2", "lfm2"),
                          [](const auto& p) { return std::string(p.param); });
 
-std::vector<double> logits_of(const ModelFolder& model, const std::vector<int32_t>& ids) {
+std::vector<double> logits_of(const Model& model, const std::vector<int32_t>& ids) {
   const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
   return reference_logits(model.decoder_config(), load, ids);
 }
@@ -83,7 +83,7 @@ TEST_P(OfTransformers, TheDefinitionAgrees) {
   const fs::path folder = fs::path("../shared/data/archs") / GetParam();
   if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
   const auto known = nlohmann::json::parse(std::ifstream(folder.string() + ".json"));
-  const ModelFolder model = open_model(folder);
+  const Model model = open_model(folder);
   const auto prompt = known.at("prompt_ids").get<std::vector<int32_t>>();
   const auto last = known.at("logits_last").get<std::vector<double>>();
   const size_t n = last.size();

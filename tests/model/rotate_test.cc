@@ -14,8 +14,8 @@ namespace {
 const std::vector<int32_t> kRotatedIds = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5};
 
 void expect_same_function(const DecoderConfig& config) {
-  const ModelFolder model = tiny_decoder(config, 21);
-  const ModelFolder turned = rotated_model(model, 7);
+  const Model model = tiny_decoder(config, 21);
+  const Model turned = rotated_model(model, 7);
   const auto before = logits_of_tokens(model, kRotatedIds),
              after = logits_of_tokens(turned, kRotatedIds);
   float largest = 1;
@@ -39,13 +39,13 @@ TEST(Rotate, ATiedHeadIsUntied) {
   DecoderConfig config = tiny_decoder_config("llama");
   config.tied = true;
   expect_same_function(config);
-  const ModelFolder model = tiny_decoder(config, 3);
+  const Model model = tiny_decoder(config, 3);
   EXPECT_FALSE(rotated_model(model, 1).decoder_config().tied);
 }
 
 TEST(Rotate, LayerNormIsRefused) {
   for (const char* type : {"gpt2", "opt"}) {
-    const ModelFolder model = tiny_decoder(tiny_decoder_config(type), 3);
+    const Model model = tiny_decoder(tiny_decoder_config(type), 3);
     test::expect_error(ErrorKind::unsupported, "RMSNorm", [&] { rotated_model(model, 1); });
   }
 }

@@ -18,7 +18,7 @@ TEST(Shapes, HaveThePublishedSizes) {
                                                    {"stories260k", 260'032}};
   ASSERT_EQ(shape_names().size(), std::size(sizes));
   for (const auto& [name, parameters] : sizes) {
-    const ModelFolder model = random_model(name, 1);
+    const Model model = random_model(name, 1);
     EXPECT_EQ(parameter_count(model.decoder_config()), parameters) << name;
     EXPECT_EQ(model.weights->file_bytes(), 4 * parameters) << name << ": nothing was made";
   }
@@ -28,7 +28,7 @@ TEST(Shapes, HaveThePublishedSizes) {
 }
 
 TEST(Shapes, WeightsAreUniformAndGainsAreOne) {
-  const ModelFolder model = random_model("stories260k", 1);
+  const Model model = random_model("stories260k", 1);
   const Tensor table = model.weights->get("model.embed_tokens.weight").plain();
   // A uniform distribution of deviation 0.02 ends at 0.02 sqrt(3); its kurtosis is 9/5.
   const auto values = table.data<float>();
@@ -50,7 +50,7 @@ TEST(Shapes, WeightsAreUniformAndGainsAreOne) {
 
 TEST(Shapes, TheSameSeedIsTheSameModel) {
   const auto first_of = [](uint64_t seed, const std::string& name) {
-    const ModelFolder model = random_model("stories260k", seed);
+    const Model model = random_model("stories260k", seed);
     const Tensor t = model.weights->get(name).plain();
     return std::vector<float>(t.data<float>().begin(), t.data<float>().end());
   };
@@ -62,7 +62,7 @@ TEST(Shapes, TheSameSeedIsTheSameModel) {
 }
 
 TEST(Shapes, TensorsThatAreNotThereAreNone) {
-  const ModelFolder model = random_model("stories260k", 1);
+  const Model model = random_model("stories260k", 1);
   EXPECT_FALSE(model.weights->stored_as("model.norm.weight").scheme);
   test::expect_error(ErrorKind::not_found, "tensor \"norm\"",
                      [&] { (void)model.weights->stored_as("norm"); });

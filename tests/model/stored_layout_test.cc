@@ -6,7 +6,7 @@
 
 #include "nibble/core/float_formats.h"
 #include "nibble/format/safetensors.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "nibble/model/transpose.h"
 #include "nibble/quant/method.h"
 #include "tests/support/expect_error.h"
@@ -21,7 +21,7 @@ using test::expect_error;
 
 const std::string kModels = "tests/golden/models/";
 
-std::vector<float> logits_of_stored(const ModelFolder& model) {
+std::vector<float> logits_of_stored(const Model& model) {
   const std::vector<int32_t> ids{3, 1, 18, 7, 7, 2, 11};
   const Decoder decoder = load_decoder(model);
   KvCache cache = decoder.make_cache(12);
@@ -29,8 +29,7 @@ std::vector<float> logits_of_stored(const ModelFolder& model) {
 }
 
 // Every parameter of a model, its blocks' matrices in `scheme` where one is given.
-std::vector<WritableParameter> parameters(const ModelFolder& model,
-                                          std::optional<QuantScheme> scheme) {
+std::vector<WritableParameter> parameters(const Model& model, std::optional<QuantScheme> scheme) {
   std::vector<WritableParameter> out;
   for (const ParamSpec& p : parameter_table(model.config)) {
     const bool quantized = scheme && p.layer >= 0 && p.is_matrix();
@@ -63,10 +62,10 @@ TEST(Transpose, ExchangesRowsAndColumnsOfEveryWidth) {
 class StoredLayout : public testing::TestWithParam<const char*> {};
 
 TEST_P(StoredLayout, PlainFoldersComeBackAsTheyWere) {
-  const ModelFolder model = open_model(kModels + GetParam());
+  const Model model = open_model(kModels + GetParam());
   const test::TempFolder folder;
   write_model(folder.path(), model.config, parameters(model, std::nullopt), nullptr);
-  const ModelFolder back = open_model(folder.path());
+  const Model back = open_model(folder.path());
   EXPECT_EQ(back.decoder_config(), model.decoder_config());
   EXPECT_EQ(logits_of_stored(back), logits_of_stored(model));
   // The same tensors under the same names, in the same bytes.
@@ -81,12 +80,12 @@ TEST_P(StoredLayout, PlainFoldersComeBackAsTheyWere) {
 }
 
 TEST_P(StoredLayout, QuantizedFoldersComeBack) {
-  const ModelFolder model = open_model(kModels + GetParam());
+  const Model model = open_model(kModels + GetParam());
   for (const char* scheme : {"int8", "int8:a8", "int4:g8:asym"}) {
     const test::TempFolder folder;
     const auto all = parameters(model, parse_scheme(scheme));
     write_model(folder.path(), model.config, all, nullptr);
-    const ModelFolder back = open_model(folder.path());
+    const Model back = open_model(folder.path());
     EXPECT_EQ(back.decoder_config(), model.decoder_config());
     // The same weights, never written.
     const Decoder direct(model.decoder_config(), [&](const ParamSpec& p) {
@@ -163,7 +162,7 @@ TEST(StoredNames, MissingAndMisshapenAreNamedAsStored) {
 }
 
 TEST(OpenModel, TakesASafetensorsFileInItsFolder) {
-  const ModelFolder model = open_model(kModels + "llama/model.safetensors");
+  const Model model = open_model(kModels + "llama/model.safetensors");
   EXPECT_EQ(logits_of_stored(model), logits_of_stored(open_model(kModels + "llama")));
   EXPECT_EQ(model.path, kModels + "llama");
 }

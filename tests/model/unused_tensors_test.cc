@@ -4,7 +4,7 @@
 
 #include "nibble/compress/quantize.h"
 #include "nibble/format/safetensors.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
 

@@ -7,7 +7,7 @@
 #include <functional>
 #include <string>
 
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 namespace nibble::test {
 

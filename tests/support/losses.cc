@@ -52,7 +52,7 @@ double loss(Session& session, std::span<const int32_t> ids, size_t step, KvCache
 
 void print_losses(const std::string& folder, const std::string& text, size_t tokens,
                   const std::vector<int>& threads) {
-  const ModelFolder base = open_model(folder);
+  const Model base = open_model(folder);
   std::vector<int32_t> ids = base.require_tokenizer().encode(read_file(text), false);
   ids.resize(std::min(ids.size(), tokens));
   const auto window = static_cast<size_t>(std::min<int64_t>(base.decoder_config().context, 128));

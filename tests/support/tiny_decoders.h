@@ -39,7 +39,7 @@ inline DecoderConfig tiny_decoder_config(const std::string& type) {
 }
 
 /// Random weights, gains around 1, so that no norm hides what is in front of it.
-inline ModelFolder tiny_decoder(const DecoderConfig& config, uint64_t seed) {
+inline Model tiny_decoder(const DecoderConfig& config, uint64_t seed) {
   TensorMap weights = random_weights(config, seed, 0.3);
   for (const ParamSpec& p : parameter_table(config)) {
     if (p.shape.rank() != 1 || p.bias) continue;
@@ -48,8 +48,7 @@ inline ModelFolder tiny_decoder(const DecoderConfig& config, uint64_t seed) {
   return in_memory(config, std::move(weights), CharTokenizer::from_text(kTinyText, true));
 }
 
-inline std::vector<float> logits_of_tokens(const ModelFolder& model,
-                                           const std::vector<int32_t>& ids) {
+inline std::vector<float> logits_of_tokens(const Model& model, const std::vector<int32_t>& ids) {
   const Decoder decoder = load_decoder(model);
   KvCache cache = decoder.make_cache(static_cast<int64_t>(ids.size()));
   return decoder.forward(ids, cache, Decoder::Logits::all, Exec{});

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "nibble/core/random.h"
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 #include "nibble/train/presets.h"
 
 namespace nibble {

@@ -24,7 +24,7 @@ struct Head {
         load([this](const ParamSpec& p) { return load_weight(model, p); }),
         find(config, load, keep),
         weights(config, find) {}
-  ModelFolder model;
+  Model model;
   const DecoderConfig& config;
   WeightLoader load;
   WeightRelease keep;
@@ -140,7 +140,7 @@ TEST(HeadGradient, LabelsAreDrawnAsOftenAsTheyAreLikely) {
 TEST(HeadGradient, RowsInChunks) {
   DecoderConfig config = tiny_decoder_config("llama");
   config.vocab_size = 300'000;
-  const ModelFolder model = tiny_decoder(config, 11);
+  const Model model = tiny_decoder(config, 11);
   const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
   const WeightRelease keep;
   const HeadWeights weights(config, ParameterFinder(config, load, keep));

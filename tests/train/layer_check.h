@@ -73,7 +73,7 @@ inline std::vector<Case> cases() {
 template <class T>
 LayerWeights<T> random_layer(const DecoderConfig& config, int layer, const TrainOps<T>& ops,
                              bool narrow = false, uint64_t seed = 11) {
-  const ModelFolder model = tiny_decoder(config, seed);
+  const Model model = tiny_decoder(config, seed);
   const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
   const WeightRelease keep;
   LayerWeights<T> out =

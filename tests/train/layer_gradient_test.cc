@@ -216,7 +216,7 @@ TEST(LayerGradient, NarrowProductsAreNearlyTheSame) {
 TEST(LayerGradient, ForwardIsTheDecodersOwn) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
-    const ModelFolder model = tiny_decoder(c.config, 11);
+    const Model model = tiny_decoder(c.config, 11);
     const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
     const WeightRelease keep;
     const ParameterFinder find(c.config, load, keep);
@@ -246,7 +246,7 @@ TEST(LayerGradient, ForwardIsTheDecodersOwn) {
 TEST(LayerGradient, ForwardIsTheDefinition) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
-    const ModelFolder model = tiny_decoder(c.config, 11);
+    const Model model = tiny_decoder(c.config, 11);
     const WeightLoader load = [&](const ParamSpec& p) { return load_weight(model, p); };
     const WeightRelease keep;
     const ParameterFinder find(c.config, load, keep);

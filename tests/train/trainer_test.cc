@@ -232,8 +232,7 @@ TEST_P(Trained, LearnsAndIsTheDecodersOwn) {
   EXPECT_LT(got.losses.back(), 2.2F);
   expect_same_bytes(got, train(o, data, 1));
   const Sequences heldout = {data[7], data[11], data[13]};
-  const ModelFolder model =
-      in_memory(o.config, got.weights, CharTokenizer::from_text(kTinyText, true));
+  const Model model = in_memory(o.config, got.weights, CharTokenizer::from_text(kTinyText, true));
   double sum = 0;
   int64_t rows = 0;
   for (const std::vector<int32_t>& ids : heldout) {

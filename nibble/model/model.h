@@ -1,5 +1,5 @@
-// A model on disk: a folder with config.json, safetensors and a tokenizer, as Hugging Face lays it
-// out.
+// A model: what it is and where its weights lie, whatever format they lie in, and writing one as a
+// Hugging Face folder.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,7 @@ std::string_view model_type(const ModelConfig& config);
 bool covers_every_matrix(const ModelConfig& config);
 
 /// An opened model: what it is and where its weights lie. None has been read yet.
-struct ModelFolder {
+struct Model {
   std::string path;
   ModelConfig config;
   /// Every parameter of the table. Shared with models that are this one changed.
@@ -51,30 +51,30 @@ struct ModelFolder {
 /// Opens a folder, a .safetensors file beside its config.json, or a .bin of llama2.c. Errors name
 /// the file and the key or tensor; everything the config promises is checked to be there before
 /// anything is computed.
-ModelFolder open_model(const std::string& path);
+Model open_model(const std::string& path);
 
 /// The same for weights in memory.
-ModelFolder in_memory(const ModelConfig& config, const TensorMap& weights,
-                      const CharTokenizer& tokenizer);
+Model in_memory(const ModelConfig& config, const TensorMap& weights,
+                const CharTokenizer& tokenizer);
 
 /// One parameter, as WeightSource::get(); errors name the model's path.
-Weight load_weight(const ModelFolder& model, const ParamSpec& spec);
-bool is_quantized(const ModelFolder& model);
+Weight load_weight(const Model& model, const ParamSpec& spec);
+bool is_quantized(const Model& model);
 /// How modules are stored that are quantized.
-SchemeMap schemes_of(const ModelFolder& model);
+SchemeMap schemes_of(const Model& model);
 /// xxh3 over every parameter's name, type, shape and bytes, in name order: the same for the same
 /// weights in any file. Of models that are not quantized.
-std::string content_hash(const ModelFolder& model);
+std::string content_hash(const Model& model);
 /// Error{corrupt} naming the first plain parameter that holds NaN or infinity, with the model's
 /// path; nothing where all are finite. Reads every one of them.
-void refuse_nonfinite_weights(const ModelFolder& model);
+void refuse_nonfinite_weights(const Model& model);
 /// Where its logits are not finite, the decoder names a weight that is to blame, if there is one
 /// and the model is still in memory or in its folder.
-Decoder load_decoder(const ModelFolder& model, const LinearOptions& options = {});
-Mlp load_mlp(const ModelFolder& model, const LinearOptions& options = {});
+Decoder load_decoder(const Model& model, const LinearOptions& options = {});
+Mlp load_mlp(const Model& model, const LinearOptions& options = {});
 
 /// The scheme most weights of the model are stored in, for tables: "int8", "f32", "mixed".
-std::string scheme_summary(const ModelFolder& model);
+std::string scheme_summary(const Model& model);
 
 /// A parameter about to be written: its bytes are made when its turn comes.
 struct WritableParameter {
@@ -91,7 +91,7 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const CharTokenizer* tokenizer);
 /// The same for a copy of `original`, whose config.json, tokenizer and licence are carried over;
 /// which of those were not is added to `warnings`.
-int64_t write_model_like(const ModelFolder& original, const std::string& folder,
+int64_t write_model_like(const Model& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters,
                          std::vector<std::string>& warnings);
 

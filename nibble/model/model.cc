@@ -1,4 +1,4 @@
-#include "nibble/model/model_folder.h"
+#include "nibble/model/model.h"
 
 #include <fmt/format.h>
 
@@ -26,17 +26,17 @@ bool covers_every_matrix(const ModelConfig& config) {
   return decoder == nullptr || architecture(decoder->architecture).cover_every_matrix;
 }
 
-const DecoderConfig& ModelFolder::decoder_config() const {
+const DecoderConfig& Model::decoder_config() const {
   if (const auto* c = std::get_if<DecoderConfig>(&config)) return *c;
   throw unsupported("this is an MLP; a language model is needed here").in_file(path);
 }
 
-const MlpConfig& ModelFolder::mlp_config() const {
+const MlpConfig& Model::mlp_config() const {
   if (const auto* c = std::get_if<MlpConfig>(&config)) return *c;
   throw unsupported("this is a language model; an MLP is needed here").in_file(path);
 }
 
-const Tokenizer& ModelFolder::require_tokenizer() const {
+const Tokenizer& Model::require_tokenizer() const {
   if (companions == nullptr) throw not_found("this model has no tokenizer").in_file(path);
   const Tokenizer& tokenizer = *companions->tokenizer();
   const auto* decoder = std::get_if<DecoderConfig>(&config);
@@ -48,23 +48,23 @@ const Tokenizer& ModelFolder::require_tokenizer() const {
       .in_file(path);
 }
 
-std::optional<Companions::Text> ModelFolder::settings(std::string_view file) const {
+std::optional<Companions::Text> Model::settings(std::string_view file) const {
   return companions == nullptr ? std::nullopt : companions->settings(file);
 }
 
-ModelFolder in_memory(const ModelConfig& config, const TensorMap& weights,
-                      const CharTokenizer& tokenizer) {
+Model in_memory(const ModelConfig& config, const TensorMap& weights,
+                const CharTokenizer& tokenizer) {
   return {{},
           config,
           weights_in_memory(weights),
           tokenizer_alone(std::make_shared<CharTokenizer>(tokenizer))};
 }
 
-Weight load_weight(const ModelFolder& model, const ParamSpec& spec) {
+Weight load_weight(const Model& model, const ParamSpec& spec) {
   return naming_file(model.path, [&] { return model.weights->get(spec.name); });
 }
 
-SchemeMap schemes_of(const ModelFolder& model) {
+SchemeMap schemes_of(const Model& model) {
   SchemeMap out;
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (!p.is_matrix()) continue;
@@ -74,14 +74,14 @@ SchemeMap schemes_of(const ModelFolder& model) {
   return out;
 }
 
-bool is_quantized(const ModelFolder& model) { return !schemes_of(model).empty(); }
+bool is_quantized(const Model& model) { return !schemes_of(model).empty(); }
 
 namespace {
 
 // The parameters of a model that is not quantized.
 class PlainParameters : public TensorSource {
  public:
-  explicit PlainParameters(const ModelFolder& model) : model_(model) {
+  explicit PlainParameters(const Model& model) : model_(model) {
     for (const ParamSpec& p : parameter_table(model.config))
       infos_.push_back({p.name, model.weights->stored_as(p.name).dtype, p.shape});
   }
@@ -94,17 +94,17 @@ class PlainParameters : public TensorSource {
   void release(std::string_view name) const override { model_.weights->release(name); }
 
  private:
-  const ModelFolder& model_;
+  const Model& model_;
   std::vector<TensorInfo> infos_;
 };
 
 }  // namespace
 
-std::string content_hash(const ModelFolder& model) {
+std::string content_hash(const Model& model) {
   return naming_file(model.path, [&] { return content_hash(PlainParameters(model)); });
 }
 
-void refuse_nonfinite_weights(const ModelFolder& model) {
+void refuse_nonfinite_weights(const Model& model) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (model.weights->stored_as(p.name).scheme) continue;
     naming_file(model.path, [&] { refuse_nonfinite(model.weights->get(p.name).plain(), p.name); });
@@ -115,7 +115,7 @@ void refuse_nonfinite_weights(const ModelFolder& model) {
 namespace {
 
 // Names the weight to blame; the decoder may outlive the model that it was made of.
-std::function<void(Error)> blame_weights(const ModelFolder& model) {
+std::function<void(Error)> blame_weights(const Model& model) {
   return [path = model.path, config = model.config,
           source = std::weak_ptr<const WeightSource>(model.weights)](Error error) {
     try {
@@ -132,7 +132,7 @@ std::function<void(Error)> blame_weights(const ModelFolder& model) {
 
 }  // namespace
 
-Decoder load_decoder(const ModelFolder& model, const LinearOptions& options) {
+Decoder load_decoder(const Model& model, const LinearOptions& options) {
   return naming_file(model.path, [&] {
     Decoder out(
         model.decoder_config(), [&](const ParamSpec& p) { return load_weight(model, p); }, options,
@@ -142,14 +142,14 @@ Decoder load_decoder(const ModelFolder& model, const LinearOptions& options) {
   });
 }
 
-Mlp load_mlp(const ModelFolder& model, const LinearOptions& options) {
+Mlp load_mlp(const Model& model, const LinearOptions& options) {
   return naming_file(model.path, [&] {
     return Mlp(
         model.mlp_config(), [&](const ParamSpec& p) { return load_weight(model, p); }, options);
   });
 }
 
-std::string scheme_summary(const ModelFolder& model) {
+std::string scheme_summary(const Model& model) {
   std::set<std::string> quantized, plain;
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (!p.is_matrix()) continue;
