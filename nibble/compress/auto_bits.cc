@@ -261,7 +261,7 @@ class Search {
     for (const ParameterPlan& p :
          plan_quantization(model_, options_for(base_, result_.matrices, choice), said))
       out.push_back({p.spec, p.scheme, p.dtype, nullptr});
-    return planned_file_bytes(out);
+    return planned_file_bytes(out).value();  // its schemes are ones that can be stored
   }
 
   void prove(const std::string& out) {

@@ -14,6 +14,7 @@
 #include "nibble/core/hash.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/same_file.h"
+#include "nibble/model/file_size.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/number.h"
 #include "nibble/quant/range_loss.h"
@@ -176,6 +177,7 @@ Model quantize_in_memory(const Model& model, const QuantizeOptions& options, con
   check_options(model, options);
   QuantizeResult result;
   WeightMap weights;
+  std::vector<WritableParameter> parameters;
   const Prepared ready = prepare(model, "", options, known, result, exec);
   const auto store = memory_store();
   if (is_calibrated(ready.options)) quantize_layers(model, ready, *store, exec);
@@ -188,9 +190,11 @@ Model quantize_in_memory(const Model& model, const QuantizeOptions& options, con
     });
     ready.model->weights->release(plan.spec.name);
     weights.emplace(plan.spec.name, std::move(w));
+    parameters.push_back({plan.spec, plan.scheme, plan.dtype, nullptr});
   }
   result.warnings.insert(result.warnings.begin(), model.warnings.begin(), model.warnings.end());
-  return {model.path, ready.model->config, weights_in_memory(std::move(weights)), model.companions,
+  return {model.path, ready.model->config,
+          weights_in_memory(std::move(weights), planned_file_bytes(parameters)), model.companions,
           std::move(result.warnings)};
 }
 

@@ -78,7 +78,7 @@ QuantScheme read_own_scheme(const JsonFields& f, const std::string& key) {
   try {
     const QuantScheme scheme = parse_scheme(text);
     if (scheme.is_float()) throw corrupt("a plain float type is not a quantized one");
-    if (find_layout(scheme) == nullptr) require_expressible(scheme);
+    if (!has_layout(scheme)) require_expressible(scheme);
     return scheme;
   } catch (const Error& e) {
     throw corrupt(e.reason()).at("key " + in_quotes(key));
@@ -109,6 +109,8 @@ std::string module_of(std::string_view name) {
   if (name.ends_with(kWeightEnd)) name.remove_suffix(kWeightEnd.size());
   return std::string(name);
 }
+
+bool has_layout(const QuantScheme& scheme) { return find_layout(scheme) != nullptr; }
 
 void require_expressible(const QuantScheme& s) {
   // Nibble alone knows of a threshold; the tensors are those of int8:a8 with one more.

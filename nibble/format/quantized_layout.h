@@ -14,6 +14,9 @@ namespace nibble {
 /// "layers.0.attn.wq" of "layers.0.attn.wq.weight"; the name itself where it has no such end.
 std::string module_of(std::string_view tensor_name);
 
+/// Whether some layout holds the codes of a scheme: to_tensors() and the others can be asked.
+bool has_layout(const QuantScheme& scheme);
+
 /// Throws Error{unsupported}, with the schemes that fit, where no layout of others has a way to say
 /// the scheme.
 void require_expressible(const QuantScheme& scheme);

@@ -9,7 +9,8 @@ namespace {
 
 class MemoryWeights : public WeightSource {
  public:
-  explicit MemoryWeights(WeightMap weights) : weights_(std::move(weights)) {}
+  MemoryWeights(WeightMap weights, std::optional<int64_t> file_bytes)
+      : weights_(std::move(weights)), file_bytes_(file_bytes) {}
 
   Weight get(std::string_view name) const override { return find(name); }
   StoredAs stored_as(std::string_view name) const override {
@@ -18,6 +19,7 @@ class MemoryWeights : public WeightSource {
     return {std::nullopt, w.plain().dtype()};
   }
   int64_t file_bytes() const override {
+    if (file_bytes_) return *file_bytes_;
     int64_t sum = 0;
     for (const auto& [key, w] : weights_) sum += static_cast<int64_t>(w.bytes());
     return sum;
@@ -31,12 +33,14 @@ class MemoryWeights : public WeightSource {
     return found->second;
   }
   WeightMap weights_;
+  std::optional<int64_t> file_bytes_;
 };
 
 }  // namespace
 
-std::shared_ptr<const WeightSource> weights_in_memory(WeightMap weights) {
-  return std::make_shared<MemoryWeights>(std::move(weights));
+std::shared_ptr<const WeightSource> weights_in_memory(WeightMap weights,
+                                                      std::optional<int64_t> file_bytes) {
+  return std::make_shared<MemoryWeights>(std::move(weights), file_bytes);
 }
 
 std::shared_ptr<const WeightSource> weights_in_memory(const TensorMap& weights) {

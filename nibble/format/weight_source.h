@@ -29,13 +29,15 @@ class WeightSource {
   virtual StoredAs stored_as(std::string_view name) const = 0;
   /// Says that the bytes will not be needed again soon (a mapped file drops its pages).
   virtual void release(std::string_view /*name*/) const {}
-  /// Bytes on disk of all the files behind it; for memory the bytes of the weights.
+  /// Bytes on disk of all the files behind it; for memory those that it would take, or where that
+  /// is not known the bytes of the weights.
   virtual int64_t file_bytes() const = 0;
 };
 
 /// Weights in memory by name.
 using WeightMap = std::map<std::string, Weight, std::less<>>;
-std::shared_ptr<const WeightSource> weights_in_memory(WeightMap weights);
+std::shared_ptr<const WeightSource> weights_in_memory(WeightMap weights,
+                                                      std::optional<int64_t> file_bytes = {});
 std::shared_ptr<const WeightSource> weights_in_memory(const TensorMap& weights);
 
 }  // namespace nibble

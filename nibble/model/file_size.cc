@@ -5,13 +5,14 @@
 
 namespace nibble {
 
-int64_t planned_file_bytes(const std::vector<WritableParameter>& parameters) {
+std::optional<int64_t> planned_file_bytes(const std::vector<WritableParameter>& parameters) {
   std::vector<LazyTensor> tensors;
   for (const WritableParameter& p : parameters) {
     if (!p.scheme) {
       tensors.push_back({{p.spec.name, p.dtype, stored_shape(p.spec)}, nullptr});
       continue;
     }
+    if (!has_layout(*p.scheme)) return std::nullopt;
     for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype))
       tensors.push_back({std::move(info), nullptr});
   }

@@ -2,14 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "nibble/model/model.h"
 
 namespace nibble {
 
-/// Bytes of the tensor files that write_model_like() makes of these, to the byte. make() is not
-/// called.
-int64_t planned_file_bytes(const std::vector<WritableParameter>& parameters);
+/// Bytes of the tensor files that write_model_like() makes of these, to the byte; nothing where a
+/// scheme has no layout. make() is not called.
+std::optional<int64_t> planned_file_bytes(const std::vector<WritableParameter>& parameters);
 
 }  // namespace nibble

@@ -42,6 +42,7 @@ TEST(Quantize, FolderHoldsWhatMemoryHolds) {
     const Model disk = open_model((folder / "out"));
     const Model memory = quantize_in_memory(open_model(in), options, Exec{});
     EXPECT_EQ(schemes_of(disk), schemes_of(memory)) << scheme;
+    EXPECT_EQ(disk.weights->file_bytes(), memory.weights->file_bytes()) << scheme;
     EXPECT_EQ(r.quantized, 9);
     for (const ParamSpec& p : parameter_table(disk.config)) {
       const Tensor a = dequantize(load_weight(disk, p).quantized());
