@@ -26,5 +26,5 @@ inline constexpr nibble::DType kLayoutTypes[] = {
     nibble::DType::f32, nibble::DType::f8_e4m3, nibble::DType::f8_e5m2,
 };
 inline constexpr const char* kLayoutSchemes[] = {
-    "int4:g32:asym", "int8:a8", "int3",    "fp8_e4m3",    "fp8_e5m2", "mxfp4",  "nvfp4",
-    "nf4",           "fp4:g32", "ternary", "int8:tensor", "nf4:g8",   "int2:g4"};
+    "int4:g32:asym", "int8:a8", "int3",    "fp8_e4m3",    "fp8_e4m3:tensor", "mxfp4",  "nvfp4",
+    "nf4",           "fp4:g32", "int6:g8", "int8:tensor", "nf4:g8",          "int2:g4"};

@@ -61,7 +61,7 @@ Seeds model_folder() {
   Seeds out{written(nibble::MlpConfig{{3, 4, 2}})};
   for (const std::string_view type : nibble::architecture_names())
     out.push_back(written(smallest(std::string(type))));
-  for (const char* scheme : {"int8", "int4:g8", "nf4:g8", "ternary", "fp8_e4m3"})
+  for (const char* scheme : {"int8", "int4:g8", "nf4:g8", "mxfp4", "fp8_e4m3"})
     out.push_back(written(smallest("llama"), scheme));
   return out;
 }
