@@ -19,6 +19,10 @@ inline constexpr const char* kLayoutNames[] = {
     "x.weight.nested_quant_map",
     "x.weight.quant_state.bitsandbytes__nf4",
     "x.weight.quant_state.bitsandbytes__fp4",
+    "x.qweight",
+    "x.qzeros",
+    "x.scales",
+    "x.g_idx",
 };
 inline constexpr nibble::DType kLayoutTypes[] = {
     nibble::DType::u8,  nibble::DType::i8,      nibble::DType::i32,

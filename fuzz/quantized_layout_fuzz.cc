@@ -33,16 +33,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const char* const scheme = in.of(kLayoutSchemes);
   const std::string config = in.text();
   const nibble::MemorySource source(tensors_of(in));
-  nibble::SchemeMap schemes{{"x", nibble::parse_scheme(scheme)}};
+  nibble::StoredModules modules{{{"x", nibble::parse_scheme(scheme)}}};
   try {
     const nibble::MatrixModule module{"x", "Linear"};
     auto read =
         nibble::read_quantization_config(nibble::JsonFields::parse(config), {&module, 1}, source);
-    if (read.contains("x")) schemes = std::move(read);
+    if (read.schemes.contains("x")) modules = std::move(read);
   } catch (const nibble::Error&) {
   }
   try {
-    const auto q = nibble::from_tensors(source, "x.weight", schemes.at("x"));
+    const auto q =
+        nibble::from_tensors(source, "x.weight", modules.schemes.at("x"), modules.layout);
     nibble::dequantize(q);
   } catch (const nibble::Error&) {
   }

@@ -75,8 +75,24 @@ bool is_named(const std::string& name) {
          std::end(kLayoutNames);
 }
 
+// 32 inputs in two groups and 8 outputs, as GPTQ and AWQ pack them; all codes are 0.
+std::string packed_words(const std::string& config, int64_t rows, int64_t columns) {
+  using nibble::DType, nibble::Shape, nibble::Tensor;
+  Tensor order(DType::i32, Shape{32});
+  for (int32_t i = 0; i < 32; ++i) order.mutable_data<int32_t>()[static_cast<size_t>(i)] = i / 16;
+  return std::string(1, '\0') + "{\"quantization_config\": " + config + "}" + '\0' +
+         record("x.qweight", Tensor(DType::i32, Shape{rows, columns})) +
+         record("x.qzeros", Tensor(DType::i32, Shape{2, 1})) +
+         record("x.scales", Tensor(DType::f16, Shape{2, 8})) + record("x.g_idx", order);
+}
+
 Seeds quantized_layout() {
-  Seeds out;
+  Seeds out{
+      packed_words(R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "sym": false})", 4, 8),
+      packed_words(R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "sym": false,
+                             "checkpoint_format": "gptq_v2", "dynamic": {"+:x": {"bits": 4}}})",
+                   4, 8),
+      packed_words(R"({"quant_method": "awq", "bits": 4, "group_size": 16})", 32, 1)};
   for (const char* scheme : kLayoutSchemes) {
     const auto q = quantized(scheme);
     nibble::JsonWriter config;

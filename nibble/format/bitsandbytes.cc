@@ -207,8 +207,8 @@ constexpr KnownKey kTopKeys[] = {
 };
 
 // The modules that have a quantization state among the tensors.
-SchemeMap read_config(const JsonFields& config, std::span<const MatrixModule> modules,
-                      const TensorSource& tensors) {
+StoredModules read_config(const JsonFields& config, std::span<const MatrixModule> modules,
+                          const TensorSource& tensors) {
   const std::string top = "quantization_config.";
   require_known_keys(config, "quantization_config", kTopKeys);
   if (config.boolean_or(top + "load_in_8bit", false)) {
@@ -228,7 +228,7 @@ SchemeMap read_config(const JsonFields& config, std::span<const MatrixModule> mo
       out.emplace(module, scheme);
     }
   }
-  return out;
+  return {std::move(out)};
 }
 
 std::vector<std::string> stored_names(const TensorSource& source, const std::string& x,

@@ -23,7 +23,7 @@ std::vector<std::string> stored_names(const TensorSource& source, const std::str
 std::string_view format_of(const QuantScheme& scheme);
 /// One config group a scheme, its targets the modules by name.
 void write_config(const SchemeMap& schemes, const std::vector<std::string>& plain, JsonWriter& out);
-SchemeMap read_config(const JsonFields& config, std::span<const MatrixModule> modules,
-                      const TensorSource& tensors);
+StoredModules read_config(const JsonFields& config, std::span<const MatrixModule> modules,
+                          const TensorSource& tensors);
 
 }  // namespace nibble::compressed_tensors

@@ -273,8 +273,8 @@ void check_order(const JsonFields& f, const std::string& group, const std::strin
 
 }  // namespace
 
-SchemeMap read_config(const JsonFields& f, std::span<const MatrixModule> modules,
-                      const TensorSource& tensors) {
+StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> modules,
+                          const TensorSource& tensors) {
   check_top(f);
   ModuleTargets ignored(modules), targets(modules);
   for (const std::string& entry : f.strings(kIgnore)) ignored.add(entry, 0, kIgnore);
@@ -298,7 +298,7 @@ SchemeMap read_config(const JsonFields& f, std::span<const MatrixModule> modules
     check_order(f, fmt::format("{}.{}", kGroups, names[*found]), m.name, tensors);
     out.emplace(m.name, *schemes[*found]);
   }
-  return out;
+  return {std::move(out)};
 }
 
 }  // namespace nibble::compressed_tensors

@@ -39,13 +39,13 @@ std::span<const LayoutRow> layouts() {
 // The one that holds a type's codes; null where none does.
 const WeightLayout* find_layout(const QuantScheme& scheme) {
   for (const auto& [method, l] : layouts()) {
-    if (l.holds(scheme.type)) return &l;
+    if (l.holds != nullptr && l.holds(scheme.type)) return &l;
   }
   return nullptr;
 }
 
-const WeightLayout& layout_of(const QuantScheme& scheme) {
-  const WeightLayout* found = find_layout(scheme);
+const WeightLayout& layout_of(const QuantScheme& scheme, const WeightLayout* given = nullptr) {
+  const WeightLayout* found = given != nullptr ? given : find_layout(scheme);
   NIBBLE_CHECK(found != nullptr);
   return *found;
 }
@@ -53,7 +53,7 @@ const WeightLayout& layout_of(const QuantScheme& scheme) {
 std::string methods_that_load() {
   std::vector<std::string_view> names;
   for (const LayoutRow& l : layouts()) names.push_back(l.method);
-  return fmt::format("{}", fmt::join(names, " and "));
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 // Schemes that no one layout can say together: by name, for nibble alone.
@@ -117,8 +117,8 @@ void require_expressible(const QuantScheme& s) {
   const bool own = s.is_integer() && s.activations == ActivationType::a8_outlier;
   std::vector<std::string_view> held;
   for (const auto& [method, l] : layouts()) {
-    if (own || s.is_float() || l.can_hold(s)) return;
-    held.push_back(l.holds_what);
+    if (own || s.is_float() || (l.can_hold != nullptr && l.can_hold(s))) return;
+    if (!l.holds_what.empty()) held.push_back(l.holds_what);
   }
   throw unsupported(fmt::format("{} cannot be stored in a Hugging Face folder; these can: {}",
                                 to_string(s), fmt::join(held, "; ")));
@@ -134,18 +134,18 @@ std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantS
 }
 
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
-                             const QuantScheme& scheme) {
-  return layout_of(scheme).from_tensors(source, module_of(tensor_name), scheme);
+                             const QuantScheme& scheme, const WeightLayout* layout) {
+  return layout_of(scheme, layout).from_tensors(source, module_of(tensor_name), scheme);
 }
 
 std::vector<std::string> stored_names(const TensorSource& source, std::string_view tensor_name,
-                                      const QuantScheme& scheme) {
-  return layout_of(scheme).stored_names(source, module_of(tensor_name), scheme);
+                                      const QuantScheme& scheme, const WeightLayout* layout) {
+  return layout_of(scheme, layout).stored_names(source, module_of(tensor_name), scheme);
 }
 
 void require_stored(const TensorSource& source, std::string_view tensor_name,
-                    const QuantScheme& scheme) {
-  for (const std::string& name : stored_names(source, tensor_name, scheme)) {
+                    const QuantScheme& scheme, const WeightLayout* layout) {
+  for (const std::string& name : stored_names(source, tensor_name, scheme, layout)) {
     if (source.contains(name)) continue;
     throw corrupt(fmt::format("quantization_config has {} stored as {}, which asks for this "
                               "tensor; the file does not have it",
@@ -171,13 +171,13 @@ std::string method_of(const JsonFields& f) {
 void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
                                JsonWriter& out) {
   for (const auto& [method, l] : layouts()) {
-    if (l.can_say(schemes)) return l.write_config(schemes, plain, out);
+    if (l.can_say != nullptr && l.can_say(schemes)) return l.write_config(schemes, plain, out);
   }
   write_own_config(schemes, plain, out);
 }
 
-SchemeMap read_quantization_config(const JsonFields& f, std::span<const MatrixModule> modules,
-                                   const TensorSource& tensors) {
+StoredModules read_quantization_config(const JsonFields& f, std::span<const MatrixModule> modules,
+                                       const TensorSource& tensors) {
   if (!is_empty(f, kOldTop)) {
     throw unsupported(
         "what compressed-tensors called quantization_config until 2024 is not read: "
@@ -186,9 +186,12 @@ SchemeMap read_quantization_config(const JsonFields& f, std::span<const MatrixMo
   }
   if (!f.has_section(kTop)) return {};
   const std::string method = method_of(f);
-  if (method == "nibble") return read_own_config(f, modules);
+  if (method == "nibble") return {read_own_config(f, modules)};
   for (const LayoutRow& l : layouts()) {
-    if (l.method == method) return l.layout.read_config(f, modules, tensors);
+    if (l.method != method) continue;
+    StoredModules out = l.layout.read_config(f, modules, tensors);
+    if (out.layout == nullptr) out.layout = &l.layout;
+    return out;
   }
   throw unsupported(fmt::format("quant_method {} cannot be loaded; {} can", in_quotes(method),
                                 methods_that_load()))

@@ -29,16 +29,18 @@ std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const Quantize
 std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantScheme& scheme,
                                       const Shape& shape, DType scale_dtype);
 
-/// The reverse. Error{corrupt} names the tensor that is missing or has another shape.
+/// The reverse, out of `layout` or the one that holds the type. Error{corrupt} names the tensor
+/// that is missing or has another shape.
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
-                             const QuantScheme& scheme);
+                             const QuantScheme& scheme, const WeightLayout* layout = nullptr);
 
 /// The names of the tensors that make up one weight in `source`, whether they are there or not.
 std::vector<std::string> stored_names(const TensorSource& source, std::string_view tensor_name,
-                                      const QuantScheme& scheme);
+                                      const QuantScheme& scheme,
+                                      const WeightLayout* layout = nullptr);
 /// Error{corrupt} naming one of them that is missing, and what asks for it.
 void require_stored(const TensorSource& source, std::string_view tensor_name,
-                    const QuantScheme& scheme);
+                    const QuantScheme& scheme, const WeightLayout* layout = nullptr);
 
 /// `quantization_config`, written as the value of a key that was just begun: that of
 /// the first layout that can say all of `schemes`; else one that
@@ -48,9 +50,11 @@ void write_quantization_config(const SchemeMap& schemes, const std::vector<std::
                                JsonWriter& out);
 
 /// The reverse; empty where config.json has none. `modules` are the matrices of the model;
-/// `tensors` says which of them bitsandbytes has packed. Error{unsupported} names the key of what
-/// nibble does not do or does not know, Error{corrupt} a target that is no matrix of the model.
-SchemeMap read_quantization_config(const JsonFields& config, std::span<const MatrixModule> modules,
-                                   const TensorSource& tensors);
+/// `tensors` says which of them are packed where the config does not. Error{unsupported} names the
+/// key of what nibble does not do or does not know, Error{corrupt} a target that is no matrix of
+/// the model.
+StoredModules read_quantization_config(const JsonFields& config,
+                                       std::span<const MatrixModule> modules,
+                                       const TensorSource& tensors);
 
 }  // namespace nibble

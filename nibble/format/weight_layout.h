@@ -21,16 +21,27 @@ namespace nibble {
 /// named are plain.
 using SchemeMap = std::map<std::string, QuantScheme, std::less<>>;
 
+struct WeightLayout;
+
+/// What a config says of a model: the schemes of its modules, and the layout that they lie in; null
+/// where that is the one which holds each type.
+struct StoredModules {
+  SchemeMap schemes;
+  const WeightLayout* layout = nullptr;
+};
+
+/// What is null is not done: a layout that others write and nibble only reads.
 struct WeightLayout {
-  std::string_view holds_what;  ///< for messages: "nf4 and fp4 with groups of ..."
+  std::string_view holds_what = {};  ///< for messages: "nf4 and fp4 with groups of ..."
   /// Whether codes of a type lie in it, whether a scheme can be said, and all of a model.
-  bool (*holds)(NumberType type);
-  bool (*can_hold)(const QuantScheme& scheme);
-  bool (*can_say)(const SchemeMap& schemes);
+  bool (*holds)(NumberType type) = nullptr;
+  bool (*can_hold)(const QuantScheme& scheme) = nullptr;
+  bool (*can_say)(const SchemeMap& schemes) = nullptr;
   /// The tensors of a weight; the same before it is made; and the reverse, whoever wrote them.
-  std::vector<NamedTensor> (*to_tensors)(const std::string& module, const QuantizedTensor& q);
+  std::vector<NamedTensor> (*to_tensors)(const std::string& module,
+                                         const QuantizedTensor& q) = nullptr;
   std::vector<TensorInfo> (*infos)(const std::string& module, const QuantScheme& scheme,
-                                   const Shape& shape, DType scale_dtype);
+                                   const Shape& shape, DType scale_dtype) = nullptr;
   QuantizedTensor (*from_tensors)(const TensorSource& source, const std::string& module,
                                   const QuantScheme& scheme);
   std::vector<std::string> (*stored_names)(const TensorSource& source, const std::string& module,
@@ -38,9 +49,9 @@ struct WeightLayout {
   /// The value of `quantization_config`, and the reverse: every key is honoured, harmless or
   /// refused.
   void (*write_config)(const SchemeMap& schemes, const std::vector<std::string>& plain,
-                       JsonWriter& out);
-  SchemeMap (*read_config)(const JsonFields& config, std::span<const MatrixModule> modules,
-                           const TensorSource& tensors);
+                       JsonWriter& out) = nullptr;
+  StoredModules (*read_config)(const JsonFields& config, std::span<const MatrixModule> modules,
+                               const TensorSource& tensors);
 };
 
 }  // namespace nibble

@@ -54,7 +54,8 @@ void find_prefix(ModelConfig& config, const TensorSource& tensors) {
 std::string missing_tensor(const ParamSpec& p, const TensorSource& tensors) {
   std::string out = "the config asks for this tensor, the file does not have it";
   if (const std::string packed = module_of(p.name) + ".qweight"; tensors.contains(packed))
-    out += " but " + in_quotes(packed) + ", as GPTQ and AWQ store it, which nibble does not load";
+    out += " but " + in_quotes(packed) +
+           ", as GPTQ and AWQ store it, and config.json has no quantization_config that says so";
   else if (p.role == Role::lm_head)
     out += " (where the head is the embedding, config.json says so: \"tie_word_embeddings\": true)";
   return out;
@@ -81,13 +82,14 @@ void require_floats(const TensorInfo& info, const TensorSource& tensors) {
 
 // Every parameter the config promises must be there in the shape it promises, before anything is
 // computed.
-void check_parameters(const ModelConfig& config, const SchemeMap& schemes,
+void check_parameters(const ModelConfig& config, const StoredModules& modules,
                       const TensorSource& tensors) {
   std::unordered_map<std::string_view, const TensorInfo*> infos;
   for (const TensorInfo& i : tensors.list()) infos.emplace(i.name, &i);
   for (const ParamSpec& p : parameter_table(config)) {
-    if (const auto scheme = schemes.find(module_of(p.name)); scheme != schemes.end()) {
-      require_stored(tensors, p.name, scheme->second);
+    if (const auto scheme = modules.schemes.find(module_of(p.name));
+        scheme != modules.schemes.end()) {
+      require_stored(tensors, p.name, scheme->second, modules.layout);
       continue;
     }
     const auto found = infos.find(p.name);
@@ -115,16 +117,17 @@ bool known_to_be_spare(std::string_view name, const ModelConfig& config) {
   return decoder != nullptr && decoder->tied && name == "lm_head.weight";
 }
 
-std::set<std::string, std::less<>> used_tensors(const ModelConfig& config, const SchemeMap& schemes,
+std::set<std::string, std::less<>> used_tensors(const ModelConfig& config,
+                                                const StoredModules& modules,
                                                 const TensorSource& tensors) {
   std::set<std::string, std::less<>> out;
   for (const ParamSpec& p : parameter_table(config)) {
-    const auto scheme = schemes.find(module_of(p.name));
-    if (scheme == schemes.end()) {
+    const auto scheme = modules.schemes.find(module_of(p.name));
+    if (scheme == modules.schemes.end()) {
       out.insert(p.name);
       continue;
     }
-    for (std::string& name : stored_names(tensors, p.name, scheme->second))
+    for (std::string& name : stored_names(tensors, p.name, scheme->second, modules.layout))
       out.insert(std::move(name));
   }
   return out;
@@ -132,10 +135,10 @@ std::set<std::string, std::less<>> used_tensors(const ModelConfig& config, const
 
 // "N tensors ... such as A, B, C" for those that no parameter asks for; nothing where there are
 // none.
-std::vector<std::string> unused_tensors(const ModelConfig& config, const SchemeMap& schemes,
+std::vector<std::string> unused_tensors(const ModelConfig& config, const StoredModules& modules,
                                         const TensorSource& tensors) {
   constexpr size_t kNamed = 3;
-  const std::set<std::string, std::less<>> used = used_tensors(config, schemes, tensors);
+  const std::set<std::string, std::less<>> used = used_tensors(config, modules, tensors);
   size_t count = 0;
   std::string names;
   for (const TensorInfo& t : tensors.list()) {
@@ -172,7 +175,7 @@ void check_tied_head(const ModelConfig& config, const TensorSource& tensors) {
 Model open_folder(const std::string& folder, std::unique_ptr<TensorSource> tensors) {
   const std::string config = folder + "/config.json";
   Model m;
-  SchemeMap schemes;
+  StoredModules modules;
   m.path = folder;
   m.companions = of_folder(folder);
   if (const std::string adapter = adapter_beside(folder); !adapter.empty())
@@ -182,15 +185,15 @@ Model open_folder(const std::string& folder, std::unique_ptr<TensorSource> tenso
     m.config = read_config(fields, m.warnings);
     if (tensors == nullptr) tensors = open_safetensors_folder(folder, &m.warnings);
     find_prefix(m.config, *tensors);
-    schemes = read_quantization_config(fields, matrix_modules(m.config), *tensors);
+    modules = read_quantization_config(fields, matrix_modules(m.config), *tensors);
   });
   naming_file(folder, [&] {
-    check_parameters(m.config, schemes, *tensors);
+    check_parameters(m.config, modules, *tensors);
     check_tied_head(m.config, *tensors);
-    for (std::string& w : unused_tensors(m.config, schemes, *tensors))
+    for (std::string& w : unused_tensors(m.config, modules, *tensors))
       m.warnings.push_back(std::move(w));
   });
-  m.weights = stored_weights(std::move(tensors), std::move(schemes), parameter_table(m.config));
+  m.weights = stored_weights(std::move(tensors), std::move(modules), parameter_table(m.config));
   return m;
 }
 

@@ -4,7 +4,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/model/transpose.h"
+#include "nibble/core/transpose.h"
 
 namespace nibble {
 namespace {
@@ -27,9 +27,9 @@ Tensor shifted(const Tensor& tensor, float by) {
 
 class StoredWeights : public WeightSource {
  public:
-  StoredWeights(std::unique_ptr<TensorSource> tensors, SchemeMap schemes,
+  StoredWeights(std::unique_ptr<TensorSource> tensors, StoredModules modules,
                 const std::vector<ParamSpec>& table)
-      : tensors_(std::move(tensors)), schemes_(std::move(schemes)) {
+      : tensors_(std::move(tensors)), modules_(std::move(modules)) {
     for (const TensorInfo& info : tensors_->list()) dtypes_.emplace(info.name, info.dtype);
     for (const ParamSpec& p : table) {
       if (p.transposed || p.offset != 0) rearranged_.emplace(p.name, p);
@@ -37,7 +37,8 @@ class StoredWeights : public WeightSource {
   }
 
   Weight get(std::string_view name) const override {
-    if (const QuantScheme* scheme = scheme_of(name)) return from_tensors(*tensors_, name, *scheme);
+    if (const QuantScheme* scheme = scheme_of(name))
+      return from_tensors(*tensors_, name, *scheme, modules_.layout);
     Tensor tensor = tensors_->get(name);
     if (is_other_float(tensor.dtype())) tensor = as_f32(tensor, name);
     const auto found = rearranged_.find(name);
@@ -56,7 +57,7 @@ class StoredWeights : public WeightSource {
   void release(std::string_view name) const override {
     const QuantScheme* scheme = scheme_of(name);
     if (scheme == nullptr) return tensors_->release(name);
-    for (const std::string& part : stored_names(*tensors_, name, *scheme)) {
+    for (const std::string& part : stored_names(*tensors_, name, *scheme, modules_.layout)) {
       if (tensors_->contains(part)) tensors_->release(part);
     }
   }
@@ -65,11 +66,11 @@ class StoredWeights : public WeightSource {
 
  private:
   const QuantScheme* scheme_of(std::string_view name) const {
-    const auto found = schemes_.find(module_of(name));
-    return found == schemes_.end() ? nullptr : &found->second;
+    const auto found = modules_.schemes.find(module_of(name));
+    return found == modules_.schemes.end() ? nullptr : &found->second;
   }
   std::unique_ptr<TensorSource> tensors_;
-  SchemeMap schemes_;
+  StoredModules modules_;
   std::map<std::string, DType, std::less<>> dtypes_;
   std::map<std::string, ParamSpec, std::less<>> rearranged_;
 };
@@ -77,9 +78,9 @@ class StoredWeights : public WeightSource {
 }  // namespace
 
 std::shared_ptr<const WeightSource> stored_weights(std::unique_ptr<TensorSource> tensors,
-                                                   SchemeMap schemes,
+                                                   StoredModules modules,
                                                    const std::vector<ParamSpec>& table) {
-  return std::make_shared<StoredWeights>(std::move(tensors), std::move(schemes), table);
+  return std::make_shared<StoredWeights>(std::move(tensors), std::move(modules), table);
 }
 
 Shape stored_shape(const ParamSpec& spec) {

@@ -13,13 +13,13 @@
 
 namespace nibble {
 
-/// `tensors` have the names of the parameter table; those of `schemes` lie as
+/// `tensors` have the names of the parameter table; those of `modules` lie as
 /// format/quantized_layout.h has them, all others plain: [k, n] where their row of the table is
 /// transposed, less by its offset. Numbers of a float type that nothing multiplies are given as
 /// f32: Error{unsupported} where one is too large for that. What does not lie as it is computed
 /// with is made anew at each get(), one tensor at a time.
 std::shared_ptr<const WeightSource> stored_weights(std::unique_ptr<TensorSource> tensors,
-                                                   SchemeMap schemes,
+                                                   StoredModules modules,
                                                    const std::vector<ParamSpec>& table);
 
 /// The shape of a parameter in plain files.

@@ -88,9 +88,9 @@ TEST(Bitsandbytes, ReadsItsOwnTensorsToItsOwnValues) {
     const MemorySource source(std::move(map));
     const auto fields = JsonFields::parse(
         R"({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}})");
-    const SchemeMap schemes = read_quantization_config(fields, kModules, source);
+    const SchemeMap schemes = read_quantization_config(fields, kModules, source).schemes;
     const auto old = JsonFields::parse(R"({"quantization_config": {"load_in_4bit": true}})");
-    EXPECT_EQ(read_quantization_config(old, kModules, source), schemes);
+    EXPECT_EQ(read_quantization_config(old, kModules, source).schemes, schemes);
     ASSERT_EQ(schemes.size(), 1u);
     EXPECT_EQ(to_string(schemes.at("x")), kind + ":g" + block);
     const Tensor values = dequantize(from_tensors(source, "x.weight", schemes.at("x")));
@@ -161,14 +161,15 @@ TEST(Bitsandbytes, ConfigIsThatOfBitsandbytesWhereItCanSayAll) {
     mixed["c"] = parse_scheme(other);
     const auto own = config_of(mixed, {"head"});
     EXPECT_EQ(own.string("quantization_config.quant_method"), "nibble") << other;
-    EXPECT_EQ(read_quantization_config(own, kModules, MemorySource({})), mixed) << other;
+    EXPECT_EQ(read_quantization_config(own, kModules, MemorySource({})).schemes, mixed) << other;
   }
 }
 
 TEST(Bitsandbytes, RefusesConfigsItCannotRead) {
   const auto read = [](const std::string& text) {
     return read_quantization_config(JsonFields::parse(R"({"quantization_config": )" + text + "}"),
-                                    kModules, MemorySource({}));
+                                    kModules, MemorySource({}))
+        .schemes;
   };
   EXPECT_THROW(read(R"({"quant_method": "bitsandbytes", "load_in_8bit": true})"), Error);
   EXPECT_THROW(read(R"({"quant_method": "gptq"})"), Error);
@@ -196,7 +197,8 @@ TEST(Bitsandbytes, ConfigsWithoutAMethodAreKnownByTheirFlag) {
   const auto refused = [](const std::string& text) -> std::string {
     try {
       read_quantization_config(JsonFields::parse(R"({"quantization_config": )" + text + "}"),
-                               kModules, MemorySource({}));
+                               kModules, MemorySource({}))
+          .schemes;
       return "";
     } catch (const Error& e) {
       return e.what();
@@ -298,7 +300,7 @@ TEST(BitsandbytesRows, BlocksThatCrossRowsAreRefusedWithAWord) {
   const auto fields = JsonFields::parse(
       R"({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}})");
   try {
-    read_quantization_config(fields, kModules, MemorySource(map));
+    read_quantization_config(fields, kModules, MemorySource(map)).schemes;
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::unsupported);

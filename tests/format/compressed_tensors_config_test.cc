@@ -41,7 +41,8 @@ json token(std::string kind) {
 
 SchemeMap read_config(const json& config, const TensorMap& tensors = {}) {
   return read_quantization_config(JsonFields::parse(json({{"quantization_config", config}}).dump()),
-                                  kConfigModules, MemorySource(tensors));
+                                  kConfigModules, MemorySource(tensors))
+      .schemes;
 }
 
 // Changes one value and reads; `at` is a JSON pointer below quantization_config.
@@ -285,7 +286,8 @@ TEST(CompressedTensorsConfig, InputsThatAreRoundedOtherwiseAreRefused) {
 TEST(CompressedTensorsConfig, TheOldNameOfTheSectionIsRefused) {
   expect_error(ErrorKind::unsupported, "key \"compression_config\"", [] {
     read_quantization_config(JsonFields::parse(json({{"compression_config", whole()}}).dump()),
-                             kConfigModules, MemorySource({}));
+                             kConfigModules, MemorySource({}))
+        .schemes;
   });
 }
 

@@ -26,7 +26,7 @@ Tensor drawn_matrix(int64_t n, int64_t k, uint64_t seed) {
 SchemeMap read(const JsonFields& fields, const std::vector<std::string>& names) {
   std::vector<MatrixModule> modules;
   for (const std::string& name : names) modules.push_back({name, "Linear"});
-  return read_quantization_config(fields, modules, MemorySource({}));
+  return read_quantization_config(fields, modules, MemorySource({})).schemes;
 }
 
 MemorySource source_of(const std::vector<NamedTensor>& tensors) {

@@ -1,4 +1,4 @@
-#include "nibble/model/transpose.h"
+#include "nibble/core/transpose.h"
 
 #include <sys/mman.h>
 

@@ -1,0 +1,159 @@
+// The GEMM layout of AWQ, as AutoAWQ and auto-round write it (AutoAWQ awq/modules/linear/gemm.py,
+// read 2026-08; docs/formats/awq.md): X.qweight i32 [k, n / 8] and X.qzeros i32 [groups, n / 8],
+// eight outputs a word in an order of its own; X.scales [groups, n]. Four bits. It is read, not
+// written.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "nibble/core/checked.h"
+#include "nibble/core/error.h"
+#include "nibble/core/transpose.h"
+#include "nibble/format/layout_parts.h"
+#include "nibble/format/packed_int32.h"
+#include "nibble/format/weight_layout.h"
+
+namespace nibble::awq {
+namespace {
+
+constexpr int kBits = 4;
+constexpr int64_t kTogether = 8;  // outputs in a word
+// Which nibble of a word is its output 0, 1, ...
+constexpr int kNibbleOf[kTogether] = {0, 4, 1, 5, 2, 6, 3, 7};
+constexpr char kPrefix[] = "quantization_config.";
+
+constexpr KnownKey kTopKeys[] = {
+    {"quant_method"},
+    {"bits"},
+    {"group_size"},
+    {"zero_point"},
+    {"sym"},
+    {"version"},
+    {"modules_to_not_convert"},
+    {"lm_head"},
+    // How other programs run it.
+    {"backend"},
+    {"do_fuse"},
+    {"fuse_max_seq_len"},
+    {"modules_to_fuse"},
+    {"exllama_config"},
+};
+
+uint8_t field(int32_t word, int64_t output) {
+  return static_cast<uint8_t>(static_cast<uint32_t>(word) >> (4 * kNibbleOf[output]) & 15u);
+}
+
+struct Facts {
+  int64_t n = 0, k = 0, groups = 0;
+};
+
+Facts facts_of(const TensorSource& source, const std::string& x) {
+  const Shape words = packed_int32::require_words(source, x + ".qweight").shape();
+  const Shape scales = require_tensor(source, x + ".scales").shape();
+  const auto n = checked_mul(words[1], kTogether);
+  NIBBLE_CHECK(n.has_value());  // as many bytes exist
+  return {*n, words[0], scales.rank() == 2 ? scales[0] : 0};
+}
+
+// Words [rows, n / 8] with the rows behind each other, as codes [n, rows]: one bit stream an
+// output.
+Tensor read_codes(const Tensor& words) {
+  const int64_t k = words.shape()[0], columns = words.shape()[1],
+                stride = packed_row_bytes(k, kBits);
+  const Tensor turned = transpose(words);
+  Tensor out(DType::u8, Shape{columns * kTogether, stride});
+  std::vector<uint8_t> codes(static_cast<size_t>(k));
+  for (int64_t c = 0; c < columns; ++c) {
+    const auto row = turned.data<int32_t>().subspan(static_cast<size_t>(c * k), codes.size());
+    for (int64_t o = 0; o < kTogether; ++o) {
+      for (size_t i = 0; i < codes.size(); ++i) codes[i] = field(row[i], o);
+      pack_codes(
+          codes, kBits,
+          out.mutable_data<uint8_t>().subspan(static_cast<size_t>((c * kTogether + o) * stride),
+                                              static_cast<size_t>(stride)));
+    }
+  }
+  return out;
+}
+
+Tensor read_zeros(const TensorSource& source, const std::string& name, const Facts& f) {
+  const int64_t columns = f.n / kTogether;
+  const Tensor words = require_tensor(source, name, DType::i32, Shape{f.groups, columns});
+  Tensor out(DType::u8, Shape{f.n, f.groups});
+  for (int64_t g = 0; g < f.groups; ++g) {
+    for (int64_t r = 0; r < f.n; ++r) {
+      const int32_t word = words.data<int32_t>()[static_cast<size_t>(g * columns + r / kTogether)];
+      out.mutable_data<uint8_t>()[static_cast<size_t>(r * f.groups + g)] =
+          field(word, r % kTogether);
+    }
+  }
+  return out;
+}
+
+QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
+                             const QuantScheme& scheme) {
+  const Facts f = facts_of(source, x);
+  QuantizedTensor q;
+  q.scheme = scheme;
+  q.shape = Shape{f.n, f.k};
+  q.codes = read_codes(packed_int32::require_words(source, x + ".qweight"));
+  q.scales = packed_int32::require_turned_scales(source, x + ".scales", f.groups, f.n);
+  packed_int32::take_zeros(read_zeros(source, x + ".qzeros", f), x + ".qzeros", q);
+  try {
+    validate(q);
+  } catch (Error& e) {
+    throw std::move(e).at("tensor " + in_quotes(x + ".qweight"));
+  }
+  return q;
+}
+
+std::vector<std::string> stored_names(const TensorSource& /*source*/, const std::string& x,
+                                      const QuantScheme& /*scheme*/) {
+  return {x + ".qweight", x + ".qzeros", x + ".scales"};
+}
+
+void check_keys(const JsonFields& f) {
+  packed_int32::require_keys(f, kTopKeys);
+  const std::string bits = std::string(kPrefix) + "bits",
+                    version = std::string(kPrefix) + "version";
+  if (f.integer(bits) != kBits) {
+    throw unsupported(fmt::format("is {}, which nibble does not read; 4 can be", f.integer(bits)))
+        .at("key " + in_quotes(bits));
+  }
+  const std::string order = f.string_or(version, "gemm");
+  if (order == "gemm" || order == "GEMM") return;
+  throw unsupported(fmt::format("is {}, which nibble does not read; gemm can be", in_quotes(order)))
+      .at("key " + in_quotes(version));
+}
+
+StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> modules,
+                          const TensorSource& tensors) {
+  check_keys(f);
+  const int64_t group = f.integer(std::string(kPrefix) + "group_size");
+  const bool symmetric = !f.boolean_or(std::string(kPrefix) + "zero_point", true);
+  const bool modules_differ = !is_empty(f, std::string(kPrefix) + "extra_config");
+  StoredModules out;
+  for (const MatrixModule& m : modules) {
+    if (!tensors.contains(m.name + ".qweight")) continue;
+    const Facts facts = facts_of(tensors, m.name);
+    out.schemes.emplace(m.name,
+                        packed_int32::scheme_of(kBits, group, facts.groups, facts.k, !symmetric,
+                                                modules_differ, m.name + ".scales"));
+  }
+  return out;
+}
+
+}  // namespace
+
+const WeightLayout& weight_layout() {
+  static const WeightLayout kLayout = [] {
+    WeightLayout out;
+    out.from_tensors = from_tensors;
+    out.stored_names = stored_names;
+    out.read_config = read_config;
+    return out;
+  }();
+  return kLayout;
+}
+
+}  // namespace nibble::awq
