@@ -5,9 +5,9 @@
 #include <filesystem>
 
 #include "nibble/core/float_formats.h"
+#include "nibble/core/transpose.h"
 #include "nibble/format/safetensors.h"
 #include "nibble/model/model.h"
-#include "nibble/core/transpose.h"
 #include "nibble/quant/method.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
