@@ -5,8 +5,8 @@
 
 #include <vector>
 
-#include "nibble/core/files.h"
 #include "nibble/core/mapped_file.h"
+#include "nibble/core/posix.h"
 #include "nibble/format/recognise.h"
 #include "nibble/model/file_format.h"
 

@@ -1,6 +1,7 @@
 // Writing a model folder.
 #include <fmt/format.h>
 
+#include "nibble/core/atomic_file.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/in_file.h"
 #include "nibble/format/safetensors.h"
