@@ -133,12 +133,10 @@ StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> mod
   const bool symmetric = !f.boolean_or(std::string(kPrefix) + "zero_point", true);
   const bool modules_differ = !is_empty(f, std::string(kPrefix) + "extra_config");
   StoredModules out;
-  for (const MatrixModule& m : modules) {
-    if (!tensors.contains(m.name + ".qweight")) continue;
-    const Facts facts = facts_of(tensors, m.name);
-    out.schemes.emplace(m.name,
-                        packed_int32::scheme_of(kBits, group, facts.groups, facts.k, !symmetric,
-                                                modules_differ, m.name + ".scales"));
+  for (const std::string& x : packed_int32::packed_modules(modules, tensors)) {
+    const Facts facts = facts_of(tensors, x);
+    out.schemes.emplace(x, packed_int32::scheme_of(kBits, group, facts.groups, facts.k, !symmetric,
+                                                   modules_differ, x + ".scales"));
   }
   return out;
 }
@@ -146,13 +144,8 @@ StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> mod
 }  // namespace
 
 const WeightLayout& weight_layout() {
-  static const WeightLayout kLayout = [] {
-    WeightLayout out;
-    out.from_tensors = from_tensors;
-    out.stored_names = stored_names;
-    out.read_config = read_config;
-    return out;
-  }();
+  static const WeightLayout kLayout = {
+      .from_tensors = from_tensors, .stored_names = stored_names, .read_config = read_config};
   return kLayout;
 }
 

@@ -78,9 +78,10 @@ Facts facts_of(const TensorSource& source, const std::string& x, int bits) {
   Facts out{bits, words[1], words[0] * 32 / bits, scales.rank() == 2 ? scales[0] : 0};
   if (!source.contains(x + ".g_idx")) return out;
   out.k = require_tensor(source, x + ".g_idx").elements();
-  for (const int b : kBits) {
-    if (out.k > 0 && ceil_div(out.k * b, int64_t{32}) == words[0]) out.bits = b;
-  }
+  // Of few inputs several widths take as many words: the config's is then meant.
+  const auto fits = [&](int b) { return ceil_div(out.k * b, int64_t{32}) == words[0]; };
+  const int* other = std::find_if(std::begin(kBits), std::end(kBits), fits);
+  if (!fits(bits) && other != std::end(kBits)) out.bits = *other;
   return out;
 }
 
@@ -190,12 +191,8 @@ QuantScheme scheme_of(const TensorSource& source, const std::string& x, int bits
 }
 
 const WeightLayout& version_2() {
-  static const WeightLayout kLayout = [] {
-    WeightLayout out;
-    out.from_tensors = from_version_2;
-    out.stored_names = stored_names;
-    return out;
-  }();
+  static const WeightLayout kLayout = {.from_tensors = from_version_2,
+                                       .stored_names = stored_names};
   return kLayout;
 }
 
@@ -209,23 +206,16 @@ StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> mod
                               !is_empty(f, std::string(kPrefix) + "extra_config");
   StoredModules out;
   if (is_version_2(f)) out.layout = &version_2();
-  for (const MatrixModule& m : modules) {
-    if (!tensors.contains(m.name + ".qweight")) continue;
-    out.schemes.emplace(m.name, scheme_of(tensors, m.name, bits, group, symmetric, modules_differ));
-  }
+  for (const std::string& x : packed_int32::packed_modules(modules, tensors))
+    out.schemes.emplace(x, scheme_of(tensors, x, bits, group, symmetric, modules_differ));
   return out;
 }
 
 }  // namespace
 
 const WeightLayout& weight_layout() {
-  static const WeightLayout kLayout = [] {
-    WeightLayout out;
-    out.from_tensors = from_version_1;
-    out.stored_names = stored_names;
-    out.read_config = read_config;
-    return out;
-  }();
+  static const WeightLayout kLayout = {
+      .from_tensors = from_version_1, .stored_names = stored_names, .read_config = read_config};
   return kLayout;
 }
 

@@ -53,6 +53,15 @@ constexpr KnownKey kAutoRoundKeys[] = {
 
 }  // namespace
 
+std::vector<std::string> packed_modules(std::span<const MatrixModule> modules,
+                                        const TensorSource& tensors) {
+  std::vector<std::string> out;
+  for (const MatrixModule& m : modules) {
+    if (tensors.contains(m.name + ".qweight")) out.push_back(m.name);
+  }
+  return out;
+}
+
 Tensor require_words(const TensorSource& source, const std::string& name) {
   Tensor t = require_tensor(source, name);
   if (t.dtype() == DType::i32 && t.shape().rank() == 2 && t.elements() > 0) return t;

@@ -10,10 +10,14 @@
 #include "nibble/core/json.h"
 #include "nibble/core/tensor_source.h"
 #include "nibble/format/known_keys.h"
+#include "nibble/format/module_targets.h"
 #include "nibble/quant/quantized_tensor.h"
 
 namespace nibble::packed_int32 {
 
+/// The names of the modules that have an X.qweight.
+std::vector<std::string> packed_modules(std::span<const MatrixModule> modules,
+                                        const TensorSource& tensors);
 /// i32 words of two extents, or Error{corrupt} naming the tensor.
 Tensor require_words(const TensorSource& source, const std::string& name);
 /// Scales [groups, n] as [n, groups].

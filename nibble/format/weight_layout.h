@@ -43,15 +43,15 @@ struct WeightLayout {
   std::vector<TensorInfo> (*infos)(const std::string& module, const QuantScheme& scheme,
                                    const Shape& shape, DType scale_dtype) = nullptr;
   QuantizedTensor (*from_tensors)(const TensorSource& source, const std::string& module,
-                                  const QuantScheme& scheme);
+                                  const QuantScheme& scheme) = nullptr;
   std::vector<std::string> (*stored_names)(const TensorSource& source, const std::string& module,
-                                           const QuantScheme& scheme);
+                                           const QuantScheme& scheme) = nullptr;
   /// The value of `quantization_config`, and the reverse: every key is honoured, harmless or
   /// refused.
   void (*write_config)(const SchemeMap& schemes, const std::vector<std::string>& plain,
                        JsonWriter& out) = nullptr;
   StoredModules (*read_config)(const JsonFields& config, std::span<const MatrixModule> modules,
-                               const TensorSource& tensors);
+                               const TensorSource& tensors) = nullptr;
 };
 
 }  // namespace nibble

@@ -13,7 +13,8 @@
 
 namespace nibble {
 
-/// How a parameter is stored: in a scheme, or plain in a type.
+/// How a parameter is stored: in a scheme, or plain in `dtype`. Of a scheme that is the type of the
+/// scales where it is known without reading them, else f32.
 struct StoredAs {
   std::optional<QuantScheme> scheme;
   DType dtype = DType::f32;

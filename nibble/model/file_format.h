@@ -27,6 +27,4 @@ struct FileFormat {
 #include "nibble/model/format_list.inc"
 #undef NIBBLE_FORMAT
 
-bool is_folder(const std::string& path);
-
 }  // namespace nibble

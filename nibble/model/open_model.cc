@@ -38,11 +38,6 @@ Error not_a_model(const std::string& path) {
 
 }  // namespace
 
-bool is_folder(const std::string& path) {
-  struct stat info;
-  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 Model open_model(const std::string& path) {
   if (!exists(path)) throw not_found("no such file or folder").in_file(path);
   for (const FileFormat& f : kFormats) {

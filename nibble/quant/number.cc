@@ -44,9 +44,4 @@ float largest_value(const NumberTraits& type) {
   return m;
 }
 
-std::span<const float> all_bytes(float (*decode)(uint8_t), std::span<float, 256> to) {
-  for (size_t i = 0; i < 256; ++i) to[i] = decode(static_cast<uint8_t>(i));
-  return to;
-}
-
 }  // namespace nibble

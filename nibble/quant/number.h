@@ -2,6 +2,8 @@
 // its row (number_*.cc), its line in number_list.inc and, to be stored, a row of a file's layout.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -96,7 +98,15 @@ inline DType stored_scale_dtype(const QuantScheme& scheme, DType asked) {
 }
 /// The largest finite value of a type's table.
 float largest_value(const NumberTraits& type);
-/// The values of 256 codes by a function that decodes one.
-std::span<const float> all_bytes(float (*decode)(uint8_t), std::span<float, 256> to);
+/// What each of the 256 bytes stands for, by the function that decodes one.
+template <float (*decode)(uint8_t)>
+std::span<const float> byte_values() {
+  static const std::array<float, 256> kValues = [] {
+    std::array<float, 256> out;
+    for (size_t i = 0; i < out.size(); ++i) out[i] = decode(static_cast<uint8_t>(i));
+    return out;
+  }();
+  return kValues;
+}
 
 }  // namespace nibble

@@ -2,7 +2,6 @@
 // magnitude over the type's largest finite value, rounded to the stored type; the next one up where
 // that would cut the largest weight.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -12,18 +11,6 @@
 
 namespace nibble {
 namespace {
-
-std::span<const float> e4m3_values() {
-  static std::array<float, 256> values;
-  static const auto kTable = all_bytes(e4m3_to_f32, values);
-  return kTable;
-}
-
-std::span<const float> e5m2_values() {
-  static std::array<float, 256> values;
-  static const auto kTable = all_bytes(e5m2_to_f32, values);
-  return kTable;
-}
 
 void nearest_e4m3(std::span<const float> x, std::span<uint8_t> codes) {
   std::transform(x.begin(), x.end(), codes.begin(), f32_to_e4m3);
@@ -71,12 +58,14 @@ NumberTraits fp8(std::string_view name, WeightType kernel, std::span<const float
 }  // namespace
 
 const NumberTraits& fp8_e4m3_number() {
-  static const NumberTraits kRow = fp8("fp8_e4m3", WeightType::e4m3, e4m3_values, nearest_e4m3);
+  static const NumberTraits kRow =
+      fp8("fp8_e4m3", WeightType::e4m3, byte_values<e4m3_to_f32>, nearest_e4m3);
   return kRow;
 }
 
 const NumberTraits& fp8_e5m2_number() {
-  static const NumberTraits kRow = fp8("fp8_e5m2", WeightType::e5m2, e5m2_values, nearest_e5m2);
+  static const NumberTraits kRow =
+      fp8("fp8_e5m2", WeightType::e5m2, byte_values<e5m2_to_f32>, nearest_e5m2);
   return kRow;
 }
 

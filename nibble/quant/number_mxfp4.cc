@@ -1,18 +1,11 @@
 // mxfp4: E2M1 in blocks of 32 with a power of two each, E8M0 (OCP Microscaling Formats 1.0).
 #include <algorithm>
-#include <array>
 
 #include "nibble/quant/e2m1.h"
 #include "nibble/quant/number.h"
 
 namespace nibble {
 namespace {
-
-std::span<const float> e8m0_values() {
-  static std::array<float, 256> values;
-  static const auto kTable = all_bytes(e8m0_to_f32, values);
-  return kTable;
-}
 
 void choose_e8m0_scales(const Tensor& magnitudes, const RtnOptions& /*options*/,
                         QuantizedTensor& out) {
@@ -21,8 +14,8 @@ void choose_e8m0_scales(const Tensor& magnitudes, const RtnOptions& /*options*/,
   std::transform(m.begin(), m.end(), out.scales.mutable_data<uint8_t>().begin(), e8m0_of_block);
 }
 
-const ScaleTraits kE8m0 = {"u8", [](DType) { return DType::u8; }, SuperScale::none, e8m0_values,
-                           ScaleType::e8m0};
+const ScaleTraits kE8m0 = {"u8", [](DType) { return DType::u8; }, SuperScale::none,
+                           byte_values<e8m0_to_f32>, ScaleType::e8m0};
 
 }  // namespace
 

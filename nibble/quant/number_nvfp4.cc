@@ -1,7 +1,6 @@
 // nvfp4: E2M1 in blocks of 16 with a scale in E4M3 each, over one f32 of the tensor: 448 * 6 / its
 // largest magnitude.
 #include <algorithm>
-#include <array>
 #include <limits>
 
 #include "nibble/core/finite.h"
@@ -13,12 +12,6 @@ namespace nibble {
 namespace {
 
 constexpr float kE4m3Largest = 448, kE4m3Smallest = 0x1p-9f;
-
-std::span<const float> e4m3_scale_values() {
-  static std::array<float, 256> values;
-  static const auto kTable = all_bytes(e4m3_to_f32, values);
-  return kTable;
-}
 
 void choose_e4m3_scales(const Tensor& magnitudes, const RtnOptions& options, QuantizedTensor& out) {
   const auto m = magnitudes.data<float>();
@@ -35,7 +28,7 @@ void choose_e4m3_scales(const Tensor& magnitudes, const RtnOptions& options, Qua
 }
 
 const ScaleTraits kE4m3Scales = {"f8_e4m3", [](DType) { return DType::f8_e4m3; },
-                                 SuperScale::tensor, e4m3_scale_values, ScaleType::e4m3};
+                                 SuperScale::tensor, byte_values<e4m3_to_f32>, ScaleType::e4m3};
 
 }  // namespace
 

@@ -176,6 +176,17 @@ TEST(GptqLayout, ModulesThatDifferAreReadByTheirTensorsWhereTheConfigSaysSo) {
   EXPECT_TRUE(modules.schemes.empty()) << "no tensors of y are packed";
 }
 
+// Up to 8 inputs take one word whether a code has 2, 3 or 4 bits: the config's width counts.
+TEST(GptqLayout, OfFewInputsTheConfigSaysHowWideCodesAre) {
+  for (const int bits : {2, 3, 4}) {
+    const Plain p{bits, 32, 8, 8, false, {}, 9};
+    json config = gptq_config(p, 2);
+    expect_values(read_packed(config, as_gptq(p, 2)), p);
+    config["dynamic"] = {{"+:.*other", {{"bits", 8}}}};
+    expect_values(read_packed(config, as_gptq(p, 2)), p);
+  }
+}
+
 TEST(GptqLayout, RefusesByName) {
   const Plain p;
   const TensorMap good = as_gptq(p, 1);

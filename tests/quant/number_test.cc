@@ -11,6 +11,7 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/e2m1.h"
 #include "nibble/quant/nested_scales.h"
+#include "nibble/quant/scale.h"
 #include "tests/quant/float_goldens.h"
 
 namespace nibble {
@@ -35,6 +36,28 @@ TEST(Codebook, TablesAreThoseOfBitsandbytes) {
   const auto map = dynamic_map();
   EXPECT_EQ(test::bits_of({map.begin(), map.end()}),
             test::bits_of(test::golden_floats("dynamic_map")));
+}
+
+TEST(Numbers, EveryRowIsWholeAndFoundByItsName) {
+  for (const NamedNumber& n : numbers()) {
+    SCOPED_TRACE(n.traits.name);
+    EXPECT_EQ(find_number(n.traits.name)->type, n.type);
+    EXPECT_EQ(parse_scheme(n.traits.name).type, n.type);
+    EXPECT_GT(n.traits.bits, 0);
+    for (const std::string_view example : n.traits.examples)
+      EXPECT_EQ(parse_scheme(example).type, n.type);
+    const bool table = n.traits.kind == NumberKind::table;
+    EXPECT_EQ(n.traits.table != nullptr && n.traits.nearest != nullptr, table);
+    EXPECT_EQ(n.traits.choose_scales != nullptr, table);
+    if (table) {
+      EXPECT_EQ(n.traits.table().size(), size_t{1} << n.traits.bits);
+    }
+    EXPECT_EQ(n.traits.best_scale != nullptr, n.traits.kind == NumberKind::levels);
+    // Scales that are bytes have values, and a kernel that reads them.
+    const bool bytes = !is_scale_dtype(n.traits.scales->stored(DType::f16));
+    EXPECT_EQ(n.traits.scales->values != nullptr, bytes);
+  }
+  EXPECT_EQ(find_number("int9"), nullptr);
 }
 
 TEST(Codebook, EveryValueIsItsOwnNearest) {
