@@ -24,8 +24,9 @@ enum class KernelIsa : uint8_t { ref, avx2, avxvnni, avx512, avx512vnni, amx };
 /// `table`: 4-bit codes that name one of 16 values; e4m3, e5m2: 8-bit floats.
 enum class WeightType : uint8_t { f32, f16, bf16, codes, table, e4m3, e5m2 };
 /// Those of a byte: e8m0 is 2^(byte - 127); e4m3 its value / scale_divisor; nested, for scale i,
-/// scale_table[byte] * super_scales[i / kSuperBlock] + super_offset. Each operation is rounded.
-enum class ScaleType : uint8_t { f32, f16, bf16, e8m0, e4m3, nested };
+/// scale_table[byte] * super_scales[i / kSuperBlock] + super_offset; blocks, a signed byte times
+/// the super scale of its row and of its block of kSuperBlock inputs. Each operation is rounded.
+enum class ScaleType : uint8_t { f32, f16, bf16, e8m0, e4m3, nested, blocks };
 constexpr int64_t kSuperBlock = 256;
 
 /// What decides whether a kernel can do a product.
@@ -47,12 +48,18 @@ struct GemmWeight {
   int64_t row_bytes = 0;
   const void* scales = nullptr;
   ScaleType scale_type = ScaleType::f32;
+  /// Where not null, as scales: what is added to (float)code * scale, and every zero point is 0.
+  const void* offsets = nullptr;
   const uint8_t* zeros = nullptr;       ///< null where every zero point is 2^(bits-1)
   int64_t scale_stride = 0;             ///< 0 where one scale serves the whole weight
   const float* table = nullptr;         ///< 16 values, where the weight is a table
   const float* scale_table = nullptr;   ///< 256 values, for nested scales
-  const float* super_scales = nullptr;  ///< as stored, packed or not
+  const float* super_scales = nullptr;  ///< nested: as stored, packed or not
   float super_offset = 0, scale_divisor = 1;
+  /// blocks: those of row j and block b at j * super_stride + b. Packed, they are null.
+  const float* block_scales = nullptr;
+  const float* block_offsets = nullptr;
+  int64_t super_stride = 0;
 };
 
 /// Where unpacking writes rows as they were stored; what is null is left out.
@@ -60,8 +67,12 @@ struct GemmRows {
   void* data = nullptr;
   int64_t row_bytes = 0;
   void* scales = nullptr;
+  void* offsets = nullptr;
   uint8_t* zeros = nullptr;
   int64_t scale_stride = 0;
+  float* block_scales = nullptr;
+  float* block_offsets = nullptr;
+  int64_t super_stride = 0;
 };
 
 /// The rows of x. Codes are padded with zeros to a multiple of kCodePadding.
