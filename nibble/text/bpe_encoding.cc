@@ -147,7 +147,8 @@ class BpeTokenizer::Encoding {
     if (parts_.ignore_merges) {
       const int32_t whole =
           parts_.tokens.find(parts_.byte_level ? byte_level_spelling(text) : std::string(text));
-      if (whole >= 0 && !(plain_ && t_.is_special(whole))) return ids.push_back(whole);
+      const bool steers = (parts_.special_is_no_text || plain_) && t_.is_special(whole);
+      if (whole >= 0 && !steers) return ids.push_back(whole);
     }
     symbols_.clear();
     symbols_.reserve(text.size());

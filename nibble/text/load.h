@@ -31,6 +31,11 @@ BpeParts parse_llama2c_tokenizer(std::span<const std::byte> bytes);
 /// not `mergeable` take no part.
 void merges_from_scores(std::span<const float> scores, const std::vector<bool>& mergeable,
                         BpeParts& parts);
+/// SentencePiece's stand-in for a space.
+inline constexpr std::string_view kSpaceMark = "\u2581";
+/// Spaces are marks inside, and spaces again in what is decoded. `prefix`: a space is put before a
+/// text and taken off again; `each_part`: also before each part between special tokens.
+void use_space_marks(bool prefix, bool each_part, BpeParts& parts);
 /// `mark` where no token has it behind something else, else empty: see BpeParts::cut_before.
 std::string safe_cut(const TokenTable& tokens, std::string_view mark);
 

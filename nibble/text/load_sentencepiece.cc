@@ -9,27 +9,16 @@
 #include "nibble/core/protobuf.h"
 #include "nibble/core/utf8.h"
 #include "nibble/text/load.h"
+#include "nibble/text/token_type.h"
 #include "nibble/text/utf8.h"
 
 namespace nibble {
 namespace {
 
-constexpr std::string_view kMark = "\u2581";  // stands for a space
-
-// sentencepiece_model.proto: ModelProto.SentencePiece.Type, TrainerSpec.ModelType.
-enum PieceType : int32_t {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
-};
-
 struct Piece {
   std::string_view text;
   float score = 0;
-  int32_t type = kNormal;
+  int32_t type = kNormalToken;
 };
 
 struct Settings {
@@ -53,8 +42,9 @@ Piece read_piece(const ProtobufField& message) {
   };
   if (!is_utf8(piece.text)) throw wrong(corrupt("a piece is not UTF-8"));
   if (!std::isfinite(piece.score)) throw wrong(corrupt("a score is not finite"));
-  if (piece.type == kUnused) throw wrong(unsupported("pieces of type UNUSED are not supported"));
-  if (piece.type < kNormal || piece.type > kByte) {
+  if (piece.type == kUnusedToken)
+    throw wrong(unsupported("pieces of type UNUSED are not supported"));
+  if (piece.type < kNormalToken || piece.type > kByteToken) {
     throw wrong(corrupt(fmt::format("piece type {} is unknown", piece.type)));
   }
   return piece;
@@ -84,6 +74,7 @@ void read_normalizer_spec(const ProtobufField& message, Settings& out) {
 }
 
 void check(const Settings& s) {
+  // TrainerSpec.ModelType.
   constexpr std::string_view kModels[] = {"", "unigram", "BPE", "word", "char"};
   if (s.model_type != 2) {
     const bool known = s.model_type >= 1 && s.model_type <= 4;
@@ -98,15 +89,6 @@ void check(const Settings& s) {
                     "identity is",
                     in_quotes(s.normalization, 40)));
   }
-}
-
-// Spaces are marks inside. `legacy`: a space is put before each part between special tokens.
-void use_marks(bool dummy_prefix, bool legacy, BpeParts& parts) {
-  if (dummy_prefix) parts.normalizers.push_back(make_prepend(" ", !legacy));
-  parts.normalizers.push_back(make_replace(" ", std::string(kMark)));
-  parts.decoder.byte_fallback = parts.byte_fallback;
-  parts.decoder.replace = {{std::string(kMark), " "}};
-  if (dummy_prefix) parts.decoder.strip = " ", parts.decoder.strip_count = 1;
 }
 
 // The characters inside of mergeable tokens that are no such token themselves: SentencePiece merges
@@ -129,6 +111,14 @@ void hide_characters(const std::vector<bool>& mergeable, BpeParts& parts) {
 }
 
 }  // namespace
+
+void use_space_marks(bool prefix, bool each_part, BpeParts& parts) {
+  if (prefix) parts.normalizers.push_back(make_prepend(" ", !each_part));
+  parts.normalizers.push_back(make_replace(" ", std::string(kSpaceMark)));
+  parts.decoder.byte_fallback = parts.byte_fallback;
+  parts.decoder.replace = {{std::string(kSpaceMark), " "}};
+  if (prefix) parts.decoder.strip = " ", parts.decoder.strip_count = 1;
+}
 
 std::string safe_cut(const TokenTable& tokens, std::string_view mark) {
   for (int32_t id = 0; id < tokens.size(); ++id) {
@@ -197,10 +187,10 @@ BpeParts parse_sentencepiece(std::span<const std::byte> bytes, const TokenizerCo
     const int32_t id = parts.tokens.size();
     parts.tokens.add(piece.text, id);
     scores.push_back(piece.score);
-    mergeable.push_back(piece.type == kNormal || piece.type == kUserDefined);
-    if (piece.type == kUnknown) parts.unknown = id;
-    if (piece.type == kUnknown || piece.type == kControl) parts.special_ids.push_back(id);
-    if (piece.type == kUserDefined) {
+    mergeable.push_back(piece.type == kNormalToken || piece.type == kUserDefinedToken);
+    if (piece.type == kUnknownToken) parts.unknown = id;
+    if (piece.type == kUnknownToken || piece.type == kControlToken) parts.special_ids.push_back(id);
+    if (piece.type == kUserDefinedToken) {
       parts.added.push_back({.content = std::string(piece.text), .id = id});
     }
   }
@@ -211,8 +201,8 @@ BpeParts parse_sentencepiece(std::span<const std::byte> bytes, const TokenizerCo
   parts.normalize_added = false;
   parts.special_is_no_text = true;
   if (settings.single_spaces) parts.normalizers.push_back(make_single_spaces());
-  use_marks(config.add_prefix_space.value_or(settings.dummy_prefix), config.legacy, parts);
-  parts.cut_before = safe_cut(parts.tokens, kMark);
+  use_space_marks(config.add_prefix_space.value_or(settings.dummy_prefix), config.legacy, parts);
+  parts.cut_before = safe_cut(parts.tokens, kSpaceMark);
   if (settings.bos >= 0) parts.bos = settings.bos, parts.before = {settings.bos};
   if (settings.eos >= 0) parts.eos = settings.eos;
   return parts;

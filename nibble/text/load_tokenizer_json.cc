@@ -5,41 +5,12 @@
 #include "nibble/core/error.h"
 #include "nibble/text/json_tree.h"
 #include "nibble/text/load.h"
+#include "nibble/text/merge_texts.h"
 #include "nibble/text/prefix_space.h"
 #include "nibble/text/sections.h"
 
 namespace nibble {
 namespace {
-
-constexpr size_t kMaxMerges = 1 << 21;
-
-// The texts of the merges, left and right next to each other, until the vocabulary is complete.
-struct MergeTexts {
-  struct Pair {
-    uint32_t begin, middle, end;
-  };
-  std::string arena;
-  std::vector<Pair> pairs;
-
-  void add(std::string_view left, std::string_view right) {
-    if (pairs.size() == kMaxMerges) throw corrupt(fmt::format("more than {} merges", kMaxMerges));
-    const auto begin = static_cast<uint32_t>(arena.size());
-    arena += left;
-    const auto middle = static_cast<uint32_t>(arena.size());
-    arena += right;
-    NIBBLE_CHECK(arena.size() < ~uint32_t{0});
-    pairs.push_back({begin, middle, static_cast<uint32_t>(arena.size())});
-  }
-};
-
-// The two parts of "a b".
-std::pair<std::string_view, std::string_view> halves(std::string_view line) {
-  const size_t space = line.find(' ');
-  const bool two = space != std::string_view::npos && space > 0 && space + 1 < line.size() &&
-                   line.find(' ', space + 1) == std::string_view::npos;
-  if (!two) throw corrupt(fmt::format("merge {}: expected two parts", in_quotes(line)));
-  return {line.substr(0, space), line.substr(space + 1)};
-}
 
 // The vocabulary and the merges go where they belong, the rest into a small tree.
 class TokenizerJson : public JsonHandler {
@@ -88,7 +59,7 @@ class TokenizerJson : public JsonHandler {
     if (in_ == Part::tree) return tree.on_string(text);
     if (in_ != Part::merges || level_ == 0) odd();
     if (level_ == 1) {
-      const auto [left, right] = halves(text);
+      const auto [left, right] = merge_halves(text);
       return merges.add(left, right);
     }
     if (++parts_ > 2) return;
@@ -132,38 +103,6 @@ class TokenizerJson : public JsonHandler {
   bool in_model_ = false;
   std::string token_, left_, right_;
 };
-
-// Looks the merges up some at a time, so that their memory accesses overlap.
-void enter_merges(const MergeTexts& texts, const TokenTable& tokens, std::string_view place,
-                  MergeTable& out) {
-  constexpr size_t kBatch = 32;
-  std::array<std::array<uint64_t, 3>, kBatch> hashes;
-  const auto parts_of = [&](const MergeTexts::Pair& p) {
-    const std::string_view all(texts.arena);
-    return std::array{all.substr(p.begin, p.middle - p.begin),
-                      all.substr(p.middle, p.end - p.middle), all.substr(p.begin, p.end - p.begin)};
-  };
-  for (size_t first = 0; first < texts.pairs.size(); first += kBatch) {
-    const size_t n = std::min(kBatch, texts.pairs.size() - first);
-    for (size_t i = 0; i < n; ++i) {
-      const auto parts = parts_of(texts.pairs[first + i]);
-      for (size_t j = 0; j < 3; ++j) tokens.prefetch(hashes[i][j] = tokens.hash(parts[j]));
-    }
-    for (size_t i = 0; i < n; ++i) {
-      const auto parts = parts_of(texts.pairs[first + i]);
-      std::array<int32_t, 3> ids{};
-      for (size_t j = 0; j < 3; ++j) {
-        ids[j] = tokens.find_hashed(parts[j], hashes[i][j]);
-        if (ids[j] >= 0) continue;
-        throw corrupt(fmt::format("merge {} ({} {}): {} is not in the vocabulary", first + i,
-                                  in_quotes(parts[0], 40), in_quotes(parts[1], 40),
-                                  in_quotes(parts[j], 40)))
-            .at(place);
-      }
-      out.add(ids[0], ids[1], {static_cast<uint32_t>(first + i), ids[2]});
-    }
-  }
-}
 
 void read_model(const JsonNode& model, BpeParts& parts) {
   if (const std::string type = model.string_or("type", "BPE"); type != "BPE") {
@@ -217,7 +156,7 @@ BpeParts parse_tokenizer_json(std::string_view json, const TokenizerConfig& conf
   } else {
     throw unsupported("a file without a decoder is not supported").at("key \"decoder\"");
   }
-  if (!parts.byte_level) parts.cut_before = safe_cut(parts.tokens, "\u2581");
+  if (!parts.byte_level) parts.cut_before = safe_cut(parts.tokens, kSpaceMark);
   return parts;
 }
 
@@ -258,7 +197,7 @@ BpeParts parse_merges(TokenTable tokens, std::string_view merges, const Tokenize
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || (line_number == 0 && line.starts_with("#version"))) continue;
     try {
-      const auto [left, right] = halves(line);
+      const auto [left, right] = merge_halves(line);
       texts.add(left, right);
     } catch (Error& e) {
       throw std::move(e).at(fmt::format("line {}", line_number + 1));

@@ -13,8 +13,11 @@ namespace nibble {
 enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
 /// GPT-2's pattern (openai/gpt-2, src/encoder.py) and Qwen2's, for files that only name them.
-extern const std::string_view kGpt2Pattern;
-extern const std::string_view kQwen2Pattern;
+inline constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 /// Cuts each of the parts it is given.
 struct Splitter {
