@@ -7,9 +7,12 @@
 //
 //   f32, f16, bf16 weights, and codes with f32 activations: t = 0; t = fma(x[i], w[i], t) for i
 //     ascending, in f32, where w[i] is the weight as f32 or (float)(code - zero) * scale; of a
-//     table or an 8-bit float it is value * scale.
+//     table or an 8-bit float it is value * scale. Where there are offsets it is (float)code *
+//     scale, rounded, + offset, rounded.
 //   codes with a8 activations: a = the exact integer sum over a group of (code - zero) * x code;
-//     t = 0; t = fma((float)a, scale, t) for groups ascending; then t * row scale.
+//     t = 0; t = fma((float)a, scale, t) for groups ascending; then t * row scale. Where there are
+//     offsets the zero point is 0, and t = fma((float)(sum of the group's x codes), offset, t)
+//     follows for each group.
 //   Then + bias and + residual, where there are, as additions of their own.
 #pragma once
 
@@ -25,7 +28,8 @@ enum class KernelIsa : uint8_t { ref, avx2, avxvnni, avx512, avx512vnni, amx };
 enum class WeightType : uint8_t { f32, f16, bf16, codes, table, e4m3, e5m2 };
 /// Those of a byte: e8m0 is 2^(byte - 127); e4m3 its value / scale_divisor; nested, for scale i,
 /// scale_table[byte] * super_scales[i / kSuperBlock] + super_offset; blocks, a signed byte times
-/// the super scale of its row and of its block of kSuperBlock inputs. Each operation is rounded.
+/// the super scale of its row and of its block of kSuperBlock inputs (group g begins in block g *
+/// group / kSuperBlock; offsets have super scales of their own). Each operation is rounded.
 enum class ScaleType : uint8_t { f32, f16, bf16, e8m0, e4m3, nested, blocks };
 constexpr int64_t kSuperBlock = 256;
 
@@ -40,8 +44,9 @@ struct GemmTraits {
 
 /// A weight as stored: `data` row-major (codes as LSB-first bit streams, see
 /// quant/quantized_tensor.h), the scale and zero point of row j and group g element j *
-/// scale_stride + g. Or, where the kernel packs, `data` as packed by it, scales and zero points
-/// included: then `scales` is null, and `zeros` only says whether there are any.
+/// scale_stride + g. Or, where the kernel packs, `data` as packed by it, scales, offsets and zero
+/// points included: then `scales` is null, and `offsets` and `zeros` only say whether there are
+/// any.
 struct GemmWeight {
   GemmTraits traits;
   const void* data = nullptr;

@@ -147,17 +147,49 @@ void pack_elements(const GemmWeight& w, int64_t n_begin, int64_t count, uint8_t*
   }
 }
 
+// `count` elements of a row to the lane `to`, which is of a slab, and back.
+void put_lane(const void* row, int64_t count, int64_t size, uint8_t* to) {
+  const auto* from = static_cast<const uint8_t*>(row);
+  for (int64_t i = 0; i < count; ++i)
+    std::memcpy(to + i * kSlab * size, from + i * size, static_cast<size_t>(size));
+}
+void get_lane(const uint8_t* from, int64_t count, int64_t size, void* row) {
+  auto* to = static_cast<uint8_t*>(row);
+  for (int64_t i = 0; i < count; ++i)
+    std::memcpy(to + i * size, from + i * kSlab * size, static_cast<size_t>(size));
+}
+
 void pack_scales(const GemmWeight& w, const SlabLayout& l, int64_t n_begin, int64_t count,
                  uint8_t* slab) {
+  const int64_t size = l.scale_bytes, supers = l.blocks;
   for (int64_t j = 0; j < count; ++j) {
-    for (int64_t g = 0; g < l.groups; ++g) {
-      const int64_t from = (n_begin + j) * w.scale_stride + g, to = g * kSlab + j;
-      std::memcpy(slab + l.scales + to * l.scale_bytes,
-                  static_cast<const uint8_t*>(w.scales) + from * l.scale_bytes,
-                  static_cast<size_t>(l.scale_bytes));
-      if (w.zeros != nullptr) slab[l.zeros + to] = w.zeros[from];
-    }
+    const int64_t from = (n_begin + j) * w.scale_stride, super = (n_begin + j) * w.super_stride;
+    const auto of_row = [&](const void* p) { return static_cast<const uint8_t*>(p) + from * size; };
+    put_lane(of_row(w.scales), l.groups, size, slab + l.scales + j * size);
+    if (w.offsets != nullptr)
+      put_lane(of_row(w.offsets), l.groups, size, slab + l.offsets + j * size);
+    if (w.zeros != nullptr) put_lane(w.zeros + from, l.groups, 1, slab + l.zeros + j);
+    if (supers == 0) continue;
+    put_lane(w.block_scales + super, supers, 4, slab + l.super_scales + j * 4);
+    if (w.offsets != nullptr)
+      put_lane(w.block_offsets + super, supers, 4, slab + l.super_offsets + j * 4);
   }
+}
+
+void unpack_scales(const GemmWeight& w, const SlabLayout& l, const uint8_t* slab, int64_t lane,
+                   int64_t row, const GemmRows& out) {
+  const int64_t size = l.scale_bytes, to = row * out.scale_stride, super = row * out.super_stride;
+  const auto of_row = [&](void* p) { return static_cast<uint8_t*>(p) + to * size; };
+  if (out.scales != nullptr)
+    get_lane(slab + l.scales + lane * size, l.groups, size, of_row(out.scales));
+  if (out.offsets != nullptr && w.offsets != nullptr)
+    get_lane(slab + l.offsets + lane * size, l.groups, size, of_row(out.offsets));
+  if (out.zeros != nullptr && w.zeros != nullptr)
+    get_lane(slab + l.zeros + lane, l.groups, 1, out.zeros + to);
+  if (out.block_scales != nullptr)
+    get_lane(slab + l.super_scales + lane * 4, l.blocks, 4, out.block_scales + super);
+  if (out.block_offsets != nullptr && w.offsets != nullptr)
+    get_lane(slab + l.super_offsets + lane * 4, l.blocks, 4, out.block_offsets + super);
 }
 
 void unpack_row(const GemmWeight& w, const SlabLayout& l, int64_t j, int64_t row,
@@ -178,13 +210,7 @@ void unpack_row(const GemmWeight& w, const SlabLayout& l, int64_t j, int64_t row
     get_unit(slab + unit * kChunk * t.bits + lane * kStep, t.bits, codes);
     write_codes(codes, unit, t.bits, t.k, data);
   }
-  for (int64_t g = 0; g < l.groups; ++g) {
-    const int64_t to = row * out.scale_stride + g, from = g * kSlab + lane;
-    if (out.scales != nullptr)
-      std::memcpy(static_cast<uint8_t*>(out.scales) + to * l.scale_bytes,
-                  slab + l.scales + from * l.scale_bytes, static_cast<size_t>(l.scale_bytes));
-    if (out.zeros != nullptr && w.zeros != nullptr) out.zeros[to] = slab[l.zeros + from];
-  }
+  unpack_scales(w, l, slab, lane, row, out);
 }
 
 }  // namespace
@@ -196,8 +222,14 @@ SlabLayout slab_layout(const GemmWeight& w) {
   if (!has_scales(w.traits.weight)) return l;
   l.groups = ceil_div(w.traits.k, w.traits.group);
   l.scale_bytes = scale_size(w.scale_type);
-  l.zeros = l.scales + l.groups * kSlab * l.scale_bytes;
-  l.bytes = l.zeros + (w.zeros != nullptr ? l.groups * kSlab : 0);
+  if (w.scale_type == ScaleType::blocks) l.blocks = ceil_div(w.traits.k, kSuperBlock);
+  const int64_t scales = l.groups * kSlab * l.scale_bytes, supers = l.blocks * kSlab * 4;
+  const bool offsets = w.offsets != nullptr;
+  l.offsets = l.scales + scales;
+  l.zeros = l.offsets + (offsets ? scales : 0);
+  l.super_scales = l.zeros + (w.zeros != nullptr ? l.groups * kSlab : 0);
+  l.super_offsets = l.super_scales + supers;
+  l.bytes = l.super_offsets + (offsets ? supers : 0);
   return l;
 }
 

@@ -9,8 +9,10 @@
 //                    byte. Codes of a table lie like those of integers.
 //   8-bit floats:    [k][64] bytes
 //
-// Behind the codes of a slab come its scales [groups][64] and zero points [groups][64]. k is filled
-// up to units with codes 0, n to 64 with zeros. These functions are plain C++, for any processor.
+// Behind the codes of a slab come its scales [groups][64], offsets [groups][64] in the same type
+// and zero points [groups][64], where there are any; then, of ScaleType::blocks, the super scales
+// of its scales and of its offsets as f32, each [blocks of kSuperBlock inputs][64]. k is filled up
+// to units with codes 0, n to 64 with zeros. These functions are plain C++, for any processor.
 #pragma once
 
 #include "nibble/kernels/kernel.h"
@@ -26,8 +28,10 @@ constexpr int64_t kChunk = kSlab * kStep;
 /// Where the parts of a slab lie, in bytes from its beginning.
 struct SlabLayout {
   int64_t groups = 0;
-  int64_t scale_bytes = 0;  ///< of one scale
-  int64_t scales = 0, zeros = 0;
+  int64_t blocks = 0;       ///< 0: scales have no super scales
+  int64_t scale_bytes = 0;  ///< of one scale, or offset
+  int64_t scales = 0, offsets = 0, zeros = 0;
+  int64_t super_scales = 0, super_offsets = 0;
   int64_t bytes = 0;  ///< of the whole slab
 };
 SlabLayout slab_layout(const GemmWeight& w);

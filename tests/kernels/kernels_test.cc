@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <limits>
 #include <set>
 #include <string>
@@ -23,28 +22,6 @@ constexpr int64_t kExtents[] = {1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 96, 12
 constexpr int64_t kRowCounts[] = {1, 2, 3, 16, 17};
 // Rows of x that need more than one block, and inputs that do.
 constexpr int64_t kManyRows = 101, kManyInputs = 1100;
-
-const Kernel& reference_for(const GemmTraits& traits) {
-  for (const Kernel* k : kernels()) {
-    if (is_ref(*k) && k->accepts != nullptr && k->accepts(traits)) return *k;
-  }
-  throw std::logic_error("no reference kernel");
-}
-
-// Runs every other kernel that accepts the product; all of them promise the reference's bytes.
-void compare(const Wanted& wanted, int64_t m, std::set<std::string>& ran) {
-  const auto c = make_case(wanted, m);
-  const auto expected = run_case(reference_for(wanted.traits), *c);
-  for (const Kernel* kernel : kernels()) {
-    if (kernel->accepts == nullptr || is_ref(*kernel) || !can_run(*kernel) ||
-        !kernel->accepts(wanted.traits))
-      continue;
-    ran.insert(kernel->name);
-    const auto got = run_case(*kernel, *c);
-    ASSERT_EQ(std::memcmp(got.data(), expected.data(), got.size() * 4), 0)
-        << kernel->name << " " << c->label;
-  }
-}
 
 void print_ran(const std::set<std::string>& ran) {
   std::string line = "kernels that ran at " + std::string(cpu().isa) + ":";
@@ -180,7 +157,7 @@ TEST(Kernels, RowsBeyond32BitSumsAreStillExact) {
   const auto c = make_case(w, 1);
   c->residual.clear();
   const auto y = run_case(choose_gemm(w.traits), *c);
-  const float scale = f16_to_f32(c->narrow_scales[0]);
+  const float scale = f16_to_f32(c->scales.narrow[0]);
   EXPECT_EQ(y[0], static_cast<float>(int64_t{70000} * 127 * 127) * scale * c->row_scales[0]);
 }
 

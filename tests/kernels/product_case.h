@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,12 +13,20 @@ namespace nibble {
 
 enum class Fill { noise, lowest, highest, alternating };
 
+// Scales, or offsets, in every type.
+struct StoredScales {
+  std::vector<float> wide, supers;
+  std::vector<uint16_t> narrow;
+  std::vector<int8_t> bytes;
+  const void* of(ScaleType type) const;
+};
+
 // A product with everything it needs in memory.
 struct Case {
   GemmWeight w;
   GemmInput in;
-  std::vector<float> bias, residual, x, row_scales, wide_scales;
-  std::vector<uint16_t> narrow_scales;
+  std::vector<float> bias, residual, x, row_scales, table;
+  StoredScales scales, offsets;
   std::vector<uint8_t> data, zeros;
   std::vector<int8_t> codes;
   std::vector<int32_t> sums;
@@ -27,7 +36,7 @@ struct Case {
 struct Wanted {
   GemmTraits traits;
   ScaleType scale = ScaleType::f16;
-  bool asymmetric = false, one_scale = false, with_bias = true;
+  bool asymmetric = false, one_scale = false, with_bias = true, with_offsets = false;
   Fill fill = Fill::noise;
 };
 
@@ -38,5 +47,10 @@ std::unique_ptr<Case> make_case(const Wanted& wanted, int64_t m);
 std::vector<float> run_case(const Kernel& kernel, const Case& c);
 
 inline bool is_ref(const Kernel& k) { return k.isa == KernelIsa::ref; }
+const Kernel& reference_for(const GemmTraits& traits);
+
+/// Runs every other kernel that accepts the product, and notes its name; all of them promise the
+/// reference's bytes.
+void compare(const Wanted& wanted, int64_t m, std::set<std::string>& ran);
 
 }  // namespace nibble

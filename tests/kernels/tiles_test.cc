@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <stdexcept>
 
 #include "tests/kernels/emulated_tiles.h"
 #include "tests/kernels/product_case.h"
@@ -16,16 +15,9 @@ namespace {
 const Kernel* const kTiled[] = {&gemm_i8_emulated_tiles, &gemm_i4_emulated_tiles,
                                 &gemm_narrow_emulated_tiles};
 
-const Kernel& reference_of_tiles(const GemmTraits& traits) {
-  for (const Kernel* k : kernels()) {
-    if (is_ref(*k) && k->accepts != nullptr && k->accepts(traits)) return *k;
-  }
-  throw std::logic_error("no reference kernel");
-}
-
 void expect_the_references_bytes(const Wanted& wanted, int64_t m) {
   const auto c = make_case(wanted, m);
-  const auto expected = run_case(reference_of_tiles(wanted.traits), *c);
+  const auto expected = run_case(reference_for(wanted.traits), *c);
   int ran = 0;
   for (const Kernel* kernel : kTiled) {
     if (!kernel->accepts(wanted.traits)) continue;
@@ -68,6 +60,22 @@ TEST_F(Tiles, GiveTheReferencesBytesForAnyGroup) {
     for (int bits = 2; bits <= 8; ++bits) {
       for (const int64_t m : {16, 49})
         expect_the_references_bytes(wanted(129, 1152, group, bits), m);
+    }
+  }
+}
+
+TEST_F(Tiles, GiveTheReferencesBytesWithOffsetsAndBlocksOfScales) {
+  for (const ScaleType scale : {ScaleType::f16, ScaleType::blocks}) {
+    for (const bool offsets : {false, true}) {
+      for (const int64_t group : {16, 32, 64, 256}) {
+        for (const int64_t m : {1, 5, 17, 33}) {
+          Wanted w = wanted(70, 768, group, group == 64 ? 8 : 4);
+          w.asymmetric = false;
+          w.scale = scale;
+          w.with_offsets = offsets;
+          expect_the_references_bytes(w, m);
+        }
+      }
     }
   }
 }

@@ -46,6 +46,9 @@ inline I multiply(I a, I b) { return _mm256_mullo_epi32(a, b); }
 inline I load_zeros(const uint8_t* p) {
   return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 }
+inline I load_signed(const uint8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
 inline F zero_f() { return _mm256_setzero_ps(); }
 inline F set_f(float x) { return _mm256_set1_ps(x); }
 inline F to_float(I v) { return _mm256_cvtepi32_ps(v); }

@@ -40,6 +40,9 @@ inline I subtract(I a, I b) { return _mm512_sub_epi32(a, b); }
 inline I load_zeros(const uint8_t* p) {
   return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+inline I load_signed(const uint8_t* p) {
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
 inline F zero_f() { return _mm512_setzero_ps(); }
 inline F set_f(float x) { return _mm512_set1_ps(x); }
 inline F to_float(I v) { return _mm512_cvtepi32_ps(v); }

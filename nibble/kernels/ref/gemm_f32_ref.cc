@@ -22,6 +22,7 @@ void expand(const GemmWeight& w, int64_t j, float* row) {
     const int64_t g = i / w.traits.group;
     const int code = ref::code_at(w, j, i) - ref::zero_at(w, j, g);
     row[i] = static_cast<float>(code) * ref::scale_at(w, j, g);
+    if (w.offsets != nullptr) row[i] += ref::offset_at(w, j, g);
   }
 }
 

@@ -1,6 +1,8 @@
-// Codes of 2 to 8 bits times int8 rows: exact integer sums, one fma a group.
+// Codes of 2 to 8 bits times int8 rows: exact integer sums, one fma a group, and one for its
+// offset.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "nibble/kernels/ref/weights.h"
 
@@ -29,6 +31,9 @@ void run(const GemmWeight& w, const GemmInput& in, int64_t n_begin, int64_t n_en
         const int64_t count = std::min(group, k - begin);
         const int64_t a = dot(codes + begin, ref::zero_at(w, j, g), x + begin, count);
         t = std::fma(static_cast<float>(a), ref::scale_at(w, j, g), t);
+        if (w.offsets == nullptr) continue;
+        const int64_t sum = std::accumulate(x + begin, x + begin + count, int64_t{0});
+        t = std::fma(static_cast<float>(sum), ref::offset_at(w, j, g), t);
       }
       ref::finish(out, r, j, t * in.row_scales[r]);
     }

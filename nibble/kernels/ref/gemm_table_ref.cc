@@ -20,7 +20,8 @@ float value_at(const GemmWeight& w, int64_t row, int64_t column) {
 }
 
 float scale_at(const GemmWeight& w, int64_t row, int64_t group) {
-  if (w.scale_type <= ScaleType::bf16) return ref::scale_at(w, row, group);
+  if (w.scale_type <= ScaleType::bf16 || w.scale_type == ScaleType::blocks)
+    return ref::scale_at(w, row, group);
   const int64_t i = row * w.scale_stride + group;
   const uint8_t byte = static_cast<const uint8_t*>(w.scales)[i];
   if (w.scale_type == ScaleType::e8m0) return std::ldexp(1.0f, byte - 127);

@@ -18,15 +18,31 @@ inline int code_at(const GemmWeight& w, int64_t row, int64_t column) {
   return (window >> shift) & ((1 << w.traits.bits) - 1);
 }
 
-inline float scale_at(const GemmWeight& w, int64_t row, int64_t group) {
+/// One of `scales`, which are w's or its offsets; `supers` are theirs.
+inline float scale_of(const GemmWeight& w, const void* scales, const float* supers, int64_t row,
+                      int64_t group) {
   const int64_t i = row * w.scale_stride + group;
-  if (w.scale_type == ScaleType::f16) return f16_to_f32(static_cast<const uint16_t*>(w.scales)[i]);
-  if (w.scale_type == ScaleType::bf16)
-    return bf16_to_f32(static_cast<const uint16_t*>(w.scales)[i]);
-  return static_cast<const float*>(w.scales)[i];
+  if (w.scale_type == ScaleType::f16) return f16_to_f32(static_cast<const uint16_t*>(scales)[i]);
+  if (w.scale_type == ScaleType::bf16) return bf16_to_f32(static_cast<const uint16_t*>(scales)[i]);
+  if (w.scale_type == ScaleType::blocks) {
+    const int64_t block = group * w.traits.group / kSuperBlock;
+    return static_cast<float>(static_cast<const int8_t*>(scales)[i]) *
+           supers[row * w.super_stride + block];
+  }
+  return static_cast<const float*>(scales)[i];
+}
+
+inline float scale_at(const GemmWeight& w, int64_t row, int64_t group) {
+  return scale_of(w, w.scales, w.block_scales, row, group);
+}
+
+/// Of a weight that has offsets.
+inline float offset_at(const GemmWeight& w, int64_t row, int64_t group) {
+  return scale_of(w, w.offsets, w.block_offsets, row, group);
 }
 
 inline int zero_at(const GemmWeight& w, int64_t row, int64_t group) {
+  if (w.offsets != nullptr) return 0;
   if (w.zeros == nullptr) return 1 << (w.traits.bits - 1);
   return w.zeros[row * w.scale_stride + group];
 }
