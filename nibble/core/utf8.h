@@ -10,6 +10,8 @@ namespace nibble {
 /// The length, 1 to 4, of the valid sequence that starts at text[i]; 0 where none does.
 size_t utf8_length(std::string_view text, size_t i);
 
+bool is_utf8(std::string_view text);
+
 /// The code point of a sequence that utf8_length() found valid.
 uint32_t code_point(std::string_view sequence);
 

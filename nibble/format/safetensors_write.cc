@@ -35,15 +35,6 @@ int64_t bytes_of(std::span<const LazyTensor> tensors) {
   return sum;
 }
 
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = utf8_length(text, i);
-    if (length == 0) return false;
-    i += length;
-  }
-  return true;
-}
-
 // What the reader would refuse is not written in the first place.
 void check_names(std::span<const LazyTensor> tensors) {
   KeySet names;

@@ -38,4 +38,19 @@ const Architecture& architecture(std::string_view model_type) {
       .at("key \"model_type\"");
 }
 
+const Architecture& gguf_architecture(const GgufMetadata& metadata) {
+  constexpr std::string_view kKey = "general.architecture";
+  const std::string name = metadata.string(kKey);
+  std::vector<std::string_view> known;
+  for (Getter get : kArchitectures) {
+    const GgufArchitecture* gguf = get().gguf;
+    if (gguf == nullptr) continue;
+    if (gguf->name == name && (gguf->is_it == nullptr || gguf->is_it(metadata))) return get();
+    if (known.empty() || known.back() != gguf->name) known.push_back(gguf->name);
+  }
+  throw unsupported(fmt::format("{} is not one that nibble opens (it opens {})", in_quotes(name),
+                                fmt::join(known, ", ")))
+      .at("key " + in_quotes(kKey));
+}
+
 }  // namespace nibble

@@ -8,9 +8,28 @@
 #include <vector>
 
 #include "nibble/core/json.h"
+#include "nibble/format/gguf_metadata.h"
 #include "nibble/model/config.h"
 
 namespace nibble {
+
+/// A key of GGUF's metadata, behind "ARCHITECTURE.", and the key of config.json that says the same.
+struct GgufKey {
+  std::string_view key, config;
+  bool required = true;
+};
+
+/// How GGUF files hold an architecture.
+struct GgufArchitecture {
+  std::string_view name;  ///< general.architecture
+  std::span<const GgufKey> keys;
+  /// Queries and keys are turned in pairs of neighbours: rows of each head stand in that order.
+  bool paired_heads = false;
+  /// Whether a file of this name is this architecture, where several share the name; null: it is.
+  bool (*is_it)(const GgufMetadata& metadata) = nullptr;
+  /// What no single key says, as keys of config.json.
+  void (*read_more)(const GgufMetadata& metadata, JsonWriter& out) = nullptr;
+};
 
 struct Architecture {
   std::string_view model_type;
@@ -30,10 +49,14 @@ struct Architecture {
   /// Keys of its config.json that read_config does not ask for and that change nothing that nibble
   /// computes, beside those of every architecture (config_keys.cc).
   std::span<const std::string_view> harmless_keys = {};
+  /// Null where GGUF has no such architecture.
+  const GgufArchitecture* gguf = nullptr;
 };
 
 /// Error{unsupported}, listing what there is, for a model_type that is not in list.inc.
 const Architecture& architecture(std::string_view model_type);
 std::vector<std::string_view> architecture_names();
+/// The architecture of a GGUF file; Error{unsupported} lists those there are.
+const Architecture& gguf_architecture(const GgufMetadata& metadata);
 
 }  // namespace nibble

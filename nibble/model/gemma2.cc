@@ -74,11 +74,25 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   hf::write_layer_types(c, out);
 }
 
+// llama.cpp knows the one model whose queries are not scaled by their own width by its layers.
+void read_more(const GgufMetadata& metadata, JsonWriter& out) {
+  constexpr int64_t kLayersOf27B = 46;
+  const int64_t heads = metadata.integer("gemma2.attention.head_count"),
+                width = metadata.integer("gemma2.embedding_length"),
+                head_dim = metadata.integer_if("gemma2.attention.key_length").value_or(kHeadDim);
+  const bool is_27b = metadata.integer("gemma2.block_count") == kLayersOf27B && heads > 0;
+  out.field("query_pre_attn_scalar", is_27b ? width / heads : head_dim);
+  for (const std::string_view name : {"attn_logit_softcapping", "final_logit_softcapping"})
+    out.field(name, metadata.number_if("gemma2." + std::string(name))
+                        .value_or(name.starts_with("attn") ? kAttentionCap : kFinalCap));
+}
+
 }  // namespace
 
 const Architecture& architecture() {
-  static constexpr Architecture kGemma2{"gemma2",    read_config, write_config,
-                                        tensor_name, false,       "model."};
+  static const GgufArchitecture kGguf{"gemma2", hf::llama_gguf_keys(), false, nullptr, read_more};
+  static const Architecture kGemma2{"gemma2", read_config, write_config, tensor_name, false,
+                                    "model.", false,       {},           &kGguf};
   return kGemma2;
 }
 

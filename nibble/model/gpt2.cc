@@ -68,11 +68,18 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   out.field("tie_word_embeddings", c.tied);
 }
 
+constexpr GgufKey kGgufKeys[] = {
+    {"context_length", "n_positions"},  {"embedding_length", "n_embd"},
+    {"feed_forward_length", "n_inner"}, {"block_count", "n_layer"},
+    {"attention.head_count", "n_head"}, {"attention.layer_norm_epsilon", "layer_norm_epsilon"},
+};
+
 }  // namespace
 
 const Architecture& architecture() {
-  static constexpr Architecture kGpt2{"gpt2", read_config,    write_config, tensor_name,
-                                      false,  "transformer.", true,         kHarmless};
+  static const GgufArchitecture kGguf{"gpt2", kGgufKeys};
+  static const Architecture kGpt2{"gpt2",         read_config, write_config, tensor_name, false,
+                                  "transformer.", true,        kHarmless,    &kGguf};
   return kGpt2;
 }
 

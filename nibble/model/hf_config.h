@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "nibble/core/json.h"
-#include "nibble/model/config.h"
+#include "nibble/model/architecture.h"
 
 namespace nibble::hf {
 
@@ -58,6 +58,8 @@ void write_rope(const RopeConfig& rope, JsonWriter& out);
 DecoderConfig read_llama_like(const JsonFields& fields, std::string_view model_type);
 void write_llama_like(const DecoderConfig& config, JsonWriter& out);
 std::string llama_tensor_name(const ParamKey& key);
+/// What GGUF files say of them all.
+std::span<const GgufKey> llama_gguf_keys();
 
 void set_layer_kinds(DecoderConfig& config, const std::function<LayerKind(int64_t layer)>& kind);
 /// layer_types; where it is absent `otherwise` of each layer. Error{unsupported} for a kind that is

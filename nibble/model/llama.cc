@@ -19,11 +19,19 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   out.field("mlp_bias", c.mlp_bias);
 }
 
+// Llama's name in GGUF is Mistral's and Mixtral's as well.
+bool is_plain(const GgufMetadata& metadata) {
+  return metadata.integer_if("llama.expert_count").value_or(0) == 0 &&
+         !metadata.contains("llama.attention.sliding_window");
+}
+
 }  // namespace
 
 const Architecture& architecture() {
-  static constexpr Architecture kLlama{"llama", read_config, write_config, hf::llama_tensor_name,
-                                       false,   "model."};
+  static const GgufArchitecture kGguf{"llama", hf::llama_gguf_keys(), true, is_plain};
+  static const Architecture kLlama{"llama", read_config, write_config, hf::llama_tensor_name,
+                                   false,   "model.",    false,        {},
+                                   &kGguf};
   return kLlama;
 }
 

@@ -21,7 +21,21 @@ constexpr NameRow kNames[] = {{Role::token_embedding, "embed_tokens"},
                               {Role::up, "mlp.up_proj"},
                               {Role::down, "mlp.down_proj"}};
 
+constexpr GgufKey kGgufKeys[] = {
+    {"context_length", "max_position_embeddings"},
+    {"embedding_length", "hidden_size"},
+    {"feed_forward_length", "intermediate_size"},
+    {"block_count", "num_hidden_layers"},
+    {"attention.head_count", "num_attention_heads"},
+    {"attention.head_count_kv", "num_key_value_heads", false},
+    {"attention.key_length", "head_dim", false},
+    {"attention.layer_norm_rms_epsilon", "rms_norm_eps"},
+    {"attention.sliding_window", "sliding_window", false},
+};
+
 }  // namespace
+
+std::span<const GgufKey> llama_gguf_keys() { return kGgufKeys; }
 
 std::string llama_tensor_name(const ParamKey& key) { return tensor_name(kNames, "layers", key); }
 

@@ -19,11 +19,18 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   c.sliding_window > 0 ? out.value(c.sliding_window) : out.null();
 }
 
+bool has_window(const GgufMetadata& metadata) {
+  return metadata.integer_if("llama.expert_count").value_or(0) == 0 &&
+         metadata.contains("llama.attention.sliding_window");
+}
+
 }  // namespace
 
 const Architecture& architecture() {
-  static constexpr Architecture kMistral{
-      "mistral", read_config, write_config, hf::llama_tensor_name, false, "model."};
+  static const GgufArchitecture kGguf{"llama", hf::llama_gguf_keys(), true, has_window};
+  static const Architecture kMistral{"mistral", read_config, write_config, hf::llama_tensor_name,
+                                     false,     "model.",    false,        {},
+                                     &kGguf};
   return kMistral;
 }
 

@@ -36,11 +36,21 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   c.sliding_window > 0 ? out.value(c.sliding_window) : out.null();
 }
 
+bool has_experts(const GgufMetadata& metadata) {
+  return metadata.integer_if("llama.expert_count").value_or(0) > 0;
+}
+
+void read_more(const GgufMetadata& metadata, JsonWriter& out) {
+  out.field("num_local_experts", metadata.integer("llama.expert_count"));
+  out.field("num_experts_per_tok", metadata.integer("llama.expert_used_count"));
+}
+
 }  // namespace
 
 const Architecture& architecture() {
-  static constexpr Architecture kMixtral{"mixtral", read_config, write_config, tensor_name,
-                                         false,     "model.",    false,        kHarmless};
+  static const GgufArchitecture kGguf{"llama", hf::llama_gguf_keys(), true, has_experts, read_more};
+  static const Architecture kMixtral{"mixtral", read_config, write_config, tensor_name, false,
+                                     "model.",  false,       kHarmless,    &kGguf};
   return kMixtral;
 }
 

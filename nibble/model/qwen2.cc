@@ -21,8 +21,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 }  // namespace
 
 const Architecture& architecture() {
-  static constexpr Architecture kQwen2{"qwen2", read_config, write_config, hf::llama_tensor_name,
-                                       false,   "model."};
+  static const GgufArchitecture kGguf{"qwen2", hf::llama_gguf_keys()};
+  static const Architecture kQwen2{"qwen2", read_config, write_config, hf::llama_tensor_name,
+                                   false,   "model.",    false,        {},
+                                   &kGguf};
   return kQwen2;
 }
 

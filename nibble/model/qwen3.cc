@@ -27,8 +27,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 }  // namespace
 
 const Architecture& architecture() {
-  static constexpr Architecture kQwen3{"qwen3", read_config, write_config, hf::llama_tensor_name,
-                                       false,   "model."};
+  static const GgufArchitecture kGguf{"qwen3", hf::llama_gguf_keys()};
+  static const Architecture kQwen3{"qwen3", read_config, write_config, hf::llama_tensor_name,
+                                   false,   "model.",    false,        {},
+                                   &kGguf};
   return kQwen3;
 }
 

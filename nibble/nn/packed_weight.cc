@@ -50,15 +50,21 @@ Tensor first_element(const Tensor& t) {
   return out;
 }
 
-// What a table adds to the description: its values, and scales that are bytes.
-void describe_table(const QuantizedTensor& q, GemmWeight& out) {
+// Scales, offsets and what they stand under.
+void describe_scales(const QuantizedTensor& q, GemmWeight& out) {
   const NumberTraits& type = number(q.scheme);
-  if (type.kernel == WeightType::table) out.table = type.table().data();
+  out.scales = q.scales.raw();
+  if (q.offsets) out.offsets = q.offsets->raw();
   if (is_scale_dtype(q.scales.dtype())) {
     out.scale_type = float_row(q.scales.dtype()).scale;
     return;
   }
   out.scale_type = type.scales->kernel;
+  if (type.scales->super == SuperScale::inputs) {
+    out.block_scales = q.super_scales->data<float>().data();
+    if (q.super_offsets) out.block_offsets = q.super_offsets->data<float>().data();
+    out.super_stride = q.super_scales->shape()[1];
+  }
   if (type.scales->super == SuperScale::tensor) {
     out.scale_divisor = q.super_scales->data<float>()[0];
   } else if (type.scales->super == SuperScale::blocks) {
@@ -82,6 +88,39 @@ void write_out_scales(QuantizedTensor& q, int64_t first) {
   q.scales = std::move(plain);
   q.super_scales.reset();
   q.super_offsets.reset();
+}
+
+// What the packed form holds as well. That there were zero points or offsets is still said.
+void let_packed_parts_go(QuantizedTensor& q) {
+  q.scales = Tensor();
+  for (std::optional<Tensor>* part : {&q.offsets, &q.zeros}) {
+    if (*part) *part = Tensor();
+  }
+  if (number(q.scheme).scales->super != SuperScale::inputs) return;
+  for (std::optional<Tensor>* part : {&q.super_scales, &q.super_offsets}) {
+    if (*part) *part = Tensor();
+  }
+}
+
+// Room for rows of the parts that were let go, and where the kernel shall put them.
+void make_room(QuantizedTensor& q, DType scale_dtype, int64_t count, int64_t groups,
+               GemmRows& out) {
+  const Shape scales{count, groups};
+  q.scales = Tensor(scale_dtype, scales);
+  if (q.offsets) q.offsets = Tensor(scale_dtype, scales);
+  if (q.zeros) q.zeros = Tensor(DType::u8, scales);
+  out.scales = q.scales.mutable_raw();
+  out.offsets = q.offsets ? q.offsets->mutable_raw() : nullptr;
+  out.zeros = q.zeros ? q.zeros->mutable_data<uint8_t>().data() : nullptr;
+  out.scale_stride = groups;
+  if (number(q.scheme).scales->super != SuperScale::inputs) return;
+  out.super_stride = ceil_div(q.k(), kSuperBlock);
+  const Shape supers{count, out.super_stride};
+  q.super_scales = Tensor(DType::f32, supers);
+  out.block_scales = q.super_scales->mutable_data<float>().data();
+  if (!q.super_offsets) return;
+  q.super_offsets = Tensor(DType::f32, supers);
+  out.block_offsets = q.super_offsets->mutable_data<float>().data();
 }
 
 }  // namespace
@@ -149,11 +188,8 @@ void PackedWeight::describe(const QuantizedTensor& q, bool dequantize_on_the_fly
   if (t.a8) coding_.emplace(q);
   scale_dtype_ = q.scales.dtype();
   view_.row_bytes = q.codes.shape()[1];
-  view_.scales = q.scales.raw();
-  if (q.scheme.has_codebook())
-    describe_table(q, view_);
-  else
-    view_.scale_type = float_row(q.scales.dtype()).scale;
+  if (t.weight == WeightType::table) view_.table = number(scheme_).table().data();
+  describe_scales(q, view_);
   view_.zeros = q.zeros ? q.zeros->data<uint8_t>().data() : nullptr;
   view_.scale_stride = q.scheme.granularity == Granularity::tensor ? 0 : q.scales.shape()[1];
 }
@@ -174,10 +210,8 @@ void PackedWeight::pack(int threads) {
   view_.scales = nullptr;
   tensor = Tensor();
   if (!weight().is_quantized()) return;
-  QuantizedTensor& q = member_.weight.quantized();
-  scale_dtype_ = q.scales.dtype();
-  q.scales = Tensor();
-  if (q.zeros) q.zeros = Tensor();
+  let_packed_parts_go(member_.weight.quantized());
+  view_.block_scales = view_.block_offsets = nullptr;
 }
 
 Tensor& PackedWeight::stored() {
@@ -221,14 +255,11 @@ Weight PackedWeight::stored_rows(int64_t begin, int64_t end) const {
   QuantizedTensor q = weight().quantized();
   const int64_t groups = ceil_div(view_.traits.k, view_.traits.group);
   q.shape = {count, view_.traits.k};
-  q.scales = Tensor(scale_dtype_, {count, groups});
-  if (q.zeros) q.zeros = Tensor(DType::u8, {count, groups});
-  out.scales = q.scales.mutable_raw();
-  out.zeros = q.zeros ? q.zeros->mutable_data<uint8_t>().data() : nullptr;
-  out.scale_stride = groups;
+  make_room(q, scale_dtype_, count, groups, out);
   kernel_->unpack(view_, begin, end, out);
   q.codes = std::move(rows);
-  if (q.super_offsets && count < n()) write_out_scales(q, begin * groups);
+  const bool nested = number(q.scheme).scales->super == SuperScale::blocks && q.super_offsets;
+  if (nested && count < n()) write_out_scales(q, begin * groups);
   if (q.scheme.granularity == Granularity::tensor) {
     q.scales = first_element(q.scales);
     if (q.zeros) q.zeros = first_element(*q.zeros);
@@ -290,10 +321,11 @@ void PackedWeight::outlier_rows(int64_t n_begin, int64_t n_end, std::byte* rows)
   std::byte* const zeros = rows + parts.zeros;
   if (packed_.bytes() != 0) {
     const bool asymmetric = scheme_.asymmetric;
-    kernel_->unpack(view_, n_begin, n_end,
-                    {rows, view_.row_bytes, scales,
-                     asymmetric ? reinterpret_cast<uint8_t*>(zeros) : nullptr, parts.groups});
-    return;
+    GemmRows out{rows, view_.row_bytes};
+    out.scales = scales;
+    out.zeros = asymmetric ? reinterpret_cast<uint8_t*>(zeros) : nullptr;
+    out.scale_stride = parts.groups;
+    return kernel_->unpack(view_, n_begin, n_end, out);
   }
   const int64_t size = size_of(scale_dtype_);
   const QuantizedTensor& q = weight().quantized();

@@ -17,8 +17,9 @@ namespace nibble {
 
 /// What codes stand for, times a scale: `floats` are not quantized at all; `integers` are steps of
 /// a grid from -2^(bits-1) on, or from a zero point; `levels` steps from `low` to `high`; `table`
-/// values that the codes are indices of.
-enum class NumberKind { floats, integers, levels, table };
+/// values that the codes are indices of; `blocks` those of GGUF: steps or values of a table, under
+/// scales that are settled a block at a time.
+enum class NumberKind { floats, integers, levels, table, blocks };
 
 /// What may follow a type in the spelling of a scheme, as bits.
 enum SchemePart : unsigned {
@@ -36,9 +37,10 @@ constexpr unsigned kGranularityParts = kTensorPart | kChannelPart | kGroupPart;
 constexpr unsigned kActivationParts =
     kA8Part | kA8FullPart | kA8StaticPart | kA8OutlierPart | kAfp8Part;
 
-/// What scales stand under: nothing, a super scale for every kNestedBlock of them and an offset, or
-/// one number of the tensor that they are divided by.
-enum class SuperScale { none, blocks, tensor };
+/// What scales stand under: nothing, a super scale for every kNestedBlock of them and an offset, one
+/// number of the tensor that they are divided by, or a super scale for every kSuperBlock inputs of a
+/// row.
+enum class SuperScale { none, blocks, tensor, inputs };
 
 /// How the scales of a type are stored.
 struct ScaleTraits {
@@ -67,8 +69,11 @@ struct NumberTraits {
   int low = 0, high = 0;
   float (*best_scale)(std::span<const float> weights) = nullptr;
 
-  /// NumberKind::table: the values of the codes in order, 16 or 256, some of which may not be
-  /// finite.
+  /// Groups have an offset as well, stored as scales are: codes are unsigned steps from there.
+  bool offsets = false;
+
+  /// NumberKind::table, and blocks of values: the values of the codes in order, 16 or 256, some of
+  /// which may not be finite.
   std::span<const float> (*table)() = nullptr;
   /// codes[i] = the code of the value nearest to x[i]; what lies beyond the table becomes its end.
   /// x holds no NaN.

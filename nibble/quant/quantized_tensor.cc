@@ -38,6 +38,9 @@ void validate_shape(const QuantizedTensor& q) {
     throw unsupported(
         fmt::format("{} is not the scheme of a quantized weight", to_string(q.scheme)));
   }
+  if (number(q.scheme).scales->super == SuperScale::inputs && q.k() % kSuperBlock != 0)
+    throw corrupt(fmt::format("{} inputs of {} are no whole blocks of {}", q.k(),
+                              to_string(q.scheme), kSuperBlock));
 }
 
 // The codes of floats that are not finite: none but fp8 has such.
@@ -74,7 +77,13 @@ void expect_super(const std::optional<Tensor>& found, std::string_view part, boo
 }
 
 void validate_super_scales(const QuantizedTensor& q) {
-  const SuperScale super = number(q.scheme).scales->super;
+  const NumberTraits& type = number(q.scheme);
+  const SuperScale super = type.scales->super;
+  if (super == SuperScale::inputs) {
+    const Shape rows{q.n(), ceil_div(q.k(), kSuperBlock)};
+    expect_super(q.super_scales, "super scales", true, rows);
+    return expect_super(q.super_offsets, "super offsets", type.offsets, rows);
+  }
   const bool nested = super == SuperScale::blocks && !is_scale_dtype(q.scales.dtype()),
              global = super == SuperScale::tensor;
   const Shape blocks{nested ? ceil_div(q.scales.elements(), kNestedBlock) : 1};
@@ -88,16 +97,38 @@ void validate_super_scales(const QuantizedTensor& q) {
   }
 }
 
+void validate_offsets(const QuantizedTensor& q) {
+  if (q.offsets.has_value() != number(q.scheme).offsets) {
+    throw corrupt(fmt::format("a quantized weight of scheme {} {} offsets", to_string(q.scheme),
+                              q.offsets ? "has" : "lacks"));
+  }
+  if (!q.offsets) return;
+  expect(q.offsets->dtype() == q.scales.dtype() && q.offsets->shape() == q.scales.shape(),
+         "offsets", fmt::format("{} {}", to_string(q.scales.dtype()), q.scales.shape().to_string()),
+         *q.offsets);
+}
+
+// Whether no scale and no offset needs a second look.
+bool plainly_finite_scales(const QuantizedTensor& q) {
+  const Tensor& stored =
+      number(q.scheme).scales->super == SuperScale::inputs ? *q.super_scales : q.scales;
+  if (!plainly_finite(stored)) return false;
+  if (!q.offsets) return true;
+  return plainly_finite(q.super_offsets ? *q.super_offsets : *q.offsets);
+}
+
 void validate_scales(const QuantizedTensor& q) {
   const Shape wanted = scale_shape(q);
   expect(may_hold_scales(q.scheme, q.scales.dtype()) && q.scales.shape() == wanted, "scales",
          fmt::format("{} {}", number(q.scheme).scales->types, wanted.to_string()), q.scales);
+  validate_offsets(q);
   validate_super_scales(q);
-  if (plainly_finite(q.scales)) return;
+  if (plainly_finite_scales(q)) return;
   for (int64_t i = 0; i < q.scales.elements(); ++i) {
-    if (std::isfinite(q.scale(i))) continue;
-    throw corrupt(
-        fmt::format("scale of row {} group {} is not finite", i / wanted[1], i % wanted[1]));
+    if (std::isfinite(q.scale(i)) && (!q.offsets || std::isfinite(q.offset(i)))) continue;
+    throw corrupt(fmt::format("{} of row {} group {} is not finite",
+                              std::isfinite(q.scale(i)) ? "offset" : "scale", i / wanted[1],
+                              i % wanted[1]));
   }
 }
 
@@ -149,21 +180,42 @@ void validate_activation(const QuantizedTensor& q) {
 
 size_t bytes_of(const std::optional<Tensor>& t) { return t ? t->bytes() : 0; }
 
+int zero_of(const QuantizedTensor& q, int64_t i) {
+  if (q.offsets) return 0;
+  return q.zeros ? q.zeros->data<uint8_t>()[static_cast<size_t>(i)] : 1 << (q.scheme.bits() - 1);
+}
+
+// SuperScale::inputs: what scale i stands under.
+float of_block(const QuantizedTensor& q, const Tensor& super, int64_t i) {
+  const int64_t groups = q.scales.shape()[1], row = i / groups,
+                block = i % groups * q.scheme.group_size(q.k()) / kSuperBlock;
+  return super.data<float>()[static_cast<size_t>(row * super.shape()[1] + block)];
+}
+
 }  // namespace
 
 size_t QuantizedTensor::bytes() const {
-  return codes.bytes() + scales.bytes() + bytes_of(zeros) + bytes_of(super_scales) +
-         bytes_of(super_offsets) + bytes_of(input_order) + bytes_of(activation);
+  return codes.bytes() + scales.bytes() + bytes_of(offsets) + bytes_of(zeros) +
+         bytes_of(super_scales) + bytes_of(super_offsets) + bytes_of(input_order) +
+         bytes_of(activation);
 }
 
 float QuantizedTensor::scale(int64_t i) const {
   if (is_scale_dtype(scales.dtype())) return scale_at(scales, i);
-  const float value = number(scheme).scales->values()[static_cast<uint8_t>(scales.raw()[i])];
+  const ScaleTraits& type = *number(scheme).scales;
+  const float value = type.values()[static_cast<uint8_t>(scales.raw()[i])];
   if (!super_scales) return value;
+  if (type.super == SuperScale::inputs) return value * of_block(*this, *super_scales, i);
   const auto super = super_scales->data<float>();
   if (!super_offsets) return value / super[0];
   const float product = value * super[static_cast<size_t>(i / kNestedBlock)];
   return product + super_offsets->data<float>()[0];
+}
+
+float QuantizedTensor::offset(int64_t i) const {
+  if (is_scale_dtype(offsets->dtype())) return scale_at(*offsets, i);
+  const float value = number(scheme).scales->values()[static_cast<uint8_t>(offsets->raw()[i])];
+  return value * of_block(*this, *super_offsets, i);
 }
 
 void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out) {
@@ -180,11 +232,14 @@ void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out)
   int64_t at = one_scale ? 0 : row * q.scales.shape()[1];
   for (int64_t begin = 0; begin < q.k(); begin += group, ++at) {
     const float scale = q.scale(at);
-    const int zero = q.zeros ? q.zeros->data<uint8_t>()[static_cast<size_t>(at)] : 1 << (bits - 1);
+    const int zero = zero_of(q, at);
+    const float offset = q.offsets ? q.offset(at) : 0;
     const auto end = static_cast<size_t>(std::min(begin + group, q.k()));
     for (auto i = static_cast<size_t>(begin); i < end; ++i) {
       const size_t input = order.empty() ? i : static_cast<size_t>(order[i]);
-      out[input] = (table.empty() ? static_cast<float>(codes[i] - zero) : table[codes[i]]) * scale;
+      const float value = table.empty() ? static_cast<float>(codes[i] - zero) : table[codes[i]];
+      const float product = value * scale;
+      out[input] = q.offsets ? product + offset : product;
     }
   }
 }

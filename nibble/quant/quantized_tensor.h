@@ -17,6 +17,7 @@ namespace nibble {
 ///
 ///   integers, levels   (code - zero) * scale
 ///   table              NumberTraits::table()[code] * scale
+///   blocks             as integers or as a table; with offsets, code * scale + offset
 ///
 ///   scales of         stored as          scale i                              super_scales
 ///   kPlainScales      f16, bf16 or f32   scales[i]
@@ -27,6 +28,10 @@ namespace nibble {
 ///                                          + super_offsets[0] (f32 [1])
 ///   ::tensor          bytes              values()[scales[i]]                  f32 [1]
 ///                                          / super_scales[0]
+///   ::inputs          bytes              values()[scales[i]]                  f32 [n, ceil(k /
+///                                          * super_scales[row, input / 256]     256)]
+///
+/// Offset i is made of offsets and super_offsets as scale i is of scales and super_scales.
 ///
 /// Every operation is rounded to f32 on its own.
 struct QuantizedTensor {
@@ -36,6 +41,8 @@ struct QuantizedTensor {
   /// symmetric integer code c in [-2^(b-1), 2^(b-1)-1] is stored as c + 2^(b-1).
   Tensor codes;
   Tensor scales;  ///< types as above, the shape of scales
+  /// As scales in type and shape, where NumberTraits::offsets.
+  std::optional<Tensor> offsets;
   /// u8, the shape of scales: unsigned zero points, where the scheme is asymmetric.
   std::optional<Tensor> zeros;
   std::optional<Tensor> super_scales, super_offsets;
@@ -47,8 +54,9 @@ struct QuantizedTensor {
 
   int64_t n() const { return shape[0]; }
   int64_t k() const { return shape[1]; }
-  /// Scale i as f32, whatever it is stored in.
+  /// Scale i, and offset i, as f32, whatever they are stored in.
   float scale(int64_t i) const;
+  float offset(int64_t i) const;
   /// Bytes of codes, scales, zero points and orders.
   size_t bytes() const;
 };

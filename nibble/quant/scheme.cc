@@ -135,7 +135,7 @@ QuantScheme defaults(const NamedNumber& type) {
 int QuantScheme::bits() const { return number(type).bits; }
 bool QuantScheme::is_integer() const { return number(type).kind == NumberKind::integers; }
 bool QuantScheme::is_float() const { return number(type).kind == NumberKind::floats; }
-bool QuantScheme::has_codebook() const { return number(type).kind == NumberKind::table; }
+bool QuantScheme::has_codebook() const { return number(type).table != nullptr; }
 bool QuantScheme::has_int8_activations() const {
   return activations != ActivationType::none && activations != ActivationType::afp8;
 }

@@ -61,15 +61,6 @@ void append_utf8(std::string& out, char32_t c) {
   put(0xf0 | (c >> 18)), tail(12), tail(6), tail(0);
 }
 
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = static_cast<unsigned char>(text[i]) < 0x80 ? 1 : utf8_length(text, i);
-    if (length == 0) return false;
-    i += length;
-  }
-  return true;
-}
-
 std::string repaired_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "nibble/core/utf8.h"
+
 namespace nibble {
 
 /// The code point at the beginning of `text`, which it takes off; `whole` is the text that `text`
@@ -14,8 +16,6 @@ char32_t take_code_point(std::string_view& text, std::string_view whole);
 std::u32string decode_utf8(std::string_view text);
 
 void append_utf8(std::string& out, char32_t code_point);
-
-bool is_utf8(std::string_view text);
 
 /// `text` with U+FFFD for each maximal part that is not UTF-8 (Unicode 15, section 3.9,
 /// "substitution of maximal subparts").

@@ -1,0 +1,17 @@
+// A DecoderConfig from the metadata of a GGUF file.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nibble/format/gguf_file.h"
+#include "nibble/model/config.h"
+
+namespace nibble {
+
+/// What the architecture's own read_config() makes of the same facts as config.json. Errors name
+/// the key of the metadata. Keys of the architecture that nibble does not know are added to
+/// `warnings`.
+DecoderConfig read_gguf_config(const GgufFile& file, std::vector<std::string>& warnings);
+
+}  // namespace nibble

@@ -1,0 +1,103 @@
+// The block types of GGUF (ggml-quants.c) that hold more than a scale a group: steps from an offset
+// (q4_1, q5_1), scales in two levels, a byte of a group times an f16 of 256 inputs (the K-quants),
+// and values of a table (iq4). Q4_0, Q5_0 and Q8_0 are int4, int5 and int8 with groups of 32.
+#include <array>
+
+#include "nibble/quant/number.h"
+
+namespace nibble {
+namespace {
+
+float signed_byte(uint8_t byte) { return static_cast<float>(static_cast<int8_t>(byte)); }
+
+const ScaleTraits kTwoLevels = {"i8", [](DType) { return DType::i8; }, SuperScale::inputs,
+                                byte_values<signed_byte>, ScaleType::blocks};
+
+NumberTraits blocks(std::string_view name, int bits, int64_t group, bool offsets) {
+  NumberTraits out;
+  out.name = name;
+  out.kind = NumberKind::blocks;
+  out.bits = bits;
+  out.parts = kA8Part | kA8FullPart | kA8StaticPart;
+  out.default_group = group;
+  out.offsets = offsets;
+  return out;
+}
+
+NumberTraits two_levels(std::string_view name, int bits, int64_t group, bool offsets) {
+  NumberTraits out = blocks(name, bits, group, offsets);
+  out.scales = &kTwoLevels;
+  return out;
+}
+
+// Made for weights that are distributed normally: close steps near 0.
+constexpr std::array<float, 16> kIq4 = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                        1,    13,   25,  38,  53,  69,  89,  113};
+
+std::span<const float> iq4_values() { return kIq4; }
+
+// Ties go to the lower value.
+void nearest_iq4(std::span<const float> x, std::span<uint8_t> codes) {
+  for (size_t i = 0; i < x.size(); ++i) {
+    uint8_t code = 0;
+    while (code < 15 && x[i] > (kIq4[code] + kIq4[code + 1]) / 2) ++code;
+    codes[i] = code;
+  }
+}
+
+NumberTraits iq4(NumberTraits out) {
+  out.kernel = WeightType::table;
+  out.parts = 0;
+  out.table = iq4_values;
+  out.nearest = nearest_iq4;
+  return out;
+}
+
+}  // namespace
+
+const NumberTraits& q4_1_number() {
+  static const NumberTraits kRow = blocks("q4_1", 4, 32, true);
+  return kRow;
+}
+
+const NumberTraits& q5_1_number() {
+  static const NumberTraits kRow = blocks("q5_1", 5, 32, true);
+  return kRow;
+}
+
+const NumberTraits& q2_k_number() {
+  static const NumberTraits kRow = two_levels("q2_k", 2, 16, true);
+  return kRow;
+}
+
+const NumberTraits& q3_k_number() {
+  static const NumberTraits kRow = two_levels("q3_k", 3, 16, false);
+  return kRow;
+}
+
+const NumberTraits& q4_k_number() {
+  static const NumberTraits kRow = two_levels("q4_k", 4, 32, true);
+  return kRow;
+}
+
+const NumberTraits& q5_k_number() {
+  static const NumberTraits kRow = two_levels("q5_k", 5, 32, true);
+  return kRow;
+}
+
+const NumberTraits& q6_k_number() {
+  static const NumberTraits kRow = two_levels("q6_k", 6, 16, false);
+  return kRow;
+}
+
+const NumberTraits& iq4_nl_number() {
+  static const NumberTraits kRow = iq4(blocks("iq4_nl", 4, 32, false));
+  return kRow;
+}
+
+const NumberTraits& iq4_xs_number() {
+  static const NumberTraits kRow = iq4(two_levels("iq4_xs", 4, 32, false));
+  return kRow;
+}
+
+}  // namespace nibble
