@@ -13,6 +13,7 @@
 #include "nibble/format/gguf_file.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/file_format.h"
+#include "nibble/model/gguf_companions.h"
 #include "nibble/model/gguf_config.h"
 #include "nibble/model/gguf_names.h"
 #include "nibble/model/stored_weights.h"
@@ -111,8 +112,8 @@ Model open(const std::string& path) {
   const auto file = std::make_shared<const GgufFile>(GgufFile::open(path));
   Model m;
   m.path = path;
-  m.companions = of_file_in(split_path(path).folder);
   naming_file(path, [&] {
+    m.companions = gguf_companions(file, path);
     const DecoderConfig config = read_gguf_config(*file, m.warnings);
     for (const ParamSpec& p : parameter_table(config)) check_parameter(p, config, *file);
     file->require_data();
