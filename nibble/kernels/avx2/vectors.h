@@ -79,9 +79,10 @@ inline F load_first(const float* p, int64_t n) {
 inline void store_first(float* p, int64_t n, F v) {
   n >= kLanes ? _mm256_storeu_ps(p, v) : _mm256_maskstore_ps(p, first(n), v);
 }
-// The lines that a row alone will want some microseconds from now.
+// The lines that a row alone will want some microseconds from now. GCC 12 drops calls of functions
+// that do nothing else, unless they are inlined from the start.
 template <int kLines>
-inline void prefetch(const uint8_t* p) {
+inline __attribute__((always_inline)) void prefetch(const uint8_t* p) {
 #pragma GCC unroll 32
   for (int i = 0; i < kLines; ++i)
     _mm_prefetch(reinterpret_cast<const char*>(p + 6144 + i * 64), _MM_HINT_T0);
