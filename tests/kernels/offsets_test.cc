@@ -128,7 +128,8 @@ TEST(Kernels, TheReferenceMultipliesWhatIsDefinedForOffsets) {
     int64_t products = 0, sum = 0;
     for (int64_t i = g * 32; i < (g + 1) * 32; ++i) {
       const int both = c->data[static_cast<size_t>(kRow * c->w.row_bytes + i / 2)];
-      const int code = i % 2 == 0 ? both & 15 : both >> 4, x = a8->codes[static_cast<size_t>(i)];
+      const int code = i % 2 == 0 ? both & 15 : both >> 4;
+      const int8_t x = a8->codes[static_cast<size_t>(i)];
       const float weight = static_cast<float>(code) * scale;
       plain = std::fma(c->x[static_cast<size_t>(i)], weight + offset, plain);
       products += int64_t{code} * x;
