@@ -87,7 +87,7 @@ void show_plan(const Common& common, const QuantizeJob& job) {
 void run_quantize(const Common& common, const QuantizeFlags& o) {
   const QuantizeJob job = quantize_job(common, o);
   if (o.dry_run) return show_plan(common, job);
-  if (o.out.empty()) throw invalid_argument("-o is needed: the folder to make");
+  if (o.out.empty()) throw invalid_argument("-o is needed: the folder, or the .gguf file, to make");
   std::vector<std::string> inputs = model_inputs(resolve_model(o.in));
   inputs.insert(inputs.end(), {job.options.calibration.text, o.recipe});
   refuse_inputs_as_outputs({o.out, ""}, inputs);
@@ -143,7 +143,7 @@ void add_quantize(CLI::App& app, Common& common) {
   for (const auto& [name, summary] : chain_parts())
     names.push_back(fmt::format("{} ({})", name, summary));
   verb->add_option("model", o->in, "Model folder")->required();
-  verb->add_option("-o,--out", o->out, "Folder to make");
+  verb->add_option("-o,--out", o->out, "Folder to make, or a file NAME.gguf for llama.cpp");
   verb->add_option("--scheme", o->scheme,
                    fmt::format("TYPE[:tensor|channel|gN][:asym][:a8], such as {}",
                                fmt::join(scheme_examples(), ", ")))

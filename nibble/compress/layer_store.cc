@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "nibble/compress/weight_parts.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/hash.h"
 #include "nibble/core/json.h"
-#include "nibble/format/quantized_layout.h"
 #include "nibble/format/safetensors.h"
 
 namespace nibble {
@@ -214,7 +214,7 @@ void FolderStore::put(int layer, std::vector<FinishedWeight> weights) {
   std::vector<NamedTensor> tensors;
   std::vector<LayerReport> reports;
   for (const FinishedWeight& w : weights) {
-    for (NamedTensor& t : to_tensors(w.name, w.weight)) tensors.push_back(std::move(t));
+    for (NamedTensor& t : parts_of(w.name, w.weight)) tensors.push_back(std::move(t));
     reports.push_back(w.report);
   }
   layers_.erase(layer);
@@ -228,7 +228,7 @@ QuantizedTensor FolderStore::get(int layer, const std::string& name,
                                  const QuantScheme& scheme) const {
   const auto found = layers_.find(layer);
   NIBBLE_CHECK(found != layers_.end());
-  return from_tensors(*found->second, name, scheme);
+  return from_parts(*found->second, name, scheme);
 }
 
 std::vector<LayerReport> FolderStore::reports() const {

@@ -5,6 +5,7 @@
 
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/untie.h"
+#include "nibble/format/gguf_write.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/static_activations.h"
 
@@ -71,6 +72,12 @@ bool is_table(Role role) {
   return role == Role::token_embedding || role == Role::position_embedding;
 }
 
+// Inputs that are whole blocks of the type that holds the scheme.
+bool fits_gguf(const QuantScheme& scheme, int64_t inputs) {
+  const GgufType* type = gguf_type_of(scheme);
+  return type != nullptr && inputs % type->elements == 0;
+}
+
 }  // namespace
 
 bool glob_match(std::string_view pattern, std::string_view name) {
@@ -133,7 +140,13 @@ std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeO
       if (is_table(spec.role) && needs_number(*plan.scheme))
         plan.scheme->activations = ActivationType::none;
       plan.dtype = options.scale_dtype;
-      if (plan.scheme->type != scheme.type || plan.scheme->group != scheme.group) {
+      if (options.gguf && !fits_gguf(*plan.scheme, spec.shape[1])) {
+        plan.scheme.reset();
+        plan.dtype = DType::f16;
+        warnings.push_back(
+            fmt::format("tensor {}: its {} inputs are no whole blocks: stored as f16",
+                        in_quotes(spec.name), spec.shape[1]));
+      } else if (plan.scheme->type != scheme.type || plan.scheme->group != scheme.group) {
         warnings.push_back(fmt::format(
             "tensor {}: a group of {} does not divide its {} inputs: stored as {}",
             in_quotes(spec.name), scheme.group, spec.shape[1], to_string(*plan.scheme)));

@@ -25,8 +25,8 @@ void write_calibration(const QuantizeResult& result, JsonWriter& out) {
 
 }  // namespace
 
-void write_provenance(const std::string& folder, const Model& input, const QuantizeOptions& options,
-                      const QuantizeResult& result) {
+std::string provenance(const Model& input, const QuantizeOptions& options,
+                       const QuantizeResult& result) {
   JsonWriter out;
   out.begin_object().field("schema_version", kSchemaVersion);
   out.field("nibble_version", version()).field("command", options.command);
@@ -34,14 +34,19 @@ void write_provenance(const std::string& folder, const Model& input, const Quant
   out.key("input").begin_object().field("model_type", model_type(input.config));
   out.field("file_bytes", result.input_file_bytes);
   out.field("content_hash", content_hash(input)).end_object();
-  out.key("output").begin_object().field("file_bytes", result.file_bytes);
+  out.key("output").begin_object();
+  if (result.file_bytes > 0) out.field("file_bytes", result.file_bytes);
   out.field("bits_per_weight", result.bits_per_weight);
   out.field("matrices_quantized", result.quantized).field("matrices_kept", result.kept);
   out.array("warnings", result.warnings).end_object();
   write_calibration(result, out);
-  out.end_object();
+  return out.end_object().finish();
+}
+
+void write_provenance(const std::string& folder, const Model& input, const QuantizeOptions& options,
+                      const QuantizeResult& result) {
   AtomicFile file(folder + "/nibble.json");
-  file.write(out.finish());
+  file.write(provenance(input, options, result));
   file.commit();
 }
 

@@ -7,14 +7,19 @@
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/prepare.h"
 #include "nibble/compress/provenance.h"
+#include "nibble/compress/untie.h"
 #include "nibble/core/counted.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/hash.h"
 #include "nibble/core/in_file.h"
+#include "nibble/core/posix.h"
 #include "nibble/core/same_file.h"
+#include "nibble/core/version.h"
+#include "nibble/format/gguf_write.h"
 #include "nibble/model/file_size.h"
+#include "nibble/model/write_gguf.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/number.h"
 #include "nibble/quant/range_loss.h"
@@ -107,54 +112,104 @@ void count(const ParameterPlan& plan, QuantizeResult& result) {
   ++result.stored[plan.scheme ? to_string(*plan.scheme) : std::string(to_string(plan.dtype))];
 }
 
-// All parameters into `folder`; calibrated ones from the store, null where there are none.
-void write_weights(const std::string& in, const std::string& folder, const Prepared& ready,
-                   const FolderStore* finished, QuantizeResult& result, const Exec& exec) {
-  const auto nothing = memory_store();
-  const LayerStore& store = finished ? static_cast<const LayerStore&>(*finished) : *nothing;
+// All parameters, made when they are written. What they refer to outlives them.
+std::vector<WritableParameter> to_be_written(const std::string& in, const Prepared& ready,
+                                             const LayerStore& store, bool calibrated,
+                                             QuantizeResult& result, const Exec& exec) {
   std::vector<WritableParameter> parameters;
-  int64_t done = 0;
+  const auto done = std::make_shared<int64_t>(0);
   for (const ParameterPlan& plan : ready.plans) {
     count(plan, result);
-    parameters.push_back({plan.spec, plan.scheme, plan.dtype, [&, plan]() -> Weight {
-                            exec.check_stop();
-                            exec.report({finished ? "write" : "quantize", ++done,
-                                         static_cast<int64_t>(ready.plans.size()), plan.spec.name});
-                            return naming_file(in, [&] {
-                              Weight w = finished_weight(ready, plan, store, exec.threads);
-                              note_range(*ready.model, plan, w, result);
-                              ready.model->weights->release(plan.spec.name);
-                              return w;
-                            });
-                          }});
+    parameters.push_back(
+        {plan.spec, plan.scheme, plan.dtype, [&, plan, done, calibrated]() -> Weight {
+           exec.check_stop();
+           exec.report({calibrated ? "write" : "quantize", ++*done,
+                        static_cast<int64_t>(ready.plans.size()), plan.spec.name});
+           return naming_file(in, [&] {
+             Weight w = finished_weight(ready, plan, store, exec.threads);
+             note_range(*ready.model, plan, w, result);
+             ready.model->weights->release(plan.spec.name);
+             return w;
+           });
+         }});
   }
-  result.file_bytes = write_model_like(*ready.model, folder, parameters, result.warnings);
-  result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
+  return parameters;
 }
 
 void require_storable(const QuantizeOptions& options) {
-  if (!options.scheme.is_float()) require_expressible(options.scheme);
+  const auto require = options.gguf ? require_gguf_type : require_expressible;
+  if (!options.scheme.is_float()) require(options.scheme);
   for (const SetRule& r : options.set) {
-    if (!r.scheme.is_float()) require_expressible(r.scheme);
+    if (!r.scheme.is_float()) require(r.scheme);
   }
 }
+
+// What GGUF cannot hold is said before anything is computed.
+void require_gguf_plans(const Model& model, const QuantizeOptions& options) {
+  std::vector<std::string> said;
+  const auto untied = untied_model(model, options, said);
+  const Model& written = untied ? *untied : model;
+  std::vector<WritableParameter> parameters;
+  for (const ParameterPlan& p : plan_quantization(written, options, said))
+    parameters.push_back({p.spec, p.scheme, p.dtype, nullptr});
+  require_gguf(written, parameters);
+}
+
+// Where a model is written: a folder, or a GGUF file by its name.
+class Output {
+ public:
+  Output(const std::string& out, const QuantizeOptions& options, const Known& known)
+      : out_(out), in_gguf_(options.gguf) {
+    if (in_gguf_)
+      refuse_existing(options.force);
+    else
+      folder_ = known.folder != nullptr ? known.folder : &own_.emplace(out, options.force);
+  }
+
+  void write(const Model& model, const Model& input, const QuantizeOptions& options,
+             const std::vector<WritableParameter>& parameters, QuantizeResult& result) {
+    if (in_gguf_) {
+      const GgufProvenance about{"nibble " + std::string(version()),
+                                 provenance(input, options, result)};
+      result.file_bytes = write_gguf(model, out_, parameters, about, result.warnings);
+      return;
+    }
+    result.file_bytes = write_model_like(model, folder_->path(), parameters, result.warnings);
+    write_provenance(folder_->path(), input, options, result);
+    folder_->commit();
+  }
+
+ private:
+  void refuse_existing(bool force) const {
+    if (!force && exists(out_))
+      throw cannot_create("exists already; use `force` to replace it").in_file(out_);
+  }
+
+  std::string out_;
+  bool in_gguf_;
+  std::optional<AtomicFolder> own_;
+  AtomicFolder* folder_ = nullptr;
+};
 
 }  // namespace
 
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
-                              const QuantizeOptions& options, const Exec& exec,
-                              const Known& known) {
+                              const QuantizeOptions& given, const Exec& exec, const Known& known) {
+  QuantizeOptions options = given;
+  options.gguf = is_gguf_name(out);
   const std::string inputs[] = {in, options.calibration.text};
   for (const std::string& made : {out, resume_folder(out)}) refuse_same_file(made, inputs);
   const Model model = open_model(in);
   check_options(model, options);
   require_storable(without_steps(options));
+  if (options.gguf) require_gguf_plans(model, without_steps(options));
   QuantizeResult result;
   result.warnings = model.warnings;
-  std::optional<AtomicFolder> own;
-  AtomicFolder& folder = known.folder != nullptr ? *known.folder : own.emplace(out, options.force);
+  Output output(out, options, known);
   if (is_calibrated(without_steps(options))) FolderStore::refuse_foreign(resume_folder(out));
   const Prepared ready = prepare(model, out, options, known, result, exec);
+  result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
+  result.input_file_bytes = model.weights->file_bytes();
   if (ready.text) note_calibration(*ready.text, result);
   std::unique_ptr<FolderStore> finished;
   if (is_calibrated(ready.options)) finished = open_layers(model, out, options, result);
@@ -163,10 +218,10 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
       quantize_layers(model, ready, *finished, exec);
       note_layers(*finished, result);
     }
-    write_weights(in, folder.path(), ready, finished.get(), result, exec);
-    result.input_file_bytes = model.weights->file_bytes();
-    write_provenance(folder.path(), model, options, result);
-    folder.commit();
+    const auto nothing = memory_store();
+    const LayerStore& store = finished ? static_cast<const LayerStore&>(*finished) : *nothing;
+    output.write(*ready.model, model, options,
+                 to_be_written(in, ready, store, finished != nullptr, result, exec), result);
   });
   if (finished) finished->remove();
   return result;

@@ -152,7 +152,8 @@ GgufTensorInfo read_tensor(ByteReader& in, uint64_t index) {
   try {
     out.name = take_string(in, "the name of a tensor");
     if (out.name.size() >= kLongestTensorName)
-      throw corrupt(fmt::format("a name of {} bytes, limit {}", out.name.size(), kLongestTensorName - 1));
+      throw corrupt(
+          fmt::format("a name of {} bytes, limit {}", out.name.size(), kLongestTensorName - 1));
     if (out.name.empty() || out.name.find('\0') != std::string::npos || !is_utf8(out.name))
       throw corrupt("the name is empty, holds a zero byte or is not UTF-8");
   } catch (Error& e) {

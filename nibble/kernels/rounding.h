@@ -8,6 +8,7 @@
 namespace nibble {
 
 constexpr int64_t kRoundingLanes = 16;
+constexpr int kRoundingValues = 16;
 
 /// Neighbouring columns of one group, rounded one after the other: what column j is rounded from is
 /// v_j = target_j + sum over i < j of feedback[i, j] (target_i - q_i).
@@ -18,9 +19,11 @@ struct RoundTile {
   const float* target = nullptr;                ///< [size][lanes]
   const float* scale = nullptr;                 ///< [lanes]; q = level * scale
   const float *low = nullptr, *high = nullptr;  ///< [lanes]: the least and the largest level
-  float* error = nullptr;                       ///< [lanes] out: sum of weight_j (v_j - q_j)^2
-  float* level = nullptr;                       ///< [size][lanes] out: whole numbers
-  float* left = nullptr;                        ///< [size][lanes] out: target - q
+  /// The kRoundingValues levels that there are, ascending; null: every whole number is one.
+  const float* values = nullptr;
+  float* error = nullptr;  ///< [lanes] out: sum of weight_j (v_j - q_j)^2
+  float* level = nullptr;  ///< [size][lanes] out: whole numbers
+  float* left = nullptr;   ///< [size][lanes] out: target - q
 };
 
 constexpr int64_t kRoundingColumns = 128;
@@ -32,9 +35,10 @@ struct RoundRow {
   const float* feedback = nullptr;  ///< [size, kRoundingColumns], 0 on and below the diagonal
   const float* target = nullptr;
   const float *scale = nullptr, *low = nullptr, *high = nullptr;
-  float* v = nullptr;      ///< start_j in, v_j out
-  float* level = nullptr;  ///< out: whole numbers
-  float* left = nullptr;   ///< out: target - q
+  float* v = nullptr;             ///< start_j in, v_j out
+  float* level = nullptr;         ///< out: whole numbers
+  float* left = nullptr;          ///< out: target - q
+  const float* values = nullptr;  ///< as in RoundTile
 };
 
 struct RoundingOps {

@@ -13,6 +13,8 @@
 
 namespace nibble {
 
+class GgufWriter;
+
 /// A key of GGUF's metadata, behind "ARCHITECTURE.", and the key of config.json that says the same.
 struct GgufKey {
   std::string_view key, config;
@@ -29,6 +31,7 @@ struct GgufArchitecture {
   bool (*is_it)(const GgufMetadata& metadata) = nullptr;
   /// What no single key says, as keys of config.json.
   void (*read_more)(const GgufMetadata& metadata, JsonWriter& out) = nullptr;
+  void (*write_more)(const DecoderConfig& config, GgufWriter& out) = nullptr;
 };
 
 struct Architecture {

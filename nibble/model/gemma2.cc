@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "nibble/core/float_formats.h"
+#include "nibble/format/gguf_write.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
@@ -87,10 +88,16 @@ void read_more(const GgufMetadata& metadata, JsonWriter& out) {
                         .value_or(name.starts_with("attn") ? kAttentionCap : kFinalCap));
 }
 
+void write_more(const DecoderConfig& c, GgufWriter& out) {
+  out.add_f32("gemma2.attn_logit_softcapping", c.attention_softcap);
+  out.add_f32("gemma2.final_logit_softcapping", c.final_softcap);
+}
+
 }  // namespace
 
 const Architecture& architecture() {
-  static const GgufArchitecture kGguf{"gemma2", hf::llama_gguf_keys(), false, nullptr, read_more};
+  static const GgufArchitecture kGguf{"gemma2",  hf::llama_gguf_keys(), false, nullptr, read_more,
+                                      write_more};
   static const Architecture kGemma2{"gemma2", read_config, write_config, tensor_name, false,
                                     "model.", false,       {},           &kGguf};
   return kGemma2;

@@ -1,5 +1,6 @@
 // Mixtral (Jiang et al. 2024): Mistral whose MLP is a mixture of experts, of which each token
 // uses a few.
+#include "nibble/format/gguf_write.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
@@ -45,10 +46,16 @@ void read_more(const GgufMetadata& metadata, JsonWriter& out) {
   out.field("num_experts_per_tok", metadata.integer("llama.expert_used_count"));
 }
 
+void write_more(const DecoderConfig& c, GgufWriter& out) {
+  out.add_u32("llama.expert_count", c.experts);
+  out.add_u32("llama.expert_used_count", c.experts_per_token);
+}
+
 }  // namespace
 
 const Architecture& architecture() {
-  static const GgufArchitecture kGguf{"llama", hf::llama_gguf_keys(), true, has_experts, read_more};
+  static const GgufArchitecture kGguf{
+      "llama", hf::llama_gguf_keys(), true, has_experts, read_more, write_more};
   static const Architecture kMixtral{"mixtral", read_config, write_config, tensor_name, false,
                                      "model.",  false,       kHarmless,    &kGguf};
   return kMixtral;

@@ -61,15 +61,14 @@ class RoundingSlab {
     for (int64_t r = 0; r < rows_; ++r) {
       for (int64_t g = 0; g < groups_; ++g) {
         Grid& grid = now_[index(r, g)];
-        if (!m_.shared())
+        if (m_.grids_can_change())
           grid.scale = round_signed_scale(start_[index(r, g)].scale * factor_[index(r, g)],
                                           m_.scale_dtype());
         const int64_t end = std::min((g + 1) * m_.group(), k_);
         for (int64_t c = g * m_.group(); c < end; ++c) {
           const auto at = static_cast<size_t>(r * k_ + c);
           const float v = w_[static_cast<size_t>((first_ + r) * k_ + c)];
-          const float u =
-              nearest_level(v + offset_[at] * grid.scale, grid.scale, grid.low, grid.high);
+          const float u = nearest_level(v + offset_[at] * grid.scale, grid, m_.range());
           level_[at] = u;
           error_[at] = u * grid.scale - v;
         }
@@ -89,7 +88,7 @@ class RoundingSlab {
       for (int64_t c = 0; c < k_; ++c)
         m_.levels(first_ + r)[static_cast<size_t>(c)] =
             static_cast<int16_t>(level_[static_cast<size_t>(r * k_ + c)]);
-      for (int64_t g = 0; !m_.shared() && g < groups_; ++g)
+      for (int64_t g = 0; m_.grids_can_change() && g < groups_; ++g)
         m_.grid(first_ + r, g) = now_[index(r, g)];
     }
   }
@@ -148,8 +147,10 @@ WeightResult quantize_autoround(const WeightTask& task) {
   search_grids(m, w, usable_importance(*task.input, 0.01, out.note), task.threads);
   m.require_finite_scales(task.name);
   const int steps = std::max(task.options.steps, 1);
+  std::vector<float> room;
+  const std::span<const float> aim = m.aim(w, room);
   parallel_for(ceil_div(n, kRoundingSlab), task.threads, [&](int64_t s) {
-    RoundingSlab(m, w, task.input->hessian, s * kRoundingSlab,
+    RoundingSlab(m, aim, task.input->hessian, s * kRoundingSlab,
                  std::min(kRoundingSlab, n - s * kRoundingSlab), steps)
         .run();
   });

@@ -7,8 +7,19 @@
 
 namespace nibble {
 
+namespace {
+
+// Scales of block types lie packed in files, which in memory they do not.
+int64_t stored_bytes(const Weight& w) {
+  const bool blocks = w.is_quantized() && number(w.quantized().scheme).kind == NumberKind::blocks;
+  if (!blocks) return static_cast<int64_t>(w.bytes());
+  return planned_bytes(w.quantized().scheme, w.rows(), w.columns(), DType::f16);
+}
+
+}  // namespace
+
 void BitCount::add(const Weight& w) {
-  bytes_ += static_cast<int64_t>(w.bytes());
+  bytes_ += stored_bytes(w);
   weights_ += w.shape().elements();
 }
 
@@ -32,6 +43,7 @@ int64_t super_bytes(const QuantScheme& scheme, DType stored, int64_t scales) {
     case SuperScale::blocks:
       return is_scale_dtype(stored) ? 0 : 4 * ceil_div(scales, kNestedBlock) + 4;
     case SuperScale::none:
+    case SuperScale::inputs:
       break;
   }
   return 0;
@@ -49,7 +61,12 @@ int64_t activation_bytes(const QuantScheme& scheme) {
 int64_t planned_bytes(const QuantScheme& scheme, int64_t n, int64_t k, DType scale_dtype) {
   if (scheme.is_float()) return n * k * scheme.bits() / 8;
   const int64_t group = scheme.group_size(k);
-  if (storable_scheme(scheme, k) != scheme)
+  const QuantScheme storable = storable_scheme(scheme, k);
+  if (storable != scheme && number(scheme).kind == NumberKind::blocks)
+    return planned_bytes(storable, n, k, scale_dtype);
+  if (const auto& block = number(scheme).block; block.bytes > 0)
+    return n * k / block.elements * block.bytes + activation_bytes(scheme);
+  if (storable != scheme)
     return n * (packed_row_bytes(k, 8) + size_of(scale_dtype)) + activation_bytes(scheme);
   const int64_t scales = scheme.granularity == Granularity::tensor ? 1 : n * (k / group);
   const DType stored = stored_scale_dtype(scheme, scale_dtype);

@@ -80,8 +80,8 @@ class DescentSlab {
       : m_(m),
         h_(hessian.h.data()),
         tiles_(tiles),
-        search_(options.search_scales && tiles.whole_groups && !m.shared()),
-        fit_(options.search_scales && !tiles.whole_groups && !m.shared()),
+        search_(options.search_scales && tiles.whole_groups && m.grids_can_change()),
+        fit_(options.search_scales && !tiles.whole_groups && m.grids_can_change()),
         first_(first),
         rows_(rows),
         k_(hessian.k) {
@@ -221,6 +221,7 @@ class DescentSlab {
     t.scale = a.scale.x;
     t.low = a.low.x;
     t.high = a.high.x;
+    t.values = m_.range().values.empty() ? nullptr : m_.range().values.data();
     t.error = a.error.x;
     t.level = a.level[0].x;
     t.left = left[0].x;

@@ -53,7 +53,7 @@ class RowBlock {
       const int64_t count = load_gradients(r);
       for (int64_t i = 0; i < count; ++i) row(r, i, count);
     }
-    for (int64_t c = 0; c < k_ && !m_.shared(); c += m_.group()) fit_scales(c);
+    for (int64_t c = 0; c < k_ && m_.grids_can_change(); c += m_.group()) fit_scales(c);
     return before > 0 ? 1 - error_ / before : 0;
   }
 
@@ -97,7 +97,7 @@ class RowBlock {
     if (grid.scale == 0) return false;
     int16_t& level = m_.levels(row)[static_cast<size_t>(c)];
     const float curve = power * h_[c * k_ + c], now = level * grid.scale;
-    const float best = nearest_level(now - gradient[c] / curve, grid.scale, grid.low, grid.high);
+    const float best = nearest_level(now - gradient[c] / curve, grid, m_.range());
     const float step = best * grid.scale - now;
     if (step == 0 || !(step * gradient[c] * kClearly + 0.5f * step * step * curve < 0))
       return false;

@@ -70,12 +70,12 @@ std::string useless(const OutputMetric& metric) {
 // Levels that the whole model minds least, on the grids that `m` has. Where a few rows of
 // calibration leave H or G (almost) singular, feedback from both sides can lead out of the grids:
 // then `m` stays as it is.
-void refine(const WeightTask& task, std::span<const float> w, const DampedHessian& h,
-            GridMatrix& m) {
+void refine(const WeightTask& task, std::span<const float> w, std::span<const float> aim,
+            const DampedHessian& h, GridMatrix& m) {
   const OutputMetric metric = damped(*task.output, kMetricDamping);
   GridMatrix both = m;
-  if (!round_two_sided(both, w, h, metric, task.options.act_order, task.threads)) return;
-  descend_two_sided(both, w, h, metric, task.options.sweeps, least_gain(h.k), task.threads);
+  if (!round_two_sided(both, aim, h, metric, task.options.act_order, task.threads)) return;
+  descend_two_sided(both, aim, h, metric, task.options.sweeps, least_gain(h.k), task.threads);
   const auto error = [&](const GridMatrix& of) {
     return output_error(w, of.values(), h.k, task.input->hessian, *task.output, task.threads);
   };
@@ -87,10 +87,12 @@ bool solve(const WeightTask& task, std::span<const float> w, const DampedHessian
            GridMatrix& m) {
   search_grids(m, w, diagonal(h), task.threads);
   m.require_finite_scales(task.name);
-  if (!round_with_feedback(m, w, h, task.options.act_order, task.threads) ||
-      !descend(m, w, h, {task.options.sweeps, least_gain(h.k), true}, task.threads))
+  std::vector<float> room;
+  const std::span<const float> aim = m.aim(w, room);
+  if (!round_with_feedback(m, aim, h, task.options.act_order, task.threads) ||
+      !descend(m, aim, h, {task.options.sweeps, least_gain(h.k), true}, task.threads))
     return false;
-  if (task.output != nullptr) refine(task, w, h, m);
+  if (task.output != nullptr) refine(task, w, aim, h, m);
   return true;
 }
 

@@ -11,16 +11,27 @@
 
 namespace nibble {
 
-/// What the levels of a scheme are before they are scaled: evenly spaced integers. A level u stands
-/// for u * scale; its code is u + zero.
+/// What the levels of a scheme are before they are scaled: whole numbers. A level u stands for
+/// u * scale, or u * scale + offset; its code is u + zero, or the place that u has among `values`.
 struct LevelRange {
   int bits = 0;
   bool asymmetric = false;
   int low = 0, high = 0;  ///< of the levels where the scheme is symmetric
+  /// Block types of GGUF (NumberKind::blocks): scales, and offsets where there are, are settled a
+  /// block at a time (block_scales.h), and methods leave them as they are.
+  bool blocks = false, offsets = false;
+  /// The levels that there are, ascending; empty where every whole number is one.
+  std::span<const float> values;
   int codes() const { return 1 << bits; }
+
+  static LevelRange whole(int bits, int low, int high) {
+    LevelRange out;
+    out.bits = bits, out.low = low, out.high = high;
+    return out;
+  }
 };
 
-/// Error{unsupported} for schemes whose levels are not evenly spaced; `method` is for the message.
+/// Error{unsupported} for schemes whose levels are no whole numbers; `method` is for the message.
 LevelRange level_range(const QuantScheme& scheme, std::string_view method);
 
 /// One group's grid. |scale| is a value that its stored type holds. A symmetric grid may have a
@@ -28,6 +39,7 @@ LevelRange level_range(const QuantScheme& scheme, std::string_view method);
 struct Grid {
   float scale = 0;
   float low = 0, high = 0;  ///< levels
+  float offset = 0;         ///< LevelRange::offsets: what is added to a level times the scale
 };
 
 /// The level nearest to v / scale, halves to even; 0 where the scale is 0.
@@ -36,6 +48,19 @@ inline float nearest_level(float v, float scale, float low, float high) {
   const float u = v / scale, clamped = u < low ? low : (u > high ? high : u);
   return (clamped + 0x1.8p23f) - 0x1.8p23f;
 }
+/// The same among `values`, ascending; in the middle between two the lower one.
+float nearest_value(float u, std::span<const float> values);
+inline float nearest_level(float v, const Grid& g, const LevelRange& range) {
+  if (range.values.empty()) return nearest_level(v, g.scale, g.low, g.high);
+  return nearest_value(g.scale == 0 ? 0 : v / g.scale, range.values);
+}
+
+/// What the scales of block types are made of, a byte of each group times a float of each block of
+/// kSuperBlock inputs in a row; empty where scales are numbers themselves.
+struct TwoLevels {
+  std::vector<int8_t> scale, offset;             ///< [n * groups]
+  std::vector<float> super_scale, super_offset;  ///< [n * blocks]
+};
 
 /// `scale` of either sign rounded to `dtype`. Infinity where it does not fit.
 float round_signed_scale(float scale, DType dtype);
@@ -59,6 +84,8 @@ class GridMatrix {
   int64_t groups() const { return groups_; }  ///< grids of a row
   /// True where all rows share one grid (granularity tensor): methods leave it as it is.
   bool shared() const { return shared_; }
+  /// False where methods leave grids as they are.
+  bool grids_can_change() const { return !shared_ && !range_.blocks; }
 
   Grid& grid(int64_t row, int64_t group) {
     return grids_[static_cast<size_t>(shared_ ? 0 : row * groups_ + group)];
@@ -73,12 +100,16 @@ class GridMatrix {
   std::span<const int16_t> levels(int64_t row) const {
     return {levels_.data() + row * k_, static_cast<size_t>(k_)};
   }
+  /// A level times its scale: the weight it stands for, less the offset of its group.
   float value(int64_t row, int64_t column) const {
     return static_cast<float>(levels_[static_cast<size_t>(row * k_ + column)]) *
            grid(row, column / group_).scale;
   }
   /// The weights this stands for, [n, k].
   std::vector<float> values() const;
+  /// w less the offsets, in `room` where there are any: what levels are chosen for.
+  std::span<const float> aim(std::span<const float> w, std::vector<float>& room) const;
+  TwoLevels& two_levels() { return two_levels_; }
   /// Error{corrupt} naming the tensor where a scale does not fit its type.
   void require_finite_scales(std::string_view name) const;
   QuantizedTensor pack() const;
@@ -91,8 +122,14 @@ class GridMatrix {
   DType scale_dtype_;
   int64_t n_, k_, group_, groups_;
   bool shared_;
+  void pack_scales(QuantizedTensor& out) const;
+  void unpack_scales(const QuantizedTensor& q);
+  uint8_t code_of(int16_t level, const Grid& g) const;
+  int16_t level_of(uint8_t code, const Grid& g) const;
+
   std::vector<Grid> grids_;
   std::vector<int16_t> levels_;
+  TwoLevels two_levels_;
 };
 
 }  // namespace nibble

@@ -7,6 +7,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/parallel.h"
+#include "nibble/quant/block_scales.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
@@ -139,6 +140,7 @@ Grid search_grid(const LevelRange& range, std::span<const float> x, std::span<co
 
 void search_grids(GridMatrix& m, std::span<const float> w, std::span<const float> importance,
                   int threads) {
+  if (m.range().blocks) return settle_blocks(m, w, importance, threads);
   const auto k = static_cast<size_t>(m.k()), group = static_cast<size_t>(m.group());
   std::vector<float> ones;
   if (importance.empty()) importance = ones = std::vector<float>(k, 1.0f);

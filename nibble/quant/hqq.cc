@@ -1,6 +1,8 @@
 // HQQ: half-quadratic quantization (Badri and Shaji 2023): the zero point that minimizes an l_p
 // norm, p < 1, of the weights' error, which cares less for outliers; no calibration. Here the scale
 // as well, since zero points are whole numbers; docs/methods/hqq.md.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -97,6 +99,10 @@ WeightResult quantize_hqq(const WeightTask& task) {
   const std::vector<float> w = values_of(task);
   const int64_t n = task.weight.shape()[0], k = task.weight.shape()[1];
   GridMatrix m(storable_scheme(task.scheme, k), n, k, task.options.scale_dtype, "hqq");
+  if (m.range().blocks)
+    throw unsupported(
+        fmt::format("hqq cannot make {}; gptq, imatrix and rtn can", to_string(task.scheme)))
+        .at("scheme");
   const int steps = std::max(kFewestSteps, task.options.steps / 10);
   if (m.shared()) m.grid(0, 0) = Group(m.range(), w, m.scale_dtype()).run(steps);
   parallel_for(n, task.threads, [&](int64_t r) {

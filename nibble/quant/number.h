@@ -37,9 +37,9 @@ constexpr unsigned kGranularityParts = kTensorPart | kChannelPart | kGroupPart;
 constexpr unsigned kActivationParts =
     kA8Part | kA8FullPart | kA8StaticPart | kA8OutlierPart | kAfp8Part;
 
-/// What scales stand under: nothing, a super scale for every kNestedBlock of them and an offset, one
-/// number of the tensor that they are divided by, or a super scale for every kSuperBlock inputs of a
-/// row.
+/// What scales stand under: nothing, a super scale for every kNestedBlock of them and an offset,
+/// one number of the tensor that they are divided by, or a super scale for every kSuperBlock inputs
+/// of a row.
 enum class SuperScale { none, blocks, tensor, inputs };
 
 /// How the scales of a type are stored.
@@ -71,6 +71,18 @@ struct NumberTraits {
 
   /// Groups have an offset as well, stored as scales are: codes are unsigned steps from there.
   bool offsets = false;
+  /// SuperScale::inputs: the bytes of scales that files have room for; offsets from 0 to the same
+  /// end.
+  struct {
+    int low = 0, high = 0;
+  } scale_bytes = {};
+  /// NumberKind::blocks: what a block takes in files, and its weights: their bits, scales packed.
+  struct {
+    int64_t elements = 0, bytes = 0;
+  } block = {};
+  /// SuperScale::inputs: the scheme that takes its place where inputs are no whole blocks of
+  /// kSuperBlock (llama.cpp's choice, llama-quant.cpp).
+  std::string_view ragged = {};
 
   /// NumberKind::table, and blocks of values: the values of the codes in order, 16 or 256, some of
   /// which may not be finite.

@@ -10,10 +10,12 @@ namespace {
 
 float signed_byte(uint8_t byte) { return static_cast<float>(static_cast<int8_t>(byte)); }
 
+const ScaleTraits kHalves = {"f16", [](DType) { return DType::f16; }};
 const ScaleTraits kTwoLevels = {"i8", [](DType) { return DType::i8; }, SuperScale::inputs,
                                 byte_values<signed_byte>, ScaleType::blocks};
 
-NumberTraits blocks(std::string_view name, int bits, int64_t group, bool offsets) {
+NumberTraits blocks(std::string_view name, int bits, int64_t group, bool offsets,
+                    int64_t block_bytes) {
   NumberTraits out;
   out.name = name;
   out.kind = NumberKind::blocks;
@@ -21,12 +23,20 @@ NumberTraits blocks(std::string_view name, int bits, int64_t group, bool offsets
   out.parts = kA8Part | kA8FullPart | kA8StaticPart;
   out.default_group = group;
   out.offsets = offsets;
+  out.scales = &kHalves;
+  out.block = {group, block_bytes};
   return out;
 }
 
-NumberTraits two_levels(std::string_view name, int bits, int64_t group, bool offsets) {
-  NumberTraits out = blocks(name, bits, group, offsets);
+// Scales of `scale_bits`, with a sign where there are no offsets.
+NumberTraits two_levels(std::string_view name, int bits, int64_t group, bool offsets,
+                        int scale_bits, std::string_view ragged, int64_t block_bytes) {
+  NumberTraits out = blocks(name, bits, group, offsets, block_bytes);
+  out.block.elements = kSuperBlock;
+  const int half = 1 << (scale_bits - 1);
   out.scales = &kTwoLevels;
+  out.ragged = ragged;
+  out.scale_bytes = {offsets ? 0 : -half, offsets ? 2 * half - 1 : half - 1};
   return out;
 }
 
@@ -56,47 +66,47 @@ NumberTraits iq4(NumberTraits out) {
 }  // namespace
 
 const NumberTraits& q4_1_number() {
-  static const NumberTraits kRow = blocks("q4_1", 4, 32, true);
+  static const NumberTraits kRow = blocks("q4_1", 4, 32, true, 20);
   return kRow;
 }
 
 const NumberTraits& q5_1_number() {
-  static const NumberTraits kRow = blocks("q5_1", 5, 32, true);
+  static const NumberTraits kRow = blocks("q5_1", 5, 32, true, 24);
   return kRow;
 }
 
 const NumberTraits& q2_k_number() {
-  static const NumberTraits kRow = two_levels("q2_k", 2, 16, true);
+  static const NumberTraits kRow = two_levels("q2_k", 2, 16, true, 4, "int4:g32", 84);
   return kRow;
 }
 
 const NumberTraits& q3_k_number() {
-  static const NumberTraits kRow = two_levels("q3_k", 3, 16, false);
+  static const NumberTraits kRow = two_levels("q3_k", 3, 16, false, 6, "int4:g32", 110);
   return kRow;
 }
 
 const NumberTraits& q4_k_number() {
-  static const NumberTraits kRow = two_levels("q4_k", 4, 32, true);
+  static const NumberTraits kRow = two_levels("q4_k", 4, 32, true, 6, "int5:g32", 144);
   return kRow;
 }
 
 const NumberTraits& q5_k_number() {
-  static const NumberTraits kRow = two_levels("q5_k", 5, 32, true);
+  static const NumberTraits kRow = two_levels("q5_k", 5, 32, true, 6, "q5_1", 176);
   return kRow;
 }
 
 const NumberTraits& q6_k_number() {
-  static const NumberTraits kRow = two_levels("q6_k", 6, 16, false);
+  static const NumberTraits kRow = two_levels("q6_k", 6, 16, false, 8, "int8:g32", 210);
   return kRow;
 }
 
 const NumberTraits& iq4_nl_number() {
-  static const NumberTraits kRow = iq4(blocks("iq4_nl", 4, 32, false));
+  static const NumberTraits kRow = iq4(blocks("iq4_nl", 4, 32, false, 18));
   return kRow;
 }
 
 const NumberTraits& iq4_xs_number() {
-  static const NumberTraits kRow = iq4(two_levels("iq4_xs", 4, 32, false));
+  static const NumberTraits kRow = iq4(two_levels("iq4_xs", 4, 32, false, 6, "iq4_nl", 136));
   return kRow;
 }
 

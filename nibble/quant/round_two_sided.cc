@@ -109,8 +109,10 @@ class RoundedRows {
       scale[c] = g.scale, low[c] = g.low, high[c] = g.high;
       v[c] += target[c];
     }
+    const std::span<const float> values = m_.range().values;
     ops_.round_row({size, columns_.tiles.data() + begin * kRoundedColumns, target, scale, low, high,
-                    v, level, left_.data() + i * k_ + begin});
+                    v, level, left_.data() + i * k_ + begin,
+                    values.empty() ? nullptr : values.data()});
     float* error = error_.data() + (r + i) * k_ + begin;
     const std::span<int16_t> levels = m_.levels(here);
     for (int64_t c = 0; c < size; ++c) {

@@ -57,7 +57,7 @@ class Slab {
       for (int64_t l = 0; l < lanes; ++l) {
         const int64_t row = first_ + r + l;
         const Grid& g = m_.grid(row, column / m_.group());
-        const float u = nearest_level(v.x[l], g.scale, g.low, g.high);
+        const float u = nearest_level(v.x[l], g, m_.range());
         m_.levels(row)[static_cast<size_t>(column)] = static_cast<int16_t>(u);
         const float e = w_[static_cast<size_t>(row * k_ + column)] - u * g.scale;
         errors[j].x[l] = e;

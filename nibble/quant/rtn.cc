@@ -11,6 +11,7 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/core/parallel.h"
 #include "nibble/kernels/encode.h"
+#include "nibble/quant/block_scales.h"
 #include "nibble/quant/number.h"
 #include "nibble/quant/rtn_table.h"
 #include "nibble/quant/scale.h"
@@ -165,14 +166,20 @@ void check_arguments(const Tensor& w, const QuantScheme& scheme, const RtnOption
         fmt::format("{} is a plain float type: nothing is quantized", to_string(scheme)))
         .at("scheme");
   }
-  if (number(scheme).kind == NumberKind::blocks) {
-    throw unsupported(fmt::format("{} is read from GGUF files, not made yet", to_string(scheme)))
-        .at("scheme");
-  }
   if (!is_scale_dtype(options.scale_dtype)) {
     throw invalid_argument(fmt::format("scales cannot be stored as {}; use f16, bf16 or f32",
                                        to_string(options.scale_dtype)));
   }
+}
+
+QuantizedTensor quantize_rtn_blocks(const Tensor& w, const QuantScheme& scheme,
+                                    const RtnOptions& options, std::string_view name) {
+  refuse_nonfinite(w, name);
+  const Tensor values = w.dtype() == DType::f32 ? w : convert(w, DType::f32);
+  GridMatrix m(scheme, w.shape()[0], w.shape()[1], options.scale_dtype, "rtn");
+  settle_blocks(m, values.data<float>(), {}, options.threads);
+  m.require_finite_scales(name);
+  return m.pack();
 }
 
 }  // namespace
@@ -181,6 +188,8 @@ QuantizedTensor quantize_rtn(const Tensor& w, const QuantScheme& scheme, const R
                              std::string_view name) {
   check_arguments(w, scheme, options, name);
   const QuantScheme storable = storable_scheme(scheme, w.shape()[1]);
+  if (number(storable).kind == NumberKind::blocks)
+    return quantize_rtn_blocks(w, storable, options, name);
   if (storable.has_codebook()) {
     refuse_nonfinite(w, name);
     const Tensor values = w.dtype() == DType::f32 ? w : convert(w, DType::f32);

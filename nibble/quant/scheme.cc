@@ -182,6 +182,12 @@ std::vector<std::string_view> scheme_examples() {
 }
 
 QuantScheme storable_scheme(const QuantScheme& scheme, int64_t k) {
+  const std::string_view ragged = number(scheme).ragged;
+  if (!ragged.empty() && k % kSuperBlock != 0) {
+    QuantScheme out = parse_scheme(ragged);
+    out.activations = scheme.activations;
+    return storable_scheme(out, k);
+  }
   const bool half_a_byte = number(scheme).even_columns && k % 2 != 0;
   if (k % scheme.group_size(k) == 0 && !half_a_byte) return scheme;
   QuantScheme out;

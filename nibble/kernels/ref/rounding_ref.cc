@@ -7,6 +7,14 @@
 namespace nibble {
 namespace {
 
+// In the middle between two the lower one.
+float nearest(float x, float low, float high, const float* values) {
+  if (values == nullptr) return std::nearbyint(std::min(std::max(x, low), high));
+  int i = 0;
+  while (i + 1 < kRoundingValues && x > (values[i] + values[i + 1]) / 2) ++i;
+  return values[i];
+}
+
 void round_lane(const RoundTile& t, int64_t l) {
   t.error[l] = 0;
   for (int64_t j = 0; j < t.size; ++j) {
@@ -14,7 +22,7 @@ void round_lane(const RoundTile& t, int64_t l) {
     for (int64_t i = 0; i < j; ++i)
       v += t.left[i * kRoundingLanes + l] * t.feedback[i * t.size + j];
     const float x = t.scale[l] == 0 ? 0 : v / t.scale[l];
-    const float level = std::nearbyint(std::min(std::max(x, t.low[l]), t.high[l]));
+    const float level = nearest(x, t.low[l], t.high[l], t.values);
     const float q = level * t.scale[l];
     t.level[j * kRoundingLanes + l] = level;
     t.left[j * kRoundingLanes + l] = t.target[j * kRoundingLanes + l] - q;
@@ -29,7 +37,7 @@ void round(const RoundTile& t) {
 void round_row(const RoundRow& r) {
   for (int64_t j = 0; j < r.size; ++j) {
     const float s = r.scale[j], x = s == 0 ? 0 : r.v[j] / s;
-    r.level[j] = std::nearbyint(std::min(std::max(x, r.low[j]), r.high[j]));
+    r.level[j] = nearest(x, r.low[j], r.high[j], r.values);
     r.left[j] = r.target[j] - r.level[j] * s;
     for (int64_t c = j + 1; c < r.size; ++c)
       r.v[c] += r.left[j] * r.feedback[j * kRoundingColumns + c];
