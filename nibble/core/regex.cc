@@ -82,6 +82,8 @@ Regex Regex::literal(std::string_view text) {
   return Regex(pattern);
 }
 
+std::string_view Regex::pattern() const { return compiled_->pattern; }
+
 struct RegexScratch::State {
   std::unique_ptr<pcre2_match_data, Freer<pcre2_match_data_free>> data{
       pcre2_match_data_create(1, nullptr)};

@@ -46,6 +46,9 @@ class Regex {
   Regex& operator=(Regex&&) noexcept;
   ~Regex();
 
+  /// As it was given.
+  std::string_view pattern() const;
+
   /// The first match in valid UTF-8 `text` at or behind byte `from`. Error{unsupported} where the
   /// pattern needs more than the limits, or than `scratch` allows: it is not fit for texts from
   /// outside.

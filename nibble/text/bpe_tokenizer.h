@@ -86,6 +86,8 @@ class BpeTokenizer : public Tokenizer {
   std::string_view kind() const override {
     return parts_.byte_level ? "byte-level BPE" : "SentencePiece BPE";
   }
+  /// What it is made of.
+  const BpeParts& parts() const { return parts_; }
 
  private:
   class Encoding;

@@ -4,6 +4,8 @@
 #include <span>
 #include <string_view>
 
+#include "nibble/text/pre_tokenizer.h"
+
 namespace nibble {
 
 struct GgufPreTokenizer {
@@ -20,5 +22,9 @@ struct GgufPreTokenizer {
 std::span<const GgufPreTokenizer> gguf_pre_tokenizers();
 /// nullptr where none has that name.
 const GgufPreTokenizer* find_gguf_pre_tokenizer(std::string_view name);
+/// The first that cuts bytes as the splitters do (their patterns are the same but for spellings
+/// that match alike) and has these traits; nullptr where none does.
+const GgufPreTokenizer* gguf_pre_tokenizer_like(std::span<const Splitter> splitters,
+                                                bool whole_words, bool nfc);
 
 }  // namespace nibble

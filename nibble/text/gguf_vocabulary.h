@@ -40,4 +40,12 @@ struct GgufVocabulary {
 BpeParts parse_gguf_vocabulary(const GgufVocabulary& vocabulary,
                                std::vector<std::string>& warnings);
 
+/// The metadata that describes `tokenizer`, so that parse_gguf_vocabulary(), and llama.cpp, make
+/// the same ids of texts. `rows` of the embedding: where there are more than tokens, unused ones
+/// ("[PAD260]") fill up; tokens without a row are left out. `warnings` gets a line for each thing
+/// that GGUF files cannot say and that matters in rare texts only. Error{unsupported} naming what
+/// they cannot say otherwise: characters as tokens, a pre-tokenizer without a name, ...
+GgufVocabulary gguf_vocabulary(const Tokenizer& tokenizer, int64_t rows,
+                               std::vector<std::string>& warnings);
+
 }  // namespace nibble

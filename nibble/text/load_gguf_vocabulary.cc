@@ -138,7 +138,6 @@ class GgufReading {
 
   std::optional<int32_t> read_id(std::string_view name, const std::optional<int64_t>& id,
                                  std::optional<int32_t> otherwise = {}) const {
-    if (!id && otherwise && static_cast<size_t>(*otherwise) >= count()) return std::nullopt;
     if (!id) return otherwise;
     if (*id >= 0 && static_cast<uint64_t>(*id) < count()) return static_cast<int32_t>(*id);
     throw corrupt(fmt::format("id {} is outside the vocabulary of {}", *id, count()))
@@ -152,11 +151,15 @@ class GgufReading {
     }
   }
 
-  // The ids of files without them are those that llama.cpp assumes.
+  // Where a file names none llama.cpp takes these: of SentencePiece 1 and 2, of all others 11,
+  // which is Falcon's.
   void read_ids() {
-    const bool llama = pre_ == nullptr, falcon = !llama && pre_->name == "falcon";
-    const auto assumed = [&](int32_t of_llama) {
-      return llama ? std::optional(of_llama) : falcon ? std::optional(11) : std::nullopt;
+    const auto assumed = [&](int32_t id) -> std::optional<int32_t> {
+      if (pre_ != nullptr && pre_->name != "falcon") return std::nullopt;
+      if (pre_ != nullptr) id = 11;
+      const bool may = static_cast<size_t>(id) < count() &&
+                       (from_.token_types.empty() || type(id) == kControlToken);
+      return may ? std::optional(id) : std::nullopt;
     };
     parts_.bos = read_id("bos_token_id", from_.bos, assumed(1));
     parts_.eos = read_id("eos_token_id", from_.eos, assumed(2));

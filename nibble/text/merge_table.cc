@@ -4,6 +4,7 @@
 #include <bit>
 #include <functional>
 #include <random>
+#include <tuple>
 
 #include "nibble/core/error.h"
 
@@ -56,6 +57,20 @@ void MergeTable::add(int32_t left, int32_t right, Merge merge) {
 
 Merge MergeTable::find(int32_t left, int32_t right) const {
   return slots_[place(pair_of(left, right))].merge;
+}
+
+std::vector<MergeOfTwo> MergeTable::by_rank() const {
+  std::vector<MergeOfTwo> out;
+  out.reserve(count_);
+  for (const Slot& slot : slots_) {
+    if (slot.merge.id < 0) continue;
+    out.push_back(
+        {static_cast<int32_t>(slot.pair >> 32), static_cast<int32_t>(slot.pair), slot.merge});
+  }
+  std::sort(out.begin(), out.end(), [](const MergeOfTwo& a, const MergeOfTwo& b) {
+    return std::tuple(a.merge.rank, a.left, a.right) < std::tuple(b.merge.rank, b.left, b.right);
+  });
+  return out;
 }
 
 void Merger::run(std::vector<int32_t>& symbols) {

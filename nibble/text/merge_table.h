@@ -13,6 +13,11 @@ struct Merge {
   int32_t id;     ///< what the two become
 };
 
+struct MergeOfTwo {
+  int32_t left, right;
+  Merge merge;
+};
+
 class MergeTable {
  public:
   static constexpr uint32_t kNone = ~uint32_t{0};
@@ -23,6 +28,8 @@ class MergeTable {
   /// {kNone, -1} where the two do not merge.
   Merge find(int32_t left, int32_t right) const;
   size_t size() const { return count_; }
+  /// All of them: lower ranks first, those of equal rank by their ids.
+  std::vector<MergeOfTwo> by_rank() const;
 
  private:
   struct Slot {

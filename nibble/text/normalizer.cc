@@ -55,6 +55,10 @@ class NormalFormStep : public Normalizer {
     return is_ascii(text) ? std::move(text) : normal_form(text, form_);
   }
 
+  std::string name() const override {
+    constexpr std::string_view kNames[] = {"NFC", "NFD", "NFKC", "NFKD"};
+    return std::string(kNames[static_cast<size_t>(form_)]);
+  }
  private:
   NormalForm form_;
 };
@@ -74,6 +78,7 @@ class Lowercase : public Normalizer {
     }
     return out;
   }
+  std::string name() const override { return "Lowercase"; }
 };
 
 class Prepend : public Normalizer {
@@ -86,6 +91,9 @@ class Prepend : public Normalizer {
     return prefix_ + text;
   }
 
+  std::string name() const override {
+    return fmt::format("Prepend {}{}", in_quotes(prefix_), only_first_ ? " (first part)" : "");
+  }
  private:
   std::string prefix_;
   bool only_first_;
@@ -99,6 +107,9 @@ class ReplaceText : public Normalizer {
     return replaced(text, pattern_, content_, with.most);
   }
 
+  std::string name() const override {
+    return fmt::format("Replace {} by {}", in_quotes(pattern_), in_quotes(content_));
+  }
  private:
   std::string pattern_, content_;
 };
@@ -123,6 +134,10 @@ class ReplaceMatches : public Normalizer {
     return out.append(text, done);
   }
 
+  std::string name() const override {
+    return fmt::format("Replace pattern {} by {}", in_quotes(pattern_.pattern()),
+                       in_quotes(content_));
+  }
  private:
   Regex pattern_;
   std::string content_;
@@ -146,6 +161,9 @@ class Strip : public Normalizer {
     return text.substr(begin, end - begin);
   }
 
+  std::string name() const override {
+    return fmt::format("Strip{}{}", left_ ? " left" : "", right_ ? " right" : "");
+  }
  private:
   bool left_, right_;
   Regex pattern_;
@@ -161,6 +179,7 @@ class SingleSpaces : public Normalizer {
     if (!out.empty() && out.back() == ' ') out.pop_back();
     return out;
   }
+  std::string name() const override { return "SingleSpaces"; }
 };
 
 }  // namespace

@@ -38,6 +38,8 @@ class Normalizer {
  public:
   virtual ~Normalizer() = default;
   virtual std::string apply(std::string text, const Normalizing& with) const = 0;
+  /// What it does, for people, and to tell the usual steps from others.
+  virtual std::string name() const = 0;
 };
 
 using Normalizers = std::vector<std::unique_ptr<Normalizer>>;
