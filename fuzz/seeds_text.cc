@@ -86,6 +86,20 @@ Seeds sentencepiece() {
   return {pieces + trainer, pieces + trainer + bytes(3, number(3, 0) + number(4, 0)), llama2c};
 }
 
+Seeds gguf_vocabulary() {
+  const std::string tokens = "1ab\n1abc\n1\u0120a\n3<|im_end|>\n4<x>\n5[PAD261]\n",
+                    merges = "a b\nab c\n\u0120 a\n", text = "abc a<|im_end|><x> 12\n";
+  const std::string pieces = "2<unk>\n3<s>\n3</s>\n1\u2581a\n1ab\n1\u2581\n1a\n1b\n4<x>\n";
+  Seeds out;
+  for (const char* pre : {"gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "default", ""}) {
+    out.push_back(joined({text, std::string("gpt2\n") + pre, "44--", tokens, merges}));
+  }
+  out.push_back(joined({text, "llama\ndefault\nphi-3", "23--1--111", pieces, ""}));
+  out.push_back(joined({text, "llama", "", pieces, ""}));
+  out.push_back(joined({text, "gemma4", "23--1--100", pieces, "a b\n\u2581 a"}));
+  return out;
+}
+
 Seeds chat_template() {
   const std::string chatml =
       "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
@@ -132,6 +146,7 @@ std::map<std::string, Seeds> text_seeds() {
   return {{"tokenizer_json", tokenizer_json()},
           {"vocab_merges", vocab_merges()},
           {"sentencepiece", sentencepiece()},
+          {"gguf_vocabulary", gguf_vocabulary()},
           {"chat_template", chat_template()},
           {"regex", regex()},
           {"json", json()},

@@ -86,8 +86,7 @@ class BpeTokenizer : public Tokenizer {
   std::string_view kind() const override {
     return parts_.byte_level ? "byte-level BPE" : "SentencePiece BPE";
   }
-  /// What it is made of.
-  const BpeParts& parts() const { return parts_; }
+  const BpeParts* bpe_parts() const override { return &parts_; }
 
  private:
   class Encoding;

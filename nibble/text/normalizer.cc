@@ -59,6 +59,7 @@ class NormalFormStep : public Normalizer {
     constexpr std::string_view kNames[] = {"NFC", "NFD", "NFKC", "NFKD"};
     return std::string(kNames[static_cast<size_t>(form_)]);
   }
+
  private:
   NormalForm form_;
 };
@@ -94,6 +95,7 @@ class Prepend : public Normalizer {
   std::string name() const override {
     return fmt::format("Prepend {}{}", in_quotes(prefix_), only_first_ ? " (first part)" : "");
   }
+
  private:
   std::string prefix_;
   bool only_first_;
@@ -110,6 +112,7 @@ class ReplaceText : public Normalizer {
   std::string name() const override {
     return fmt::format("Replace {} by {}", in_quotes(pattern_), in_quotes(content_));
   }
+
  private:
   std::string pattern_, content_;
 };
@@ -138,6 +141,7 @@ class ReplaceMatches : public Normalizer {
     return fmt::format("Replace pattern {} by {}", in_quotes(pattern_.pattern()),
                        in_quotes(content_));
   }
+
  private:
   Regex pattern_;
   std::string content_;
@@ -164,6 +168,7 @@ class Strip : public Normalizer {
   std::string name() const override {
     return fmt::format("Strip{}{}", left_ ? " left" : "", right_ ? " right" : "");
   }
+
  private:
   bool left_, right_;
   Regex pattern_;

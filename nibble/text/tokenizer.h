@@ -11,6 +11,8 @@
 
 namespace nibble {
 
+struct BpeParts;
+
 /// How far a text has been decoded, for what depends on its beginning. Starts as {}.
 struct DecodeState {
   bool started = false;  ///< a piece came before
@@ -69,6 +71,8 @@ class Tokenizer {
   virtual std::string token_text(int32_t id) const = 0;
   /// "characters", "byte-level BPE", "SentencePiece BPE".
   virtual std::string_view kind() const = 0;
+  /// What a tokenizer of byte-pair encoding is made of; nullptr of others.
+  virtual const BpeParts* bpe_parts() const { return nullptr; }
 };
 
 /// Decodes token by token; only whole UTF-8 characters come out.

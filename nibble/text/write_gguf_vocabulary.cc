@@ -168,7 +168,7 @@ class GgufWriting {
                  all = text.find_first_not_of('\n') == text.npos;
       lines = lines && (!some || all);
     }
-    if (!bos || habits.prefix || habits.single || !lines) {
+    if (!bos || habits.prefix || habits.single || !lines || parts_.hidden.size() > 0) {
       throw not_in_gguf("merges of characters in an order that scores of tokens cannot give");
     }
     out_.model = "gemma4";
@@ -190,8 +190,10 @@ class GgufWriting {
     if (left_out > 0) {
       warnings_.push_back(
           fmt::format("{} tokens have no row in the embedding and are left out", left_out));
+      // Ids behind the tokens are characters that are none.
+      const auto lacks_row = [&](int32_t id) { return !has_row(id) && id < count(); };
       for (const MergeOfTwo& merge : parts_.merges.by_rank()) {
-        if (std::max({merge.left, merge.right, merge.merge.id}) < rows_) continue;
+        if (!lacks_row(merge.left) && !lacks_row(merge.right) && has_row(merge.merge.id)) continue;
         throw corrupt(fmt::format("a merge makes token {}, yet the embedding has {} rows",
                                   merge.merge.id, rows_));
       }
@@ -270,15 +272,15 @@ class GgufWriting {
 
 GgufVocabulary gguf_vocabulary(const Tokenizer& tokenizer, int64_t rows,
                                std::vector<std::string>& warnings) {
-  const auto* bpe = dynamic_cast<const BpeTokenizer*>(&tokenizer);
-  if (bpe == nullptr) throw not_in_gguf(tokenizer.kind());
+  const BpeParts* parts = tokenizer.bpe_parts();
+  if (parts == nullptr) throw not_in_gguf(tokenizer.kind());
   if (rows < 1 || rows > kMaxTokens) {
     throw invalid_argument(fmt::format("`rows` must be 1 to {} (got {})", kMaxTokens, rows));
   }
   try {
-    return GgufWriting(bpe->parts(), rows, warnings).run();
+    return GgufWriting(*parts, rows, warnings).run();
   } catch (Error& e) {
-    e.set_file(bpe->parts().file);
+    e.set_file(parts->file);
     throw;
   }
 }

@@ -306,5 +306,23 @@ TEST(GgufMetadata, MergesThatScoresCannotOrderStayMerges) {
                "an order that scores of tokens cannot give");
 }
 
+// Found by the fuzzer: "d" stands in tokens and is none, so that merges are not of tokens alone.
+TEST(GgufMetadata, MergesOfCharactersThatAreNoTokensAreNotWrittenAsMerges) {
+  BpeParts parts = parse_tokenizer_json(characters_json(R"(["a b"])"));
+  parts.tokens.add("dd", parts.tokens.size());
+  std::vector<bool> mergeable(static_cast<size_t>(parts.tokens.size()));
+  for (const char* text : {"a", "b", "ab", "dd"}) {
+    mergeable[static_cast<size_t>(parts.tokens.find(text))] = true;
+  }
+  merges_from_scores(std::vector<float>(mergeable.size()), mergeable, parts);
+  ASSERT_GT(parts.hidden.size(), 0);
+  parts.bos = parts.unknown = parts.tokens.find("dd");
+  parts.before = {*parts.bos};
+  const BpeTokenizer from(std::move(parts));
+  Names lost;
+  test::expect_error(ErrorKind::unsupported, "an order that scores of tokens cannot give",
+                     [&] { gguf_vocabulary(from, from.vocab_size(), lost); });
+}
+
 }  // namespace
 }  // namespace nibble
