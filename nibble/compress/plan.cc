@@ -140,7 +140,7 @@ std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeO
       if (is_table(spec.role) && needs_number(*plan.scheme))
         plan.scheme->activations = ActivationType::none;
       plan.dtype = options.scale_dtype;
-      if (options.gguf && !fits_gguf(*plan.scheme, spec.shape[1])) {
+      if (options.in_gguf && !fits_gguf(*plan.scheme, spec.shape[1])) {
         plan.scheme.reset();
         plan.dtype = DType::f16;
         warnings.push_back(

@@ -137,7 +137,7 @@ std::vector<WritableParameter> to_be_written(const std::string& in, const Prepar
 }
 
 void require_storable(const QuantizeOptions& options) {
-  const auto require = options.gguf ? require_gguf_type : require_expressible;
+  const auto require = options.in_gguf ? require_gguf_type : require_expressible;
   if (!options.scheme.is_float()) require(options.scheme);
   for (const SetRule& r : options.set) {
     if (!r.scheme.is_float()) require(r.scheme);
@@ -159,7 +159,7 @@ void require_gguf_plans(const Model& model, const QuantizeOptions& options) {
 class Output {
  public:
   Output(const std::string& out, const QuantizeOptions& options, const Known& known)
-      : out_(out), in_gguf_(options.gguf) {
+      : out_(out), in_gguf_(options.in_gguf) {
     if (in_gguf_)
       refuse_existing(options.force);
     else
@@ -196,13 +196,13 @@ class Output {
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& given, const Exec& exec, const Known& known) {
   QuantizeOptions options = given;
-  options.gguf = is_gguf_name(out);
+  options.in_gguf = is_gguf_name(out);
   const std::string inputs[] = {in, options.calibration.text};
   for (const std::string& made : {out, resume_folder(out)}) refuse_same_file(made, inputs);
   const Model model = open_model(in);
   check_options(model, options);
   require_storable(without_steps(options));
-  if (options.gguf) require_gguf_plans(model, without_steps(options));
+  if (options.in_gguf) require_gguf_plans(model, without_steps(options));
   QuantizeResult result;
   result.warnings = model.warnings;
   Output output(out, options, known);

@@ -21,8 +21,8 @@ NIBBLE_BLOCKS(q5_k)
 NIBBLE_BLOCKS(q6_k)
 NIBBLE_BLOCKS(iq4_nl)
 NIBBLE_BLOCKS(iq4_xs)
-NIBBLE_BLOCKS(mxfp4)
-NIBBLE_BLOCKS(nvfp4)
+NIBBLE_BLOCKS(byte_scale)
+NIBBLE_BLOCKS(byte_scales)
 #undef NIBBLE_BLOCKS
 
 }  // namespace nibble

@@ -93,24 +93,24 @@ void pack_q8_0(const GgufBlock& in, uint8_t* out) {
 void unpack_iq4_nl(const uint8_t* in, GgufBlock& out) { unpack_q4_0(in, out); }
 void pack_iq4_nl(const GgufBlock& in, uint8_t* out) { pack_q4_0(in, out); }
 
-void unpack_mxfp4(const uint8_t* in, GgufBlock& out) {
+void unpack_byte_scale(const uint8_t* in, GgufBlock& out) {
   out.scales[0] = in[0];
   unpack_nibbles(in + 1, out.codes, kHalf);
 }
-void pack_mxfp4(const GgufBlock& in, uint8_t* out) {
+void pack_byte_scale(const GgufBlock& in, uint8_t* out) {
   out[0] = in.scales[0];
   pack_nibbles(in.codes, out + 1, kHalf);
 }
 
 // Four groups of 16: their scales, then the nibbles of each. ggml reads the scale that is no number
 // as 0.
-void unpack_nvfp4(const uint8_t* in, GgufBlock& out) {
+void unpack_byte_scales(const uint8_t* in, GgufBlock& out) {
   for (int g = 0; g < 4; ++g) {
     out.scales[g] = (in[g] & 0x7F) == 0x7F ? 0 : in[g] & 0x7F;
     unpack_nibbles(in + 4 + 8 * g, out.codes + 16 * g, kHalf / 2);
   }
 }
-void pack_nvfp4(const GgufBlock& in, uint8_t* out) {
+void pack_byte_scales(const GgufBlock& in, uint8_t* out) {
   for (int g = 0; g < 4; ++g) {
     out[g] = in.scales[g];
     pack_nibbles(in.codes + 16 * g, out + 4 + 8 * g, kHalf / 2);

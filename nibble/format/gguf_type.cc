@@ -72,8 +72,8 @@ std::span<const GgufType> gguf_types() {
       plain("BF16", 30, DType::bf16),
       known_by_name("TQ1_0", 34, 256, 54),
       known_by_name("TQ2_0", 35, 256, 66),
-      blocks("MXFP4", 39, 32, 17, "mxfp4", unpack_mxfp4, pack_mxfp4, DType::u8),
-      blocks("NVFP4", 40, 64, 36, "nvfp4", unpack_nvfp4, pack_nvfp4, DType::f8_e4m3),
+      blocks("MXFP4", 39, 32, 17, "mxfp4", unpack_byte_scale, pack_byte_scale, DType::u8),
+      blocks("NVFP4", 40, 64, 36, "nvfp4", unpack_byte_scales, pack_byte_scales, DType::f8_e4m3),
       known_by_name("Q1_0", 41, 128, 18),
       known_by_name("Q2_0", 42, 64, 18),
   };

@@ -43,10 +43,10 @@ const Architecture& gguf_architecture(const GgufMetadata& metadata) {
   const std::string name = metadata.string(kKey);
   std::vector<std::string_view> known;
   for (Getter get : kArchitectures) {
-    const GgufArchitecture* gguf = get().gguf;
-    if (gguf == nullptr) continue;
-    if (gguf->name == name && (gguf->is_it == nullptr || gguf->is_it(metadata))) return get();
-    if (known.empty() || known.back() != gguf->name) known.push_back(gguf->name);
+    const GgufArchitecture* of = get().in_gguf;
+    if (of == nullptr) continue;
+    if (of->name == name && (of->is_it == nullptr || of->is_it(metadata))) return get();
+    if (known.empty() || known.back() != of->name) known.push_back(of->name);
   }
   throw unsupported(fmt::format("{} is not one that nibble opens (it opens {})", in_quotes(name),
                                 fmt::join(known, ", ")))

@@ -53,7 +53,7 @@ struct Architecture {
   /// computes, beside those of every architecture (config_keys.cc).
   std::span<const std::string_view> harmless_keys = {};
   /// Null where GGUF has no such architecture.
-  const GgufArchitecture* gguf = nullptr;
+  const GgufArchitecture* in_gguf = nullptr;
 };
 
 /// Error{unsupported}, listing what there is, for a model_type that is not in list.inc.

@@ -34,7 +34,7 @@ class ConfigOf {
   ConfigOf(const GgufFile& file, const Architecture& architecture)
       : file_(file),
         metadata_(file.metadata()),
-        gguf_(*architecture.gguf),
+        gguf_(*architecture.in_gguf),
         prefix_(std::string(gguf_.name) + ".") {}
 
   std::string text() {
@@ -158,19 +158,19 @@ class ConfigOf {
 };
 
 // An error at a key of config.json is one at the key of the metadata that it came from.
-[[noreturn]] void rethrow(const Error& e, const GgufArchitecture& gguf) {
+[[noreturn]] void rethrow(const Error& e, const GgufArchitecture& of) {
   std::string key;
-  for (const GgufKey& k : gguf.keys) {
+  for (const GgufKey& k : of.keys) {
     if (e.where() == hf::at_key(k.config)) key = k.key;
   }
   if (e.where() == hf::at_key("rope_theta")) key = kTheta;
   if (key.empty()) throw Error(e);
-  throw Error(e.kind(), e.reason()).at(hf::at_key(fmt::format("{}.{}", gguf.name, key)));
+  throw Error(e.kind(), e.reason()).at(hf::at_key(fmt::format("{}.{}", of.name, key)));
 }
 
 // Keys of the architecture that nobody reads.
-std::vector<std::string> unknown_keys(const GgufMetadata& metadata, const GgufArchitecture& gguf) {
-  const std::string prefix = std::string(gguf.name) + ".";
+std::vector<std::string> unknown_keys(const GgufMetadata& metadata, const GgufArchitecture& of) {
+  const std::string prefix = std::string(of.name) + ".";
   std::vector<std::string> out;
   for (const auto& [name, value] : metadata.list()) {
     if (!name.starts_with(prefix)) continue;
@@ -178,7 +178,7 @@ std::vector<std::string> unknown_keys(const GgufMetadata& metadata, const GgufAr
     const auto same = [&](const GgufKey& k) { return k.key == key; };
     const bool known =
         std::find(std::begin(kCommon), std::end(kCommon), key) != std::end(kCommon) ||
-        std::any_of(gguf.keys.begin(), gguf.keys.end(), same) || key.starts_with("expert_") ||
+        std::any_of(of.keys.begin(), of.keys.end(), same) || key.starts_with("expert_") ||
         key.ends_with("_logit_softcapping");
     if (!known) out.push_back(in_quotes(name));
   }
@@ -194,9 +194,9 @@ DecoderConfig read_gguf_config(const GgufFile& file, std::vector<std::string>& w
     config = of.read_config(JsonFields::parse(ConfigOf(file, of).text()));
     validate(config);
   } catch (const Error& e) {
-    rethrow(e, *of.gguf);
+    rethrow(e, *of.in_gguf);
   }
-  const std::vector<std::string> unknown = unknown_keys(file.metadata(), *of.gguf);
+  const std::vector<std::string> unknown = unknown_keys(file.metadata(), *of.in_gguf);
   if (!unknown.empty()) {
     warnings.push_back(fmt::format("{} of the metadata {} not known: {}",
                                    counted(std::ssize(unknown), "key"),

@@ -25,7 +25,7 @@ class GgufWeights : public WeightSource {
  public:
   GgufWeights(std::shared_ptr<const GgufFile> file, const DecoderConfig& config)
       : file_(std::move(file)) {
-    const GgufArchitecture& of = *architecture(config.architecture).gguf;
+    const GgufArchitecture& of = *architecture(config.architecture).in_gguf;
     for (const ParamSpec& p : parameter_table(config)) {
       const GgufRows rows = gguf_rows(p, of, config.head_dim);
       parameters_.emplace(p.name, Stored{&file_->require(gguf_name(p)), rows, p.shape});

@@ -19,8 +19,8 @@ namespace nibble {
 namespace {
 
 const GgufArchitecture& require_architecture(const Model& model) {
-  const GgufArchitecture* gguf = architecture(model.decoder_config().architecture).gguf;
-  if (gguf != nullptr) return *gguf;
+  const GgufArchitecture* of = architecture(model.decoder_config().architecture).in_gguf;
+  if (of != nullptr) return *of;
   throw unsupported(fmt::format("GGUF has no architecture for {}",
                                 in_quotes(model.decoder_config().architecture)))
       .in_file(model.path);
@@ -196,17 +196,17 @@ void add_config(const DecoderConfig& c, GgufWriter& out) {
   json.begin_object();
   of.write_config(c, json);
   const JsonFields fields = JsonFields::parse(json.end_object().finish());
-  for (const GgufKey& key : of.gguf->keys) {
+  for (const GgufKey& key : of.in_gguf->keys) {
     if (!fields.contains(key.config) || fields.is_null(key.config)) continue;
-    const std::string name = fmt::format("{}.{}", of.gguf->name, key.key);
+    const std::string name = fmt::format("{}.{}", of.in_gguf->name, key.key);
     if (key.key.ends_with("epsilon"))
       out.add_f32(name, fields.number(key.config));
     else
       out.add_u32(name, fields.integer(key.config));
   }
-  out.add_u32(fmt::format("{}.vocab_size", of.gguf->name), c.vocab_size);
-  add_rope(c, of.gguf->name, out);
-  if (of.gguf->write_more != nullptr) of.gguf->write_more(c, out);
+  out.add_u32(fmt::format("{}.vocab_size", of.in_gguf->name), c.vocab_size);
+  add_rope(c, of.in_gguf->name, out);
+  if (of.in_gguf->write_more != nullptr) of.in_gguf->write_more(c, out);
 }
 
 constexpr std::string_view kOf = "tokenizer.ggml.";
@@ -244,7 +244,9 @@ void add_vocabulary(const GgufVocabulary& v, GgufWriter& out) {
 void add_companions(const Model& model, GgufWriter& out, std::vector<std::string>& warnings) {
   if (model.companions == nullptr) return;
   try {
-    throw unsupported("later");
+    add_vocabulary(gguf_vocabulary(*model.companions->tokenizer(),
+                                   model.decoder_config().vocab_size, warnings),
+                   out);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::not_found && e.kind() != ErrorKind::unsupported) throw;
     warnings.push_back(fmt::format("the file has no tokenizer: {}", e.what()));

@@ -35,7 +35,7 @@ Moments moments(const LevelRange& range, const WeighedGroup& group, const Grid& 
   return m;
 }
 
-double error_with(const Moments& m, const Grid& g) {
+double error_after(const Moments& m, const Grid& g) {
   const double s = g.scale, o = g.offset;
   return m.xx - 2 * s * m.xu - 2 * o * m.x + s * s * m.uu + 2 * s * o * m.u + o * o * m.h;
 }
@@ -103,7 +103,7 @@ class GroupFit {
   void offer(const Grid& start) {
     const Moments m = moments(range_, group_, start);
     const Grid g = least_squares(range_, m, start);
-    const double error = error_with(m, g);
+    const double error = error_after(m, g);
     if (!(error < best_error_)) return;
     best_error_ = error;
     best_ = g;
