@@ -68,8 +68,8 @@ void GgufFile::add_part(const std::string& path, bool first) {
     GgufHeader header = read_gguf_header(file->bytes());
     const int64_t part = header.metadata.integer_if(kPart).value_or(0);
     if (part != static_cast<int64_t>(files_.size())) {
-      throw at_part(corrupt(fmt::format("says part {} of a set, expected {} (open the first part)",
-                                        part, files_.size())),
+      throw at_part(corrupt(fmt::format("says part {} of a set, expected part {}", part + 1,
+                                        files_.size() + 1)),
                     kPart);
     }
     if (!first && number_of_parts(header.metadata) != number_of_parts(metadata_))
@@ -86,16 +86,20 @@ void GgufFile::add_part(const std::string& path, bool first) {
   files_.push_back(file);
 }
 
-void GgufFile::open_other_parts(const std::string& path) {
+void GgufFile::open_other_parts(const std::string& path, bool asked_for_another) {
   const int64_t parts = number_of_parts(metadata_);
-  if (parts <= 1) return;
   const auto name = part_name(path);
+  if (parts <= 1 && asked_for_another) {
+    throw at_part(corrupt("says that this file is a whole model: it is not the first part of the "
+                          "one that was to be opened"),
+                  kParts);
+  }
+  if (parts <= 1) return;
   if (!name || name->parts != parts) {
     throw at_part(corrupt(fmt::format("is {}: the parts of a set are found by their names, "
                                       "NAME-00001-of-{:05}.gguf",
                                       parts, parts)),
-                  kParts)
-        .in_file(path);
+                  kParts);
   }
   for (int64_t i = 2; i <= parts; ++i) {
     if (!exists(name->of(i)))
@@ -105,8 +109,7 @@ void GgufFile::open_other_parts(const std::string& path) {
   const int64_t all = metadata_.integer_if(kAllTensors).value_or(std::ssize(tensors_));
   if (all == std::ssize(tensors_)) return;
   throw at_part(corrupt(fmt::format("says {} tensors, the parts hold {}", all, tensors_.size())),
-                kAllTensors)
-      .in_file(path);
+                kAllTensors);
 }
 
 GgufFile GgufFile::open(const std::string& path) {
@@ -124,7 +127,7 @@ GgufFile GgufFile::open(const std::string& path) {
       throw std::move(*other).in_file(first);
     throw;
   }
-  out.open_other_parts(first);
+  naming_file(first, [&] { out.open_other_parts(first, first != path); });
   return out;
 }
 

@@ -46,7 +46,7 @@ class GgufFile {
 
  private:
   void add_part(const std::string& path, bool first);
-  void open_other_parts(const std::string& path);
+  void open_other_parts(const std::string& path, bool asked_for_another);
 
   std::vector<std::shared_ptr<const MappedFile>> files_;
   GgufMetadata metadata_;
@@ -67,8 +67,8 @@ struct GgufRows {
 };
 
 /// Rows of a tensor as they are stored, packed; plain ones in place where they are in order. The
-/// shape is [rows, columns], or [rows] for a vector, whose elements are its rows. Errors name the
-/// tensor.
+/// shape is [rows, columns], or [rows] for a vector, whose elements are its rows. The rows are the
+/// tensor's, and the file holds its data (require_data()). Errors name the tensor.
 Weight gguf_weight(const GgufTensor& tensor, const GgufRows& rows, int threads = 1);
 
 /// Where row r of a matrix whose heads are halves (Hugging Face) lies in one whose heads are pairs

@@ -19,6 +19,8 @@ constexpr uint64_t kLongestString = uint64_t{1} << 30, kMostItems = uint64_t{1} 
 constexpr size_t kLongestTensorName = 64;  // of a tensor, in ggml the zero behind it included
 constexpr uint32_t kMostDims = 4;
 constexpr int64_t kAlignment = 32, kLargestAlignment = 65536;
+// Far above any model's, low enough that what is kept of a hostile file is moderate.
+constexpr uint64_t kMostEntries = 1 << 18, kMostTensors = 1 << 17;
 // Of a key with its value, of a tensor's record.
 constexpr uint64_t kLeastEntry = 8 + 4 + 1, kLeastTensor = 8 + 4 + 4 + 8;
 
@@ -47,6 +49,12 @@ std::string take_string(ByteReader& in, std::string_view what) {
         .at(fmt::format("offset {}", in.offset() - 8));
   const auto bytes = in.take(length, what);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// An error of the reader says a byte's place: it is told behind what lies there.
+Error lying_at(const Error& e, std::string_view where) {
+  const std::string place = e.where().empty() ? "" : e.where() + ": ";
+  return Error(e.kind(), place + e.reason()).at(where);
 }
 
 GgufValueType read_type(ByteReader& in) {
@@ -98,13 +106,13 @@ void read_entry(ByteReader& in, uint64_t index, std::span<const std::byte> file,
     if (key.empty()) throw corrupt("the key is empty");
     if (key.find('\0') != std::string::npos) throw corrupt("the key holds a zero byte");
     if (!is_utf8(key)) throw corrupt("the key is not UTF-8");
-  } catch (Error& e) {
-    throw std::move(e).at(fmt::format("key {}", index));
+  } catch (const Error& e) {
+    throw lying_at(e, fmt::format("key {}", index));
   }
   try {
     if (!out.add(key, read_value(in, file))) throw corrupt("stands in the file twice");
-  } catch (Error& e) {
-    throw std::move(e).at("key " + in_quotes(key));
+  } catch (const Error& e) {
+    throw lying_at(e, "key " + in_quotes(key));
   }
 }
 
@@ -156,8 +164,8 @@ GgufTensorInfo read_tensor(ByteReader& in, uint64_t index) {
           fmt::format("a name of {} bytes, limit {}", out.name.size(), kLongestTensorName - 1));
     if (out.name.empty() || out.name.find('\0') != std::string::npos || !is_utf8(out.name))
       throw corrupt("the name is empty, holds a zero byte or is not UTF-8");
-  } catch (Error& e) {
-    throw std::move(e).at(fmt::format("tensor {}", index));
+  } catch (const Error& e) {
+    throw lying_at(e, fmt::format("tensor {}", index));
   }
   try {
     const uint32_t rank = in.u32("the number of extents");
@@ -174,8 +182,8 @@ GgufTensorInfo read_tensor(ByteReader& in, uint64_t index) {
     std::reverse(extents.begin(), extents.end());
     out.shape = Shape(std::move(extents));
     out.offset = static_cast<size_t>(in.u64("offset"));
-  } catch (Error& e) {
-    throw std::move(e).at("tensor " + in_quotes(out.name));
+  } catch (const Error& e) {
+    throw lying_at(e, "tensor " + in_quotes(out.name));
   }
   return out;
 }
@@ -207,6 +215,10 @@ void require_different_names(const std::vector<GgufTensorInfo>& tensors) {
   }
 }
 
+void require_moderate(uint64_t count, uint64_t most, std::string_view what) {
+  if (count > most) throw corrupt(fmt::format("{} {}, limit {}", count, what, most));
+}
+
 }  // namespace
 
 GgufHeader read_gguf_header(std::span<const std::byte> file) {
@@ -216,6 +228,8 @@ GgufHeader read_gguf_header(std::span<const std::byte> file) {
   const uint64_t tensors = in.u64("the number of tensors"), entries = in.u64("the number of keys");
   in.check_count(entries, kLeastEntry, "keys");
   in.check_count(tensors, kLeastTensor, "tensors");
+  require_moderate(entries, kMostEntries, "keys");
+  require_moderate(tensors, kMostTensors, "tensors");
   for (uint64_t i = 0; i < entries; ++i) read_entry(in, i, file, out.metadata);
   const size_t alignment = alignment_of(out.metadata);
   in.check_count(tensors, kLeastTensor, "tensors");

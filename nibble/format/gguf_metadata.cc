@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -120,7 +121,9 @@ int64_t GgufMetadata::integer(std::string_view key) const {
 double GgufMetadata::number(std::string_view key) const {
   const GgufValue& v = of_type(key, "a number", require(key), false, true);
   if (!is_number(v.type)) throw other_type(key, "a number", v);
-  return number_at(v.type, v.bytes.data());
+  const double value = number_at(v.type, v.bytes.data());
+  if (std::isfinite(value)) return value;
+  throw corrupt(fmt::format("is {}, expected a finite number", value)).at("key " + in_quotes(key));
 }
 
 std::optional<std::string> GgufMetadata::string_if(std::string_view key) const {

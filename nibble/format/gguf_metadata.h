@@ -55,7 +55,7 @@ class GgufMetadata {
   /// Of any whole-number type.
   int64_t integer(std::string_view key) const;
   std::optional<int64_t> integer_if(std::string_view key) const;
-  /// Of any number type.
+  /// Of any number type, finite.
   double number(std::string_view key) const;
   std::optional<double> number_if(std::string_view key) const;
   std::optional<bool> boolean_if(std::string_view key) const;

@@ -99,6 +99,10 @@ QuantizedTensor quantized_rows(const GgufTensor& t, const GgufRows& rows, int th
 
 Weight gguf_weight(const GgufTensor& tensor, const GgufRows& rows, int threads) {
   const size_t rank = tensor.shape.rank();
+  const int64_t columns = rank < 2 ? 1 : tensor.shape[rank - 1];
+  const int64_t all = columns > 0 ? tensor.shape.elements() / columns : 0;
+  NIBBLE_CHECK(rows.begin >= 0 && rows.count > 0 && rows.begin < all &&
+               rows.count <= all - rows.begin);
   try {
     if (tensor.type->plain) {
       return plain_rows(tensor, rows,
@@ -106,6 +110,7 @@ Weight gguf_weight(const GgufTensor& tensor, const GgufRows& rows, int threads) 
     }
     if (!tensor.type->is_readable())
       throw unsupported(fmt::format("{} is not read yet", tensor.type->name));
+    if (rank < 2) throw unsupported(fmt::format("a vector in {}", tensor.type->name));
     return quantized_rows(tensor, rows, threads);
   } catch (Error& e) {
     throw std::move(e).at("tensor " + in_quotes(tensor.name));
