@@ -68,6 +68,11 @@ void require_positive(std::string_view key, double value) {
   throw bad_value(key, fmt::format("must be a positive number (got {})", value));
 }
 
+// 0: none.
+void require_cap(std::string_view key, double value) {
+  if (value != 0) require_positive(key, value);
+}
+
 void validate_rope(const DecoderConfig& c) {
   const RopeConfig& r = c.rope;
   require_positive("rope_theta", r.theta);
@@ -141,7 +146,8 @@ void validate(const DecoderConfig& c) {
   require_range("intermediate_size", c.intermediate_size, 1, 1 << 24);
   require_range("max_position_embeddings", c.context, 1, int64_t{1} << 31);
   require_range("sliding_window", c.sliding_window, 0, int64_t{1} << 31);
-  require_range("num_local_experts", c.experts, 0, 1 << 16);
+  // Of all layers: each is a row of the parameter table.
+  require_range("num_local_experts", c.experts, 0, (1 << 16) / c.layers);
   require_range("num_experts_per_tok", c.experts_per_token, c.experts > 0 ? 1 : 0, c.experts);
   validate_kinds(c);
   NIBBLE_CHECK(c.position_offset >= 0 && c.position_offset <= 1 << 10);
@@ -150,6 +156,8 @@ void validate(const DecoderConfig& c) {
                     fmt::format("{} key/value heads do not divide {} heads", c.kv_heads, c.heads));
   }
   require_positive("norm_eps", c.norm_eps);
+  require_cap("attn_logit_softcapping", c.attention_softcap);
+  require_cap("final_logit_softcapping", c.final_softcap);
   if (c.position == PositionKind::rotary) validate_rope(c);
 }
 
