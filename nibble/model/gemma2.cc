@@ -80,9 +80,10 @@ void read_more(const GgufMetadata& metadata, JsonWriter& out) {
   constexpr int64_t kLayersOf27B = 46;
   const int64_t heads = metadata.integer("gemma2.attention.head_count"),
                 width = metadata.integer("gemma2.embedding_length"),
-                head_dim = metadata.integer_if("gemma2.attention.key_length").value_or(kHeadDim);
-  const bool is_27b = metadata.integer("gemma2.block_count") == kLayersOf27B && heads > 0;
-  out.field("query_pre_attn_scalar", is_27b ? width / heads : head_dim);
+                own = heads > 0 ? width / heads : kHeadDim,
+                head_dim = metadata.integer_if("gemma2.attention.key_length").value_or(own);
+  const bool is_27b = metadata.integer("gemma2.block_count") == kLayersOf27B;
+  out.field("query_pre_attn_scalar", is_27b ? own : head_dim);
   for (const std::string_view name : {"attn_logit_softcapping", "final_logit_softcapping"})
     out.field(name, metadata.number_if("gemma2." + std::string(name))
                         .value_or(name.starts_with("attn") ? kAttentionCap : kFinalCap));

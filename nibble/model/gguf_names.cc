@@ -33,18 +33,21 @@ constexpr GgufNameRow kGgufNames[] = {
     {Role::lm_head, "output"},
 };
 
-}  // namespace
-
-std::string gguf_name(const ParamKey& key) {
+std::string with_end(const ParamKey& key, std::string_view end) {
   for (const GgufNameRow& r : kGgufNames) {
     if (r.role != key.role) continue;
-    const std::string_view stack = key.expert >= 0 ? "_exps" : "",
-                           end = key.bias ? "bias" : "weight";
+    const std::string_view stack = key.expert >= 0 ? "_exps" : "";
     return key.layer < 0 ? fmt::format("{}.{}", r.name, end)
                          : fmt::format("blk.{}.{}{}.{}", key.layer, r.name, stack, end);
   }
   return "";
 }
+
+}  // namespace
+
+std::string gguf_name(const ParamKey& key) { return with_end(key, key.bias ? "bias" : "weight"); }
+std::string gguf_scale_name(const ParamKey& key) { return with_end(key, "scale"); }
+std::string gguf_input_scale_name(const ParamKey& key) { return with_end(key, "input_scale"); }
 
 GgufRows gguf_rows(const ParamSpec& spec, const GgufArchitecture& architecture, int64_t head_dim) {
   GgufRows out;

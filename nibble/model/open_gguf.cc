@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -16,7 +18,9 @@
 #include "nibble/model/gguf_companions.h"
 #include "nibble/model/gguf_config.h"
 #include "nibble/model/gguf_names.h"
+#include "nibble/model/gguf_rope.h"
 #include "nibble/model/stored_weights.h"
+#include "nibble/quant/number.h"
 
 namespace nibble::gguf {
 namespace {
@@ -28,13 +32,16 @@ class GgufWeights : public WeightSource {
     const GgufArchitecture& of = *architecture(config.architecture).in_gguf;
     for (const ParamSpec& p : parameter_table(config)) {
       const GgufRows rows = gguf_rows(p, of, config.head_dim);
-      parameters_.emplace(p.name, Stored{&file_->require(gguf_name(p)), rows, p.shape});
+      const GgufTensor* scale = p.bias ? nullptr : file_->find(gguf_scale_name(p));
+      parameters_.emplace(p.name, Stored{&file_->require(gguf_name(p)), rows, p.shape, scale,
+                                         std::max(p.expert, 0)});
     }
   }
 
   Weight get(std::string_view name) const override {
     const Stored& s = require(name);
     Weight out = gguf_weight(*s.tensor, s.rows);
+    if (s.scale != nullptr) multiply(out.quantized(), *s.scale, s.expert);
     if (out.is_quantized() || out.shape() == s.shape) return out;
     return out.plain().reshaped(s.shape);
   }
@@ -54,7 +61,20 @@ class GgufWeights : public WeightSource {
     const GgufTensor* tensor;
     GgufRows rows;
     Shape shape;
+    const GgufTensor* scale;  // of the whole weight, null where there is none
+    int expert;
   };
+  // The tensor's own scale is one that others are divided by.
+  static void multiply(QuantizedTensor& q, const GgufTensor& scale, int expert) {
+    const float factor = gguf_weight(scale, {expert, 1}).values()[0];
+    const float divisor = 1 / factor;
+    if (!(factor > 0) || !std::isfinite(factor) || !std::isfinite(divisor) || divisor == 0) {
+      throw corrupt(fmt::format("a scale of {}, expected one above 0", factor))
+          .at("tensor " + in_quotes(scale.name));
+    }
+    q.super_scales = Tensor::from<float>(Shape{1}, std::array{divisor});
+    validate(q);
+  }
   const Stored& require(std::string_view name) const {
     const auto found = parameters_.find(name);
     if (found == parameters_.end())
@@ -69,6 +89,23 @@ class GgufWeights : public WeightSource {
 Shape stacked_shape(const ParamSpec& spec, int64_t experts) {
   if (spec.expert < 0) return spec.shape;
   return Shape{experts, spec.shape[0], spec.shape[1]};
+}
+
+// What multiplies a whole weight: only NVFP4 has a place for it.
+void check_scale(const ParamSpec& p, const GgufTensor& weight, const DecoderConfig& config,
+                 const GgufFile& file) {
+  const GgufTensor* scale = p.bias ? nullptr : file.find(gguf_scale_name(p));
+  if (scale == nullptr) return;
+  const auto at = [&](Error e) { return std::move(e).at("tensor " + in_quotes(scale->name)); };
+  const bool has_place =
+      weight.type->scheme && number(*weight.type->scheme).scales->super == SuperScale::tensor;
+  if (!has_place)
+    throw at(unsupported(fmt::format("a scale of a whole weight in {}", weight.type->name)));
+  const int64_t wanted = p.expert < 0 ? 1 : config.experts;
+  if (scale->type->plain != DType::f32 || scale->shape.rank() > 1 ||
+      scale->shape.elements() != wanted)
+    throw at(corrupt(fmt::format("expected F32 [{}], found {} {}", wanted, scale->type->name,
+                                 scale->shape.to_string())));
 }
 
 void check_parameter(const ParamSpec& p, const DecoderConfig& config, const GgufFile& file) {
@@ -86,12 +123,28 @@ void check_parameter(const ParamSpec& p, const DecoderConfig& config, const Gguf
     throw at(unsupported(fmt::format("{} is not read yet", t->type->name)));
   if (t->type->plain && !can_be_multiplied(*t->type->plain))
     throw at(unsupported(fmt::format("weights of {} cannot be multiplied", t->type->name)));
+  if (!t->type->plain && p.shape.rank() < 2)
+    throw at(unsupported(fmt::format("{} here, where only plain values are read", t->type->name)));
+  check_scale(p, *t, config, file);
+}
+
+// A row of the table is a token.
+void check_tokens(const GgufFile& file, const DecoderConfig& config) {
+  constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
+  const GgufValue* tokens = file.metadata().find(kTokens);
+  if (tokens == nullptr || static_cast<int64_t>(tokens->count) == config.vocab_size) return;
+  throw corrupt(fmt::format("{} tokens, but the model's table has rows for {}", tokens->count,
+                            config.vocab_size))
+      .at("key " + in_quotes(kTokens));
 }
 
 std::vector<std::string> unused_tensors(const DecoderConfig& config, const GgufFile& file) {
   constexpr size_t kNamed = 3;
-  std::set<std::string> used{"rope_freqs.weight"};
-  for (const ParamSpec& p : parameter_table(config)) used.insert(gguf_name(p));
+  std::set<std::string> used{std::string(kGgufDivisors)};
+  for (const ParamSpec& p : parameter_table(config)) {
+    for (std::string name : {gguf_name(p), gguf_scale_name(p), gguf_input_scale_name(p)})
+      used.insert(std::move(name));
+  }
   std::vector<std::string> names;
   for (const GgufTensor& t : file.tensors()) {
     if (!used.contains(t.name)) names.push_back(in_quotes(t.name));
@@ -114,9 +167,10 @@ Model open(const std::string& path) {
   m.path = path;
   naming_file(path, [&] {
     m.companions = gguf_companions(file, path);
+    file->require_data();
     const DecoderConfig config = read_gguf_config(*file, m.warnings);
     for (const ParamSpec& p : parameter_table(config)) check_parameter(p, config, *file);
-    file->require_data();
+    check_tokens(*file, config);
     for (std::string& w : unused_tensors(config, *file)) m.warnings.push_back(std::move(w));
     m.weights = std::make_shared<GgufWeights>(file, config);
     m.config = config;
