@@ -7,6 +7,8 @@
 #include "nibble/core/files.h"
 #include "nibble/core/random.h"
 #include "nibble/quant/rtn.h"
+#include "tests/support/gguf_blocks.h"
+#include "tests/support/gguf_model.h"
 #include "tests/support/llama2c_bytes.h"
 #include "tests/support/tiny_decoders.h"
 
@@ -79,6 +81,55 @@ Seeds llama2c() {
   return out;
 }
 
+// A tokenizer for the five tokens of smallest().
+void add_tokenizer(nibble::test::GgufBytes& file) {
+  file.string("tokenizer.ggml.model", "llama").string("tokenizer.chat_template", "{{ messages }}");
+  file.strings("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "<0x41>", "\xE2\x96\x81"});
+  file.f32s("tokenizer.ggml.scores", {0, 0, 0, 0, -1});
+  file.i32s("tokenizer.ggml.token_type", {2, 3, 3, 6, 1});
+  file.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 2);
+  file.boolean("tokenizer.ggml.add_bos_token", true);
+}
+
+// Every matrix in blocks of one type.
+std::string gguf_in(const nibble::test::GgufBlockRow& row) {
+  nibble::DecoderConfig c = smallest("llama");
+  const nibble::GgufType& type = *nibble::find_gguf_type(row.type);
+  c.hidden_size = c.intermediate_size = type.elements;
+  c.head_dim = type.elements / c.heads;
+  c.layers = 1;
+  nibble::PyRandom random(7);
+  const auto encode = [&](const nibble::ParamSpec& p) {
+    if (!p.is_matrix())
+      return std::pair(0u, std::string(static_cast<size_t>(4 * p.shape.elements()), '\0'));
+    return std::pair(type.id, nibble::test::random_gguf_blocks(row, p.shape.elements(), random));
+  };
+  return nibble::test::GgufOfModel(c, encode).file().bytes();
+}
+
+Seeds gguf() {
+  Seeds out;
+  for (const std::string_view type : nibble::architecture_names()) {
+    if (nibble::architecture(type).gguf == nullptr) continue;
+    const nibble::DecoderConfig c = smallest(std::string(type));
+    nibble::test::GgufBytes file = nibble::test::GgufOfModel(nibble::tiny_decoder(c, 7)).file();
+    add_tokenizer(file);
+    if (type == "llama") file.f32_tensor("rope_freqs.weight", {2}, {1, 1});
+    out.push_back(file.bytes());
+  }
+  // A model in blocks of 256 would be a large file.
+  nibble::test::GgufBytes blocks;
+  nibble::PyRandom random(7);
+  for (const nibble::test::GgufBlockRow& row : nibble::test::gguf_block_rows()) {
+    const nibble::GgufType& type = *nibble::find_gguf_type(row.type);
+    if (type.elements <= 64) out.push_back(gguf_in(row));
+    blocks.tensor(std::string(row.type), {static_cast<uint64_t>(type.elements), 1}, type.id,
+                  nibble::test::random_gguf_blocks(row, type.elements, random));
+  }
+  out.push_back(blocks.bytes());
+  return out;
+}
+
 // Of every architecture what an ordinary config says, and some with all settings drawn.
 Seeds pass() {
   nibble::PyRandom random(1);
@@ -100,6 +151,7 @@ Seeds pass() {
 std::map<std::string, Seeds> model_seeds() {
   return {{"model_folder", model_folder()},
           {"llama2c", llama2c()},
+          {"gguf", gguf()},
           {"pass", pass()},
           {"pass_ref", pass()}};
 }
