@@ -56,6 +56,7 @@ constexpr FlagRow kFlagRows[] = {
     {"threads", "--threads"},
     {"top_k", "--top-k"},
     {"top_p", "--top-p"},
+    {"type", "--type"},
     {"vocab", "--vocab"},
     {"width", "--width"},
     {"window", "--window"},

@@ -8,6 +8,7 @@
 #include "cli/flags.h"
 #include "cli/load.h"
 #include "cli/outputs.h"
+#include "nibble/compress/gguf_mixture.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
 #include "nibble/model/hf_cache.h"
@@ -41,6 +42,7 @@ QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
   q.force = o.quantize.force;
   q.resume = o.quantize.resume;
   q.strict = o.quantize.strict;
+  q.type = o.quantize.type;
   q.command = common.command_line;
   if (!o.recipe.empty()) {
     for (const CLI::Option* option : o.held) {
@@ -167,12 +169,16 @@ void add_quantize(CLI::App& app, Common& common) {
       "--set", o->set,
       "PATTERN=SCHEME: another scheme for some tensors, '*layers.0.*=int8' (repeatable; the first "
       "that fits a tensor counts)");
+  verb->add_option("--type", o->quantize.type,
+                   fmt::format("Of a .gguf file, instead of --scheme: the mixture of types that "
+                               "llama.cpp knows by this name: {}",
+                               fmt::join(gguf_mixtures(), ", ")));
   add_calibration(*verb, *o);
   // Everything so far but what is about this run alone is what a recipe holds.
   o->held = verb->get_options([](const CLI::Option* option) {
     const std::string name = option->get_name();
     return name != "model" && name != "--out" && name != "--resume" && name != "--strict" &&
-           name != "--help";
+           name != "--type" && name != "--help";
   });
   verb->add_option("--recipe", o->recipe,
                    "All of these from a JSON file, or from the nibble.json of a model made before");
@@ -186,7 +192,8 @@ void add_quantize(CLI::App& app, Common& common) {
       *verb, common,
       "nibble quantize my-model -o my-model-int4 --scheme int4:g32 --method gptq --calib book.txt "
       "--keep '*down_proj*'\n"
-      "  nibble quantize my-model -o my-model-nf4 --scheme nf4");
+      "  nibble quantize my-model -o my-model-nf4 --scheme nf4\n"
+      "  nibble quantize my-model -o my-model.gguf --type Q4_K_M --method gptq --calib book.txt");
   verb->callback([&common, o] { run_quantize(common, *o); });
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "nibble/compress/finished_layers.h"
+#include "nibble/compress/gguf_mixture.h"
 #include "nibble/compress/joint_magnitude.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/prepare.h"
@@ -155,6 +156,15 @@ void require_gguf_plans(const Model& model, const QuantizeOptions& options) {
   require_gguf(written, parameters);
 }
 
+// A mixture becomes the rules that it stands for.
+void expand_type(const Model& model, QuantizeOptions& options) {
+  if (options.type.empty()) return;
+  if (!options.in_gguf)
+    throw invalid_argument("is a mixture of GGUF's types: name the output NAME.gguf").at("`type`");
+  use_mixture(options.type, model.decoder_config(), options);
+  options.type.clear();
+}
+
 // Where a model is written: a folder, or a GGUF file by its name.
 class Output {
  public:
@@ -200,6 +210,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   const std::string inputs[] = {in, options.calibration.text};
   for (const std::string& made : {out, resume_folder(out)}) refuse_same_file(made, inputs);
   const Model model = open_model(in);
+  expand_type(model, options);
   check_options(model, options);
   require_storable(without_steps(options));
   if (options.in_gguf) require_gguf_plans(model, without_steps(options));

@@ -63,8 +63,11 @@ struct QuantizeOptions {
   int64_t bf16_width = 1024;
   MethodOptions tuning;          ///< what else the method is told
   double outlier_threshold = 6;  ///< of a8outlier: inputs beyond it stay f32
-  bool in_gguf = false;          ///< the output is a GGUF file (by its name): its types only
-  bool force = false;            ///< replace an existing output
+  /// A mixture of types by its name, "Q4_K_M" (gguf_mixture.h): decides scheme and set; empty:
+  /// none.
+  std::string type;
+  bool in_gguf = false;      ///< the output is a GGUF file (by its name): its types only
+  bool force = false;        ///< replace an existing output
   int64_t max_memory = 0;    ///< bytes, 0: no limit; activations go to a file where memory is short
   std::string spill_folder;  ///< for activations; empty: in memory
   bool resume = false;       ///< go on from OUT.resume

@@ -96,6 +96,7 @@ std::string range_loss(const QuantizedTensor& q, const OriginalWeight& original)
                  "their scale in fp8, beside that of the tensor (q, k and v share it, as gate and "
                  "up do), has no digits left",
                  "`set` 'NAME=SCHEME' with another scheme keeps them");
+  if (number(q.scheme).kind == NumberKind::blocks) return "";
   if (q.super_scales)
     return words(count_far_off(q, original), q.scales,
                  "their scale, which 256 groups store in a byte each, is lost beside larger ones",
