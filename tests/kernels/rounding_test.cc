@@ -46,7 +46,7 @@ TEST(Rounding, EveryLevelIsTheNearestToWhatIsLeft) {
       const std::vector<float> low(static_cast<size_t>(kL), -8), high(low.size(), 7);
       std::vector<float> error(low.size()), level(target.size()), left(target.size());
       ops->round({size, feedback.data(), weight.data(), target.data(), scale.data(), low.data(),
-                  high.data(), error.data(), level.data(), left.data()});
+                  high.data(), nullptr, error.data(), level.data(), left.data()});
       for (int64_t l = 0; l < kL; ++l) {
         double sum = 0;
         for (int64_t j = 0; j < size; ++j) {
@@ -123,6 +123,34 @@ TEST(Rounding, ARowOnGridsOfItsOwn) {
         EXPECT_LE(std::fabs(u - std::clamp(x, -8.0, 7.0)), 0.5 + 1e-3 * (1 + std::fabs(x)))
             << ops->name << " column " << j << " of " << size;
         EXPECT_NEAR(at(left, j), at(target, j) - u * at(scale, j), 1e-5);
+      }
+    }
+  }
+}
+
+// Levels that are not evenly spaced: of 16 values the nearest.
+TEST(Rounding, OfValuesTheNearestIsTaken) {
+  constexpr float kValues[kRoundingValues] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                              1,    13,   25,  38,  53,  69,  89,  113};
+  for (const RoundingOps* ops : rounding_ops()) {
+    for (const int64_t size : {1, 8, 13, 64}) {
+      PyRandom random(static_cast<uint64_t>(size) + 100);
+      const auto target = drawn_values(size * kL, 60, random);
+      const std::vector<float> feedback(static_cast<size_t>(size * size), 0.0f),
+          weight(static_cast<size_t>(size), 1.0f), low(static_cast<size_t>(kL), -127),
+          high(low.size(), 113);
+      std::vector<float> scale(low.size(), 0.5f), error(low.size()), level(target.size()),
+          left(target.size());
+      scale[2] = -0.25f;
+      RoundTile tile{size,         feedback.data(), weight.data(), target.data(),
+                     scale.data(), low.data(),      high.data(),   kValues,
+                     error.data(), level.data(),    left.data()};
+      ops->round(tile);
+      for (int64_t i = 0; i < size * kL; ++i) {
+        const float x = at(target, i) / at(scale, i % kL), u = at(level, i);
+        for (const float v : kValues)
+          EXPECT_LE(std::fabs(u - x), std::fabs(v - x) + 1e-4f) << ops->name;
+        EXPECT_NEAR(at(left, i), at(target, i) - u * at(scale, i % kL), 1e-4f);
       }
     }
   }

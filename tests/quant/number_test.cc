@@ -46,9 +46,11 @@ TEST(Numbers, EveryRowIsWholeAndFoundByItsName) {
     EXPECT_GT(n.traits.bits, 0);
     for (const std::string_view example : n.traits.examples)
       EXPECT_EQ(parse_scheme(example).type, n.type);
-    const bool table = n.traits.kind == NumberKind::table;
-    EXPECT_EQ(n.traits.table != nullptr && n.traits.nearest != nullptr, table);
-    EXPECT_EQ(n.traits.choose_scales != nullptr, table);
+    const bool table = n.traits.table != nullptr, blocks = n.traits.kind == NumberKind::blocks;
+    EXPECT_TRUE(table || n.traits.kind != NumberKind::table);
+    EXPECT_EQ(n.traits.nearest != nullptr, table);
+    EXPECT_EQ(n.traits.choose_scales != nullptr, table && !blocks);
+    EXPECT_EQ(n.traits.block.bytes > 0, blocks);
     if (table) {
       EXPECT_EQ(n.traits.table().size(), size_t{1} << n.traits.bits);
     }

@@ -1,0 +1,125 @@
+// quantize() into a GGUF file.
+#include <gtest/gtest.h>
+
+#include "nibble/compress/gguf_mixture.h"
+#include "nibble/format/gguf_file.h"
+#include "nibble/jobs/quantize.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/tiny_decoders.h"
+
+namespace nibble {
+namespace {
+
+using test::expect_error;
+
+// A Llama of 8 layers whose widths are whole blocks.
+DecoderConfig blocky_config() {
+  DecoderConfig c = tiny_decoder_config("llama");
+  c.layers = 8;
+  c.hidden_size = 256;
+  c.heads = 4;
+  c.kv_heads = 2;
+  c.head_dim = 64;
+  c.intermediate_size = 512;
+  c.tied = false;
+  return c;
+}
+
+std::string scheme_in(const QuantizeOptions& options, const std::string& name) {
+  for (const SetRule& r : options.set) {
+    if (r.pattern == name) return to_string(r.scheme);
+  }
+  return to_string(options.scheme);
+}
+
+// FORMATS 5.7: of 8 layers the first, the last and every third after the first get more bits.
+TEST(Mixtures, AreThoseOfLlamaCpp) {
+  const DecoderConfig c = blocky_config();
+  QuantizeOptions options;
+  use_mixture("Q4_K_M", c, options);
+  const auto layer = [](int i, const std::string& name) {
+    return "model.layers." + std::to_string(i) + "." + name + ".weight";
+  };
+  for (const int i : {0, 3, 6, 7}) {
+    EXPECT_EQ(scheme_in(options, layer(i, "self_attn.v_proj")), "q6_k") << i;
+    EXPECT_EQ(scheme_in(options, layer(i, "mlp.down_proj")), "q6_k") << i;
+  }
+  for (const int i : {1, 2, 4, 5})
+    EXPECT_EQ(scheme_in(options, layer(i, "mlp.down_proj")), "q4_k") << i;
+  EXPECT_EQ(scheme_in(options, layer(0, "self_attn.q_proj")), "q4_k");
+  EXPECT_EQ(scheme_in(options, "lm_head.weight"), "q6_k");
+  EXPECT_EQ(scheme_in(options, "model.embed_tokens.weight"), "q4_k");
+  QuantizeOptions small;
+  use_mixture("Q3_K_M", c, small);
+  EXPECT_EQ(scheme_in(small, layer(1, "self_attn.v_proj")), "q5_k");
+  EXPECT_EQ(scheme_in(small, layer(2, "self_attn.v_proj")), "q4_k");
+  EXPECT_EQ(scheme_in(small, layer(5, "self_attn.o_proj")), "q4_k");
+  EXPECT_EQ(scheme_in(small, layer(5, "self_attn.k_proj")), "q3_k");
+  DecoderConfig tied = c;
+  tied.tied = true;
+  QuantizeOptions of_tied;
+  use_mixture("Q5_K_S", tied, of_tied);
+  EXPECT_EQ(scheme_in(of_tied, "model.embed_tokens.weight"), "q6_k");
+  expect_error(ErrorKind::invalid_argument, "Q4_K_M", [&] { use_mixture("Q4_K_XL", c, options); });
+}
+
+class QuantizeIntoGguf : public testing::Test {
+ protected:
+  QuantizeIntoGguf() {
+    const Model model = tiny_decoder(blocky_config(), 3);
+    std::vector<WritableParameter> parameters;
+    for (const ParamSpec& p : parameter_table(model.config)) {
+      parameters.push_back(
+          {p, std::nullopt, DType::f32, [&model, p] { return load_weight(model, p); }});
+    }
+    std::filesystem::create_directories(job_.model);
+    write_model(job_.model, model.config, parameters, nullptr);
+    job_.out = folder_ / "out.gguf";
+  }
+  std::map<std::string, int> types() const {
+    std::map<std::string, int> out;
+    const GgufFile file = GgufFile::open(job_.out);
+    for (const GgufTensor& t : file.tensors()) ++out[std::string(t.type->name)];
+    return out;
+  }
+  test::TempFolder folder_;
+  QuantizeJob job_{folder_ / "in", "", {}, {}};
+};
+
+TEST_F(QuantizeIntoGguf, WritesAMixtureByItsName) {
+  job_.options.type = "Q4_K_M";
+  const QuantizeResult r = quantize(job_, {});
+  EXPECT_EQ(types(), (std::map<std::string, int>{{"F32", 17}, {"Q4_K", 49}, {"Q6_K", 9}}));
+  EXPECT_EQ(r.file_bytes, static_cast<int64_t>(std::filesystem::file_size(job_.out)));
+  EXPECT_GT(r.bits_per_weight, 4.5);
+  EXPECT_LT(r.bits_per_weight, 6.5625);
+  const GgufFile file = GgufFile::open(job_.out);
+  EXPECT_NE(file.metadata().string("nibble.provenance").find("\"recipe\""), std::string::npos);
+  EXPECT_TRUE(is_quantized(open_model(job_.out)));
+  EXPECT_FALSE(std::filesystem::exists(job_.out + ".resume"));
+}
+
+TEST_F(QuantizeIntoGguf, ReplacesAFileOnlyWhereItIsAskedTo) {
+  job_.options.scheme = parse_scheme("q4_k");
+  quantize(job_, {});
+  expect_error(ErrorKind::io, "exists already", [&] { quantize(job_, {}); });
+  job_.options.force = true;
+  quantize(job_, {});
+}
+
+TEST_F(QuantizeIntoGguf, RefusesBeforeAnyWorkWhatItCannotHold) {
+  job_.options.scheme = parse_scheme("nf4");
+  expect_error(ErrorKind::unsupported, "no type of GGUF holds nf4", [&] { quantize(job_, {}); });
+  job_.options.scheme = parse_scheme("q4_k");
+  job_.out = folder_ / "folder";
+  expect_error(ErrorKind::unsupported, "cannot be stored in a Hugging Face folder",
+               [&] { quantize(job_, {}); });
+  job_.options.type = "Q4_K_M";
+  expect_error(ErrorKind::invalid_argument, "NAME.gguf", [&] { quantize(job_, {}); });
+  EXPECT_FALSE(std::filesystem::exists(job_.out));
+}
+
+}  // namespace
+}  // namespace nibble
