@@ -110,7 +110,7 @@ std::string gguf_in(const nibble::test::GgufBlockRow& row) {
 Seeds gguf() {
   Seeds out;
   for (const std::string_view type : nibble::architecture_names()) {
-    if (nibble::architecture(type).gguf == nullptr) continue;
+    if (nibble::architecture(type).in_gguf == nullptr) continue;
     const nibble::DecoderConfig c = smallest(std::string(type));
     nibble::test::GgufBytes file = nibble::test::GgufOfModel(nibble::tiny_decoder(c, 7)).file();
     add_tokenizer(file);

@@ -133,7 +133,7 @@ std::string_view source_of(std::string_view where, const GgufArchitecture& of) {
   throw Error(e.kind(), e.reason()).at(hf::at_key(fmt::format("{}.{}", of.name, key)));
 }
 
-bool is_one_of(std::span<const GgufKey> keys, std::string_view key) {
+bool has_gguf_key(std::span<const GgufKey> keys, std::string_view key) {
   return std::any_of(keys.begin(), keys.end(), [&](const GgufKey& k) { return k.key == key; });
 }
 
@@ -164,7 +164,7 @@ std::vector<std::string> unknown_keys(const GgufMetadata& metadata, const GgufAr
     if (!name.starts_with(prefix)) continue;
     const std::string_view key = std::string_view(name).substr(prefix.size());
     const bool common = std::find(std::begin(kCommon), std::end(kCommon), key) != std::end(kCommon);
-    if (!common && !is_one_of(of.keys, key) && !is_one_of(kOfSome, key) &&
+    if (!common && !has_gguf_key(of.keys, key) && !has_gguf_key(kOfSome, key) &&
         !is_gguf_rope_key(key) && !is_neutral(key))
       out.push_back(in_quotes(name));
   }
