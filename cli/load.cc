@@ -13,7 +13,8 @@ namespace nibble::cli {
 void add_load(CLI::App& verb, ModelChoice& o) {
   verb.add_option(
           "model", o.model,
-          "Model folder, .safetensors or llama2.c .bin file, or a name in the Hugging Face cache")
+          "Model folder, .safetensors, .gguf or llama2.c .bin file, or a name in the Hugging Face "
+          "cache")
       ->required();
   verb.add_option("--scheme,--dtype", o.in.scheme,
                   "Quantize or convert while loading: int8, int8:a8, int4:g32, bf16, ...");

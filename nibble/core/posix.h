@@ -38,6 +38,8 @@ Descriptor open_input(const std::string& path, struct stat* info);
 bool exists(const std::string& path);
 /// Whether it names a folder, links followed.
 bool is_folder(const std::string& path);
+/// Whether it names a regular file, links followed.
+bool is_regular_file(const std::string& path);
 
 int64_t mtime_ns(const struct stat& info);
 

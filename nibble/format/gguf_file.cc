@@ -57,6 +57,7 @@ size_t GgufTensor::row_bytes() const {
 }
 
 bool is_gguf(const std::string& path) {
+  if (!is_regular_file(path)) return false;  // a FIFO would be waited for
   char magic[4] = {};
   std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
   return std::memcmp(magic, "GGUF", sizeof magic) == 0;
@@ -146,7 +147,7 @@ void GgufFile::require_data() const {
     const GgufTensor* first = nullptr;
     size_t end = 0;
     for (const GgufTensor& t : tensors_) {
-      if (t.file != file) continue;
+      if (t.file != file || t.bytes == 0) continue;
       if (t.offset + t.bytes > file->bytes().size() && first == nullptr) first = &t;
       end = std::max(end, t.offset + t.bytes);
     }

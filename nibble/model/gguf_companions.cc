@@ -1,11 +1,15 @@
 #include "nibble/model/gguf_companions.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
+#include "nibble/core/error.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/posix.h"
 #include "nibble/text/gguf_vocabulary.h"
 #include "nibble/text/load.h"
+#include "nibble/text/token_table.h"
 
 namespace nibble {
 namespace {
@@ -18,7 +22,19 @@ std::string at_tokenizer(std::string_view name) {
 
 std::vector<int32_t> narrow(const std::vector<int64_t>& wide) { return {wide.begin(), wide.end()}; }
 
+// Before anything is made of them: a byte of the file may become many.
+void refuse_long_lists(const GgufMetadata& m) {
+  for (const std::string_view name :
+       {"tokens", "token_type", "scores", "merges", "eog_token_ids"}) {
+    const GgufValue* list = m.find(at_tokenizer(name));
+    if (list == nullptr || list->count <= static_cast<uint64_t>(kMaxTokens)) continue;
+    throw corrupt(fmt::format("{} items, limit {}", list->count, kMaxTokens))
+        .at("key " + in_quotes(at_tokenizer(name)));
+  }
+}
+
 GgufVocabulary vocabulary_of(const GgufMetadata& m) {
+  refuse_long_lists(m);
   GgufVocabulary v;
   v.model = m.string(at_tokenizer("model"));
   v.pre = m.string_if(at_tokenizer("pre")).value_or("");

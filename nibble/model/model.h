@@ -48,9 +48,9 @@ struct Model {
   std::optional<Companions::Text> settings(std::string_view file) const;
 };
 
-/// Opens a folder, a .safetensors file beside its config.json, or a .bin of llama2.c. Errors name
-/// the file and the key or tensor; everything the config promises is checked to be there before
-/// anything is computed.
+/// Opens a folder, a .safetensors file beside its config.json, a .gguf or a .bin of llama2.c.
+/// Errors name the file and the key or tensor; everything the config promises is checked to be
+/// there before anything is computed.
 Model open_model(const std::string& path);
 
 /// The same for weights in memory.

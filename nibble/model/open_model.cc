@@ -1,7 +1,6 @@
 // Opening a model of any format.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/stat.h>
 
 #include <vector>
 
@@ -20,13 +19,8 @@ constexpr FileFormat kFormats[] = {
 #undef NIBBLE_FORMAT
 };
 
-bool is_regular(const std::string& path) {
-  struct stat info;
-  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
-}
-
 Error not_a_model(const std::string& path) {
-  if (!is_regular(path))
+  if (!is_regular_file(path))
     return not_found("is neither a folder nor a regular file; expected a model folder");
   const auto file = MappedFile::open(path);
   if (auto other = recognise_other(file->bytes(), "a model that can be opened"))
@@ -41,7 +35,7 @@ Error not_a_model(const std::string& path) {
 Model open_model(const std::string& path) {
   if (!exists(path)) throw not_found("no such file or folder").in_file(path);
   for (const FileFormat& f : kFormats) {
-    if ((is_folder(path) || is_regular(path)) && f.is_model(path)) return f.open(path);
+    if ((is_folder(path) || is_regular_file(path)) && f.is_model(path)) return f.open(path);
   }
   throw not_a_model(path).in_file(path);
 }

@@ -1,5 +1,6 @@
 // Headers of GGUF files that lie (BAD_INPUTS G1 to G12).
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <limits>
@@ -85,6 +86,14 @@ TEST_F(GgufHeaders, G1MagicAndVersion) {
     refuses(words, bad);
   }
   refuses("zip", "PK\x03\x04" + std::string(100, 'x'));
+}
+
+TEST_F(GgufHeaders, WhatIsNoFileIsNotWaitedFor) {
+  ASSERT_EQ(mkfifo((folder_ / "fifo").c_str(), 0600), 0);
+  EXPECT_FALSE(is_gguf(folder_ / "fifo"));
+  EXPECT_FALSE(is_gguf(folder_.path()));
+  EXPECT_FALSE(is_gguf(folder_ / "none"));
+  expect_error(ErrorKind::not_found, "fifo", [&] { GgufFile::open(folder_ / "fifo"); });
 }
 
 TEST_F(GgufHeaders, G2CountsThatTheFileCannotHold) {

@@ -281,6 +281,17 @@ TEST_F(GgufConfigs, G17TokensThatAreNotTheRowsOfTheTable) {
   }
 }
 
+// A byte of such a list would become many in memory.
+TEST_F(GgufConfigs, ListsOfTheTokenizerAreNoLongerThanAnyVocabulary) {
+  constexpr uint64_t kItems = (1 << 21) + 1;
+  GgufBytes file = tiny_file().string("tokenizer.ggml.model", "llama");
+  file.array("tokenizer.ggml.token_type", 0, kItems, std::string(kItems, '\1'));
+  const Model model = opened(file);
+  expect_error(ErrorKind::corrupt,
+               path_ + ": key \"tokenizer.ggml.token_type\": 2097153 items, limit 2097152",
+               [&] { model.require_tokenizer(); });
+}
+
 // BAD_INPUTS G21: templates are text.
 TEST_F(GgufConfigs, G21TemplatesAreNotExecuted) {
   const std::string long_one(10 << 20, 'x');
