@@ -79,8 +79,7 @@ const MixtureRow& mixture(std::string_view name) {
     if (m.name == name) return m;
   }
   throw invalid_argument(
-      fmt::format("{} is none of {}", in_quotes(name), fmt::join(gguf_mixtures(), ", ")))
-      .at("`type`");
+      fmt::format("`type` {}: use one of {}", in_quotes(name), fmt::join(gguf_mixtures(), ", ")));
 }
 
 Choose choice_of(const MixtureRow& m, Role role) {

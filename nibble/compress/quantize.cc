@@ -137,8 +137,17 @@ std::vector<WritableParameter> to_be_written(const std::string& in, const Prepar
   return parameters;
 }
 
+// Block types have a file of their own.
+void require_layout(const QuantScheme& scheme) {
+  if (number(scheme).kind == NumberKind::blocks)
+    throw unsupported(
+        fmt::format("{} cannot be stored in a Hugging Face folder: name the output NAME.gguf",
+                    to_string(scheme)));
+  require_expressible(scheme);
+}
+
 void require_storable(const QuantizeOptions& options) {
-  const auto require = options.in_gguf ? require_gguf_type : require_expressible;
+  const auto require = options.in_gguf ? require_gguf_type : require_layout;
   if (!options.scheme.is_float()) require(options.scheme);
   for (const SetRule& r : options.set) {
     if (!r.scheme.is_float()) require(r.scheme);
@@ -160,7 +169,7 @@ void require_gguf_plans(const Model& model, const QuantizeOptions& options) {
 void expand_type(const Model& model, QuantizeOptions& options) {
   if (options.type.empty()) return;
   if (!options.in_gguf)
-    throw invalid_argument("is a mixture of GGUF's types: name the output NAME.gguf").at("`type`");
+    throw invalid_argument("`type` is a mixture of GGUF's types: name the output NAME.gguf");
   use_mixture(options.type, model.decoder_config(), options);
   options.type.clear();
 }

@@ -104,7 +104,7 @@ TEST_F(QuantizeIntoGguf, WritesAMixtureByItsName) {
 TEST_F(QuantizeIntoGguf, ReplacesAFileOnlyWhereItIsAskedTo) {
   job_.options.scheme = parse_scheme("q4_k");
   quantize(job_, {});
-  expect_error(ErrorKind::io, "exists already", [&] { quantize(job_, {}); });
+  expect_error(IoCause::cannot_create, "exists already", [&] { quantize(job_, {}); });
   job_.options.force = true;
   quantize(job_, {});
 }
