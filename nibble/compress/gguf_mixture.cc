@@ -91,7 +91,7 @@ Choose choice_of(const MixtureRow& m, Role role) {
 // With eight experts the few keys and values that all share cost next to nothing.
 constexpr int64_t kManyExperts = 8;
 
-std::string_view scheme_of(const MixtureRow& m, const ParamSpec& p, const DecoderConfig& c) {
+std::string_view mixed_scheme(const MixtureRow& m, const ParamSpec& p, const DecoderConfig& c) {
   const bool head = p.role == Role::lm_head || (c.tied && p.role == Role::token_embedding);
   if (head) return m.base == "int8:g32" ? m.base : "q6_k";
   if (p.layer < 0) return "";
@@ -113,7 +113,7 @@ void use_mixture(std::string_view name, const DecoderConfig& config, QuantizeOpt
   options.scheme = parse_scheme(m.base);
   for (const ParamSpec& p : parameter_table(config)) {
     if (!p.is_matrix()) continue;
-    const std::string_view scheme = scheme_of(m, p, config);
+    const std::string_view scheme = mixed_scheme(m, p, config);
     if (!scheme.empty()) options.set.push_back({p.name, parse_scheme(scheme)});
     if (p.role == Role::token_embedding && scheme.empty())
       options.set.push_back({p.name, options.scheme});

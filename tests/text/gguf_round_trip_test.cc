@@ -252,7 +252,7 @@ TEST(GgufMetadata, FillsUpOrLeavesOutRows) {
   test::expect_error(ErrorKind::corrupt, "makes token 26",
                      [&] { gguf_vocabulary(from, 26, lost); });
   for (const int64_t rows : {int64_t{0}, int64_t{-1}, int64_t{1} << 40}) {
-    test::expect_error(ErrorKind::invalid_argument, "`rows`",
+    test::expect_error(ErrorKind::invalid_argument, "rows of an embedding",
                        [&] { gguf_vocabulary(from, rows, lost); });
   }
 }
