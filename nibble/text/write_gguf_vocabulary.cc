@@ -275,7 +275,8 @@ GgufVocabulary gguf_vocabulary(const Tokenizer& tokenizer, int64_t rows,
   const BpeParts* parts = tokenizer.bpe_parts();
   if (parts == nullptr) throw not_in_gguf(tokenizer.kind());
   if (rows < 1 || rows > kMaxTokens) {
-    throw invalid_argument(fmt::format("the rows of an embedding must be 1 to {} (got {})", kMaxTokens, rows));
+    throw invalid_argument(
+        fmt::format("the rows of an embedding must be 1 to {} (got {})", kMaxTokens, rows));
   }
   try {
     return GgufWriting(*parts, rows, warnings).run();
