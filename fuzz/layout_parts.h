@@ -23,6 +23,8 @@ inline constexpr const char* kLayoutNames[] = {
     "x.qzeros",
     "x.scales",
     "x.g_idx",
+    "x.weight_scale_inv",
+    "x.activation_scale",
 };
 inline constexpr nibble::DType kLayoutTypes[] = {
     nibble::DType::u8,  nibble::DType::i8,      nibble::DType::i32,

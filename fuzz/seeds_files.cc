@@ -86,8 +86,26 @@ std::string packed_words(const std::string& config, int64_t rows, int64_t column
          record("x.scales", Tensor(DType::f16, Shape{2, 8})) + record("x.g_idx", order);
 }
 
+// A config in front of the tensors of 4 outputs and 32 inputs.
+std::string foreign(const std::string& config, const nibble::TensorMap& tensors) {
+  std::string out = std::string(1, '\0') + config + '\0';
+  for (const auto& [name, tensor] : tensors) out += record(name, tensor);
+  return out;
+}
+
+std::string fp8(const std::string& more, nibble::DType scales, const nibble::Shape& blocks) {
+  using nibble::DType, nibble::Shape, nibble::Tensor;
+  return foreign(R"({"quantization_config": {"quant_method": "fp8", )" + more + "}}",
+                 {{"x.weight", Tensor(DType::f8_e4m3, Shape{4, 32})},
+                  {"x.weight_scale_inv", Tensor(scales, blocks)}});
+}
+
 Seeds quantized_layout() {
+  using nibble::DType, nibble::Shape;
   Seeds out{
+      fp8(R"("weight_block_size": [3, 16], "activation_scheme": "dynamic")", DType::f32, {2, 2}),
+      fp8(R"("weight_block_size": [1, 8], "scale_fmt": "ue8m0")", DType::u8, {4, 4}),
+      fp8(R"("weight_block_size": null, "fmt": "e4m3")", DType::bf16, {1}),
       packed_words(R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "sym": false})", 4, 8),
       packed_words(R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "sym": false,
                              "checkpoint_format": "gptq_v2", "dynamic": {"+:x": {"bits": 4}}})",

@@ -91,7 +91,7 @@ Tensor read_zeros(const TensorSource& source, const std::string& name, const Fac
 }
 
 QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
-                             const QuantScheme& scheme) {
+                             const QuantScheme& scheme, const LayoutInUse& /*use*/) {
   const Facts f = facts_of(source, x);
   QuantizedTensor q;
   q.scheme = scheme;

@@ -98,13 +98,13 @@ void require_whole_rows(const State& state, const std::string& module) {
 
 constexpr std::string_view kHolds = "nf4 and fp4 with groups of 32, 64, 128, ... 4096";
 
-bool holds(NumberType type) {
-  return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
+bool holds(const QuantScheme& s) {
+  return std::find(std::begin(kTypes), std::end(kTypes), s.type) != std::end(kTypes);
 }
 
 // With the groups that its kernels know: powers of two.
 bool can_hold(const QuantScheme& s) {
-  return holds(s.type) && s.group >= kSmallestBlock && s.group <= kLargestBlock &&
+  return holds(s) && s.group >= kSmallestBlock && s.group <= kLargestBlock &&
          std::has_single_bit(static_cast<uint64_t>(s.group));
 }
 
@@ -142,7 +142,7 @@ std::vector<TensorInfo> layout(const std::string& x, const QuantScheme& scheme, 
 }
 
 QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
-                             const QuantScheme& scheme) {
+                             const QuantScheme& scheme, const LayoutInUse& /*use*/) {
   const std::string w = x + ".weight";
   const State state = read_state(source, x, scheme.type);
   require_fits(state, scheme, x);

@@ -167,14 +167,7 @@ std::vector<TensorInfo> layout(const std::string& x, const QuantScheme& scheme, 
 
 namespace {
 
-bool holds(NumberType type) {
-  QuantScheme s;
-  s.type = type;
-  const auto fits = [&](const WeightRow& r) {
-    return r.bits == 0 ? s.is_integer() : r.type == type;
-  };
-  return std::any_of(std::begin(kWeightRows), std::end(kWeightRows), fits);
-}
+bool holds(const QuantScheme& s) { return find_row(s) != nullptr; }
 
 bool can_hold(const QuantScheme& s) {
   const WeightRow* row = find_row(s);

@@ -15,7 +15,7 @@ std::vector<TensorInfo> layout(const std::string& module, const QuantScheme& sch
 /// Reads what other tools write as well: integers as plain I8, zero points as I8, the packing of
 /// releases up to 2025, and columns that belong to groups in any order.
 QuantizedTensor from_tensors(const TensorSource& source, const std::string& module,
-                             const QuantScheme& scheme);
+                             const QuantScheme& scheme, const LayoutInUse& use);
 std::vector<std::string> stored_names(const TensorSource& source, const std::string& module,
                                       const QuantScheme& scheme);
 

@@ -45,13 +45,6 @@ Shape read_shape(const TensorSource& source, const std::string& module) {
   return Shape{dims[0], dims[1]};
 }
 
-// A tensor whose own shape is that of the weight.
-Tensor require_matrix(const TensorSource& source, const std::string& name, DType dtype) {
-  Tensor t = require_tensor(source, name);
-  if (t.dtype() == dtype && t.shape().rank() == 2 && t.elements() > 0) return t;
-  throw does_not_fit(name, fmt::format("{} [n, k]", to_string(dtype)), t);
-}
-
 // Signed integers, the first of which is element `first` of the tensor, as the unsigned codes that
 // they stand for.
 void to_codes(std::span<const int8_t> values, size_t first, int bits, const std::string& name,
@@ -249,7 +242,7 @@ std::vector<std::string> stored_names(const TensorSource& source, const std::str
 }
 
 QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
-                             const QuantScheme& scheme) {
+                             const QuantScheme& scheme, const LayoutInUse& /*use*/) {
   QuantizedTensor q;
   q.scheme = scheme;
   q = read_weight(source, x, std::move(q));

@@ -125,12 +125,12 @@ QuantizedTensor read(const TensorSource& source, const std::string& x, const Qua
 }
 
 QuantizedTensor from_version_1(const TensorSource& source, const std::string& x,
-                               const QuantScheme& scheme) {
+                               const QuantScheme& scheme, const LayoutInUse& /*use*/) {
   return read(source, x, scheme, 1);
 }
 
 QuantizedTensor from_version_2(const TensorSource& source, const std::string& x,
-                               const QuantScheme& scheme) {
+                               const QuantScheme& scheme, const LayoutInUse& /*use*/) {
   return read(source, x, scheme, 0);
 }
 
@@ -205,7 +205,7 @@ StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> mod
   const bool modules_differ = !is_empty(f, std::string(kPrefix) + "dynamic") ||
                               !is_empty(f, std::string(kPrefix) + "extra_config");
   StoredModules out;
-  if (is_version_2(f)) out.layout = &version_2();
+  if (is_version_2(f)) out.layout.layout = &version_2();
   for (const std::string& x : packed_int32::packed_modules(modules, tensors))
     out.schemes.emplace(x, scheme_of(tensors, x, bits, group, symmetric, modules_differ));
   return out;

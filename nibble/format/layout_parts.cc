@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "nibble/core/checked.h"
+#include "nibble/quant/e2m1.h"
 #include "nibble/quant/scale.h"
 
 namespace nibble {
@@ -27,6 +28,14 @@ Tensor require_tensor(const TensorSource& source, const std::string& name, DType
   return t;
 }
 
+Tensor require_matrix(const TensorSource& source, const std::string& name, DType dtype) {
+  Tensor t = require_tensor(source, name);
+  if (t.dtype() == dtype && t.shape().rank() == 2 && t.elements() > 0) return t;
+  throw corrupt(fmt::format("expected {} [n, k], found {} {}", to_string(dtype),
+                            to_string(t.dtype()), t.shape().to_string()))
+      .at("tensor " + in_quotes(name));
+}
+
 Tensor require_scales(const TensorSource& source, const std::string& name, const Shape& shape) {
   const Tensor t = require_tensor(source, name);
   if (!is_scale_dtype(t.dtype()) || t.elements() != shape.elements()) {
@@ -40,6 +49,13 @@ Tensor require_scales(const TensorSource& source, const std::string& name, const
 Shape scales_shape(const QuantScheme& s, int64_t n, int64_t k) {
   if (s.granularity == Granularity::tensor) return Shape{1, 1};
   return Shape{n, ceil_div(k, s.group_size(k))};
+}
+
+Tensor scales_of_exponents(const Tensor& bytes) {
+  Tensor out(DType::bf16, bytes.shape());
+  int64_t i = 0;
+  for (const uint8_t b : bytes.data<uint8_t>()) put_scale(out, i++, e8m0_to_f32(b));
+  return out;
 }
 
 Tensor seen_as(const Tensor& t, DType dtype, Shape shape) {

@@ -13,11 +13,16 @@ namespace nibble {
 Tensor require_tensor(const TensorSource& source, const std::string& name);
 Tensor require_tensor(const TensorSource& source, const std::string& name, DType dtype,
                       const Shape& shape);
+/// A matrix of that type with at least one element, whose own shape is that of the weight.
+Tensor require_matrix(const TensorSource& source, const std::string& name, DType dtype);
 /// Scales of f16, bf16 or f32 with as many elements as `shape`, in that shape.
 Tensor require_scales(const TensorSource& source, const std::string& name, const Shape& shape);
 
 /// [n, G]; [1, 1] where one scale serves the whole weight.
 Shape scales_shape(const QuantScheme& scheme, int64_t n, int64_t k);
+
+/// Bytes that are exponents (E8M0, 2^(byte - 127)) as scales of bf16, which holds them all.
+Tensor scales_of_exponents(const Tensor& bytes);
 
 /// The same bytes as another dtype, without a copy.
 Tensor seen_as(const Tensor& t, DType dtype, Shape shape);

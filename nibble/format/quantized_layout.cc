@@ -36,10 +36,10 @@ std::span<const LayoutRow> layouts() {
   return kRows;
 }
 
-// The one that holds a type's codes; null where none does.
+// The one that holds weights of a scheme; null where none does.
 const WeightLayout* find_layout(const QuantScheme& scheme) {
   for (const auto& [method, l] : layouts()) {
-    if (l.holds != nullptr && l.holds(scheme.type)) return &l;
+    if (l.holds != nullptr && l.holds(scheme)) return &l;
   }
   return nullptr;
 }
@@ -134,18 +134,18 @@ std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantS
 }
 
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
-                             const QuantScheme& scheme, const WeightLayout* layout) {
-  return layout_of(scheme, layout).from_tensors(source, module_of(tensor_name), scheme);
+                             const QuantScheme& scheme, const LayoutInUse& use) {
+  return layout_of(scheme, use.layout).from_tensors(source, module_of(tensor_name), scheme, use);
 }
 
 std::vector<std::string> stored_names(const TensorSource& source, std::string_view tensor_name,
-                                      const QuantScheme& scheme, const WeightLayout* layout) {
-  return layout_of(scheme, layout).stored_names(source, module_of(tensor_name), scheme);
+                                      const QuantScheme& scheme, const LayoutInUse& use) {
+  return layout_of(scheme, use.layout).stored_names(source, module_of(tensor_name), scheme);
 }
 
 void require_stored(const TensorSource& source, std::string_view tensor_name,
-                    const QuantScheme& scheme, const WeightLayout* layout) {
-  for (const std::string& name : stored_names(source, tensor_name, scheme, layout)) {
+                    const QuantScheme& scheme, const LayoutInUse& use) {
+  for (const std::string& name : stored_names(source, tensor_name, scheme, use)) {
     if (source.contains(name)) continue;
     throw corrupt(fmt::format("quantization_config has {} stored as {}, which asks for this "
                               "tensor; the file does not have it",
@@ -190,7 +190,7 @@ StoredModules read_quantization_config(const JsonFields& f, std::span<const Matr
   for (const LayoutRow& l : layouts()) {
     if (l.method != method) continue;
     StoredModules out = l.layout.read_config(f, modules, tensors);
-    if (out.layout == nullptr) out.layout = &l.layout;
+    if (out.layout.layout == nullptr) out.layout.layout = &l.layout;
     return out;
   }
   throw unsupported(fmt::format("quant_method {} cannot be loaded; {} can", in_quotes(method),

@@ -14,14 +14,14 @@ namespace nibble {
 /// "layers.0.attn.wq" of "layers.0.attn.wq.weight"; the name itself where it has no such end.
 std::string module_of(std::string_view tensor_name);
 
-/// Whether some layout holds the codes of a scheme: to_tensors() and the others can be asked.
+/// Whether some layout holds weights of a scheme: to_tensors() and the others can be asked.
 bool has_layout(const QuantScheme& scheme);
 
 /// Throws Error{unsupported}, with the schemes that fit, where no layout of others has a way to say
 /// the scheme.
 void require_expressible(const QuantScheme& scheme);
 
-/// The tensors of one weight, whose type a layout must hold.
+/// The tensors of one weight, whose scheme a layout must hold.
 std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q);
 
 /// Names, types and shapes of what to_tensors() gives, known before anything is quantized.
@@ -29,18 +29,17 @@ std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const Quantize
 std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantScheme& scheme,
                                       const Shape& shape, DType scale_dtype);
 
-/// The reverse, out of `layout` or the one that holds the type. Error{corrupt} names the tensor
-/// that is missing or has another shape.
+/// The reverse, out of the layout in use or the one that holds the scheme. Error{corrupt} names the
+/// tensor that is missing or has another shape.
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
-                             const QuantScheme& scheme, const WeightLayout* layout = nullptr);
+                             const QuantScheme& scheme, const LayoutInUse& use = {});
 
 /// The names of the tensors that make up one weight in `source`, whether they are there or not.
 std::vector<std::string> stored_names(const TensorSource& source, std::string_view tensor_name,
-                                      const QuantScheme& scheme,
-                                      const WeightLayout* layout = nullptr);
+                                      const QuantScheme& scheme, const LayoutInUse& use = {});
 /// Error{corrupt} naming one of them that is missing, and what asks for it.
 void require_stored(const TensorSource& source, std::string_view tensor_name,
-                    const QuantScheme& scheme, const WeightLayout* layout = nullptr);
+                    const QuantScheme& scheme, const LayoutInUse& use = {});
 
 /// `quantization_config`, written as the value of a key that was just begun: that of
 /// the first layout that can say all of `schemes`; else one that

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,18 +24,27 @@ using SchemeMap = std::map<std::string, QuantScheme, std::less<>>;
 
 struct WeightLayout;
 
-/// What a config says of a model: the schemes of its modules, and the layout that they lie in; null
-/// where that is the one which holds each type.
+/// The layout that modules lie in, null where that is the one which holds each type; and what a
+/// config says of all of them that no scheme can.
+struct LayoutInUse {
+  const WeightLayout* layout = nullptr;
+  int64_t block_rows = 1;                       ///< outputs that have their scales in common
+  std::optional<float> outlier_threshold = {};  ///< of a8outlier
+};
+
+/// What a config says of a model: the schemes of its modules, how they lie, and what nibble does
+/// otherwise than the config asks for, a line each.
 struct StoredModules {
   SchemeMap schemes;
-  const WeightLayout* layout = nullptr;
+  LayoutInUse layout = {};
+  std::vector<std::string> warnings = {};
 };
 
 /// What is null is not done: a layout that others write and nibble only reads.
 struct WeightLayout {
   std::string_view holds_what = {};  ///< for messages: "nf4 and fp4 with groups of ..."
-  /// Whether codes of a type lie in it, whether a scheme can be said, and all of a model.
-  bool (*holds)(NumberType type) = nullptr;
+  /// Whether weights of a scheme lie in it, whether it can be said, and all of a model.
+  bool (*holds)(const QuantScheme& scheme) = nullptr;
   bool (*can_hold)(const QuantScheme& scheme) = nullptr;
   bool (*can_say)(const SchemeMap& schemes) = nullptr;
   /// The tensors of a weight; the same before it is made; and the reverse, whoever wrote them.
@@ -43,7 +53,7 @@ struct WeightLayout {
   std::vector<TensorInfo> (*infos)(const std::string& module, const QuantScheme& scheme,
                                    const Shape& shape, DType scale_dtype) = nullptr;
   QuantizedTensor (*from_tensors)(const TensorSource& source, const std::string& module,
-                                  const QuantScheme& scheme) = nullptr;
+                                  const QuantScheme& scheme, const LayoutInUse& use) = nullptr;
   std::vector<std::string> (*stored_names)(const TensorSource& source, const std::string& module,
                                            const QuantScheme& scheme) = nullptr;
   /// The value of `quantization_config`, and the reverse: every key is honoured, harmless or

@@ -186,6 +186,7 @@ Model open_folder(const std::string& folder, std::unique_ptr<TensorSource> tenso
     if (tensors == nullptr) tensors = open_safetensors_folder(folder, &m.warnings);
     find_prefix(m.config, *tensors);
     modules = read_quantization_config(fields, matrix_modules(m.config), *tensors);
+    for (std::string& w : modules.warnings) m.warnings.push_back(std::move(w));
   });
   naming_file(folder, [&] {
     check_parameters(m.config, modules, *tensors);

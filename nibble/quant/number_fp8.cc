@@ -46,7 +46,7 @@ NumberTraits fp8(std::string_view name, WeightType kernel, std::span<const float
   out.name = name;
   out.kind = NumberKind::table;
   out.bits = 8;
-  out.parts = kTensorPart | kChannelPart | kAfp8Part;
+  out.parts = kGranularityParts | kAfp8Part;
   out.kernel = kernel;
   out.examples = {name};
   out.table = table;

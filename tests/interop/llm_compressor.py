@@ -36,11 +36,12 @@ from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.gptq import GPTQModifier
 from llmcompressor.modifiers.quantization import QuantizationModifier
+from losses import WINDOW, loss_of, nibble_loss
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 LIMIT, SHORT_LIMIT = 1e-4, 1e-5
-WINDOW, SAMPLES, HELD_OUT, SHORT, SHORT_TEXTS = 256, 8, 12_000, 12, 24
+SAMPLES, HELD_OUT, SHORT, SHORT_TEXTS = 8, 12_000, 12, 24
 
 
 @dataclasses.dataclass
@@ -124,16 +125,6 @@ def make(model, texts, case, out):
     texts.tokenizer.save_pretrained(out)
 
 
-def loss_of(model, ids):
-    windows = [ids[at:at + WINDOW] for at in range(0, len(ids) - WINDOW + 1, WINDOW)] or [ids]
-    total = 0.0
-    with torch.no_grad():
-        for window in torch.tensor(windows):
-            logits = model(window[None]).logits[0, :-1].double()
-            total += float(torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum"))
-    return total / sum(len(w) - 1 for w in windows)
-
-
 def unpack(parts, scheme):
     """One fp4 weight in f32 by the functions of compressed-tensors."""
     if "weight_global_scale" not in parts:  # powers of two: nothing is rounded in bf16
@@ -162,12 +153,6 @@ def quantized_modules(model):
 
 def rounds_inputs(model):
     return any(m.quantization_scheme.input_activations for m in quantized_modules(model))
-
-
-def nibble_loss(command, folder, text):
-    out = subprocess.run([command, "eval", folder, "--text", text, "--window", str(WINDOW), "--json", "--quiet"],
-                         check=True, capture_output=True, text=True)
-    return json.loads(out.stdout)["mean_nll"]
 
 
 def first_layer(model, texts, work):

@@ -54,6 +54,7 @@ TEST(Scheme, RefusesWhatIsNotOneAndSaysWhatIsAllowed) {
                           "int4::asym",
                           "int4:asym:asym",
                           "int4 :asym",
+                          "fp8_e4m3:g16:a8",
                           "fp8_e4m3:a8"}) {
     try {
       parse_scheme(bad);
@@ -96,7 +97,7 @@ TEST(Scheme, SpellingRoundTripsOverAllCombinations) {
       }
     }
   }
-  EXPECT_EQ(valid, 3 + 7 * 6 * 2 * 5 + 6 * 5 + 2 * 4 + 2 * 3 * 2 + 2);
+  EXPECT_EQ(valid, 3 + 7 * 6 * 2 * 5 + 6 * 5 + 2 * 4 + 2 * 6 * 2 + 2);
 }
 
 TEST(Scheme, PropertyAnyGroupRoundTrips) {
