@@ -71,12 +71,14 @@ void add_auto(CLI::App& app, Common& common) {
   const auto o = std::make_shared<AutoFlags>();
   o->job.options = auto_options();
   verb->add_option("model", o->job.model, "Model folder")->required();
-  verb->add_option("-o,--out", o->job.out, "Folder to make")->required();
+  verb->add_option("-o,--out", o->job.out, "Folder to make, or a file NAME.gguf for llama.cpp")
+      ->required();
   verb->add_option("--bits", o->bits, "Bits a weight, over all quantized matrices")
       ->check(number_between(1.0, 16.0));
   verb->add_option("--max-kl", o->max_kl, "KL divergence from the original, in nats")
       ->check(number_between(1e-7, 10.0));
-  verb->add_option("--max-size", o->size, "Of the tensor files: 300MB, 1.5GB or bytes");
+  verb->add_option("--max-size", o->size,
+                   "Of the tensor files, or of the .gguf file: 300MB, 1.5GB or bytes");
   verb->add_option("--method", o->job.options.method,
                    "As in `nibble quantize`, or `best`: yaqa or awq+yaqa, by measuring")
       ->capture_default_str();
@@ -92,7 +94,9 @@ void add_auto(CLI::App& app, Common& common) {
       ->capture_default_str();
   verb->add_option("--report", o->report, "HTML file with the frontier as a plot");
   verb->add_flag("--force", o->job.options.force, "Replace OUT and the report where they exist");
-  add_common(*verb, common, "nibble auto my-model -o my-model-4.5 --bits 4.5 --report bits.html");
+  add_common(*verb, common,
+             "nibble auto my-model -o my-model-4.5 --bits 4.5 --report bits.html\n"
+             "  nibble auto my-model -o my-model.gguf --bits 4.5 --calib book.txt");
   verb->callback([&common, o] { run_auto(common, *o); });
 }
 

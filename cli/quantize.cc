@@ -173,6 +173,7 @@ void add_quantize(CLI::App& app, Common& common) {
                    fmt::format("Of a .gguf file, instead of --scheme: the mixture of types that "
                                "llama.cpp knows by this name: {}",
                                fmt::join(gguf_mixtures(), ", ")));
+  verb->get_option("--type")->excludes(verb->get_option("--scheme"));
   add_calibration(*verb, *o);
   // Everything so far but what is about this run alone is what a recipe holds.
   o->held = verb->get_options([](const CLI::Option* option) {
@@ -182,6 +183,7 @@ void add_quantize(CLI::App& app, Common& common) {
   });
   verb->add_option("--recipe", o->recipe,
                    "All of these from a JSON file, or from the nibble.json of a model made before");
+  verb->get_option("--type")->excludes(verb->get_option("--recipe"));
   verb->add_flag("--dry-run", o->dry_run,
                  "Only say what would be made, and the memory and time it would need");
   verb->add_option("--max-memory", o->max_memory_mib,

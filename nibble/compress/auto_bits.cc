@@ -14,6 +14,8 @@
 #include "nibble/core/same_file.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/model/file_size.h"
+#include "nibble/model/plain_model.h"
+#include "nibble/model/write_gguf.h"
 
 namespace nibble {
 namespace {
@@ -51,6 +53,19 @@ Error too_small(const std::string& asked, const std::string& least) {
       fmt::format("{} cannot be reached: the least is {} (kept tensors count)", asked, least));
 }
 
+// What a GGUF file says of how it was made, at most about so many bytes.
+int64_t provenance_room(size_t parameters) {
+  constexpr int64_t kRecipe = 8192, kEach = 512;
+  return kRecipe + kEach * static_cast<int64_t>(parameters);
+}
+
+// Files of llama.cpp have no matrix in floats; neither have these.
+QuantizeOptions for_output(const std::string& out, QuantizeOptions options) {
+  options.in_gguf = is_gguf_name(out);
+  if (options.in_gguf && options.also.empty()) options.also = {"lm_head", "embeddings"};
+  return options;
+}
+
 void require_method(const std::string& name) {
   if (name == kBestMethod) return;
   try {
@@ -64,16 +79,18 @@ class Search {
  public:
   Search(const std::string& in, const BitBudget& budget, const QuantizeOptions& base,
          const Exec& exec)
-      : model_(open_model(in)), in_(in), budget_(budget), base_(base), exec_(exec) {}
+      : model_(plain_model(open_model(in))), in_(in), budget_(budget), base_(base), exec_(exec) {}
 
   // What quantize_model() would refuse in the end.
-  void require_original() const {
+  void require_possible() const {
     QuantizeOptions options = base_;
     if (options.method == kBestMethod) options.method = "rtn";
-    check_options(model_, options);
+    check_options(options);
+    if (options.in_gguf) require_gguf_plans(model_, options);
   }
 
-  AutoResult run(const std::string& out, AtomicFolder& folder) {
+  // `folder`: null where `out` is a file.
+  AutoResult run(const std::string& out, AtomicFolder* folder) {
     require_reachable();
     split_text();
     if (base_.method == kBestMethod) choose_method();
@@ -91,7 +108,7 @@ class Search {
     if (!budget_.max_kl) tune(result_.choice);
     result_.options = options_for(base_, result_.matrices, result_.choice);
     Known all = known(result_.options);
-    all.folder = &folder;
+    all.folder = folder;
     result_.written = quantize_model(in_, out, result_.options, exec_, all);
     prove(out);
     return std::move(result_);
@@ -116,7 +133,7 @@ class Search {
   void require_reachable() {
     std::vector<std::string> said;
     const auto plans = plan_quantization(model_, base_, said);
-    result_.matrices = matrix_sizes(plans, base_.scale_dtype);
+    result_.matrices = matrix_sizes(base_, plans);
     const BitChooser chooser(result_.matrices, rest_of(plans, result_.matrices, base_.scale_dtype));
     const int64_t least = chooser.extreme(false);
     if (budget_.bits) require_bits(chooser, chooser.bytes_for(*budget_.bits));
@@ -260,7 +277,8 @@ class Search {
     std::vector<WritableParameter> out;
     for (const ParameterPlan& p :
          plan_quantization(model_, options_for(base_, result_.matrices, choice), said))
-      out.push_back({p.spec, p.scheme, p.dtype, nullptr});
+      out.push_back({p.spec, p.written(), p.dtype, nullptr});
+    if (base_.in_gguf) return planned_gguf_bytes(model_, out) + provenance_room(out.size());
     return planned_file_bytes(out).value();  // its schemes are ones that can be stored
   }
 
@@ -295,11 +313,16 @@ AutoResult auto_quantize(const std::string& in, const std::string& out, const Bi
   // What quantize_model() would refuse when all has been measured is refused now.
   const std::string inputs[] = {in, base.calibration.text};
   refuse_same_file(out, inputs);
-  Search search(in, budget, base, exec);
-  search.require_original();
-  AtomicFolder folder(out, base.force);
+  const QuantizeOptions options = for_output(out, base);
+  Search search(in, budget, options, exec);
+  search.require_possible();
+  std::optional<AtomicFolder> folder;
+  if (options.in_gguf)
+    refuse_existing(out, options.force);
+  else
+    folder.emplace(out, options.force);
   FolderStore::refuse_foreign(resume_folder(out));
-  return search.run(out, folder);
+  return search.run(out, folder ? &*folder : nullptr);
 }
 
 }  // namespace nibble

@@ -17,7 +17,7 @@ namespace nibble {
 struct BitBudget {
   std::optional<double> bits;       ///< a weight, over all candidate matrices (DESIGN section 8)
   std::optional<double> max_kl;     ///< nats, on text that calibration did not see
-  std::optional<int64_t> max_size;  ///< bytes of all tensors
+  std::optional<int64_t> max_size;  ///< bytes of the tensor files, or of the GGUF file
 };
 
 struct AutoResult {
@@ -35,7 +35,9 @@ struct AutoResult {
 /// calibration did not see.
 inline constexpr std::string_view kBestMethod = "best";
 
-/// Measures, chooses, quantizes the folder `in` into `out` by base.method and measures the result
+/// Measures, chooses, quantizes the model `in` into `out` (a folder, or a GGUF file by its name: of
+/// that the types of its tensors are chosen, embedding and head among them unless base.also says
+/// otherwise) by base.method and measures the result
 /// on samples that nothing was chosen by: neither calibration nor the search for max_kl saw them.
 /// Warns where they lie above max_kl. Error{invalid_argument} where the budget is below the
 /// smallest or max_kl cannot be met.

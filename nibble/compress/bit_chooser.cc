@@ -15,8 +15,8 @@ Rest rest_of(const std::vector<ParameterPlan>& plans, const std::vector<MatrixCo
     if (p.candidate) out.weights += p.spec.shape.elements();
     if (chosen) continue;
     const int64_t bytes =
-        p.scheme ? planned_bytes(*p.scheme, p.spec.shape[0], p.spec.shape[1], scale_dtype)
-                 : p.spec.shape.elements() * size_of(p.dtype);
+        p.written() ? planned_bytes(*p.written(), p.spec.shape[0], p.spec.shape[1], scale_dtype)
+                    : p.spec.shape.elements() * size_of(p.dtype);
     (p.candidate ? out.candidate_bytes : out.other_bytes) += bytes;
   }
   return out;

@@ -96,6 +96,8 @@ std::string_view mixed_scheme(const MixtureRow& m, const ParamSpec& p, const Dec
   if (head) return m.base == "int8:g32" ? m.base : "q6_k";
   if (p.layer < 0) return "";
   if (c.experts == kManyExperts && (p.role == Role::k || p.role == Role::v)) return "int8:g32";
+  if (c.experts == kManyExperts && p.role == Role::o && parse_scheme(m.base).bits() <= 4)
+    return "q5_k";
   const Choose choose = choice_of(m, p.role);
   return choose == nullptr ? "" : choose(p.layer, c);
 }

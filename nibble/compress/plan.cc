@@ -78,6 +78,24 @@ bool fits_gguf(const QuantScheme& scheme, int64_t inputs) {
   return type != nullptr && inputs % type->elements == 0;
 }
 
+// What a quantized source stores in codes and nothing is said about: it stays in them where the
+// output can hold them; tables of folders are floats everywhere.
+void leave_as_stored(const Model& model, const QuantizeOptions& options, ParameterPlan& plan,
+                     std::vector<std::string>& warnings) {
+  if (model.as_stored == nullptr) return;
+  const auto scheme = model.as_stored->stored_as(plan.spec.name).scheme;
+  if (!scheme) return;
+  const bool in_folder = !is_table(plan.spec.role) && has_layout(*scheme);
+  const bool in_gguf = !needs_number(*scheme) && fits_gguf(*scheme, plan.spec.shape[1]);
+  if (options.in_memory || (options.in_gguf ? in_gguf : in_folder)) {
+    plan.left_in = scheme;
+    return;
+  }
+  warnings.push_back(fmt::format("tensor {}: {}, which it is stored in, cannot be kept there: {}",
+                                 in_quotes(plan.spec.name), to_string(*scheme),
+                                 to_string(plan.dtype)));
+}
+
 }  // namespace
 
 bool glob_match(std::string_view pattern, std::string_view name) {
@@ -133,6 +151,7 @@ std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeO
     plan.candidate = plan.candidate || set != nullptr;
     if (keep != nullptr) {
       plan.dtype = keep->dtype.value_or(plan.dtype);
+      if (!keep->dtype) leave_as_stored(model, options, plan, warnings);
     } else if (plan.candidate && scheme.is_float()) {
       plan.dtype = *parse_dtype(to_string(scheme));
     } else if (plan.candidate) {
@@ -151,6 +170,8 @@ std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeO
             "tensor {}: a group of {} does not divide its {} inputs: stored as {}",
             in_quotes(spec.name), scheme.group, spec.shape[1], to_string(*plan.scheme)));
       }
+    } else {
+      leave_as_stored(model, options, plan, warnings);
     }
     out.push_back(std::move(plan));
   }
@@ -162,8 +183,8 @@ double planned_bits_per_weight(const std::vector<ParameterPlan>& plans, DType sc
   for (const ParameterPlan& p : plans) {
     if (!p.candidate) continue;
     const int64_t n = p.spec.shape[0], k = p.spec.shape[1];
-    bytes += static_cast<double>(p.scheme ? planned_bytes(*p.scheme, n, k, scale_dtype)
-                                          : n * k * size_of(p.dtype));
+    bytes += static_cast<double>(p.written() ? planned_bytes(*p.written(), n, k, scale_dtype)
+                                             : n * k * size_of(p.dtype));
     weights += static_cast<double>(n * k);
   }
   return weights > 0 ? 8 * bytes / weights : 0;

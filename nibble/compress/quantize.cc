@@ -20,6 +20,7 @@
 #include "nibble/core/version.h"
 #include "nibble/format/gguf_write.h"
 #include "nibble/model/file_size.h"
+#include "nibble/model/plain_model.h"
 #include "nibble/model/write_gguf.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/number.h"
@@ -27,16 +28,22 @@
 
 namespace nibble {
 
-void check_options(const Model& model, const QuantizeOptions& options) {
+QuantizeOptions options_for_output(const Model& model, const std::string& out,
+                                   QuantizeOptions options) {
+  options.in_gguf = is_gguf_name(out);
+  if (options.type.empty()) return options;
+  if (!options.in_gguf)
+    throw invalid_argument("`type` is a mixture of GGUF's types: name the output NAME.gguf");
+  use_mixture(options.type, model.decoder_config(), options);
+  return options;
+}
+
+void check_options(const QuantizeOptions& options) {
   parse_method_chain(options.method);
   for (const std::string& what : options.also) {
     if (what != "lm_head" && what != "embeddings") {
       throw invalid_argument(fmt::format("`also` {}: use lm_head or embeddings", in_quotes(what)));
     }
-  }
-  if (is_quantized(model)) {
-    throw unsupported("this model is quantized already; quantize the original instead")
-        .in_file(model.path);
   }
 }
 
@@ -122,11 +129,12 @@ std::vector<WritableParameter> to_be_written(const std::string& in, const Prepar
   for (const ParameterPlan& plan : ready.plans) {
     count(plan, result);
     parameters.push_back(
-        {plan.spec, plan.scheme, plan.dtype, [&, plan, done, calibrated]() -> Weight {
+        {plan.spec, plan.written(), plan.dtype, [&, plan, done, calibrated]() -> Weight {
            exec.check_stop();
            exec.report({calibrated ? "write" : "quantize", ++*done,
                         static_cast<int64_t>(ready.plans.size()), plan.spec.name});
            return naming_file(in, [&] {
+             if (plan.left_in) return ready.model->as_stored->get(plan.spec.name);
              Weight w = finished_weight(ready, plan, store, exec.threads);
              note_range(*ready.model, plan, w, result);
              ready.model->weights->release(plan.spec.name);
@@ -154,25 +162,24 @@ void require_storable(const QuantizeOptions& options) {
   }
 }
 
-// What GGUF cannot hold is said before anything is computed.
+}  // namespace
+
 void require_gguf_plans(const Model& model, const QuantizeOptions& options) {
   std::vector<std::string> said;
   const auto untied = untied_model(model, options, said);
   const Model& written = untied ? *untied : model;
   std::vector<WritableParameter> parameters;
   for (const ParameterPlan& p : plan_quantization(written, options, said))
-    parameters.push_back({p.spec, p.scheme, p.dtype, nullptr});
+    parameters.push_back({p.spec, p.written(), p.dtype, nullptr});
   require_gguf(written, parameters);
 }
 
-// A mixture becomes the rules that it stands for.
-void expand_type(const Model& model, QuantizeOptions& options) {
-  if (options.type.empty()) return;
-  if (!options.in_gguf)
-    throw invalid_argument("`type` is a mixture of GGUF's types: name the output NAME.gguf");
-  use_mixture(options.type, model.decoder_config(), options);
-  options.type.clear();
+void refuse_existing(const std::string& out, bool force) {
+  if (!force && exists(out))
+    throw cannot_create("exists already; use `force` to replace it").in_file(out);
 }
+
+namespace {
 
 // Where a model is written: a folder, or a GGUF file by its name.
 class Output {
@@ -180,7 +187,7 @@ class Output {
   Output(const std::string& out, const QuantizeOptions& options, const Known& known)
       : out_(out), in_gguf_(options.in_gguf) {
     if (in_gguf_)
-      refuse_existing(options.force);
+      refuse_existing(out, options.force);
     else
       folder_ = known.folder != nullptr ? known.folder : &own_.emplace(out, options.force);
   }
@@ -189,7 +196,7 @@ class Output {
              const std::vector<WritableParameter>& parameters, QuantizeResult& result) {
     if (in_gguf_) {
       const GgufProvenance about{"nibble " + std::string(version()),
-                                 provenance(input, options, result)};
+                                 provenance(input, options, result), options.type};
       result.file_bytes = write_gguf(model, out_, parameters, about, result.warnings);
       return;
     }
@@ -199,11 +206,6 @@ class Output {
   }
 
  private:
-  void refuse_existing(bool force) const {
-    if (!force && exists(out_))
-      throw cannot_create("exists already; use `force` to replace it").in_file(out_);
-  }
-
   std::string out_;
   bool in_gguf_;
   std::optional<AtomicFolder> own_;
@@ -214,13 +216,11 @@ class Output {
 
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& given, const Exec& exec, const Known& known) {
-  QuantizeOptions options = given;
-  options.in_gguf = is_gguf_name(out);
-  const std::string inputs[] = {in, options.calibration.text};
+  const std::string inputs[] = {in, given.calibration.text};
   for (const std::string& made : {out, resume_folder(out)}) refuse_same_file(made, inputs);
-  const Model model = open_model(in);
-  expand_type(model, options);
-  check_options(model, options);
+  const Model model = plain_model(open_model(in));
+  const QuantizeOptions options = options_for_output(model, out, given);
+  check_options(options);
   require_storable(without_steps(options));
   if (options.in_gguf) require_gguf_plans(model, without_steps(options));
   QuantizeResult result;
@@ -247,9 +247,11 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   return result;
 }
 
-Model quantize_in_memory(const Model& model, const QuantizeOptions& options, const Exec& exec,
+Model quantize_in_memory(const Model& given, QuantizeOptions options, const Exec& exec,
                          const Known& known) {
-  check_options(model, options);
+  const Model model = plain_model(given);
+  options.in_memory = true;
+  check_options(options);
   QuantizeResult result;
   WeightMap weights;
   std::vector<WritableParameter> parameters;
@@ -259,13 +261,14 @@ Model quantize_in_memory(const Model& model, const QuantizeOptions& options, con
   for (const ParameterPlan& plan : ready.plans) {
     exec.check_stop();
     Weight w = naming_file(model.path, [&] {
+      if (plan.left_in) return ready.model->as_stored->get(plan.spec.name);
       Weight made = finished_weight(ready, plan, *store, exec.threads);
       note_range(*ready.model, plan, made, result);
       return made;
     });
     ready.model->weights->release(plan.spec.name);
     weights.emplace(plan.spec.name, std::move(w));
-    parameters.push_back({plan.spec, plan.scheme, plan.dtype, nullptr});
+    parameters.push_back({plan.spec, plan.written(), plan.dtype, nullptr});
   }
   result.warnings.insert(result.warnings.begin(), model.warnings.begin(), model.warnings.end());
   return {model.path, ready.model->config,

@@ -67,6 +67,7 @@ struct QuantizeOptions {
   /// none.
   std::string type;
   bool in_gguf = false;      ///< the output is a GGUF file (by its name): its types only
+  bool in_memory = false;    ///< nothing is written: what a quantized source holds may stay in it
   bool force = false;        ///< replace an existing output
   int64_t max_memory = 0;    ///< bytes, 0: no limit; activations go to a file where memory is short
   std::string spill_folder;  ///< for activations; empty: in memory
@@ -92,6 +93,10 @@ struct ParameterPlan {
   bool candidate = false;  ///< covered by the scheme unless kept; counted in bits_per_weight
   std::optional<QuantScheme> scheme;  ///< set where it is quantized
   DType dtype = DType::f32;           ///< else its stored dtype
+  /// Set where it is left as a quantized source has it, with its codes.
+  std::optional<QuantScheme> left_in = std::nullopt;
+  /// What it is written in; nothing where that is `dtype`.
+  const std::optional<QuantScheme>& written() const { return left_in ? left_in : scheme; }
 };
 
 /// bits_per_weight of a plan (DESIGN section 8): 8 x stored bytes of all candidate matrices / their
@@ -112,14 +117,23 @@ struct QuantizeResult {
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"
 };
 
-/// Errors before any work: an unknown method or what options.also cannot cover, a model that is
-/// quantized already.
-void check_options(const Model& model, const QuantizeOptions& options);
+/// `options` as they count for `model` and the output `out`: a GGUF file by its name, a mixture as
+/// the rules that it stands for. Error{invalid_argument} for a mixture that is to be no such file.
+QuantizeOptions options_for_output(const Model& model, const std::string& out,
+                                   QuantizeOptions options);
+
+/// Errors before any work: an unknown method or what options.also cannot cover.
+void check_options(const QuantizeOptions& options);
 
 /// Which parameters are quantized how, with the warnings that belong to it. Error{invalid_argument}
 /// for a keep pattern that matches nothing.
 std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeOptions& options,
                                              std::vector<std::string>& warnings);
+
+/// Error{unsupported} for what a GGUF file cannot hold of the plans, before anything is computed.
+void require_gguf_plans(const Model& model, const QuantizeOptions& options);
+/// Error{io} where a file to be made exists and may not be replaced.
+void refuse_existing(const std::string& out, bool force);
 
 class AtomicFolder;
 
@@ -132,14 +146,15 @@ struct Known {
 
 /// Quantizes the folder `in` into the folder `out`, which appears complete or not at all. Tensors
 /// are read and written one at a time. Errors before any work: output equal to input, output exists
-/// without force, a scheme no layout can hold, a model that is quantized already.
+/// without force, a scheme no layout can hold. A model that is quantized already is read as the
+/// floats that it stands for (model/plain_model.h), and a warning says so.
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options, const Exec& exec,
                               const Known& known = {});
 
 /// The same in memory, nothing written: a model to measure, as if it had been loaded from the
 /// folder that quantize_model() makes. The path of the result is the input's.
-Model quantize_in_memory(const Model& model, const QuantizeOptions& options, const Exec& exec,
+Model quantize_in_memory(const Model& model, QuantizeOptions options, const Exec& exec,
                          const Known& known = {});
 
 /// The weights of one parameter quantized as its plan says, by a method that needs no calibration

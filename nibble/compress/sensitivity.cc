@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "nibble/compress/effect_walk.h"
 #include "nibble/compress/fisher_walk.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/eval/perplexity.h"
+#include "nibble/format/gguf_type.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/method.h"
+#include "nibble/quant/number.h"
 #include "nibble/quant/weight_error.h"
 
 namespace nibble {
@@ -30,8 +33,23 @@ std::span<const std::string_view> endings(int bits) {
   return bits <= 4 ? std::span<const std::string_view>(kNarrow) : kWide;
 }
 
+// Of the types that hold k inputs in whole blocks, where those of 256 fit them and 8 bits: the
+// others take more for less.
+std::vector<QuantScheme> gguf_candidates(int64_t k) {
+  std::vector<QuantScheme> all, good;
+  for (const GgufType& t : gguf_types()) {
+    const bool steps = t.scheme && (number(*t.scheme).kind == NumberKind::blocks ||
+                                    number(*t.scheme).kind == NumberKind::integers);
+    if (!steps || t.pack == nullptr || k % t.elements != 0) continue;
+    all.push_back(*t.scheme);
+    if (t.elements == kSuperBlock || t.scheme->bits() == 8) good.push_back(*t.scheme);
+  }
+  return k % kSuperBlock == 0 ? good : all;
+}
+
 // Every scheme that a matrix with k inputs may get.
-std::vector<QuantScheme> candidates(int64_t k) {
+std::vector<QuantScheme> candidates(int64_t k, bool in_gguf) {
+  if (in_gguf) return gguf_candidates(k);
   std::vector<QuantScheme> out;
   for (int bits = 2; bits <= 8; ++bits) {
     for (const std::string_view end : endings(bits)) {
@@ -42,8 +60,16 @@ std::vector<QuantScheme> candidates(int64_t k) {
   return out;
 }
 
-// The effect is measured in the first scheme of this width; the rest follows from the errors.
-constexpr int kAnchor = 3;
+// The effect is measured in one scheme, the first of about so many bits; the rest follows from the
+// errors.
+size_t anchor_of(const std::vector<QuantScheme>& schemes) {
+  constexpr int kBits = 3;
+  const auto far = [](const QuantScheme& s) { return std::abs(s.bits() - kBits); };
+  const auto least =
+      std::min_element(schemes.begin(), schemes.end(),
+                       [&](const auto& a, const auto& b) { return far(a) < far(b); });
+  return static_cast<size_t>(least - schemes.begin());
+}
 
 // Samples with about so many tokens, at least one, at most a share of all.
 size_t samples_with(const CalibrationText& text, int64_t tokens, size_t most) {
@@ -110,8 +136,9 @@ class Measuring {
     tuning.clip = tuning.clip || input == nullptr;
     const Method& rounding = input == nullptr ? method("rtn") : *rounding_;
     const auto metric = metrics_.find(p.name);
-    bool anchored = false;
-    for (const QuantScheme& s : candidates(p.shape[1])) {
+    const std::vector<QuantScheme> schemes = candidates(p.shape[1], base_.in_gguf);
+    const size_t anchor = anchor_of(schemes);
+    for (const QuantScheme& s : schemes) {
       const WeightTask task{w,
                             s,
                             tuning,
@@ -123,8 +150,7 @@ class Measuring {
       if (made.error < 0) made.error = error_of(task, values_of(task), made.weight);
       costs.costs.push_back(
           {s, planned_bytes(s, p.shape[0], p.shape[1], base_.scale_dtype), 0, made.error, false});
-      if (s.bits() != kAnchor || anchored) continue;
-      anchored = true;
+      if (costs.costs.size() != anchor + 1) continue;
       costs.costs.back().kl = effect(p.name, dequantize(made.weight));
       costs.costs.back().measured = true;
     }
@@ -177,14 +203,15 @@ class Measuring {
 
 }  // namespace
 
-std::vector<MatrixCosts> matrix_sizes(const std::vector<ParameterPlan>& plans, DType scale_dtype) {
+std::vector<MatrixCosts> matrix_sizes(const QuantizeOptions& options,
+                                      const std::vector<ParameterPlan>& plans) {
   std::vector<MatrixCosts> out;
   for (const ParameterPlan& p : plans) {
     if (!p.scheme) continue;
     const Shape& shape = p.spec.shape;
     out.push_back({p.spec.name, shape.elements(), {}});
-    for (const QuantScheme& s : candidates(shape[1]))
-      out.back().costs.push_back({s, planned_bytes(s, shape[0], shape[1], scale_dtype)});
+    for (const QuantScheme& s : candidates(shape[1], options.in_gguf))
+      out.back().costs.push_back({s, planned_bytes(s, shape[0], shape[1], options.scale_dtype)});
   }
   return out;
 }

@@ -27,8 +27,10 @@ struct MatrixCosts {
   std::vector<SchemeCost> costs;
 };
 
-/// What every matrix may get and the bytes of it, nothing measured: kl and error are 0.
-std::vector<MatrixCosts> matrix_sizes(const std::vector<ParameterPlan>& plans, DType scale_dtype);
+/// What every matrix may get (of GGUF's types for options.in_gguf) and the bytes of it, nothing
+/// measured: kl and error are 0.
+std::vector<MatrixCosts> matrix_sizes(const QuantizeOptions& options,
+                                      const std::vector<ParameterPlan>& plans);
 
 /// For every matrix that the plans quantize, whatever their schemes, in the order in which they
 /// run. A part of the samples corrects, another part is measured on.

@@ -62,7 +62,7 @@ bool is_gguf(const std::string& path);
 struct GgufRows {
   int64_t begin = 0, count = 0;
   /// > 0: rows lie in pairs, those of the halves of a head of this size side by side (see
-  /// paired_row()), and are put in the order of halves.
+  /// paired_rows.h), and are put in the order of halves.
   int64_t paired_head = 0;
 };
 
@@ -70,12 +70,5 @@ struct GgufRows {
 /// shape is [rows, columns], or [rows] for a vector, whose elements are its rows. The rows are the
 /// tensor's, and the file holds its data (require_data()). Errors name the tensor.
 Weight gguf_weight(const GgufTensor& tensor, const GgufRows& rows, int threads = 1);
-
-/// Where row r of a matrix whose heads are halves (Hugging Face) lies in one whose heads are pairs
-/// (x0 with x1, x2 with x3), as llama2.c and GGUF store queries and keys of Llama.
-inline int64_t paired_row(int64_t r, int64_t head_dim) {
-  const int64_t head = r / head_dim, i = r % head_dim, half = head_dim / 2;
-  return head * head_dim + 2 * (i % half) + i / half;
-}
 
 }  // namespace nibble

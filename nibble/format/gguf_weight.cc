@@ -9,6 +9,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/parallel.h"
 #include "nibble/format/gguf_file.h"
+#include "nibble/format/paired_rows.h"
 #include "nibble/quant/number.h"
 
 namespace nibble {

@@ -107,15 +107,19 @@ std::string GgufWriter::header() const {
   return out;
 }
 
-int64_t GgufWriter::bytes() const {
-  int64_t sum = std::ssize(header());
-  for (const Entry& t : tensors_) sum += aligned(t.bytes);
-  return sum;
+int64_t GgufWriter::data_bytes() const {
+  int64_t out = 0;
+  for (const Entry& t : tensors_) out += aligned(t.bytes);
+  return out;
 }
 
-void GgufWriter::write(const std::string& path) const {
-  AtomicFile file(path, bytes());
-  file.write(header());
+int64_t GgufWriter::bytes() const { return std::ssize(header()) + data_bytes(); }
+
+int64_t GgufWriter::write(const std::string& path) const {
+  const std::string first = header();
+  const int64_t bytes = std::ssize(first) + data_bytes();
+  AtomicFile file(path, bytes);
+  file.write(first);
   for (const Entry& t : tensors_) {
     int64_t written = 0;
     t.make([&](std::span<const std::byte> piece) {
@@ -126,6 +130,7 @@ void GgufWriter::write(const std::string& path) const {
     file.write(std::string(static_cast<size_t>(aligned(written) - written), '\0'));
   }
   file.commit();
+  return bytes;
 }
 
 }  // namespace nibble

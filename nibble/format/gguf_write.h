@@ -40,10 +40,10 @@ class GgufWriter {
   void add_tensor(std::string name, const GgufType& type, const Shape& shape,
                   std::function<void(const Piece&)> make);
 
-  /// Bytes of the whole file.
+  /// Of the file that write() makes.
   int64_t bytes() const;
-  /// Writes it; `path` appears complete or not at all.
-  void write(const std::string& path) const;
+  /// Writes it; `path` appears complete or not at all. Returns the bytes of the file.
+  int64_t write(const std::string& path) const;
 
  private:
   struct Entry {
@@ -60,6 +60,7 @@ class GgufWriter {
   template <class T>
   void put_array(std::string_view name, uint32_t type, std::span<const T> values);
   std::string header() const;
+  int64_t data_bytes() const;
 
   std::string metadata_;
   int64_t keys_ = 0;

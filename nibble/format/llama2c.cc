@@ -10,6 +10,7 @@
 #include "nibble/core/byte_reader.h"
 #include "nibble/core/checked.h"
 #include "nibble/core/files.h"
+#include "nibble/format/paired_rows.h"
 #include "nibble/format/recognise.h"
 
 namespace nibble {
@@ -162,13 +163,6 @@ class Layout {
   size_t end_;
 };
 
-// Where row r of a matrix whose heads are halves lies in one whose heads are pairs (x0 with x1, x2
-// with x3): llama2.c turns neighbours, Hugging Face halves.
-int64_t source_row(int64_t r, int64_t head_dim) {
-  const int64_t head = r / head_dim, i = r % head_dim, half = head_dim / 2;
-  return head * head_dim + 2 * (i % half) + i / half;
-}
-
 class Llama2cWeights : public WeightSource {
  public:
   Llama2cWeights(std::shared_ptr<const MappedFile> file, int64_t group,
@@ -202,7 +196,7 @@ class Llama2cWeights : public WeightSource {
   static void copy_rows(const StoredTensor& e, const std::byte* from, size_t row_bytes,
                         std::byte* to, size_t to_stride) {
     for (int64_t r = 0; r < e.n; ++r) {
-      const int64_t row = e.heads == 0 ? r : source_row(r, e.n / e.heads);
+      const int64_t row = e.heads == 0 ? r : paired_row(r, e.n / e.heads);
       std::memcpy(to + static_cast<size_t>(r) * to_stride,
                   from + static_cast<size_t>(row) * row_bytes, row_bytes);
     }

@@ -5,6 +5,7 @@
 #include "nibble/compress/untie.h"
 #include "nibble/core/error.h"
 #include "nibble/model/hf_cache.h"
+#include "nibble/model/plain_model.h"
 
 namespace nibble {
 namespace {
@@ -26,10 +27,10 @@ QuantizeResult quantize(const QuantizeJob& job, const Exec& exec, const NoticeHo
 }
 
 QuantizePlan plan(const QuantizeJob& job, const Exec& exec) {
-  Model model = open_model(resolve_model(job.model));
+  Model model = plain_model(open_model(resolve_model(job.model)));
   QuantizePlan out;
-  const QuantizeOptions last = without_steps(job.options);
-  check_options(model, last);
+  const QuantizeOptions last = without_steps(options_for_output(model, job.out, job.options));
+  check_options(last);
   if (auto untied = untied_model(model, last, out.warnings)) model = std::move(*untied);
   const auto plans = plan_quantization(model, last, out.warnings);
   note_unread(job, out.warnings);

@@ -32,6 +32,8 @@ struct GgufArchitecture {
   /// What no single key says, as keys of config.json.
   void (*read_more)(const GgufMetadata& metadata, JsonWriter& out) = nullptr;
   void (*write_more)(const DecoderConfig& config, GgufWriter& out) = nullptr;
+  /// Whether what the keys say gives `config` again; null: it does where no layer sees a window.
+  bool (*says)(const DecoderConfig& config) = nullptr;
 };
 
 struct Architecture {

@@ -75,9 +75,10 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   hf::write_layer_types(c, out);
 }
 
+constexpr int64_t kLayersOf27B = 46;
+
 // llama.cpp knows the one model whose queries are not scaled by their own width by its layers.
 void read_more(const GgufMetadata& metadata, JsonWriter& out) {
-  constexpr int64_t kLayersOf27B = 46;
   const int64_t heads = metadata.integer("gemma2.attention.head_count"),
                 width = metadata.integer("gemma2.embedding_length"),
                 own = heads > 0 ? width / heads : kHeadDim,
@@ -89,6 +90,16 @@ void read_more(const GgufMetadata& metadata, JsonWriter& out) {
                         .value_or(name.starts_with("attn") ? kAttentionCap : kFinalCap));
 }
 
+// Windows in every other layer, and scores scaled as read_more() has it.
+bool says(const DecoderConfig& c) {
+  for (int64_t i = 0; i < c.layers; ++i) {
+    const LayerKind usual = i % 2 == 0 ? LayerKind::window : LayerKind::full;
+    if (layer_kind(c, static_cast<int>(i)) != usual) return false;
+  }
+  const int64_t scalar = c.layers == kLayersOf27B ? c.hidden_size / c.heads : c.head_dim;
+  return std::fabs(c.attention_scale * std::sqrt(static_cast<double>(scalar)) - 1) < 1e-6;
+}
+
 void write_more(const DecoderConfig& c, GgufWriter& out) {
   out.add_f32("gemma2.attn_logit_softcapping", c.attention_softcap);
   out.add_f32("gemma2.final_logit_softcapping", c.final_softcap);
@@ -97,8 +108,8 @@ void write_more(const DecoderConfig& c, GgufWriter& out) {
 }  // namespace
 
 const Architecture& architecture() {
-  static const GgufArchitecture kGguf{"gemma2",  hf::llama_gguf_keys(), false, nullptr, read_more,
-                                      write_more};
+  static const GgufArchitecture kGguf{
+      "gemma2", hf::llama_gguf_keys(), false, nullptr, read_more, write_more, says};
   static const Architecture kGemma2{"gemma2", read_config, write_config, tensor_name, false,
                                     "model.", false,       {},           &kGguf};
   return kGemma2;

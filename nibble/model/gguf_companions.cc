@@ -78,6 +78,12 @@ class GgufCompanions : public Companions {
                        [&] { return file_->metadata().string_if("tokenizer.chat_template"); });
   }
 
+  std::vector<std::string> carry(const std::string& /*to*/) const override {
+    return {
+        "tokenizer and chat template stand in the GGUF file and are not carried over: put the "
+        "original model's files beside the new one, or write a .gguf file"};
+  }
+
  private:
   std::shared_ptr<const GgufFile> file_;
   std::string path_;
@@ -94,6 +100,11 @@ std::shared_ptr<const Companions> gguf_companions(std::shared_ptr<const GgufFile
       m.contains(at_tokenizer("model")) && m.string(at_tokenizer("model")) != kNone;
   if (!has_one) return of_file_in(split_path(path).folder);
   return std::make_shared<GgufCompanions>(std::move(file), path);
+}
+
+std::string tokenizer_doubt(const GgufMetadata& metadata) {
+  return missing_pre_tokenizer(metadata.string_if(at_tokenizer("model")).value_or(""),
+                               metadata.string_if(at_tokenizer("pre")).value_or(""));
 }
 
 std::shared_ptr<const Companions> gguf_companions(const std::string& path) {

@@ -16,4 +16,7 @@ std::shared_ptr<const Companions> gguf_companions(std::shared_ptr<const GgufFile
 /// The same of a file whose header alone need be there.
 std::shared_ptr<const Companions> gguf_companions(const std::string& path);
 
+/// What is doubtful about the tokenizer, a line for people; empty: nothing.
+std::string tokenizer_doubt(const GgufMetadata& metadata);
+
 }  // namespace nibble

@@ -61,6 +61,8 @@ std::string llama_tensor_name(const ParamKey& key);
 /// What GGUF files say of them all.
 std::span<const GgufKey> llama_gguf_keys();
 
+/// Every layer sees the window, or none does.
+bool has_one_window(const DecoderConfig& config);
 void set_layer_kinds(DecoderConfig& config, const std::function<LayerKind(int64_t layer)>& kind);
 /// layer_types; where it is absent `otherwise` of each layer. Error{unsupported} for a kind that is
 /// not one of `known`.

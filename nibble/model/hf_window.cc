@@ -29,6 +29,11 @@ LayerKind kind_of(const std::string& name, std::span<const LayerKind> known) {
 
 }  // namespace
 
+bool has_one_window(const DecoderConfig& c) {
+  const auto all = std::count(c.layer_kinds.begin(), c.layer_kinds.end(), LayerKind::window);
+  return all == 0 || all == c.layers;
+}
+
 void set_layer_kinds(DecoderConfig& c, const std::function<LayerKind(int64_t layer)>& kind) {
   c.layer_kinds.clear();
   for (int64_t layer = 0; layer < std::min(c.layers, kMostLayers); ++layer)

@@ -27,7 +27,8 @@ bool has_window(const GgufMetadata& metadata) {
 }  // namespace
 
 const Architecture& architecture() {
-  static const GgufArchitecture kGguf{"llama", hf::llama_gguf_keys(), true, has_window};
+  static const GgufArchitecture kGguf{"llama", hf::llama_gguf_keys(), true, has_window, nullptr,
+                                      nullptr, hf::has_one_window};
   static const Architecture kMistral{"mistral", read_config, write_config, hf::llama_tensor_name,
                                      false,     "model.",    false,        {},
                                      &kGguf};

@@ -55,7 +55,7 @@ void write_more(const DecoderConfig& c, GgufWriter& out) {
 
 const Architecture& architecture() {
   static const GgufArchitecture kGguf{
-      "llama", hf::llama_gguf_keys(), true, has_experts, read_more, write_more};
+      "llama", hf::llama_gguf_keys(), true, has_experts, read_more, write_more, hf::has_one_window};
   static const Architecture kMixtral{"mixtral", read_config, write_config, tensor_name, false,
                                      "model.",  false,       kHarmless,    &kGguf};
   return kMixtral;

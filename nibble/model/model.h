@@ -38,6 +38,8 @@ struct Model {
   /// What opening it found odd but not wrong, a line each, for people: tensors that no part of the
   /// model uses.
   std::vector<std::string> warnings = {};
+  /// Where `weights` are those of a quantized model without their codes (plain_model.h): them with.
+  std::shared_ptr<const WeightSource> as_stored = nullptr;
 
   const DecoderConfig& decoder_config() const;  ///< Error{unsupported} for an MLP
   const MlpConfig& mlp_config() const;          ///< Error{unsupported} for a decoder

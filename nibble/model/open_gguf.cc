@@ -171,6 +171,8 @@ Model open(const std::string& path) {
     const DecoderConfig config = read_gguf_config(*file, m.warnings);
     for (const ParamSpec& p : parameter_table(config)) check_parameter(p, config, *file);
     check_tokens(*file, config);
+    if (std::string doubt = tokenizer_doubt(file->metadata()); !doubt.empty())
+      m.warnings.push_back(std::move(doubt));
     for (std::string& w : unused_tensors(config, *file)) m.warnings.push_back(std::move(w));
     m.weights = std::make_shared<GgufWeights>(file, config);
     m.config = config;

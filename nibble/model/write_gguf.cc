@@ -11,6 +11,7 @@
 #include "nibble/core/in_file.h"
 #include "nibble/core/posix.h"
 #include "nibble/format/gguf_write.h"
+#include "nibble/format/paired_rows.h"
 #include "nibble/model/architecture.h"
 #include "nibble/model/gguf_names.h"
 #include "nibble/text/gguf_vocabulary.h"
@@ -53,12 +54,7 @@ const GgufType& stored_type(const WritableParameter& p) {
                               p.spec.shape[1], type->elements, type->name)));
 }
 
-// Rows of `bytes` in the order of the file: row p of each head's pairs is row half_row(p) in ours.
-int64_t half_row(int64_t p, int64_t head_dim) {
-  const int64_t head = p / head_dim, i = p % head_dim;
-  return head * head_dim + i % 2 * (head_dim / 2) + i / 2;
-}
-
+// Rows of `bytes` in the order of the file.
 std::vector<std::byte> in_file_order(std::span<const std::byte> bytes, const GgufRows& rows) {
   std::vector<std::byte> out(bytes.size());
   const size_t row = bytes.size() / static_cast<size_t>(rows.count);
@@ -112,17 +108,27 @@ void add_tensors(const Model& model, const std::vector<WritableParameter>& param
 
 // --- metadata ---
 
-// general.file_type, of the type that most weights have (llama.h, enum llama_ftype).
+// general.file_type (llama.h, enum llama_ftype): by the mixture's name, or by the type that most
+// weights have.
 struct FileTypeRow {
   std::string_view type;
   int64_t id;
 };
 constexpr FileTypeRow kFileTypes[] = {
-    {"F32", 0},     {"F16", 1},     {"Q4_0", 2},  {"Q4_1", 3},   {"Q8_0", 7},  {"Q5_0", 8},
-    {"Q5_1", 9},    {"Q2_K", 10},   {"Q3_K", 11}, {"Q4_K", 14},  {"Q5_K", 16}, {"Q6_K", 18},
-    {"IQ4_NL", 25}, {"IQ4_XS", 30}, {"BF16", 32}, {"MXFP4", 38}, {"NVFP4", 39}};
+    {"F32", 0},     {"F16", 1},     {"Q4_0", 2},    {"Q4_1", 3},    {"Q8_0", 7},    {"Q5_0", 8},
+    {"Q5_1", 9},    {"Q2_K", 10},   {"Q3_K", 11},   {"Q4_K", 14},   {"Q5_K", 16},   {"Q6_K", 18},
+    {"Q3_K_M", 12}, {"Q3_K_L", 13}, {"Q4_K_M", 15}, {"Q5_K_M", 17}, {"Q3_K_S", 11}, {"Q4_K_S", 14},
+    {"Q5_K_S", 16}, {"IQ4_NL", 25}, {"IQ4_XS", 30}, {"BF16", 32},   {"MXFP4", 38},  {"NVFP4", 39}};
 
-int64_t file_type(const std::vector<WritableParameter>& parameters) {
+const FileTypeRow* find_file_type(std::string_view name) {
+  for (const FileTypeRow& r : kFileTypes) {
+    if (r.type == name) return &r;
+  }
+  return nullptr;
+}
+
+int64_t file_type(const std::vector<WritableParameter>& parameters, std::string_view mixture) {
+  if (const FileTypeRow* named = find_file_type(mixture)) return named->id;
   std::map<std::string_view, int64_t> weights;
   for (const WritableParameter& p : parameters) {
     if (p.spec.is_matrix() && p.spec.layer >= 0)
@@ -131,18 +137,22 @@ int64_t file_type(const std::vector<WritableParameter>& parameters) {
   const auto most =
       std::max_element(weights.begin(), weights.end(),
                        [](const auto& a, const auto& b) { return a.second < b.second; });
-  for (const FileTypeRow& r : kFileTypes) {
-    if (most != weights.end() && r.type == most->first) return r.id;
-  }
-  return 0;
+  const FileTypeRow* found = most == weights.end() ? nullptr : find_file_type(most->first);
+  return found == nullptr ? 0 : found->id;
+}
+
+// The last part of the path that is not empty: "models/tiny/" is "tiny".
+std::string name_at_end(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return split_path(path).name;
 }
 
 void add_general(const Model& model, const std::vector<WritableParameter>& parameters,
                  const GgufProvenance& provenance, GgufWriter& out) {
   out.add("general.architecture", require_architecture(model).name);
   out.add("general.type", std::string_view("model"));
-  out.add("general.name", split_path(model.path).name);
-  out.add_u32("general.file_type", file_type(parameters));
+  out.add("general.name", name_at_end(model.path));
+  out.add_u32("general.file_type", file_type(parameters, provenance.type));
   const bool quantized =
       std::any_of(parameters.begin(), parameters.end(),
                   [](const WritableParameter& p) { return p.scheme.has_value(); });
@@ -179,6 +189,10 @@ void add_llama3(const DecoderConfig& c, GgufWriter& out) {
                  [divisors](const auto& piece) { piece(std::as_bytes(std::span(divisors))); });
 }
 
+int64_t windows(const DecoderConfig& c) {
+  return std::count(c.layer_kinds.begin(), c.layer_kinds.end(), LayerKind::window);
+}
+
 // yarn with numbers of its own, which the keys above do not say.
 void refuse_unsaid(const DecoderConfig& c) {
   const RopeConfig usual;
@@ -188,6 +202,21 @@ void refuse_unsaid(const DecoderConfig& c) {
       (r.beta_fast != usual.beta_fast || r.beta_slow != usual.beta_slow ||
        r.attention_factor != 0 || r.mscale != 0 || r.mscale_all_dim != 0 || !r.truncate);
   if (own) throw unsupported("GGUF files of nibble hold yarn with its usual numbers only");
+  const GgufArchitecture& of = *architecture(c.architecture).in_gguf;
+  if (of.says == nullptr ? windows(c) == 0 : of.says(c)) return;
+  throw unsupported(
+      "GGUF cannot say which of its layers see a window, or by what it multiplies "
+      "scores");
+}
+
+// Llama's name in GGUF knows no window in llama.cpp, whose converter leaves it out as well.
+void warn_of_windows(const DecoderConfig& c, std::vector<std::string>& warnings) {
+  const GgufArchitecture& of = *architecture(c.architecture).in_gguf;
+  if (windows(c) == 0 || !of.paired_heads) return;
+  warnings.push_back(
+      fmt::format("llama.cpp does not read `{}.attention.sliding_window`: beyond {} "
+                  "tokens it computes something else",
+                  of.name, c.sliding_window));
 }
 
 void add_config(const DecoderConfig& c, GgufWriter& out) {
@@ -198,6 +227,7 @@ void add_config(const DecoderConfig& c, GgufWriter& out) {
   const JsonFields fields = JsonFields::parse(json.end_object().finish());
   for (const GgufKey& key : of.in_gguf->keys) {
     if (!fields.contains(key.config) || fields.is_null(key.config)) continue;
+    if (key.config == "sliding_window" && windows(c) == 0) continue;
     const std::string name = fmt::format("{}.{}", of.in_gguf->name, key.key);
     if (key.key.ends_with("epsilon"))
       out.add_f32(name, fields.number(key.config));
@@ -268,18 +298,33 @@ void require_gguf(const Model& original, const std::vector<WritableParameter>& p
   });
 }
 
-int64_t write_gguf(const Model& original, const std::string& path,
-                   const std::vector<WritableParameter>& parameters,
+namespace {
+
+GgufWriter gguf_of(const Model& original, const std::vector<WritableParameter>& parameters,
                    const GgufProvenance& provenance, std::vector<std::string>& warnings) {
   require_gguf(original, parameters);
   GgufWriter out;
   add_general(original, parameters, provenance, out);
   add_config(original.decoder_config(), out);
   add_companions(original, out, warnings);
+  warn_of_windows(original.decoder_config(), warnings);
   add_llama3(original.decoder_config(), out);
   add_tensors(original, parameters, out);
-  out.write(path);
-  return out.bytes();
+  return out;
+}
+
+}  // namespace
+
+int64_t planned_gguf_bytes(const Model& original,
+                           const std::vector<WritableParameter>& parameters) {
+  std::vector<std::string> said;
+  return gguf_of(original, parameters, {}, said).bytes();
+}
+
+int64_t write_gguf(const Model& original, const std::string& path,
+                   const std::vector<WritableParameter>& parameters,
+                   const GgufProvenance& provenance, std::vector<std::string>& warnings) {
+  return gguf_of(original, parameters, provenance, warnings).write(path);
 }
 
 }  // namespace nibble

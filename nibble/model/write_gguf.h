@@ -15,11 +15,15 @@ bool is_gguf_name(const std::string& path);
 struct GgufProvenance {
   std::string made_by;     ///< general.quantized_by
   std::string provenance;  ///< nibble.provenance: the text of nibble.json
+  std::string type = {};   ///< the mixture that it is known by ("Q4_K_M"), where it is one
 };
 
 /// Error{unsupported} where GGUF cannot hold the model: an architecture that it does not have, a
 /// scheme that no type holds. Before anything is computed.
 void require_gguf(const Model& original, const std::vector<WritableParameter>& parameters);
+
+/// Bytes of the file that write_gguf() makes without a provenance.
+int64_t planned_gguf_bytes(const Model& original, const std::vector<WritableParameter>& parameters);
 
 /// Writes `path`, which appears complete or not at all: the parameters, what the config says, the
 /// tokenizer and the chat template of `original`. One parameter (of experts one stack) is in memory

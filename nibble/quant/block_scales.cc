@@ -78,10 +78,6 @@ class SuperBlock {
     const int end = -bytes_.low > bytes_.high ? bytes_.low : bytes_.high;
     scale_ = rounded_to_half(most / static_cast<float>(end));
     offset_ = rounded_to_half(least_offset / static_cast<float>(bytes_.high));
-    for (int64_t g = 0; g < groups_; ++g) {
-      a_[at(g)] = nearest_byte(wanted_[at(g)].scale, scale_, bytes_.low);
-      b_[at(g)] = nearest_byte(wanted_[at(g)].offset, offset_, 0);
-    }
   }
 
   int nearest_byte(float value, float unit, int low) const {
@@ -90,8 +86,8 @@ class SuperBlock {
                                        static_cast<float>(bytes_.high)));
   }
 
-  // Of each group the bytes that leave the least error, among those at hand, what the group wants
-  // and their neighbours.
+  // Of each group the bytes that leave the least error: those next to what it wants, and their
+  // neighbours.
   double choose_bytes() {
     double sum = 0;
     for (int64_t g = 0; g < groups_; ++g) {
@@ -159,7 +155,7 @@ class SuperBlock {
 
   static constexpr size_t kMostGroups = 16;
   const LevelRange& range_;
-  decltype(NumberTraits::scale_bytes) bytes_;
+  ByteRange bytes_;
   TwoLevels& two_;
   int64_t size_, groups_, first_, block_;
   std::span<const float> x_, h_;

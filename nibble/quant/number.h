@@ -54,6 +54,11 @@ struct ScaleTraits {
 /// f16, bf16 or f32, as asked.
 extern const ScaleTraits kPlainScales;
 
+/// The bytes that files have room for.
+struct ByteRange {
+  int low = 0, high = 0;
+};
+
 struct NumberTraits {
   std::string_view name;
   NumberKind kind = NumberKind::floats;
@@ -73,9 +78,7 @@ struct NumberTraits {
   bool offsets = false;
   /// SuperScale::inputs: the bytes of scales that files have room for; offsets from 0 to the same
   /// end.
-  struct {
-    int low = 0, high = 0;
-  } scale_bytes = {};
+  ByteRange scale_bytes = {};
   /// NumberKind::blocks: what a block takes in files, and its weights: their bits, scales packed.
   struct {
     int64_t elements = 0, bytes = 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "nibble/text/bpe_tokenizer.h"
@@ -31,6 +32,9 @@ struct GgufVocabulary {
   /// and only its name tells that.
   std::string general_name;
 };
+
+/// What is likely to cost quality and shows before the tokens are read; empty: nothing.
+std::string missing_pre_tokenizer(std::string_view model, std::string_view pre);
 
 /// The tokenizer that the metadata describes, as llama.cpp understands it (src/llama-vocab.cpp),
 /// but for what its files cannot say and the model's own tokenizer is known to do: the family's own

@@ -71,10 +71,8 @@ class GgufReading {
           .at(gguf_key("model"));
     }
     std::string_view name = from_.model == "gemma4" ? from_.model : from_.pre;
-    if (name.empty()) {
-      warnings_.emplace_back(
-          "missing pre-tokenizer type (tokenizer.ggml.pre): \"default\" is used, which cuts words "
-          "otherwise than the model was trained with; convert the model again");
+    if (std::string missing = missing_pre_tokenizer(from_.model, from_.pre); !missing.empty()) {
+      warnings_.push_back(std::move(missing));
       name = "default";
     }
     pre_ = find_gguf_pre_tokenizer(name);
@@ -302,6 +300,12 @@ class GgufReading {
 };
 
 }  // namespace
+
+std::string missing_pre_tokenizer(std::string_view model, std::string_view pre) {
+  if (model != "gpt2" || !pre.empty()) return "";
+  return "missing pre-tokenizer type (tokenizer.ggml.pre): \"default\" is used, which cuts words "
+         "otherwise than the model was trained with; convert the model again";
+}
 
 BpeParts parse_gguf_vocabulary(const GgufVocabulary& vocabulary,
                                std::vector<std::string>& warnings) {

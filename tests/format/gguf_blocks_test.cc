@@ -13,6 +13,7 @@
 
 #include "nibble/format/gguf_file.h"
 #include "nibble/format/gguf_type.h"
+#include "nibble/quant/number.h"
 #include "tests/quant/float_goldens.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/gguf_bytes.h"
@@ -199,6 +200,15 @@ TEST(GgufBlocks, TypesThatAreOnlyKnownByNameAreRefused) {
     if (t.is_readable()) continue;
     expect_error(ErrorKind::unsupported, std::string(t.name),
                  [&] { weight_of(t, std::vector<uint8_t>(static_cast<size_t>(t.bytes), 0)); });
+  }
+}
+
+// The same size is said where numbers are described and where files are.
+TEST(GgufTypes, AreAsLargeAsTheNumbersTheyHold) {
+  for (const GgufType& t : gguf_types()) {
+    if (!t.scheme || number(*t.scheme).kind != NumberKind::blocks) continue;
+    EXPECT_EQ(t.elements, number(*t.scheme).block.elements) << t.name;
+    EXPECT_EQ(t.bytes, number(*t.scheme).block.bytes) << t.name;
   }
 }
 

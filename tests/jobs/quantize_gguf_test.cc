@@ -14,19 +14,6 @@ namespace {
 
 using test::expect_error;
 
-// A Llama of 8 layers whose widths are whole blocks.
-DecoderConfig blocky_config() {
-  DecoderConfig c = tiny_decoder_config("llama");
-  c.layers = 8;
-  c.hidden_size = 256;
-  c.heads = 4;
-  c.kv_heads = 2;
-  c.head_dim = 64;
-  c.intermediate_size = 512;
-  c.tied = false;
-  return c;
-}
-
 std::string scheme_in(const QuantizeOptions& options, const std::string& name) {
   for (const SetRule& r : options.set) {
     if (r.pattern == name) return to_string(r.scheme);
@@ -36,7 +23,7 @@ std::string scheme_in(const QuantizeOptions& options, const std::string& name) {
 
 // FORMATS 5.7: of 8 layers the first, the last and every third after the first get more bits.
 TEST(Mixtures, AreThoseOfLlamaCpp) {
-  const DecoderConfig c = blocky_config();
+  const DecoderConfig c = blocky_decoder_config(8);
   QuantizeOptions options;
   use_mixture("Q4_K_M", c, options);
   const auto layer = [](int i, const std::string& name) {
@@ -67,15 +54,16 @@ TEST(Mixtures, AreThoseOfLlamaCpp) {
 
 class QuantizeIntoGguf : public testing::Test {
  protected:
-  QuantizeIntoGguf() {
-    const Model model = tiny_decoder(blocky_config(), 3);
+  explicit QuantizeIntoGguf(int64_t layers = 8) {
+    const Model model = tiny_decoder(blocky_decoder_config(layers), 3);
     std::vector<WritableParameter> parameters;
     for (const ParamSpec& p : parameter_table(model.config)) {
       parameters.push_back(
           {p, std::nullopt, DType::f32, [&model, p] { return load_weight(model, p); }});
     }
     std::filesystem::create_directories(job_.model);
-    write_model(job_.model, model.config, parameters, nullptr);
+    const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+    write_model(job_.model, model.config, parameters, &tokenizer);
     job_.out = folder_ / "out.gguf";
   }
   std::map<std::string, int> types() const {
@@ -99,6 +87,64 @@ TEST_F(QuantizeIntoGguf, WritesAMixtureByItsName) {
   EXPECT_NE(file.metadata().string("nibble.provenance").find("\"recipe\""), std::string::npos);
   EXPECT_TRUE(is_quantized(open_model(job_.out)));
   EXPECT_FALSE(std::filesystem::exists(job_.out + ".resume"));
+}
+
+TEST_F(QuantizeIntoGguf, IsPlannedAsItIsWritten) {
+  job_.options.type = "Q4_K_M";
+  EXPECT_DOUBLE_EQ(plan(job_, {}).bits_per_weight, quantize(job_, {}).bits_per_weight);
+  job_.out = "";
+  expect_error(ErrorKind::invalid_argument, "NAME.gguf", [&] { plan(job_, {}); });
+}
+
+class AutoIntoGguf : public QuantizeIntoGguf {
+ protected:
+  AutoIntoGguf() : QuantizeIntoGguf(2) {}
+};
+
+TEST_F(AutoIntoGguf, ChoosesTheTypeOfEachTensor) {
+  AutoJob job{job_.model, job_.out, {}, auto_options()};
+  job.options.method = "gptq";
+  job.options.calibration = {"", 24, 32, 42};
+  job.budget.bits = 4.4;
+  const AutoResult r = choose_bits(job, {});
+  EXPECT_LE(r.written.bits_per_weight, 4.4);
+  EXPECT_GT(r.written.bits_per_weight, 4.2);
+  EXPECT_EQ(r.matrices.size(), 2u * 7 + 2) << "embedding and head among them";
+  const auto found = types();
+  EXPECT_EQ(found.at("F32"), 5);
+  EXPECT_GE(found.size(), 3u);
+  EXPECT_FALSE(found.contains("F16"));
+  EXPECT_GT(r.measured_kl, 0);
+  EXPECT_FALSE(std::filesystem::exists(job_.out + ".resume"));
+}
+
+TEST_F(AutoIntoGguf, KeepsToTheSizeOfTheFile) {
+  AutoJob job{job_.model, job_.out, {}, auto_options()};
+  job.options.method = "rtn";
+  job.options.calibration = {"", 24, 32, 42};
+  job.budget.max_size = 600'000;
+  choose_bits(job, {});
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(job_.out));
+  EXPECT_LE(bytes, *job.budget.max_size);
+  EXPECT_GT(bytes, *job.budget.max_size - 50'000);
+  expect_error(IoCause::cannot_create, "exists already", [&] { choose_bits(job, {}); });
+  job.options.force = true;
+  job.budget.max_size = 100'000;
+  expect_error(ErrorKind::invalid_argument, "cannot be reached", [&] { choose_bits(job, {}); });
+  EXPECT_EQ(static_cast<int64_t>(std::filesystem::file_size(job_.out)), bytes);
+}
+
+TEST_F(QuantizeIntoGguf, SaysThatAFolderLacksTheTokenizerOfAFile) {
+  const std::string folder = "../shared/data/models/stories260k";
+  if (test::lacks_shared(folder)) GTEST_SKIP() << folder;
+  job_.model = folder;
+  job_.options.scheme = parse_scheme("f32");
+  quantize(job_, {});
+  job_.model = job_.out;
+  job_.out = folder_ / "back";
+  const QuantizeResult r = quantize(job_, {});
+  ASSERT_FALSE(r.warnings.empty());
+  EXPECT_NE(r.warnings.back().find("tokenizer"), std::string::npos);
 }
 
 TEST_F(QuantizeIntoGguf, ReplacesAFileOnlyWhereItIsAskedTo) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "nibble/core/float_formats.h"
@@ -79,13 +80,7 @@ TEST_F(WrittenGguf, RotationsComeBackHoweverTheyAreStretched) {
 
 // Every scheme that a type of GGUF holds comes back with the weights that it stands for.
 TEST_F(WrittenGguf, PackedWeightsComeBackAsTheyWere) {
-  DecoderConfig c = tiny_decoder_config("llama");
-  c.hidden_size = 256;
-  c.heads = 4;
-  c.kv_heads = 2;
-  c.head_dim = 64;
-  c.intermediate_size = 256;
-  const Model model = tiny_decoder(c, 7);
+  const Model model = tiny_decoder(blocky_decoder_config(2), 7);
   for (const char* text :
        {"int4:g32", "int5:g32", "int8:g32", "int8:g64", "int4:g128", "int8", "int8:tensor", "q4_1",
         "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "mxfp4"}) {
@@ -121,6 +116,39 @@ TEST_F(WrittenGguf, WhatItCannotHoldIsRefusedByName) {
   expect_error(ErrorKind::unsupported, "GGUF has no architecture for",
                [&] { require_gguf(micro, as_they_are(micro)); });
   EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+// What no key says is refused, not lost.
+TEST_F(WrittenGguf, WindowsThatItCannotSayAreRefused) {
+  DecoderConfig c = tiny_decoder_config("qwen2");
+  c.sliding_window = 6;
+  c.layer_kinds = {LayerKind::full, LayerKind::window};
+  const Model some = tiny_decoder(c, 7);
+  expect_error(ErrorKind::unsupported, "window", [&] { require_gguf(some, as_they_are(some)); });
+  DecoderConfig g = tiny_decoder_config("gemma2");
+  g.attention_scale = 1 / std::sqrt(static_cast<double>(g.head_dim));
+  std::swap(g.layer_kinds[0], g.layer_kinds[1]);
+  const Model turned = tiny_decoder(g, 7);
+  expect_error(ErrorKind::unsupported, "window",
+               [&] { require_gguf(turned, as_they_are(turned)); });
+  DecoderConfig m = tiny_decoder_config("mistral");
+  m.sliding_window = 6;
+  m.layer_kinds = {LayerKind::window, LayerKind::window};
+  const Model mistral = tiny_decoder(m, 7), again = back(mistral, as_they_are(mistral));
+  EXPECT_EQ(again.decoder_config(), m);
+  EXPECT_EQ(std::count_if(
+                warnings_.begin(), warnings_.end(),
+                [](const std::string& w) { return w.starts_with("llama.cpp does not read"); }),
+            1);
+}
+
+TEST_F(WrittenGguf, IsNamedAfterItsFolderAndItsMixture) {
+  Model model = tiny_decoder(blocky_decoder_config(2), 7);
+  model.path = "models/tiny/";
+  write_gguf(model, path_, as_they_are(model), {"", "", "Q4_K_M"}, warnings_);
+  const GgufFile file = GgufFile::open(path_);
+  EXPECT_EQ(file.metadata().string("general.name"), "tiny");
+  EXPECT_EQ(file.metadata().integer("general.file_type"), 15);
 }
 
 TEST_F(WrittenGguf, OfAModelWithATokenizerGivesTheSameIds) {

@@ -54,4 +54,16 @@ inline std::vector<float> logits_of_tokens(const Model& model, const std::vector
   return decoder.forward(ids, cache, Decoder::Logits::all, Exec{});
 }
 
+/// A Llama whose widths are whole blocks of 256 inputs.
+inline DecoderConfig blocky_decoder_config(int64_t layers) {
+  DecoderConfig c = tiny_decoder_config("llama");
+  c.layers = layers;
+  c.hidden_size = c.intermediate_size = 256;
+  c.heads = 4;
+  c.kv_heads = 2;
+  c.head_dim = 64;
+  c.tied = false;
+  return c;
+}
+
 }  // namespace nibble
