@@ -136,10 +136,10 @@ TEST_F(WrittenGguf, WindowsThatItCannotSayAreRefused) {
   m.layer_kinds = {LayerKind::window, LayerKind::window};
   const Model mistral = tiny_decoder(m, 7), again = back(mistral, as_they_are(mistral));
   EXPECT_EQ(again.decoder_config(), m);
-  EXPECT_EQ(std::count_if(
-                warnings_.begin(), warnings_.end(),
-                [](const std::string& w) { return w.starts_with("llama.cpp does not read"); }),
-            1);
+  EXPECT_EQ(
+      std::count_if(warnings_.begin(), warnings_.end(),
+                    [](const std::string& w) { return w.starts_with("llama.cpp does not read"); }),
+      1);
 }
 
 TEST_F(WrittenGguf, IsNamedAfterItsFolderAndItsMixture) {
