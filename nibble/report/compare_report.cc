@@ -4,10 +4,12 @@
 
 #include "nibble/core/counted.h"
 #include "nibble/report/classifier_report.h"
+#include "nibble/report/html.h"
 #include "nibble/report/json_report.h"
 #include "nibble/report/model_fields.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/page.h"
+#include "nibble/report/ranking.h"
 #include "nibble/report/sections.h"
 #include "nibble/report/speed_text.h"
 #include "nibble/report/text.h"
@@ -54,6 +56,11 @@ std::string render_texts(const CompareResult& r) {
   return out;
 }
 
+std::string advice(const Models& models) {
+  const std::string words = recommendation(models);
+  return words.empty() ? "" : "<p class=\"lede\">" + escape_html(words) + ".</p>\n";
+}
+
 // Of speeds the median over the rounds, of the latency its inverse; 1 for the baseline.
 void write_ratios(JsonWriter& json, const Measurement& m, const Measurement& base) {
   const auto times = [&](const Latency& own, const Latency& other) {
@@ -76,7 +83,7 @@ std::string render_html(const CompareResult& r) {
        r.own_text ? "measured on text the first model wrote itself" : "", r.run.date,
        r.run.version},
       r.models,
-      {{"verdicts", "What each format costs", "verdicts", verdicts(r.models)},
+      {{"verdicts", "What each format costs", "verdicts", advice(r.models) + verdicts(r.models)},
        {"models", "Size, quality, speed", "all numbers", model_table(r.models, text)},
        {"size-quality", "What each bit buys", "size against quality", size_and_quality(r.models)},
        {"throughput", "Reading and writing", "throughput", throughput_table(r.models)},
@@ -105,7 +112,8 @@ std::string render_terminal(const CompareResult& r, int width) {
                     (speeds.empty() ? "" : "\n" + speeds) + "\n";
   for (size_t i = 1; i < r.models.size(); ++i)
     out += fmt::format("{}: {}\n", display_text(r.models[i].name), whole_verdict(r.models[i]));
-  return out + render_texts(r);
+  const std::string ranks = render_ranking(r.models, width);
+  return out + (ranks.empty() ? "" : "\n" + ranks) + render_texts(r);
 }
 
 std::string compare_json(const CompareResult& r) {
@@ -120,12 +128,17 @@ std::string compare_json(const CompareResult& r) {
       .field("own_text", r.own_text)
       .field("prompt", r.prompt)
       .field("busy", busy(r.models));
+  if (const auto taken = recommended(r.models)) {
+    json.field("take", r.models[*taken].name).field("why", recommendation(r.models));
+  }
   json.key("models").begin_array();
   for (const Measurement& m : r.models) {
     json.begin_object();
     write_measurement_fields(json, m);
     write_ratios(json, m, r.models.front());
     const bool is_base = &m == &r.models.front();
+    const Measurement* better = is_base ? nullptr : beaten_by(m, r.models, file_size_of);
+    write_value("beaten_by", better == nullptr ? FieldValue() : FieldValue(better->name), json);
     json.field("verdict", is_base ? std::string("baseline") : verdict(m));
     json.field("speed_verdict",
                is_base ? std::string("baseline") : describe_speed(speedup_of(m), "x"));

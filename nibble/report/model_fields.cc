@@ -16,6 +16,14 @@ FieldValue divergence_value(const ModelRow& r) {
 FieldValue times_smaller_value(const ModelRow& r) {
   return ratio(static_cast<double>(r.base.file_bytes), static_cast<double>(r.m.file_bytes));
 }
+// All bytes of its files over all its parameters: what a label says of neither.
+FieldValue file_bits(const ModelRow& r) {
+  return 8 * ratio(static_cast<double>(r.m.file_bytes), static_cast<double>(r.m.parameters));
+}
+FieldValue decode_speed(const ModelRow& r) {
+  const double timed = r.m.throughput.decode_tokens_per_second;
+  return timed > 0 ? FieldValue(timed) : FieldValue();
+}
 FieldValue generation_speedup(const ModelRow& r) { return speedup_of(r.m); }
 FieldValue dequantized_speedup(const ModelRow& r) {
   return speedup(r.m.latency, r.m.dequantized_latency);
@@ -33,6 +41,8 @@ constexpr Field<ModelRow> kModelFields[] = {
     {"file_bytes", model_value<&M::file_bytes>, "file", show_bytes},
     {"memory_bytes", model_value<&M::memory_bytes>, "memory", show_bytes},
     {"weight_bytes", model_value<&M::weight_bytes>},
+    {"file_bits_per_weight", file_bits, "file bits/w", show_digits<format_fixed, 2>},
+    {"decode_tokens_per_second", decode_speed, "decode/s", show_rate, nullptr, false},
     {"bits_per_weight", model_value<&M::bits_per_weight>, "bits/w", show_digits<format_fixed, 2>},
     {"loss", model_value<&M::loss>, "loss", show_digits<format_fixed, 4>, was_measured},
     {"standard_error", model_value<&M::standard_error>},
@@ -50,7 +60,8 @@ constexpr Field<ModelRow> kModelFields[] = {
     {"kl_median", divergence_value<&D::kl_median>},
     {"kl_p90", divergence_value<&D::kl_p90>},
     {"kl_p99", divergence_value<&D::kl_p99>},
-    {"kl_p999", divergence_value<&D::kl_p999>},
+    {"kl_p999", divergence_value<&D::kl_p999>, "KL 99.9%", show_digits<format_significant, 2>,
+     was_compared},
     {"kl_max", divergence_value<&D::kl_max>},
     {"top1_standard_error", divergence_value<&D::top1_standard_error>},
     {"rms_delta_p", divergence_value<&D::rms_delta_p>},

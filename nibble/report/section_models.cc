@@ -7,6 +7,7 @@
 #include "nibble/report/html.h"
 #include "nibble/report/numbers.h"
 #include "nibble/report/plots.h"
+#include "nibble/report/ranking.h"
 #include "nibble/report/sections.h"
 #include "nibble/report/speed_text.h"
 #include "nibble/report/text.h"
@@ -107,21 +108,14 @@ void add_headings(HtmlTable& table, std::string_view text) {
       .column("kernel", "what multiplied the weights", "left");
 }
 
-bool beats(const Measurement& a, const Measurement& b) {
-  return a.bits_per_weight <= b.bits_per_weight && a.divergence.kl_mean <= b.divergence.kl_mean &&
-         (a.bits_per_weight < b.bits_per_weight || a.divergence.kl_mean < b.divergence.kl_mean);
-}
-
 /// "NAME by OTHER" for every model that another beats in both size and quality.
 std::string beaten_words(const Models& models) {
   std::string out;
   for (size_t i = 1; i < models.size(); ++i) {
-    for (size_t j = 1; j < models.size(); ++j) {
-      if (models[i].tokens <= 0 || models[j].tokens <= 0 || !beats(models[j], models[i])) continue;
-      out += fmt::format("{}<strong>{}</strong> by {}", out.empty() ? "" : ", ",
-                         escape_html(models[i].name), escape_html(models[j].name));
-      break;
-    }
+    const Measurement* other = beaten_by(models[i], models, matrix_bits);
+    if (other == nullptr) continue;
+    out += fmt::format("{}<strong>{}</strong> by {}", out.empty() ? "" : ", ",
+                       escape_html(models[i].name), escape_html(other->name));
   }
   if (out.empty()) return "<p>No format here is beaten in both: each buys quality with bits.</p>\n";
   return "<p>Beaten in both size and quality, speed aside: " + out + ".</p>\n";
