@@ -25,6 +25,8 @@ inline constexpr const char* kLayoutNames[] = {
     "x.g_idx",
     "x.weight_scale_inv",
     "x.activation_scale",
+    "x.SCB",
+    "x.weight_format",
 };
 inline constexpr nibble::DType kLayoutTypes[] = {
     nibble::DType::u8,  nibble::DType::i8,      nibble::DType::i32,

@@ -100,12 +100,21 @@ std::string fp8(const std::string& more, nibble::DType scales, const nibble::Sha
                   {"x.weight_scale_inv", Tensor(scales, blocks)}});
 }
 
+std::string bitsandbytes_int8() {
+  using nibble::DType, nibble::Shape, nibble::Tensor;
+  return foreign(R"({"quantization_config": {"load_in_8bit": true, "llm_int8_threshold": 6.0}})",
+                 {{"x.weight", Tensor(DType::i8, Shape{4, 32})},
+                  {"x.SCB", Tensor(DType::f32, Shape{4})},
+                  {"x.weight_format", Tensor(DType::u8, Shape{})}});
+}
+
 Seeds quantized_layout() {
   using nibble::DType, nibble::Shape;
   Seeds out{
       fp8(R"("weight_block_size": [3, 16], "activation_scheme": "dynamic")", DType::f32, {2, 2}),
       fp8(R"("weight_block_size": [1, 8], "scale_fmt": "ue8m0")", DType::u8, {4, 4}),
       fp8(R"("weight_block_size": null, "fmt": "e4m3")", DType::bf16, {1}),
+      bitsandbytes_int8(),
       packed_words(R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "sym": false})", 4, 8),
       packed_words(R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "sym": false,
                              "checkpoint_format": "gptq_v2", "dynamic": {"+:x": {"bits": 4}}})",

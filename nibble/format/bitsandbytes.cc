@@ -1,7 +1,8 @@
 // The 4-bit layout of bitsandbytes (wheel 0.50.2, read 2026-08; docs/formats/bitsandbytes.md),
 // plain or doubly quantized: X.weight (u8, the first of two codes in the high half),
 // X.weight.absmax, X.weight.quant_map, X.weight.quant_state.bitsandbytes__TYPE (JSON), and with
-// double quantization X.weight.nested_absmax and X.weight.nested_quant_map.
+// double quantization X.weight.nested_absmax and X.weight.nested_quant_map. What it shares with the
+// 8-bit one (bitsandbytes_int8.h) is the config.
 //
 // Blocks are runs of the flattened weight. nibble's groups never cross a row, so files whose blocks
 // do are refused; where the block divides k both are the same.
@@ -13,6 +14,7 @@
 #include <cmath>
 
 #include "nibble/core/checked.h"
+#include "nibble/format/bitsandbytes_int8.h"
 #include "nibble/format/bitsandbytes_state.h"
 #include "nibble/format/known_keys.h"
 #include "nibble/format/layout_parts.h"
@@ -142,7 +144,8 @@ std::vector<TensorInfo> layout(const std::string& x, const QuantScheme& scheme, 
 }
 
 QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
-                             const QuantScheme& scheme, const LayoutInUse& /*use*/) {
+                             const QuantScheme& scheme, const LayoutInUse& use) {
+  if (scheme.is_integer()) return read_int8(source, x, scheme, use);
   const std::string w = x + ".weight";
   const State state = read_state(source, x, scheme.type);
   require_fits(state, scheme, x);
@@ -189,7 +192,7 @@ void write_config(const SchemeMap& schemes, const std::vector<std::string>& plai
   out.end_object();
 }
 
-// All but the 8-bit ones say how the file was made or is to be run; the tensors say what they are.
+// Those that are not read say how the file was made or is to be run; the tensors say what they are.
 constexpr KnownKey kTopKeys[] = {
     {"quant_method"},
     {"load_in_4bit"},
@@ -206,14 +209,19 @@ constexpr KnownKey kTopKeys[] = {
     {"llm_int8_has_fp16_weight"},
 };
 
-// The modules that have a quantization state among the tensors.
+bool is_said(const JsonFields& config, const std::string& flag) {
+  const std::string top = "quantization_config.";
+  return config.boolean_or(top + flag, config.boolean_or(top + '_' + flag, false));
+}
+
+// Of 4 bits: the modules that have a quantization state among the tensors.
 StoredModules read_config(const JsonFields& config, std::span<const MatrixModule> modules,
                           const TensorSource& tensors) {
-  const std::string top = "quantization_config.";
   require_known_keys(config, "quantization_config", kTopKeys);
-  if (config.boolean_or(top + "load_in_8bit", false)) {
-    throw unsupported("8-bit weights of bitsandbytes cannot be loaded; 4-bit ones can")
-        .at("key \"" + top + "load_in_8bit\"");
+  if (is_said(config, "load_in_8bit")) {
+    if (!is_said(config, "load_in_4bit")) return read_int8_config(config, modules, tensors);
+    throw corrupt("contradicts load_in_4bit: weights have 8 bits or 4")
+        .at("key \"quantization_config.load_in_8bit\"");
   }
   SchemeMap out;
   for (const auto& [module, kind] : modules) {
@@ -233,6 +241,7 @@ StoredModules read_config(const JsonFields& config, std::span<const MatrixModule
 
 std::vector<std::string> stored_names(const TensorSource& source, const std::string& x,
                                       const QuantScheme& scheme) {
+  if (scheme.is_integer()) return int8_names(source, x);
   const std::string w = x + ".weight", state = state_name(x, scheme.type);
   std::vector<std::string> out{w, w + ".absmax", w + ".quant_map", state};
   if (source.contains(state) && read_state(source, x, scheme.type).nested_offset) {

@@ -18,15 +18,9 @@ Tensor scales_as_stored(const QuantizedTensor& q) {
   return q.scheme.granularity == Granularity::tensor ? q.scales.reshaped(Shape{1}) : q.scales;
 }
 
-// Offset codes become signed bytes, and the reverse.
-Tensor flip_signs(Tensor bytes) {
-  for (uint8_t& b : bytes.mutable_data<uint8_t>()) b ^= 0x80;
-  return bytes;
-}
-
 Tensor to_signed_bytes(const QuantizedTensor& q) {
   const Tensor rows = with_row_bytes(q.codes, q.k());
-  return seen_as(flip_signs(rows.clone()), DType::i8, q.shape);
+  return seen_as(with_signs_flipped(rows), DType::i8, q.shape);
 }
 
 // Zero points are packed down the output axis: column g is one LSB-first bit stream over the n

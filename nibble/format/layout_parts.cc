@@ -63,6 +63,12 @@ Tensor seen_as(const Tensor& t, DType dtype, Shape shape) {
           Storage{std::make_shared<Tensor>(t), const_cast<std::byte*>(t.raw()), t.bytes()}};
 }
 
+Tensor with_signs_flipped(const Tensor& bytes) {
+  Tensor out = seen_as(bytes, DType::u8, bytes.shape()).clone();
+  for (uint8_t& b : out.mutable_data<uint8_t>()) b ^= 0x80;
+  return out;
+}
+
 Tensor with_row_bytes(const Tensor& rows, int64_t to) {
   const int64_t n = rows.shape()[0], from = rows.shape()[1];
   if (from == to) return rows;

@@ -26,6 +26,8 @@ Tensor scales_of_exponents(const Tensor& bytes);
 
 /// The same bytes as another dtype, without a copy.
 Tensor seen_as(const Tensor& t, DType dtype, Shape shape);
+/// Signed bytes as the unsigned codes that they stand for, u8, and the reverse (seen as u8).
+Tensor with_signs_flipped(const Tensor& bytes);
 /// Bytes [n, from] as [n, to]: rows cut, or filled up with zeros.
 Tensor with_row_bytes(const Tensor& rows, int64_t to);
 

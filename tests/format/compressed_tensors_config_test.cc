@@ -302,7 +302,7 @@ TEST(BitsandbytesConfig, KeysThatNobodyKnowsAreRefusedByName) {
   expect_error(ErrorKind::unsupported, key_of("/bnb_3bit_twist"), [&] { read_config(other); });
   other = known;
   other["load_in_8bit"] = true;
-  expect_error(ErrorKind::unsupported, key_of("/load_in_8bit"), [&] { read_config(other); });
+  expect_error(ErrorKind::corrupt, key_of("/load_in_8bit"), [&] { read_config(other); });
 }
 
 }  // namespace

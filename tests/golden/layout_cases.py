@@ -11,10 +11,12 @@ def tensor(dtype, shape, raw):
     return {"dtype": dtype, "shape": list(shape), "bytes": raw.hex()}
 
 
+def floats(values):
+    return np.ascontiguousarray(values, np.float32).astype(">f4").tobytes().hex()
+
+
 def case(config, tensors, values, **more):
-    values = np.ascontiguousarray(values, np.float32)
-    return {"config": config, "tensors": tensors, "shape": list(values.shape),
-            "values": values.astype(">f4").tobytes().hex(), **more}
+    return {"config": config, "tensors": tensors, "shape": list(values.shape), "values": floats(values), **more}
 
 
 def write(name, cases):

@@ -2,27 +2,37 @@
 
     python tests/interop/other_folders.py NIBBLE MODEL TEXT [WORK]
 
-NIBBLE is the command, MODEL a folder of a Llama-like model, TEXT a file whose end is measured. Each case is made in
-WORK/CASE by the other tool, on the CPU, and its mean loss over windows of 256 tokens, in f32, is compared with that
-of `nibble eval`: they must agree to 1e-4. Ends with 1 where something does not hold, 0 otherwise.
+NIBBLE is the command, MODEL a folder of a Llama-like model (cases named gpt2-... take gpt2-shakespeare beside it),
+TEXT a file whose end is measured. Each case is made in WORK/CASE by the other tool, on the CPU, and its mean loss over
+windows of 256 tokens, in f32, is compared with that of `nibble eval`: they must agree to 1e-4. Ends with 1 where
+something does not hold, 0 otherwise.
 
   fp8      blocks of 128 by 128, or one scale a weight: rounded by transformers' own Fp8Quantize, read by
            transformers, which on a CPU multiplies the dequantized weights
+  bnb8     rounded and run by transformers and bitsandbytes. With a threshold of 1e-30 every input is an outlier, and
+           only weights are rounded. With the usual one inputs are, too, and those at the edge between two codes fall to
+           either side: bitsandbytes rounds them to f16 first, leaves out whole columns of a window where nibble leaves
+           out values, and takes 6.200124e-5 for 1 / 127^2. There the losses must agree to 1e-3; that products are the
+           same is in tests/nn/llm_int8_products_test.cc.
 """
+import dataclasses
 import json
+import logging
 import pathlib
 import shutil
 import sys
+from collections.abc import Callable
 
+import bitsandbytes
 import torch
 import transformers
 from losses import loss_of, nibble_loss
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, FineGrainedFP8Config
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, FineGrainedFP8Config
 from transformers.integrations.finegrained_fp8 import Fp8Quantize
 
-LIMIT = 1e-4
-HELD_OUT = 40_000
+LIMIT, ROUNDED_LIMIT = 1e-4, 1e-3
+HELD_OUT = 12_000
 
 
 class Text:
@@ -80,35 +90,58 @@ def make_fp8(model, out, block):
         "weight_block_size": block, "modules_to_not_convert": ["lm_head"]})
 
 
+def make_bnb8(model, out, threshold):
+    config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=threshold)
+    quantized = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, device_map="cpu",
+                                                     quantization_config=config)
+    quantized.save_pretrained(out)
+    AutoTokenizer.from_pretrained(model).save_pretrained(out)
+
+
 def loaded_loss(folder, ids):
-    return loss_of(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), ids)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map="cpu")
+    return loss_of(model.eval(), ids)
 
 
-# name: how it is made in a folder, and the loss by the other tool.
+@dataclasses.dataclass
+class Case:
+    """How it is made in a folder, and the loss by the other tool."""
+    make: Callable
+    loss: Callable = loaded_loss
+    limit: float = LIMIT
+
+
 CASES = {
-    "fp8-128x128": (lambda model, out: make_fp8(model, out, [128, 128]), loaded_loss),
-    "fp8-tensor": (lambda model, out: make_fp8(model, out, None), loaded_loss),
+    "fp8-128x128": Case(lambda model, out: make_fp8(model, out, [128, 128])),
+    "fp8-tensor": Case(lambda model, out: make_fp8(model, out, None)),
+    "bnb8-weights": Case(lambda model, out: make_bnb8(model, out, 1e-30)),
+    "bnb8": Case(lambda model, out: make_bnb8(model, out, 6.0), limit=ROUNDED_LIMIT),
+    "gpt2-bnb8-weights": Case(lambda model, out: make_bnb8(model, out, 1e-30)),
+    "gpt2-bnb8": Case(lambda model, out: make_bnb8(model, out, 6.0), limit=ROUNDED_LIMIT),
 }
 
 
 def check(command, model, text, work, name):
-    make, theirs_of = CASES[name]
-    folder = work / name
+    case, folder = CASES[name], work / name
+    if name.startswith("gpt2"):
+        model = pathlib.Path(model).parent / "gpt2-shakespeare"
     if not folder.exists():
-        make(model, folder)
-    theirs, ours = theirs_of(folder, text.ids), nibble_loss(command, folder, text.path)
-    ok = abs(theirs - ours) <= LIMIT
+        case.make(model, folder)
+    theirs, ours = case.loss(folder, text.ids), nibble_loss(command, folder, text.path)
+    ok = abs(theirs - ours) <= case.limit
     return ok, f"{theirs:.7f} | {ours:.7f} | {abs(theirs - ours):.1e} | {'yes' if ok else 'NO'} |"
 
 
 def main():
     transformers.logging.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     command, model, path = sys.argv[1:4]
     work = pathlib.Path(sys.argv[4] if len(sys.argv) > 4 else "build/interop/other_folders")
     work.mkdir(parents=True, exist_ok=True)
     text = Text(model, path, work)
-    print(f"transformers {transformers.__version__}, torch {torch.__version__}, {len(text.ids)} tokens\n")
+    print(f"transformers {transformers.__version__}, bitsandbytes {bitsandbytes.__version__}, "
+          f"torch {torch.__version__}, {len(text.ids)} tokens\n")
     print("| folder | the other tool | nibble | difference | holds |\n|---|---|---|---|---|", flush=True)
     results = []
     for name in CASES:
