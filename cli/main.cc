@@ -91,8 +91,9 @@ int run(int argc, char** argv, bool json) {
     app.footer("Example:\n  nibble demo -o my-demo\n\nnibble VERB --help explains a verb.\n");
     Common common;
     common.command_line = command_line(argc, argv);
-    for (const auto add : {add_demo, add_train, add_quantize, add_auto, add_eval, add_compare,
-                           add_generate, add_inspect, add_tokenize, add_bench, add_estimate}) {
+    for (const auto add :
+         {add_demo, add_train, add_quantize, add_auto, add_convert, add_eval, add_compare,
+          add_generate, add_inspect, add_tokenize, add_bench, add_estimate}) {
       add(app, common);
     }
     read_numbers_strictly(app);

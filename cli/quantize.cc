@@ -42,6 +42,7 @@ QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
   q.force = o.quantize.force;
   q.resume = o.quantize.resume;
   q.strict = o.quantize.strict;
+  q.verify = o.quantize.verify;
   q.type = o.quantize.type;
   q.command = common.command_line;
   if (!o.recipe.empty()) {
@@ -189,6 +190,8 @@ void add_quantize(CLI::App& app, Common& common) {
   verb->add_option("--max-memory", o->max_memory_mib,
                    "MiB: activations go to a file beside OUT where that keeps below it")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  verb->add_flag("--verify", o->quantize.verify,
+                 "Run what was written beside the input, before it appears under its name");
   verb->add_flag("--force", o->quantize.force, "Replace OUT where it exists");
   add_common(
       *verb, common,

@@ -8,6 +8,7 @@
 
 #include "nibble/compress/finished_layers.h"
 #include "nibble/compress/method_chain.h"
+#include "nibble/compress/model_output.h"
 #include "nibble/compress/rescale_model.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"

@@ -43,11 +43,4 @@ std::string provenance(const Model& input, const QuantizeOptions& options,
   return out.end_object().finish();
 }
 
-void write_provenance(const std::string& folder, const Model& input, const QuantizeOptions& options,
-                      const QuantizeResult& result) {
-  AtomicFile file(folder + "/nibble.json");
-  file.write(provenance(input, options, result));
-  file.commit();
-}
-
 }  // namespace nibble

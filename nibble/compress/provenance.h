@@ -8,12 +8,10 @@
 
 namespace nibble {
 
-/// The text of nibble.json, and writing it into `folder`: schema version, nibble's version, the
+/// The text of nibble.json: schema version, nibble's version, the
 /// recipe (enough to run it again and get the same bytes), a hash of each input tensor file, what
 /// came out.
 std::string provenance(const Model& input, const QuantizeOptions& options,
                        const QuantizeResult& result);
-void write_provenance(const std::string& folder, const Model& input, const QuantizeOptions& options,
-                      const QuantizeResult& result);
 
 }  // namespace nibble

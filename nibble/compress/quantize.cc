@@ -6,6 +6,7 @@
 #include "nibble/compress/gguf_mixture.h"
 #include "nibble/compress/joint_magnitude.h"
 #include "nibble/compress/method_chain.h"
+#include "nibble/compress/model_output.h"
 #include "nibble/compress/prepare.h"
 #include "nibble/compress/provenance.h"
 #include "nibble/compress/untie.h"
@@ -123,7 +124,8 @@ void count(const ParameterPlan& plan, QuantizeResult& result) {
 // All parameters, made when they are written. What they refer to outlives them.
 std::vector<WritableParameter> to_be_written(const std::string& in, const Prepared& ready,
                                              const LayerStore& store, bool calibrated,
-                                             QuantizeResult& result, const Exec& exec) {
+                                             ExportCheck& check, QuantizeResult& result,
+                                             const Exec& exec) {
   std::vector<WritableParameter> parameters;
   const auto done = std::make_shared<int64_t>(0);
   for (const ParameterPlan& plan : ready.plans) {
@@ -134,10 +136,11 @@ std::vector<WritableParameter> to_be_written(const std::string& in, const Prepar
            exec.report({calibrated ? "write" : "quantize", ++*done,
                         static_cast<int64_t>(ready.plans.size()), plan.spec.name});
            return naming_file(in, [&] {
-             if (plan.left_in) return ready.model->as_stored->get(plan.spec.name);
-             Weight w = finished_weight(ready, plan, store, exec.threads);
-             note_range(*ready.model, plan, w, result);
+             Weight w = plan.left_in ? ready.model->as_stored->get(plan.spec.name)
+                                     : finished_weight(ready, plan, store, exec.threads);
+             if (!plan.left_in) note_range(*ready.model, plan, w, result);
              ready.model->weights->release(plan.spec.name);
+             check.note(plan.spec.name, w, exec.threads);
              return w;
            });
          }});
@@ -174,46 +177,6 @@ void require_gguf_plans(const Model& model, const QuantizeOptions& options) {
   require_gguf(written, parameters);
 }
 
-void refuse_existing(const std::string& out, bool force) {
-  if (!force && exists(out))
-    throw cannot_create("exists already; use `force` to replace it").in_file(out);
-}
-
-namespace {
-
-// Where a model is written: a folder, or a GGUF file by its name.
-class Output {
- public:
-  Output(const std::string& out, const QuantizeOptions& options, const Known& known)
-      : out_(out), in_gguf_(options.in_gguf) {
-    if (in_gguf_)
-      refuse_existing(out, options.force);
-    else
-      folder_ = known.folder != nullptr ? known.folder : &own_.emplace(out, options.force);
-  }
-
-  void write(const Model& model, const Model& input, const QuantizeOptions& options,
-             const std::vector<WritableParameter>& parameters, QuantizeResult& result) {
-    if (in_gguf_) {
-      const GgufProvenance about{"nibble " + std::string(version()),
-                                 provenance(input, options, result), options.type};
-      result.file_bytes = write_gguf(model, out_, parameters, about, result.warnings);
-      return;
-    }
-    result.file_bytes = write_model_like(model, folder_->path(), parameters, result.warnings);
-    write_provenance(folder_->path(), input, options, result);
-    folder_->commit();
-  }
-
- private:
-  std::string out_;
-  bool in_gguf_;
-  std::optional<AtomicFolder> own_;
-  AtomicFolder* folder_ = nullptr;
-};
-
-}  // namespace
-
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& given, const Exec& exec, const Known& known) {
   const std::string inputs[] = {in, given.calibration.text};
@@ -225,7 +188,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   if (options.in_gguf) require_gguf_plans(model, without_steps(options));
   QuantizeResult result;
   result.warnings = model.warnings;
-  Output output(out, options, known);
+  ModelOutput output(out, options.force, known.folder);
   if (is_calibrated(without_steps(options))) FolderStore::refuse_foreign(resume_folder(out));
   const Prepared ready = prepare(model, out, options, known, result, exec);
   result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
@@ -240,8 +203,19 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
     }
     const auto nothing = memory_store();
     const LayerStore& store = finished ? static_cast<const LayerStore&>(*finished) : *nothing;
-    output.write(*ready.model, model, options,
-                 to_be_written(in, ready, store, finished != nullptr, result, exec), result);
+    ExportCheck check;
+    const auto parameters =
+        to_be_written(in, ready, store, finished != nullptr, check, result, exec);
+    const auto verify = [&](const Model& written) {
+      if (options.verify) result.verified = verify_logits(model, written, exec);
+    };
+    result.file_bytes = output.write(
+        {*ready.model, parameters, check, options.type, verify},
+        [&](int64_t bytes) {
+          result.file_bytes = bytes;
+          return provenance(model, options, result);
+        },
+        result.warnings, exec);
   });
   if (finished) finished->remove();
   return result;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nibble/compress/calibration_text.h"
+#include "nibble/compress/export_check.h"
 #include "nibble/compress/fisher_walk.h"
 #include "nibble/compress/layer_store.h"
 #include "nibble/core/exec.h"
@@ -72,6 +73,7 @@ struct QuantizeOptions {
   int64_t max_memory = 0;    ///< bytes, 0: no limit; activations go to a file where memory is short
   std::string spill_folder;  ///< for activations; empty: in memory
   bool resume = false;       ///< go on from OUT.resume
+  bool verify = false;       ///< run what was written beside the input before it appears
   bool strict = false;       ///< what calibration would warn of is Error{corrupt}
   std::string command;       ///< the command line, for nibble.json
 };
@@ -108,11 +110,12 @@ struct QuantizeResult {
   int64_t quantized = 0, kept = 0;        ///< matrices
   std::map<std::string, int64_t> stored;  ///< the same by what they are stored in: "int8", "f16"
   double bits_per_weight = 0;
-  std::vector<LayerReport> layers;  ///< of calibrated methods, in the order of the work
-  std::string calibration;          ///< "text that the model generated, 128 samples, 65536 tokens"
-  std::string calibration_hash;     ///< of its tokens
-  std::vector<SiteReport> sites;    ///< of rescaling steps, in the order of the work
-  int64_t resumed_layers = 0;       ///< taken over from a run that was stopped
+  std::vector<LayerReport> layers;   ///< of calibrated methods, in the order of the work
+  std::string calibration;           ///< "text that the model generated, 128 samples, 65536 tokens"
+  std::string calibration_hash;      ///< of its tokens
+  std::vector<SiteReport> sites;     ///< of rescaling steps, in the order of the work
+  int64_t resumed_layers = 0;        ///< taken over from a run that was stopped
+  std::optional<Verified> verified;  ///< where options.verify asks
   std::vector<std::string>
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"
 };
@@ -132,8 +135,6 @@ std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeO
 
 /// Error{unsupported} for what a GGUF file cannot hold of the plans, before anything is computed.
 void require_gguf_plans(const Model& model, const QuantizeOptions& options);
-/// Error{io} where a file to be made exists and may not be replaced.
-void refuse_existing(const std::string& out, bool force);
 
 class AtomicFolder;
 

@@ -23,6 +23,8 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
   void commit();
+  /// Where what was written lies until commit(), to be read back; empty for a device.
+  const std::string& unfinished() const { return temporary_; }
 
  private:
   void create(unsigned mode);

@@ -104,6 +104,8 @@ void require_gguf_type(const QuantScheme& scheme) {
 }
 
 std::vector<std::byte> gguf_rows(const QuantizedTensor& q, const GgufType& type) {
+  if (q.input_order)
+    throw unsupported("GGUF has no place for the order of inputs (act-order) of this weight");
   const int64_t blocks = q.k() / type.elements;
   const BlockParts parts(q, type);
   std::vector<std::byte> out(static_cast<size_t>(q.n() * blocks * type.bytes));

@@ -115,7 +115,8 @@ int64_t GgufWriter::data_bytes() const {
 
 int64_t GgufWriter::bytes() const { return std::ssize(header()) + data_bytes(); }
 
-int64_t GgufWriter::write(const std::string& path) const {
+int64_t GgufWriter::write(const std::string& path,
+                          const std::function<void(const std::string& written)>& check) const {
   const std::string first = header();
   const int64_t bytes = std::ssize(first) + data_bytes();
   AtomicFile file(path, bytes);
@@ -129,6 +130,7 @@ int64_t GgufWriter::write(const std::string& path) const {
     NIBBLE_CHECK(written == t.bytes);
     file.write(std::string(static_cast<size_t>(aligned(written) - written), '\0'));
   }
+  if (check && !file.unfinished().empty()) check(file.unfinished());
   file.commit();
   return bytes;
 }

@@ -42,8 +42,10 @@ class GgufWriter {
 
   /// Of the file that write() makes.
   int64_t bytes() const;
-  /// Writes it; `path` appears complete or not at all. Returns the bytes of the file.
-  int64_t write(const std::string& path) const;
+  /// Writes it; `path` appears complete or not at all. `check` may read it back (from another
+  /// path) before it appears, and stop that by an Error. Returns the bytes of the file.
+  int64_t write(const std::string& path,
+                const std::function<void(const std::string& written)>& check = {}) const;
 
  private:
   struct Entry {

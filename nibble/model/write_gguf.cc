@@ -323,8 +323,11 @@ int64_t planned_gguf_bytes(const Model& original,
 
 int64_t write_gguf(const Model& original, const std::string& path,
                    const std::vector<WritableParameter>& parameters,
-                   const GgufProvenance& provenance, std::vector<std::string>& warnings) {
-  return gguf_of(original, parameters, provenance, warnings).write(path);
+                   const GgufProvenance& provenance, std::vector<std::string>& warnings,
+                   const std::function<void(const Model& written)>& check) {
+  const GgufWriter file = gguf_of(original, parameters, provenance, warnings);
+  if (!check) return file.write(path);
+  return file.write(path, [&](const std::string& written) { check(open_model(written)); });
 }
 
 }  // namespace nibble

@@ -1,6 +1,7 @@
 // Writing a model as a GGUF file, for llama.cpp and what is built on it.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,11 @@ int64_t planned_gguf_bytes(const Model& original, const std::vector<WritablePara
 /// Writes `path`, which appears complete or not at all: the parameters, what the config says, the
 /// tokenizer and the chat template of `original`. One parameter (of experts one stack) is in memory
 /// at a time. Vectors and positions are stored as F32. Returns the bytes of the file. What could
-/// not be carried over is added to `warnings`.
+/// not be carried over is added to `warnings`. `check` gets the file as a model before it appears;
+/// its Error keeps it from appearing.
 int64_t write_gguf(const Model& original, const std::string& path,
                    const std::vector<WritableParameter>& parameters,
-                   const GgufProvenance& provenance, std::vector<std::string>& warnings);
+                   const GgufProvenance& provenance, std::vector<std::string>& warnings,
+                   const std::function<void(const Model& written)>& check = {});
 
 }  // namespace nibble

@@ -8,6 +8,7 @@
 #include "nibble/core/counted.h"
 #include "nibble/core/json.h"
 #include "nibble/report/json_report.h"
+#include "nibble/report/numbers.h"
 
 namespace nibble {
 namespace {
@@ -47,6 +48,15 @@ std::string matrices_of(const QuantizeResult& r) {
                      fmt::join(parts, ", "));
 }
 
+std::string verified_line(const QuantizeResult& r) {
+  if (!r.verified) return "";
+  const Verified& v = *r.verified;
+  return fmt::format(
+      "verified: KL {} from the input's logits, the same first choice for {} of {} "
+      "that it wrote\n",
+      format_significant(v.kl_mean), format_percent(v.top1_agreement), counted(v.tokens, "token"));
+}
+
 double compression_ratio(const QuantizeResult& r) {
   return r.file_bytes > 0
              ? static_cast<double>(r.input_file_bytes) / static_cast<double>(r.file_bytes)
@@ -59,7 +69,7 @@ std::string render_terminal(const QuantizeJob& job, const QuantizeResult& r) {
   return fmt::format("{}: {}, {:.2f} bits a weight\n{} bytes instead of {}: {:.2f}x smaller\n",
                      job.out, matrices_of(r), r.bits_per_weight, r.file_bytes, r.input_file_bytes,
                      compression_ratio(r)) +
-         calibration_line(r);
+         calibration_line(r) + verified_line(r);
 }
 
 std::string quantize_json(const QuantizeJob& job, const QuantizeResult& r) {
@@ -75,6 +85,11 @@ std::string quantize_json(const QuantizeJob& job, const QuantizeResult& r) {
   if (!r.layers.empty()) {
     out.field("calibration", r.calibration).field("error_ratio", error_ratio(r));
     out.field("fallbacks", fallbacks(r)).field("resumed_layers", r.resumed_layers);
+  }
+  if (r.verified) {
+    out.key("verified").begin_object().field("tokens", r.verified->tokens);
+    out.field("kl_mean", r.verified->kl_mean).field("top1_agreement", r.verified->top1_agreement);
+    out.end_object();
   }
   return out.array("warnings", r.warnings).end_object().finish();
 }

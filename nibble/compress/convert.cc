@@ -1,0 +1,152 @@
+#include "nibble/compress/convert.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nibble/compress/model_output.h"
+#include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
+#include "nibble/core/in_file.h"
+#include "nibble/core/same_file.h"
+#include "nibble/core/version.h"
+#include "nibble/format/gguf_write.h"
+#include "nibble/model/write_gguf.h"
+
+namespace nibble {
+namespace {
+
+void require_float(const std::optional<DType>& to) {
+  if (!to || *to == DType::f32 || *to == DType::f16 || *to == DType::bf16) return;
+  throw invalid_argument(fmt::format("`to` {}: use f32, f16 or bf16", to_string(*to)));
+}
+
+// Tables of folders are floats everywhere.
+bool folder_holds(const ParamSpec& spec, const QuantScheme& scheme) {
+  return spec.role != Role::token_embedding && has_layout(scheme);
+}
+
+bool gguf_holds(const ParamSpec& spec, const QuantScheme& scheme) {
+  const GgufType* type = gguf_type_of(scheme);
+  return type != nullptr && spec.shape[1] % type->elements == 0;
+}
+
+class Conversion {
+ public:
+  Conversion(const Model& model, const std::string& out, const ConvertOptions& options,
+             const Exec& exec)
+      : model_(model), options_(options), exec_(exec), in_gguf_(is_gguf_name(out)), out_(out) {}
+
+  ConvertResult run() {
+    for (const ParamSpec& p : parameter_table(model_.config)) add(p);
+    if (in_gguf_) require_gguf(model_, parameters_);
+    ModelOutput output(out_, options_.force);
+    result_.warnings = model_.warnings;
+    note_inputs();
+    result_.input_file_bytes = model_.weights->file_bytes();
+    result_.file_bytes = output.write(
+        {model_, parameters_, check_}, [this](int64_t) { return provenance(); }, result_.warnings,
+        exec_);
+    result_.lossless = result_.lossless && result_.changed.empty();
+    return std::move(result_);
+  }
+
+ private:
+  void add(const ParamSpec& spec) {
+    const StoredAs stored = model_.weights->stored_as(spec.name);
+    WritableParameter p{spec, std::nullopt, stored.dtype, nullptr};
+    if (spec.is_matrix() && options_.to) {
+      p.dtype = *options_.to;
+    } else if (stored.scheme) {
+      const bool held =
+          in_gguf_ ? gguf_holds(spec, *stored.scheme) : folder_holds(spec, *stored.scheme);
+      p.dtype = held ? scale_type(spec) : DType::f16;
+      if (held) p.scheme = stored.scheme;
+      inputs_ = inputs_ ||
+                (in_gguf_ || !held ? stored.scheme->activations != ActivationType::none : false);
+    }
+    if (spec.is_matrix()) ++(p.scheme ? result_.packed : result_.plain);
+    p.make = [this, p] { return made(p); };
+    parameters_.push_back(std::move(p));
+  }
+
+  // What would have been asked for to get such scales. Known for sure when they are read only.
+  DType scale_type(const ParamSpec& spec) const {
+    const Weight w = load_weight(model_, spec);
+    model_.weights->release(spec.name);
+    const QuantizedTensor& q = w.quantized();
+    const DType scales = q.scales.dtype();
+    const bool plain = scales == DType::f16 || scales == DType::bf16 || scales == DType::f32;
+    return plain ? scales : DType::f16;
+  }
+
+  Weight made(const WritableParameter& p) {
+    exec_.check_stop();
+    exec_.report({"convert", ++done_, std::ssize(parameters_), p.spec.name});
+    Weight w = load_weight(model_, p.spec);
+    model_.weights->release(p.spec.name);
+    if (!p.scheme) w = as_plain(std::move(w), p);
+    check_.note(p.spec.name, w, exec_.threads);
+    return w;
+  }
+
+  Weight as_plain(Weight w, const WritableParameter& p) {
+    const Tensor before = w.floats(exec_.threads);
+    if (!w.is_quantized() && w.plain().dtype() == p.dtype) return w;
+    Tensor after = convert(before, p.dtype);
+    if (!plainly_finite(after) && plainly_finite(before))
+      throw corrupt(fmt::format("holds weights beyond the range of {}: give `to` {}",
+                                to_string(p.dtype), p.dtype == DType::f16 ? "bf16 or f32" : "f32"))
+          .at("tensor " + in_quotes(p.spec.name))
+          .in_file(model_.path);
+    const auto same = [](const Tensor& a, const Tensor& b) {
+      const auto x = a.data<float>(), y = b.data<float>();
+      return std::equal(x.begin(), x.end(), y.begin(), y.end());
+    };
+    if (!same(before, convert(after, DType::f32))) result_.changed.push_back(p.spec.name);
+    return after;
+  }
+
+  // A file that says nothing of how inputs are rounded computes something else.
+  void note_inputs() {
+    if (!inputs_) return;
+    result_.lossless = false;
+    result_.warnings.emplace_back(
+        "the inputs of its matrices are rounded as well, which the output does not say: there they "
+        "stay as they are");
+  }
+
+  std::string provenance() const {
+    JsonWriter out;
+    out.begin_object().field("schema_version", 2).field("nibble_version", version());
+    out.field("command", options_.command);
+    out.key("input").begin_object().field("model_type", model_type(model_.config));
+    out.field("file_bytes", model_.weights->file_bytes());
+    out.field("stored_in", scheme_summary(model_)).end_object();
+    return out.end_object().finish();
+  }
+
+  const Model& model_;
+  const ConvertOptions& options_;
+  const Exec& exec_;
+  const bool in_gguf_;
+  const std::string out_;
+  bool inputs_ = false;
+  int64_t done_ = 0;
+  std::vector<WritableParameter> parameters_;
+  ExportCheck check_;
+  ConvertResult result_;
+};
+
+}  // namespace
+
+ConvertResult convert_model(const std::string& in, const std::string& out,
+                            const ConvertOptions& options, const Exec& exec) {
+  require_float(options.to);
+  const std::string inputs[] = {in};
+  refuse_same_file(out, inputs);
+  const Model model = open_model(in);
+  return Conversion(model, out, options, exec).run();
+}
+
+}  // namespace nibble

@@ -1,0 +1,56 @@
+#include "nibble/compress/model_output.h"
+
+#include <utility>
+
+#include "nibble/core/atomic_file.h"
+#include "nibble/core/error.h"
+#include "nibble/core/files.h"
+#include "nibble/core/version.h"
+#include "nibble/model/write_gguf.h"
+
+namespace nibble {
+namespace {
+
+void require_written(const ModelOutput::Contents& contents, const Model& written,
+                     const std::string& out, const Exec& exec) {
+  exec.report({"check", 0, 1, out});
+  contents.check.require_same(written, exec.threads);
+  if (contents.verify) contents.verify(written);
+}
+
+}  // namespace
+
+void refuse_existing(const std::string& out, bool force) {
+  if (!force && exists(out))
+    throw cannot_create("exists already; use `force` to replace it").in_file(out);
+}
+
+ModelOutput::ModelOutput(const std::string& out, bool force, AtomicFolder* folder) : out_(out) {
+  if (is_gguf_name(out))
+    refuse_existing(out, force);
+  else
+    folder_ = folder != nullptr ? folder : &own_.emplace(out, force);
+}
+
+int64_t ModelOutput::write(const Contents& contents,
+                           const std::function<std::string(int64_t bytes)>& provenance,
+                           std::vector<std::string>& warnings, const Exec& exec) {
+  const Model& model = contents.model;
+  if (folder_ == nullptr) {
+    const GgufProvenance about{"nibble " + std::string(version()), provenance(0), contents.type};
+    return write_gguf(model, out_, contents.parameters, about, warnings, [&](const Model& written) {
+      require_written(contents, written, out_, exec);
+      std::string other = tokenizer_difference(model, written);
+      if (!other.empty()) warnings.push_back(std::move(other));
+    });
+  }
+  const int64_t bytes = write_model_like(model, folder_->path(), contents.parameters, warnings);
+  require_written(contents, open_model(folder_->path()), out_, exec);
+  AtomicFile file(folder_->path() + "/nibble.json");
+  file.write(provenance(bytes));
+  file.commit();
+  folder_->commit();
+  return bytes;
+}
+
+}  // namespace nibble
