@@ -11,7 +11,7 @@
 namespace nibble {
 namespace {
 
-std::string loss_words(const ConvertResult& r) {
+std::string rounding_words(const ConvertResult& r) {
   constexpr size_t kNamed = 3;
   if (r.lossless) return "lossless: every weight is what it was";
   if (r.changed.empty())
@@ -29,7 +29,7 @@ std::string loss_words(const ConvertResult& r) {
 std::string render_terminal(const ConvertJob& job, const ConvertResult& r) {
   return fmt::format("{}: {} with their codes, {} as floats, {} bytes instead of {}\n{}\n", job.out,
                      counted(r.packed, "matrix", "matrices"), r.plain, r.file_bytes,
-                     r.input_file_bytes, loss_words(r));
+                     r.input_file_bytes, rounding_words(r));
 }
 
 std::string convert_json(const ConvertJob& job, const ConvertResult& r) {
