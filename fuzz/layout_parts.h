@@ -27,11 +27,12 @@ inline constexpr const char* kLayoutNames[] = {
     "x.activation_scale",
     "x.SCB",
     "x.weight_format",
+    "x.biases",
 };
 inline constexpr nibble::DType kLayoutTypes[] = {
-    nibble::DType::u8,  nibble::DType::i8,      nibble::DType::i32,
-    nibble::DType::i64, nibble::DType::f16,     nibble::DType::bf16,
-    nibble::DType::f32, nibble::DType::f8_e4m3, nibble::DType::f8_e5m2,
+    nibble::DType::u8,      nibble::DType::i8,   nibble::DType::i32, nibble::DType::i64,
+    nibble::DType::f16,     nibble::DType::bf16, nibble::DType::f32, nibble::DType::f8_e4m3,
+    nibble::DType::f8_e5m2, nibble::DType::u32,
 };
 inline constexpr const char* kLayoutSchemes[] = {
     "int4:g32:asym", "int8:a8", "int3",    "fp8_e4m3",    "fp8_e4m3:tensor", "mxfp4",  "nvfp4",

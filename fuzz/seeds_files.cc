@@ -108,6 +108,14 @@ std::string bitsandbytes_int8() {
                   {"x.weight_format", Tensor(DType::u8, Shape{})}});
 }
 
+std::string mlx(const std::string& settings, int64_t words, nibble::DType scales, int64_t groups) {
+  using nibble::DType, nibble::Shape, nibble::Tensor;
+  return foreign(R"({"quantization": {)" + settings + "}}",
+                 {{"x.weight", Tensor(DType::u32, Shape{4, words})},
+                  {"x.scales", Tensor(scales, Shape{4, groups})},
+                  {"x.biases", Tensor(scales, Shape{4, groups})}});
+}
+
 Seeds quantized_layout() {
   using nibble::DType, nibble::Shape;
   Seeds out{
@@ -115,6 +123,10 @@ Seeds quantized_layout() {
       fp8(R"("weight_block_size": [1, 8], "scale_fmt": "ue8m0")", DType::u8, {4, 4}),
       fp8(R"("weight_block_size": null, "fmt": "e4m3")", DType::bf16, {1}),
       bitsandbytes_int8(),
+      mlx(R"("group_size": 32, "bits": 3)", 3, DType::f16, 1),
+      mlx(R"("bits": 4, "y": false, "x": {"bits": 8, "group_size": 32})", 8, DType::f32, 1),
+      mlx(R"("mode": "nvfp4", "bits": 4, "group_size": 16)", 4, DType::u8, 2),
+      mlx(R"("mode": "mxfp8", "x": true)", 8, DType::u8, 1),
       packed_words(R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "sym": false})", 4, 8),
       packed_words(R"({"quant_method": "gptq", "bits": 4, "group_size": 16, "sym": false,
                              "checkpoint_format": "gptq_v2", "dynamic": {"+:x": {"bits": 4}}})",

@@ -148,9 +148,9 @@ std::vector<WritableParameter> to_be_written(const std::string& in, const Prepar
   return parameters;
 }
 
-// Block types have a file of their own.
+// GGUF's types have a file of their own.
 void require_layout(const QuantScheme& scheme) {
-  if (number(scheme).kind == NumberKind::blocks)
+  if (number(scheme).block.bytes > 0)
     throw unsupported(
         fmt::format("{} cannot be stored in a Hugging Face folder: name the output NAME.gguf",
                     to_string(scheme)));

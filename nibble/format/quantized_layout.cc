@@ -20,7 +20,8 @@ namespace {
 
 constexpr std::string_view kWeightEnd = ".weight";
 constexpr char kTop[] = "quantization_config", kGroups[] = "quantization_config.config_groups",
-               kMethod[] = "quantization_config.quant_method", kOldTop[] = "compression_config";
+               kMethod[] = "quantization_config.quant_method", kOldTop[] = "compression_config",
+               kMlxTop[] = "quantization";
 
 struct LayoutRow {
   std::string_view method;
@@ -156,8 +157,24 @@ void require_stored(const TensorSource& source, std::string_view tensor_name,
 
 namespace {
 
+// MLX has a section of its own, which it copies to where the others have theirs: without a method
+// there.
+bool is_of_mlx(const JsonFields& f) {
+  const bool own = f.has_section(kMlxTop);
+  if (own && f.contains(kMethod)) {
+    throw unsupported(fmt::format("says how MLX has quantized the weights, and {} how another "
+                                  "program has: remove the one that does not hold",
+                                  in_quotes(kTop)))
+        .at("key " + in_quotes(kMlxTop));
+  }
+  const std::string top = std::string(kTop) + '.';
+  return own ||
+         (!f.contains(kMethod) && f.contains(top + "bits") && f.contains(top + "group_size"));
+}
+
 // Before 2023-12 files had no quant_method; transformers takes those that bitsandbytes made still.
 std::string method_of(const JsonFields& f) {
+  if (is_of_mlx(f)) return "mlx";
   if (f.contains(kMethod)) return f.string(kMethod);
   for (const char* flag : {"load_in_4bit", "load_in_8bit"}) {
     if (f.boolean_or(std::string(kTop) + '.' + flag, false)) return "bitsandbytes";
@@ -184,7 +201,7 @@ StoredModules read_quantization_config(const JsonFields& f, std::span<const Matr
         "save the model again with a release of today")
         .at("key " + in_quotes(kOldTop));
   }
-  if (!f.has_section(kTop)) return {};
+  if (!f.has_section(kTop) && !f.has_section(kMlxTop)) return {};
   const std::string method = method_of(f);
   if (method == "nibble") return {read_own_config(f, modules)};
   for (const LayoutRow& l : layouts()) {

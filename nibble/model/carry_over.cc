@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kDropped = "quantization_config";
+constexpr std::array<std::string_view, 2> kDropped = {"quantization_config", "quantization"};
 constexpr int64_t kFileLimit = int64_t{1} << 28;
 constexpr std::array kFiles = {"tokenizer.json",
                                "tokenizer_config.json",
@@ -70,7 +70,8 @@ class Copier : public JsonHandler {
     end_value();
   }
   void on_key(std::string_view key) override {
-    if (depth_ == 1 && (key == kDropped || key == dropped_)) dropping_ = true;
+    if (depth_ == 1 && (key == dropped_ || std::ranges::find(kDropped, key) != kDropped.end()))
+      dropping_ = true;
     copy([&] { out_.key(key); });
   }
   void on_string(std::string_view v) override {

@@ -11,9 +11,9 @@
 
 namespace nibble {
 
-/// A config.json with the keys of `original` in their order, but for quantization_config and
-/// `dropped` (a key, or nothing); `add` then writes more keys into the object. Error{corrupt} where
-/// `original` is not a JSON object.
+/// A config.json with the keys of `original` in their order, but for quantization_config (and
+/// MLX's quantization) and `dropped` (a key, or nothing); `add` then writes more keys into the
+/// object. Error{corrupt} where `original` is not a JSON object.
 std::string carry_config(std::string_view original, const std::function<void(JsonWriter&)>& add,
                          std::string_view dropped = "");
 

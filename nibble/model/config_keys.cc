@@ -31,6 +31,7 @@ constexpr std::string_view kHarmless[] = {"architectures",
                                           "unsloth_fixed",
                                           "unsloth_version",
                                           "quantization_config",
+                                          "quantization",
                                           "return_dict",
                                           "output_hidden_states",
                                           "output_attentions",
@@ -148,7 +149,8 @@ constexpr ChangingRow kChanging[] = {{"partial_rotary_factor", Quiet::one},
                                      {"pruned_heads", Quiet::off},
                                      {"add_cross_attention", Quiet::off},
                                      {"is_encoder_decoder", Quiet::off},
-                                     {"compression_config", Quiet::off}};
+                                     {"compression_config", Quiet::off},
+                                     {"quantize_activations", Quiet::off}};
 
 // As config files write that something is not there.
 bool is_off(const JsonFields& f, const std::string& key) {

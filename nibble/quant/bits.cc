@@ -9,9 +9,9 @@ namespace nibble {
 
 namespace {
 
-// Scales of block types lie packed in files, which in memory they do not.
+// Scales of GGUF's types lie packed in files, which in memory they do not.
 int64_t stored_bytes(const Weight& w) {
-  const bool blocks = w.is_quantized() && number(w.quantized().scheme).kind == NumberKind::blocks;
+  const bool blocks = w.is_quantized() && number(w.quantized().scheme).block.bytes > 0;
   if (!blocks) return static_cast<int64_t>(w.bytes());
   return planned_bytes(w.quantized().scheme, w.rows(), w.columns(), DType::f16);
 }
@@ -70,7 +70,8 @@ int64_t planned_bytes(const QuantScheme& scheme, int64_t n, int64_t k, DType sca
     return n * (packed_row_bytes(k, 8) + size_of(scale_dtype)) + activation_bytes(scheme);
   const int64_t scales = scheme.granularity == Granularity::tensor ? 1 : n * (k / group);
   const DType stored = stored_scale_dtype(scheme, scale_dtype);
-  const int64_t each = size_of(stored) + (scheme.asymmetric ? 1 : 0);
+  const int64_t offset = number(scheme).offsets ? size_of(stored) : 0;
+  const int64_t each = size_of(stored) + offset + (scheme.asymmetric ? 1 : 0);
   return n * packed_row_bytes(k, scheme.bits()) + scales * each +
          super_bytes(scheme, stored, scales) + activation_bytes(scheme);
 }

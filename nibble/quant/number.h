@@ -17,8 +17,8 @@ namespace nibble {
 
 /// What codes stand for, times a scale: `floats` are not quantized at all; `integers` are steps of
 /// a grid from -2^(bits-1) on, or from a zero point; `levels` steps from `low` to `high`; `table`
-/// values that the codes are indices of; `blocks` those of GGUF: steps or values of a table, under
-/// scales that are settled a block at a time.
+/// values that the codes are indices of; `blocks` steps or values of a table, under scales (and
+/// offsets) that are settled a block at a time: those of GGUF, and of MLX, whose block is a group.
 enum class NumberKind { floats, integers, levels, table, blocks };
 
 /// What may follow a type in the spelling of a scheme, as bits.
@@ -79,7 +79,7 @@ struct NumberTraits {
   /// SuperScale::inputs: the bytes of scales that files have room for; offsets from 0 to the same
   /// end.
   ByteRange scale_bytes = {};
-  /// NumberKind::blocks: what a block takes in files, and its weights: their bits, scales packed.
+  /// Types of GGUF: what a block takes in files, and its weights: their bits, scales packed.
   struct {
     int64_t elements = 0, bytes = 0;
   } block = {};

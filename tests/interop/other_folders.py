@@ -14,6 +14,8 @@ something does not hold, 0 otherwise.
            either side: bitsandbytes rounds them to f16 first, leaves out whole columns of a window where nibble leaves
            out values, and takes 6.200124e-5 for 1 / 127^2. There the losses must agree to 1e-3; that products are the
            same is in tests/nn/llm_int8_products_test.cc.
+  mlx      converted and run by mlx-lm, embeddings and head quantized as well: in every mode, with a width of their own
+           for some modules, and with the head tied to the embedding
 """
 import dataclasses
 import json
@@ -24,9 +26,13 @@ import sys
 from collections.abc import Callable
 
 import bitsandbytes
+import mlx.core as mx
+import mlx_lm
+import numpy as np
 import torch
 import transformers
-from losses import loss_of, nibble_loss
+from losses import loss_of, mean_loss, nibble_loss
+from mlx_lm import convert
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, FineGrainedFP8Config
 from transformers.integrations.finegrained_fp8 import Fp8Quantize
@@ -98,6 +104,30 @@ def make_bnb8(model, out, threshold):
     AutoTokenizer.from_pretrained(model).save_pretrained(out)
 
 
+def make_mlx(model, out, mode="affine", bits=4, group=64, tied=False, recipe=None):
+    source = pathlib.Path(model)
+    if tied:
+        source = tied_copy(model, out.parent / "tied")
+    convert(str(source), str(out), quantize=True, q_group_size=group, q_bits=bits, q_mode=mode, dtype="float32",
+            quant_predicate=recipe)
+
+
+def tied_copy(model, out):
+    """The same model, its embedding as its head."""
+    if not out.exists():
+        copy_of(model, out)
+        tensors = load_file(pathlib.Path(model) / "model.safetensors")
+        tensors.pop("lm_head.weight")
+        save_file(tensors, out / "model.safetensors", {"format": "pt"})
+        put_config(out, tie_word_embeddings=True)
+    return out
+
+
+def mlx_loss(folder, ids):
+    model, _ = mlx_lm.load(str(folder))
+    return mean_loss(lambda window: torch.tensor(np.array(model(mx.array(window.numpy())[None])[0])), ids)
+
+
 def loaded_loss(folder, ids):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map="cpu")
     return loss_of(model.eval(), ids)
@@ -111,6 +141,10 @@ class Case:
     limit: float = LIMIT
 
 
+def mlx_case(**options):
+    return Case(lambda model, out: make_mlx(model, out, **options), mlx_loss)
+
+
 CASES = {
     "fp8-128x128": Case(lambda model, out: make_fp8(model, out, [128, 128])),
     "fp8-tensor": Case(lambda model, out: make_fp8(model, out, None)),
@@ -118,6 +152,12 @@ CASES = {
     "bnb8": Case(lambda model, out: make_bnb8(model, out, 6.0), limit=ROUNDED_LIMIT),
     "gpt2-bnb8-weights": Case(lambda model, out: make_bnb8(model, out, 1e-30)),
     "gpt2-bnb8": Case(lambda model, out: make_bnb8(model, out, 6.0), limit=ROUNDED_LIMIT),
+    **{f"mlx-{bits}bit-g{group}": mlx_case(bits=bits, group=group)
+       for bits, group in ((2, 32), (3, 64), (4, 64), (4, 128), (5, 32), (6, 64), (8, 128))},
+    "mlx-mixed": mlx_case(recipe="mixed_3_6"),
+    "mlx-tied": mlx_case(tied=True),
+    "mlx-mxfp4": mlx_case(mode="mxfp4", group=32), "mlx-nvfp4": mlx_case(mode="nvfp4", group=16),
+    "mlx-mxfp8": mlx_case(mode="mxfp8", bits=8, group=32),
 }
 
 
@@ -141,7 +181,7 @@ def main():
     work.mkdir(parents=True, exist_ok=True)
     text = Text(model, path, work)
     print(f"transformers {transformers.__version__}, bitsandbytes {bitsandbytes.__version__}, "
-          f"torch {torch.__version__}, {len(text.ids)} tokens\n")
+          f"torch {torch.__version__}, mlx {mx.__version__}, mlx-lm {mlx_lm.__version__}, {len(text.ids)} tokens\n")
     print("| folder | the other tool | nibble | difference | holds |\n|---|---|---|---|---|", flush=True)
     results = []
     for name in CASES:

@@ -21,7 +21,7 @@ struct Combination {
   bool offsets;
   WeightType weight = WeightType::codes;
 };
-// What is named after a format of GGUF is used; the others are what else can be said.
+// What is named after a format is used; the others are what else can be said.
 constexpr Combination kCombinations[] = {
     {4, 32, ScaleType::f16, true},                         // Q4_1
     {5, 32, ScaleType::f16, true},                         // Q5_1
@@ -40,7 +40,13 @@ constexpr Combination kCombinations[] = {
     {6, 16, ScaleType::blocks, true},                      //
     {3, 8, ScaleType::bf16, true},                         //
     {4, 16, ScaleType::f32, true},                         //
-    {8, 128, ScaleType::f32, true},
+    {8, 128, ScaleType::f32, true},                        //
+    {2, 64, ScaleType::f16, true},                         // MLX, from here on
+    {3, 128, ScaleType::bf16, true},                       //
+    {4, 64, ScaleType::bf16, true},                        //
+    {5, 64, ScaleType::f32, true},                         //
+    {6, 128, ScaleType::f16, true},                        //
+    {8, 32, ScaleType::bf16, true},
 };
 
 Wanted wanted_of(const Combination& of, int64_t n, int64_t k, bool a8) {

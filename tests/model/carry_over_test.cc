@@ -27,7 +27,9 @@ TEST(CarryConfig, KeepsNumbersAsTheyStood) {
 
 TEST(CarryConfig, LeavesOutWhatItIsTold) {
   const std::string text = carried(
-      R"({"quantization_config": {"a": [1, {"b": 2}]}, "tied": true, "x": {"tied": 1}})", "tied");
+      R"({"quantization_config": {"a": [1, {"b": 2}]}, "quantization": {"bits": 4}, "tied": true,
+          "x": {"tied": 1, "quantization": 1}})",
+      "tied");
   EXPECT_EQ(JsonFields::parse(text).keys(""), (std::vector<std::string>{"x", "added"}));
   EXPECT_EQ(JsonFields::parse(text).integer("x.tied"), 1);
   test::expect_error(ErrorKind::corrupt, "JSON object", [] { carried("[1]"); });

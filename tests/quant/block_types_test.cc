@@ -1,4 +1,5 @@
-// The block types of GGUF: their scales in two levels, and the methods that write into them.
+// The block types of GGUF and MLX: their scales (in two levels), and the methods that write into
+// them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -138,7 +139,11 @@ TEST_P(BlockTypes, WeightsBeyondTheirScalesAreRefusedByName) {
 }
 
 TEST_P(BlockTypes, CountTheBitsOfTheirFiles) {
-  const auto& block = type().block;
+  struct {
+    int64_t elements, bytes;
+  } block{type().block.elements, type().block.bytes};
+  if (block.bytes == 0)  // MLX: a group, its scale and its offset
+    block = {scheme().group, scheme().group * type().bits / 8 + 4};
   const QuantizedTensor q = run(correlated_layer(7, 3, 512, 512, 64), "rtn").weight;
   EXPECT_DOUBLE_EQ(bits_per_weight(q),
                    8.0 * static_cast<double>(block.bytes) / static_cast<double>(block.elements));
@@ -147,8 +152,13 @@ TEST_P(BlockTypes, CountTheBitsOfTheirFiles) {
 
 INSTANTIATE_TEST_SUITE_P(All, BlockTypes,
                          testing::Values("q4_1", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
-                                         "iq4_nl", "iq4_xs"),
-                         [](const auto& of) { return std::string(of.param); });
+                                         "iq4_nl", "iq4_xs", "affine2:g32", "affine3:g32",
+                                         "affine4:g32", "affine5:g32", "affine6:g32",
+                                         "affine8:g32"),
+                         [](const auto& of) {
+                           const std::string name = of.param;
+                           return name.substr(0, name.find(':'));
+                         });
 
 // llama-quant.cpp: what takes the place of a type whose blocks do not fit.
 TEST(BlockTypesOfOtherWidths, BecomeTheNextTypeWithBlocksOf32) {
