@@ -9,6 +9,7 @@ struct FlagRow {
   std::string_view field, flag;
 };
 constexpr FlagRow kFlagRows[] = {
+    {"activations", "--activations"},
     {"act_order", "--no-act-order"},
     {"against", "--against"},
     {"also", "--quantize"},

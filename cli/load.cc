@@ -22,6 +22,8 @@ void add_load(CLI::App& verb, ModelChoice& o) {
                   "PATTERN[=f32|f16|bf16]: tensors --scheme leaves plain (repeatable)");
   verb.add_option("--quantize", o.in.also, "lm_head, embeddings: --scheme covers these too")
       ->delimiter(',');
+  verb.add_option("--activations", o.activations,
+                  "a8: round the inputs of stored codes to 8 bits as well, as llama.cpp does");
 }
 
 namespace {

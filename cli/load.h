@@ -10,7 +10,7 @@
 
 namespace nibble::cli {
 
-/// The argument MODEL and --scheme (--dtype), --keep, --quantize.
+/// The argument MODEL and --scheme (--dtype), --keep, --quantize, --activations.
 void add_load(CLI::App& verb, ModelChoice& options);
 
 /// The first few lines on stderr, each after "nibble: warning: ", and how many more there are;

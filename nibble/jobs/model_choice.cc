@@ -7,6 +7,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/model/hf_cache.h"
+#include "nibble/model/with_activations.h"
 
 namespace nibble {
 namespace {
@@ -42,9 +43,12 @@ QuantizeOptions quantize_options(const Precision& precision) {
 
 Model open_choice(const ModelChoice& choice, const Exec& exec) {
   Model model = open_model(resolve_model(choice.model));
-  if (choice.in.scheme.empty()) return model;
-  const LargeBlocksGoBack while_loading;
-  return quantize_in_memory(model, quantize_options(choice.in), exec);
+  if (!choice.in.scheme.empty()) {
+    const LargeBlocksGoBack while_loading;
+    model = quantize_in_memory(model, quantize_options(choice.in), exec);
+  }
+  if (choice.activations.empty()) return model;
+  return with_activations(model, parse_activations(choice.activations));
 }
 
 std::vector<std::string> warnings_of(const Model& model) {

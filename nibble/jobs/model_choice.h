@@ -23,6 +23,7 @@ QuantizeOptions quantize_options(const Precision& precision);
 struct ModelChoice {
   std::string model;  ///< as resolve_model() takes it
   Precision in;
+  std::string activations;  ///< "a8": inputs of stored codes are rounded, too (with_activations.h)
 };
 /// Opens it and, where a scheme is asked for, quantizes it tensor by tensor: the f32 model is never
 /// held as a whole.

@@ -7,6 +7,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/finite.h"
+#include "nibble/core/parallel.h"
 #include "nibble/kernels/layer.h"
 #include "nibble/nn/losses.h"
 
@@ -30,6 +31,24 @@ Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
     : config_(config) {
   validate(config_);
   const ParameterFinder find(config_, load, release);
+  std::vector<std::optional<Layer>> built(static_cast<size_t>(config_.layers));
+  // The head, which is large, first: what is taken up last is waited for.
+  parallel_for(config_.layers + 1, options.threads, [&](int64_t i) {
+    if (i == 0)
+      build_ends(find, options);
+    else
+      built[static_cast<size_t>(i - 1)] =
+          build_layer(config_, static_cast<int>(i - 1), find, options);
+  });
+  size_ = pass_size(config_);
+  for (std::optional<Layer>& layer : built) {
+    layer->place = add_layer(layer->plan, cache_shape_);
+    layer_multiplications_ += layer->multiplications();
+    layers_.push_back(std::move(*layer));
+  }
+}
+
+void Decoder::build_ends(const ParameterFinder& find, const LinearOptions& options) {
   if (config_.tied) {
     head_ =
         LinearGroup({{"lm_head (tied)", find.table(Role::token_embedding), std::nullopt}}, options);
@@ -40,13 +59,6 @@ Decoder::Decoder(const DecoderConfig& config, const WeightLoader& load,
   }
   ends_ = ModelEnds(config_, find, !config_.tied);
   if (config_.position == PositionKind::rotary) rotary_ = Rotary(config_.rope, config_.head_dim);
-  size_ = pass_size(config_);
-  for (int i = 0; i < config_.layers; ++i) {
-    layers_.push_back(build_layer(config_, i, find, options));
-    Layer& layer = layers_.back();
-    layer.place = add_layer(layer.plan, cache_shape_);
-    layer_multiplications_ += layer.multiplications();
-  }
 }
 
 KvCache Decoder::make_cache(int64_t capacity, DType dtype) const {

@@ -22,7 +22,8 @@ class Session;
 
 class Decoder {
  public:
-  /// Throws Error{corrupt} naming the tensor whose shape is not the table's.
+  /// Throws Error{corrupt} naming the tensor whose shape is not the table's. `load` and `release`
+  /// are called by options.threads threads, each for layers of its own.
   Decoder(const DecoderConfig& config, const WeightLoader& load, const LinearOptions& options = {},
           const WeightRelease& release = {});
 
@@ -68,6 +69,7 @@ class Decoder {
     std::span<const SequenceRows> sequences;
     std::span<const int64_t> logit_rows;
   };
+  void build_ends(const ParameterFinder& find, const LinearOptions& options);
   void check(std::span<const Item> batch) const;
   void check(std::span<const int32_t> ids, const KvCache& cache) const;
   std::span<const float> pass(const Batch& batch, Workspace& workspace, const Exec& exec) const;
