@@ -67,7 +67,7 @@ void store_matrices(ForeignFolder& folder, ForeignFolder& plain, bool embeddings
   }
 }
 
-Tensor words_of(const QuantizedTensor& q) {
+Tensor as_mlx_words(const QuantizedTensor& q) {
   Tensor out(DType::u32, Shape{q.n(), q.codes.shape()[1] / 4});
   std::memcpy(out.mutable_raw(), q.codes.raw(), q.codes.bytes());
   return out;
@@ -79,7 +79,7 @@ struct MlxFolder {
     folder.config()["quantization"] = {{"group_size", 32}, {"bits", parse_scheme(scheme).bits()}};
     store_matrices(folder, plain, true, [&](const std::string& x, const Tensor& w) {
       const QuantizedTensor q = quantize_rtn(w, parse_scheme(scheme), {}, x);
-      folder.tensors()[x + ".weight"] = words_of(q);
+      folder.tensors()[x + ".weight"] = as_mlx_words(q);
       folder.tensors()[x + ".scales"] = q.scales;
       folder.tensors()[x + ".biases"] = *q.offsets;
       return dequantize(q);
