@@ -26,9 +26,24 @@ bool folder_holds(const ParamSpec& spec, const QuantScheme& scheme) {
   return spec.role != Role::token_embedding && has_layout(scheme);
 }
 
-bool gguf_holds(const ParamSpec& spec, const QuantScheme& scheme) {
-  const GgufType* type = gguf_type_of(scheme);
-  return type != nullptr && spec.shape[1] % type->elements == 0;
+bool are_halves(const Tensor& t) {
+  if (t.dtype() != DType::f32 && t.dtype() != DType::bf16) return true;
+  const Tensor wide = convert(t, DType::f32), narrow = convert(convert(t, DType::f16), DType::f32);
+  const auto x = wide.data<float>(), y = narrow.data<float>();
+  return std::equal(x.begin(), x.end(), y.begin(), y.end());
+}
+
+bool gguf_holds(const QuantizedTensor& q) {
+  const GgufType* type = gguf_type_of(q.scheme);
+  if (type == nullptr || q.k() % type->elements != 0 || q.input_order) return false;
+  return are_halves(q.scales) && (!q.offsets || are_halves(*q.offsets));
+}
+
+// What would have been asked for to get such scales: known for sure when they are read only.
+DType scale_type(const QuantizedTensor& q) {
+  const DType scales = q.scales.dtype();
+  const bool plain = scales == DType::f16 || scales == DType::bf16 || scales == DType::f32;
+  return plain ? scales : DType::f16;
 }
 
 class Conversion {
@@ -58,9 +73,10 @@ class Conversion {
     if (spec.is_matrix() && options_.to) {
       p.dtype = *options_.to;
     } else if (stored.scheme) {
-      const bool held =
-          in_gguf_ ? gguf_holds(spec, *stored.scheme) : folder_holds(spec, *stored.scheme);
-      p.dtype = held ? scale_type(spec) : DType::f16;
+      const Weight w = load_weight(model_, spec);
+      model_.weights->release(spec.name);
+      const bool held = in_gguf_ ? gguf_holds(w.quantized()) : folder_holds(spec, *stored.scheme);
+      p.dtype = held ? scale_type(w.quantized()) : DType::f16;
       if (held) p.scheme = stored.scheme;
       inputs_ = inputs_ ||
                 (in_gguf_ || !held ? stored.scheme->activations != ActivationType::none : false);
@@ -68,16 +84,6 @@ class Conversion {
     if (spec.is_matrix()) ++(p.scheme ? result_.packed : result_.plain);
     p.make = [this, p] { return made(p); };
     parameters_.push_back(std::move(p));
-  }
-
-  // What would have been asked for to get such scales. Known for sure when they are read only.
-  DType scale_type(const ParamSpec& spec) const {
-    const Weight w = load_weight(model_, spec);
-    model_.weights->release(spec.name);
-    const QuantizedTensor& q = w.quantized();
-    const DType scales = q.scales.dtype();
-    const bool plain = scales == DType::f16 || scales == DType::bf16 || scales == DType::f32;
-    return plain ? scales : DType::f16;
   }
 
   Weight made(const WritableParameter& p) {

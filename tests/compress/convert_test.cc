@@ -102,6 +102,18 @@ TEST_F(Convert, InputsThatAreRoundedAreNotForgotten) {
   EXPECT_TRUE(convert(folder, "copy").lossless);
 }
 
+// Types of GGUF have scales in f16.
+TEST_F(Convert, ScalesThatAreNoHalvesMakeFloats) {
+  QuantizeOptions o;
+  o.scheme = parse_scheme("int8:g32");
+  o.scale_dtype = DType::f32;
+  quantize_model(folder_ / "in", folder_ / "wide", o, {});
+  const ConvertResult r = convert(folder_ / "wide", "wide.gguf");
+  EXPECT_FALSE(r.lossless);
+  EXPECT_EQ(r.packed, 0);
+  EXPECT_EQ(stored_in(folder_ / "wide.gguf"), "f16");
+}
+
 TEST_F(Convert, RefusesItsInputAndWhatExists) {
   expect_error(ErrorKind::invalid_argument, "", [&] { convert(folder_ / "in", "in"); });
   convert(folder_ / "in", "out");

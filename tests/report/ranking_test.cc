@@ -41,7 +41,8 @@ TEST(Ranking, RecommendsTheSmallestThatStaysClose) {
   EXPECT_NE(words.find("Take b (600 B, KL 0.0080): the smallest that stays close"),
             std::string::npos)
       << words;
-  EXPECT_NE(words.find("Where it must be smaller: c (400 B, KL 0.020)"), std::string::npos) << words;
+  EXPECT_NE(words.find("Where it must be smaller: c (400 B, KL 0.020)"), std::string::npos)
+      << words;
 }
 
 TEST(Ranking, RecommendsTheClosestWhereNoneIsClose) {
