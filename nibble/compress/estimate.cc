@@ -127,6 +127,8 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
     width = c.hidden_size;
     inner = std::max({c.hidden_size, c.intermediate_size, c.heads * c.head_dim});
   }
+  const bool judges = calibrated && method(options.method).needs == Calibration::fisher &&
+                      judges_table(model.decoder_config());
   const bool dual = calibrated && options.inputs == CalibrationInputs::corrected;
   const WalkKind walk{out.tokens, dual,
                       calibrated && walks_in_bf16(model.decoder_config(), plans, options)};
@@ -142,7 +144,8 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
     if (p.spec.layer == 0) block += n * k * 4;
     if (!p.scheme) continue;
     scheme = *p.scheme;
-    const bool walked = calibrated && (p.spec.layer >= 0 || p.spec.role == Role::lm_head);
+    const bool judged = judges && p.spec.role == Role::token_embedding;
+    const bool walked = calibrated && (p.spec.layer >= 0 || p.spec.role == Role::lm_head || judged);
     weights += static_cast<double>(n * k);
     largest = std::max(largest, walked ? add_matrix(n, k, walk, options, products) : n * k * 8);
   }

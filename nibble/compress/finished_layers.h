@@ -20,8 +20,7 @@ std::unique_ptr<FolderStore> open_layers(const Model& original, const std::strin
                                          const QuantizeOptions& options, QuantizeResult& result);
 
 /// Calibrates and quantizes every matrix that is multiplied into `store`.
-void quantize_layers(const Model& original, const Prepared& ready, LayerStore& store,
-                     const Exec& exec);
+void quantize_layers(const Model& original, Prepared& ready, LayerStore& store, const Exec& exec);
 
 /// One parameter as it is to be written: from the store where a calibrated method put it there.
 Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store,

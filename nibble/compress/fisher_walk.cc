@@ -9,6 +9,7 @@
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
 #include "nibble/core/stoppable.h"
+#include "nibble/quant/dense.h"
 #include "nibble/train/head_gradient.h"
 #include "nibble/train/layer_gradient.h"
 
@@ -95,6 +96,8 @@ class FisherWalk {
     head();
     OutputMetrics out;
     for (int64_t layer = config_.layers; layer-- > 0;) backward(static_cast<int>(layer), out);
+    if (judges_table(config_))
+      out.emplace(find_parameter(table_, {Role::token_embedding})->name, of_the_stream());
     return out;
   }
 
@@ -210,6 +213,22 @@ class FisherWalk {
     for (auto& [key, metric] : sums.finish(scale, exec_.threads))
       out.emplace(find_parameter(table_, key)->name, std::move(metric));
     report();
+  }
+
+  // Of what the embedding puts into the stream, once all layers are behind.
+  OutputMetric of_the_stream() {
+    const int64_t k = config_.hidden_size;
+    OutputMetric out{{0, k}, {std::vector<float>(static_cast<size_t>(k * k))}};
+    int64_t rows = 0;
+    for (size_t s = 0; s < samples_.size(); ++s) {
+      const Rows dx = dx_.take(s);
+      const int64_t m = std::ssize(dx) / k;
+      add_gram(m, k, k, dx.data(), dx.data(), out.blocks[0].data(), exec_.threads);
+      rows += m;
+    }
+    mirror(k, out.blocks[0].data());
+    for (float& g : out.blocks[0]) g /= static_cast<float>(std::max<int64_t>(1, rows));
+    return out;
   }
 
   const DecoderConfig& config_;

@@ -29,10 +29,17 @@ int draws_for(const FisherOptions& options, int64_t tokens);
 /// By stored name; a fused matrix of queries, keys and values has one.
 using OutputMetrics = std::map<std::string, OutputMetric, std::less<>>;
 
-/// The metric of every matrix inside the blocks: g is the gradient of the sum of a sample's losses,
-/// a label drawn for each of its rows. One block's weights (in f32 twice, or in bf16 once) are in
-/// memory at a time, beside the head, the residual streams in front of all blocks (unless they are
-/// spilled) and the metrics. The bytes do not depend on the number of threads.
+/// Whether the token table's rows have a metric: not where it is the head as well, or where a norm
+/// stands behind it.
+inline bool judges_table(const DecoderConfig& config) {
+  return !config.tied && !config.embedding_norm;
+}
+
+/// The metric of every matrix inside the blocks, and of the token table's rows: g is the gradient
+/// of the sum of a sample's losses, a label drawn for each of its rows. One block's weights (in f32
+/// twice, or in bf16 once) are in memory at a time, beside the head, the residual streams in front
+/// of all blocks (unless they are spilled) and the metrics. The bytes do not depend on the number
+/// of threads.
 OutputMetrics output_metrics(const Model& model, const CalibrationText& text,
                              const FisherOptions& options, const Exec& exec);
 

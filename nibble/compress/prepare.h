@@ -24,7 +24,8 @@ struct Prepared {
   std::vector<ParameterPlan> plans;
   std::optional<CalibrationText> text;     ///< where anything is calibrated
   TensorMap static_scales;                 ///< of a8static inputs, by the name of the weight
-  const OutputMetrics* metrics = nullptr;  ///< of `model`, where they are known already
+  const OutputMetrics* metrics = nullptr;  ///< of `model`, where they are known
+  OutputMetrics own_metrics;  ///< what is behind `metrics` where nobody else keeps them
 };
 
 /// Makes the plans and whatever they need. `beside`: the folder to be made, empty where none is;

@@ -88,6 +88,25 @@ Weight quantize_parameter(const Model& model, const ParameterPlan& plan,
   return chosen.quantize({w, *plan.scheme, tuning, plan.spec.name, nullptr, threads}).weight;
 }
 
+InputStatistics judging(const OutputMetric& metric) {
+  InputStatistics out;
+  out.k = out.rows = metric.n();
+  out.hessian = metric.blocks.at(0);
+  for (int64_t i = 0; i < out.k; ++i)
+    out.mean_square.push_back(out.hessian[static_cast<size_t>(i * out.k + i)]);
+  return out;
+}
+
+Weight quantize_table(const Model& model, const ParameterPlan& plan, const QuantizeOptions& options,
+                      const OutputMetric& metric, int threads) {
+  const Tensor w = model.weights->get(plan.spec.name).plain();
+  refuse_nonfinite(w, plan.spec.name);
+  const InputStatistics judge = judging(metric);
+  MethodOptions tuning = options.tuning;
+  tuning.scale_dtype = options.scale_dtype;
+  return method("gptq").quantize({w, *plan.scheme, tuning, plan.spec.name, &judge, threads}).weight;
+}
+
 namespace {
 
 std::string hash_of(const CalibrationText& text) {
@@ -190,7 +209,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   result.warnings = model.warnings;
   ModelOutput output(out, options.force, known.folder);
   if (is_calibrated(without_steps(options))) FolderStore::refuse_foreign(resume_folder(out));
-  const Prepared ready = prepare(model, out, options, known, result, exec);
+  Prepared ready = prepare(model, out, options, known, result, exec);
   result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
   result.input_file_bytes = model.weights->file_bytes();
   if (ready.text) note_calibration(*ready.text, result);
@@ -229,7 +248,7 @@ Model quantize_in_memory(const Model& given, QuantizeOptions options, const Exec
   QuantizeResult result;
   WeightMap weights;
   std::vector<WritableParameter> parameters;
-  const Prepared ready = prepare(model, "", options, known, result, exec);
+  Prepared ready = prepare(model, "", options, known, result, exec);
   const auto store = memory_store();
   if (is_calibrated(ready.options)) quantize_layers(model, ready, *store, exec);
   for (const ParameterPlan& plan : ready.plans) {

@@ -163,4 +163,11 @@ Model quantize_in_memory(const Model& model, QuantizeOptions options, const Exec
 Weight quantize_parameter(const Model& model, const ParameterPlan& plan,
                           const QuantizeOptions& options, int threads);
 
+/// The metric of a table's rows in the place of its inputs' second moments.
+InputStatistics judging(const OutputMetric& metric);
+/// A token table rounded by gptq for what the model makes of its rows: an error e of a row costs
+/// e G e^T, as of the outputs of any projection into the stream (fisher_walk.h), so G stands for H.
+Weight quantize_table(const Model& model, const ParameterPlan& plan, const QuantizeOptions& options,
+                      const OutputMetric& metric, int threads);
+
 }  // namespace nibble

@@ -133,9 +133,12 @@ class Measuring {
     MethodOptions tuning = base_.tuning;
     tuning.scale_dtype = base_.scale_dtype;
     tuning.sweeps = std::min(tuning.sweeps, 1);
-    tuning.clip = tuning.clip || input == nullptr;
-    const Method& rounding = input == nullptr ? method("rtn") : *rounding_;
     const auto metric = metrics_.find(p.name);
+    const bool judged = input == nullptr && metric != metrics_.end();
+    const InputStatistics judge = judged ? judging(metric->second) : InputStatistics();
+    const InputStatistics* const seen = judged ? &judge : input;
+    tuning.clip = tuning.clip || seen == nullptr;
+    const Method& rounding = judged ? method("gptq") : seen == nullptr ? method("rtn") : *rounding_;
     const std::vector<QuantScheme> schemes = candidates(p.shape[1], base_.in_gguf);
     const size_t anchor = anchor_of(schemes);
     for (const QuantScheme& s : schemes) {
@@ -143,9 +146,9 @@ class Measuring {
                             s,
                             tuning,
                             p.name,
-                            input,
+                            seen,
                             exec_.threads,
-                            metric == metrics_.end() ? nullptr : &metric->second};
+                            judged || metric == metrics_.end() ? nullptr : &metric->second};
       WeightResult made = rounding.quantize(task);
       if (made.error < 0) made.error = error_of(task, values_of(task), made.weight);
       costs.costs.push_back(

@@ -168,6 +168,18 @@ TEST(Fisher, IsTheJacobianAroundTheCovarianceOfTheLabels) {
   }
 }
 
+// What the embedding puts into the stream is judged by all layers.
+TEST(Fisher, TheTableHasTheMetricOfTheStream) {
+  const DecoderConfig config = tiny_decoder_config("llama");
+  ASSERT_FALSE(config.tied);
+  const Model model = tiny_decoder(config, 11);
+  const CalibrationText text = text_of(config, 1, 6);
+  const OutputMetrics metrics = output_metrics(model, text, {.draws = 4000}, Exec{});
+  const Rest rest(model, -1);
+  expect_near(metrics.at(name_of(config, Role::token_embedding, -1)),
+              exact_metric(config, rest, rest.stream(text.samples[0])), 0.05, 0.02);
+}
+
 // The model with `error` added to one projection's bias.
 Model with_error(const Model& model, const std::string& bias, const Rows& error, float sign) {
   const DecoderConfig& config = model.decoder_config();
@@ -272,7 +284,9 @@ TEST(Fisher, EveryMatrixOfTheBlocksHasOne) {
             EXPECT_EQ(m.blocks[b][i * size + j], m.blocks[b][j * size + i]);
       }
     }
-    EXPECT_EQ(metrics.size(), matrices);
+    const std::string table = name_of(config, Role::token_embedding, -1);
+    EXPECT_EQ(metrics.contains(table), judges_table(config));
+    EXPECT_EQ(metrics.size(), matrices + (judges_table(config) ? 1 : 0));
   }
 }
 
