@@ -169,6 +169,7 @@ std::vector<WritableParameter> to_be_written(const std::string& in, const Prepar
 
 // GGUF's types have a file of their own.
 void require_layout(const QuantScheme& scheme) {
+  require_makeable(scheme);
   if (number(scheme).block.bytes > 0)
     throw unsupported(
         fmt::format("{} cannot be stored in a Hugging Face folder: name the output NAME.gguf",

@@ -2,17 +2,10 @@
 // f16 of the block. Offsets are subtracted in the files and added in a QuantizedTensor.
 #include <cstring>
 
-#include "nibble/core/float_formats.h"
 #include "nibble/format/gguf_blocks.h"
 
 namespace nibble {
 namespace {
-
-float half_at(const uint8_t* in) {
-  uint16_t bits;
-  std::memcpy(&bits, in, sizeof bits);
-  return f16_to_f32(bits);
-}
 
 // The value came from a half, or was rounded to one.
 void put_half(float value, uint8_t* out) {

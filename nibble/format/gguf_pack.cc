@@ -94,6 +94,7 @@ const GgufType* gguf_type_of(DType dtype) {
 
 void require_gguf_type(const QuantScheme& scheme) {
   if (gguf_type_of(scheme) != nullptr) return;
+  require_makeable(scheme);
   std::vector<std::string> held;
   for (const GgufType& t : gguf_types()) {
     if (t.pack != nullptr) held.push_back(to_string(*t.scheme));

@@ -25,10 +25,15 @@ GgufType blocks(std::string_view name, uint32_t id, int64_t elements, int64_t by
           .id = id,
           .elements = elements,
           .bytes = bytes,
-          .scheme = parse_scheme(scheme),
+          .scheme = parse_any_scheme(scheme),
           .scale_dtype = scales,
           .unpack = unpack,
           .pack = pack};
+}
+
+GgufType codebook(std::string_view name, uint32_t id, int64_t bytes, std::string_view scheme,
+                  Unpack unpack) {
+  return blocks(name, id, kLargestGgufBlock, bytes, scheme, unpack, nullptr, DType::i8);
 }
 
 bool same_word(std::string_view a, std::string_view b) {
@@ -55,27 +60,27 @@ std::span<const GgufType> gguf_types() {
       blocks("Q5_K", 13, 256, 176, "q5_k", unpack_q5_k, pack_q5_k, DType::i8),
       blocks("Q6_K", 14, 256, 210, "q6_k", unpack_q6_k, pack_q6_k, DType::i8),
       known_by_name("Q8_K", 15, 256, 292),
-      known_by_name("IQ2_XXS", 16, 256, 66),
-      known_by_name("IQ2_XS", 17, 256, 74),
-      known_by_name("IQ3_XXS", 18, 256, 98),
-      known_by_name("IQ1_S", 19, 256, 50),
+      codebook("IQ2_XXS", 16, 66, "iq2_xxs", unpack_iq2_xxs),
+      codebook("IQ2_XS", 17, 74, "iq2_xs", unpack_iq2_xs),
+      codebook("IQ3_XXS", 18, 98, "iq3_xxs", unpack_iq3_xxs),
+      codebook("IQ1_S", 19, 50, "iq1_s", unpack_iq1_s),
       blocks("IQ4_NL", 20, 32, 18, "iq4_nl", unpack_iq4_nl, pack_iq4_nl),
-      known_by_name("IQ3_S", 21, 256, 110),
-      known_by_name("IQ2_S", 22, 256, 82),
+      codebook("IQ3_S", 21, 110, "iq3_s", unpack_iq3_s),
+      codebook("IQ2_S", 22, 82, "iq2_s", unpack_iq2_s),
       blocks("IQ4_XS", 23, 256, 136, "iq4_xs", unpack_iq4_xs, pack_iq4_xs, DType::i8),
       plain("I8", 24, DType::i8),
       plain("I16", 25, DType::i16),
       plain("I32", 26, DType::i32),
       plain("I64", 27, DType::i64),
       plain("F64", 28, DType::f64),
-      known_by_name("IQ1_M", 29, 256, 56),
+      codebook("IQ1_M", 29, 56, "iq1_m", unpack_iq1_m),
       plain("BF16", 30, DType::bf16),
-      known_by_name("TQ1_0", 34, 256, 54),
-      known_by_name("TQ2_0", 35, 256, 66),
+      blocks("TQ1_0", 34, 256, 54, "ternary:g256", unpack_tq1_0, nullptr),
+      blocks("TQ2_0", 35, 256, 66, "int2:g256", unpack_tq2_0, nullptr),
       blocks("MXFP4", 39, 32, 17, "mxfp4", unpack_byte_scale, pack_byte_scale, DType::u8),
       blocks("NVFP4", 40, 64, 36, "nvfp4", unpack_byte_scales, pack_byte_scales, DType::f8_e4m3),
-      known_by_name("Q1_0", 41, 128, 18),
-      known_by_name("Q2_0", 42, 64, 18),
+      blocks("Q1_0", 41, 128, 18, "ternary:g128", unpack_q1_0, nullptr),
+      blocks("Q2_0", 42, 64, 18, "int2:g64", unpack_q2_0, nullptr),
   };
   return kTypes;
 }

@@ -30,8 +30,8 @@ struct GgufType {
   std::optional<QuantScheme> scheme = {};  ///< of those that are quantized
   /// Of the scales.
   DType scale_dtype = DType::f16;
-  /// Takes a block of `bytes` apart; and the reverse, which gives the same bytes again. Null for a
-  /// type that is only known by its name.
+  /// Takes a block of `bytes` apart, null for a type that is only known by its name; and the
+  /// reverse, which gives the same bytes again, null for one that is not written.
   void (*unpack)(const uint8_t* block, GgufBlock& out) = nullptr;
   void (*pack)(const GgufBlock& block, uint8_t* out) = nullptr;
 

@@ -18,6 +18,7 @@ namespace nibble {
 struct StoredAs {
   std::optional<QuantScheme> scheme;
   DType dtype = DType::f32;
+  std::string_view type = {};  ///< what its file calls that, where it has words of its own: "Q4_K"
 };
 
 class WeightSource {

@@ -32,7 +32,8 @@ int64_t count_not_finite(const Weight& w) {
 void add_tensors(const Model& model, Kernels kernels, InspectResult& out) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     const Weight w = load_weight(model, p);
-    out.tensors.push_back({p.name, p.shape, w.stored_as(), kernels[p.name],
+    out.tensors.push_back({p.name, p.shape, w.stored_as(),
+                           std::string(model.weights->stored_as(p.name).type), kernels[p.name],
                            static_cast<int64_t>(w.bytes()), count_not_finite(w)});
     out.parameters += p.shape.elements();
     out.parameters_by_scheme[w.stored_as()] += p.shape.elements();

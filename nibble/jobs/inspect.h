@@ -19,6 +19,7 @@ struct TensorRow {
   std::string name;
   Shape shape;
   std::string scheme;      ///< or its dtype
+  std::string type;        ///< what its file calls that: "Q4_K"; empty where it has no such word
   std::string kernel;      ///< what multiplies it; empty where nothing does
   int64_t bytes = 0;       ///< as it is stored
   int64_t not_finite = 0;  ///< values; of plain tensors: quantized ones are refused when loaded

@@ -47,8 +47,8 @@ class GgufWeights : public WeightSource {
   }
   StoredAs stored_as(std::string_view name) const override {
     const GgufType& type = *require(name).tensor->type;
-    if (type.plain) return {std::nullopt, *type.plain};
-    return {type.scheme, type.scale_dtype == DType::f16 ? DType::f16 : DType::f32};
+    if (type.plain) return {std::nullopt, *type.plain, type.name};
+    return {type.scheme, type.scale_dtype == DType::f16 ? DType::f16 : DType::f32, type.name};
   }
   void release(std::string_view name) const override {
     const GgufTensor& t = *require(name).tensor;

@@ -13,6 +13,7 @@
 namespace nibble {
 
 LevelRange level_range(const QuantScheme& scheme, std::string_view method) {
+  require_makeable(scheme);
   const NumberTraits& type = number(scheme);
   if (type.kind == NumberKind::levels) return LevelRange::whole(type.bits, type.low, type.high);
   const int half = 1 << (type.bits - 1);

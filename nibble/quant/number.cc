@@ -1,5 +1,7 @@
 #include "nibble/quant/number.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -34,6 +36,15 @@ const NamedNumber* find_number(std::string_view name) {
     if (n.traits.name == name) return &n;
   }
   return nullptr;
+}
+
+void require_makeable(const QuantScheme& scheme) {
+  if (!number(scheme).only_read) return;
+  throw invalid_argument(
+      fmt::format("{} is read from files and not made: its weights are entries of a codebook, "
+                  "which nothing here rounds to; use another type, such as q2_k",
+                  to_string(scheme)))
+      .at("scheme");
 }
 
 float largest_value(const NumberTraits& type) {

@@ -87,11 +87,15 @@ struct NumberTraits {
   /// kSuperBlock (llama.cpp's choice, llama-quant.cpp).
   std::string_view ragged = {};
 
+  /// Weights are entries of a codebook, several values each: they are read from files and none is
+  /// made (require_makeable()).
+  bool only_read = false;
+
   /// NumberKind::table, and blocks of values: the values of the codes in order, 16 or 256, some of
   /// which may not be finite.
   std::span<const float> (*table)() = nullptr;
   /// codes[i] = the code of the value nearest to x[i]; what lies beyond the table becomes its end.
-  /// x holds no NaN.
+  /// x holds no NaN. Null where weights are only read.
   void (*nearest)(std::span<const float> x, std::span<uint8_t> codes) = nullptr;
   /// Sets the scales (and super scales) of `out`, whose scheme and shape are set, by the largest
   /// magnitude of every group, f32 in the shape of the scales.
@@ -111,6 +115,9 @@ struct NamedNumber {
 std::span<const NamedNumber> numbers();
 /// By name; nullptr where there is none.
 const NamedNumber* find_number(std::string_view name);
+
+/// Error{invalid_argument} where weights of a type are only read.
+void require_makeable(const QuantScheme& scheme);
 
 /// What the scales of a scheme are stored in, where other types' would be `asked`.
 inline DType stored_scale_dtype(const QuantScheme& scheme, DType asked) {

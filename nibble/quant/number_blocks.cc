@@ -1,6 +1,7 @@
 // The block types of GGUF (ggml-quants.c) that hold more than a scale a group: steps from an offset
 // (q4_1, q5_1), scales in two levels, a byte of a group times an f16 of 256 inputs (the K-quants),
-// and values of a table (iq4). Q4_0, Q5_0 and Q8_0 are int4, int5 and int8 with groups of 32.
+// and values of a table (iq4; those of codebooks, which are only read). Q4_0, Q5_0 and Q8_0 are
+// int4, int5 and int8 with groups of 32.
 #include <array>
 
 #include "nibble/quant/number.h"
@@ -55,6 +56,29 @@ void nearest_iq4(std::span<const float> x, std::span<uint8_t> codes) {
   }
 }
 
+// What codebooks are made of, in ascending order; no code names the values behind them.
+constexpr std::array<float, 16> kIq1 = {-9, -7, -1, 1, 7, 9}, kIq2 = {-43, -25, -8, 8, 25, 43},
+                                kIq3Xxs = {-62, -52, -44, -36, -28, -20, -12, -4,
+                                           4,   12,  20,  28,  36,  44,  52,  62},
+                                kIq3S = {-15, -13, -11, -9, -7, -5, -3, -1,
+                                         1,   3,   5,   7,  9,  11, 13, 15};
+template <const std::array<float, 16>& kValues>
+std::span<const float> values_of() {
+  return kValues;
+}
+
+// Scales are odd, up to 2^scale_bits - 1.
+NumberTraits codebook(std::string_view name, std::span<const float> (*values)(), int64_t group,
+                      int scale_bits, int64_t block_bytes) {
+  NumberTraits out = two_levels(name, 4, group, false, scale_bits, "", block_bytes);
+  out.parts = 0;
+  out.scale_bytes = {1, (1 << scale_bits) - 1};
+  out.kernel = WeightType::table;
+  out.table = values;
+  out.only_read = true;
+  return out;
+}
+
 NumberTraits iq4(NumberTraits out) {
   out.kernel = WeightType::table;
   out.parts = 0;
@@ -107,6 +131,41 @@ const NumberTraits& iq4_nl_number() {
 
 const NumberTraits& iq4_xs_number() {
   static const NumberTraits kRow = iq4(two_levels("iq4_xs", 4, 32, false, 6, "iq4_nl", 136));
+  return kRow;
+}
+
+const NumberTraits& iq1_s_number() {
+  static const NumberTraits kRow = codebook("iq1_s", values_of<kIq1>, 32, 4, 50);
+  return kRow;
+}
+
+const NumberTraits& iq1_m_number() {
+  static const NumberTraits kRow = codebook("iq1_m", values_of<kIq1>, 16, 4, 56);
+  return kRow;
+}
+
+const NumberTraits& iq2_xxs_number() {
+  static const NumberTraits kRow = codebook("iq2_xxs", values_of<kIq2>, 32, 5, 66);
+  return kRow;
+}
+
+const NumberTraits& iq2_xs_number() {
+  static const NumberTraits kRow = codebook("iq2_xs", values_of<kIq2>, 16, 5, 74);
+  return kRow;
+}
+
+const NumberTraits& iq2_s_number() {
+  static const NumberTraits kRow = codebook("iq2_s", values_of<kIq2>, 16, 5, 82);
+  return kRow;
+}
+
+const NumberTraits& iq3_xxs_number() {
+  static const NumberTraits kRow = codebook("iq3_xxs", values_of<kIq3Xxs>, 32, 5, 98);
+  return kRow;
+}
+
+const NumberTraits& iq3_s_number() {
+  static const NumberTraits kRow = codebook("iq3_s", values_of<kIq3S>, 32, 5, 110);
   return kRow;
 }
 

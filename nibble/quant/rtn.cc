@@ -166,6 +166,7 @@ void check_arguments(const Tensor& w, const QuantScheme& scheme, const RtnOption
         fmt::format("{} is a plain float type: nothing is quantized", to_string(scheme)))
         .at("scheme");
   }
+  require_makeable(scheme);
   if (!is_scale_dtype(options.scale_dtype)) {
     throw invalid_argument(fmt::format("scales cannot be stored as {}; use f16, bf16 or f32",
                                        to_string(options.scale_dtype)));

@@ -55,7 +55,9 @@ const NamedNumber& parse_type(std::string_view word, std::string_view text) {
   }
   if (const NamedNumber* found = find_number(word)) return *found;
   std::vector<std::string_view> names;
-  for (const NamedNumber& n : numbers()) names.push_back(n.traits.name);
+  for (const NamedNumber& n : numbers()) {
+    if (!n.traits.only_read) names.push_back(n.traits.name);
+  }
   throw bad(text,
             fmt::format("unknown type {}; use one of {}", in_quotes(word), fmt::join(names, ", ")));
 }
@@ -145,6 +147,12 @@ int64_t QuantScheme::group_size(int64_t k) const {
 }
 
 QuantScheme parse_scheme(std::string_view text) {
+  const QuantScheme out = parse_any_scheme(text);
+  require_makeable(out);
+  return out;
+}
+
+QuantScheme parse_any_scheme(std::string_view text) {
   const size_t first = std::min(text.find(':'), text.size());
   const NamedNumber& type = parse_type(text.substr(0, first), text);
   Parser parser{text, type.traits, defaults(type)};

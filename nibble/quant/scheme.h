@@ -42,10 +42,12 @@ struct QuantScheme {
   bool operator==(const QuantScheme&) const = default;
 };
 
-/// Throws Error{invalid_argument} saying which part is wrong and what is allowed. "fp32" and "fp16"
-/// are accepted.
+/// A scheme that weights can be made in. Throws Error{invalid_argument} saying which part is wrong
+/// and what is allowed, also for a type that is only read. "fp32" and "fp16" are accepted.
 QuantScheme parse_scheme(std::string_view text);
-/// The canonical spelling; parse_scheme(to_string(s)) == s.
+/// The same, types that are only read among them.
+QuantScheme parse_any_scheme(std::string_view text);
+/// The canonical spelling; parse_any_scheme(to_string(s)) == s.
 std::string to_string(const QuantScheme& scheme);
 /// The scheme a weight with k inputs is stored in: the same, or `int8:channel` (activations kept)
 /// where a group does not divide k (DESIGN section 8 "Ragged"), or two codes share a byte and k is

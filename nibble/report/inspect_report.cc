@@ -36,13 +36,19 @@ std::string plan_lines(const MemoryPlan& p) {
   return out;
 }
 
+// With a column for the words of the file, where it has such.
 std::string tensor_lines(const InspectResult& r) {
-  std::string out = fmt::format("{:32} {:>14} {:>16} {:>12}  {}\n", "tensor", "shape", "scheme",
-                                "bytes", "kernel");
-  for (const TensorRow& t : r.tensors) {
-    out += fmt::format("{:32} {:>14} {:>16} {:>12}  {}\n", printable(t.name), t.shape.to_string(),
-                       t.scheme, t.bytes, t.kernel);
-  }
+  const bool typed = std::any_of(r.tensors.begin(), r.tensors.end(),
+                                 [](const TensorRow& t) { return !t.type.empty(); });
+  const auto line = [&](const std::string& name, const std::string& shape, std::string_view type,
+                        std::string_view scheme, std::string_view bytes, std::string_view kernel) {
+    return fmt::format("{:32} {:>14}{} {:>16} {:>12}  {}\n", name, shape,
+                       typed ? fmt::format(" {:>8}", type) : "", scheme, bytes, kernel);
+  };
+  std::string out = line("tensor", "shape", "type", "scheme", "bytes", "kernel");
+  for (const TensorRow& t : r.tensors)
+    out += line(printable(t.name), t.shape.to_string(), t.type, t.scheme,
+                fmt::format("{}", t.bytes), t.kernel);
   return out;
 }
 
@@ -62,6 +68,7 @@ void write_tensor(const TensorRow& t, JsonWriter& out) {
   const auto dims = t.shape.dims();
   out.begin_object().field("name", t.name);
   out.array("shape", std::vector<int64_t>(dims.begin(), dims.end())).field("scheme", t.scheme);
+  if (!t.type.empty()) out.field("type", t.type);
   out.field("bytes", t.bytes).field("not_finite", t.not_finite).field("kernel", t.kernel);
   out.end_object();
 }

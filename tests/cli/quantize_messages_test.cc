@@ -35,6 +35,22 @@ TEST_F(WithModel, QuantizeSaysWhichOptionsHaveNoEffect) {
   EXPECT_FALSE(holds(plain.err, "without effect")) << plain.err;
 }
 
+// What GGUF files hold and nibble reads, but does not make.
+TEST_F(WithModel, SchemesThatAreOnlyReadAreRefusedWhereverTheyAreAskedFor) {
+  const std::string why = "scheme: iq2_xxs is read from files and not made";
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"quantize", model(), "-o", out(), "--scheme", "iq2_xxs"},
+        {"quantize", model(), "-o", out() + ".gguf", "--scheme", "iq2_xxs"},
+        {"quantize", model(), "-o", out(), "--set", "lm_head*=iq2_xxs"},
+        {"compare", model(), "--schemes", "int8,iq2_xxs"},
+        {"bench", model(), "--scheme", "iq2_xxs"},
+        {"estimate", model(), "--schemes", "iq2_xxs"},
+        {"generate", model(), "--scheme", "iq2_xxs"}})
+    expect_rejected(run_nibble(words), 64, why);
+  expect_rejected(run_nibble({"quantize", model(), "-o", out() + ".gguf", "--type", "IQ2_XXS"}), 64,
+                  "use one of Q8_0");
+}
+
 // A recipe has every option, whatever its method.
 TEST_F(WithModel, QuantizeTakesARecipeWithoutAWord) {
   quantized({model(), "-o", out(), "--scheme", "int4:g16"});

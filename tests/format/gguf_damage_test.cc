@@ -27,7 +27,8 @@ GgufBytes varied() {
   out.tensor("q8", {32, 2}, 8, std::string(68, '\1'))
       .tensor("k4", {256, 1}, 12, std::string(144, '\1'));
   out.tensor("whole", {4}, 24, "abcd").f32_tensor("empty", {0}, {}).f32_tensor("one", {}, {1});
-  out.tensor("unread", {256}, 16, std::string(66, '\1'))
+  out.tensor("codebook", {256, 1}, 17, std::string(74, '\1'))
+      .tensor("unread", {256}, 15, std::string(292, '\1'))
       .f32_tensor("cube", {2, 1, 2}, {1, 2, 3, 4});
   return out;
 }

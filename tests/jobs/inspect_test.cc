@@ -6,9 +6,13 @@
 #include <cmath>
 
 #include "nibble/compress/quantize.h"
+#include "nibble/report/inspect_report.h"
 #include "tests/jobs/models.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/gguf_blocks.h"
+#include "tests/support/gguf_model.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/tiny_decoders.h"
 
 namespace nibble {
 namespace {
@@ -44,6 +48,34 @@ TEST(InspectJob, TellsSchemesAndKernelsApart) {
   EXPECT_LT(r.bits_per_weight, 32);
   for (const TensorRow& t : r.tensors)
     EXPECT_EQ(t.scheme, t.name == "wte.weight" ? "f32" : "int8") << t.name;
+}
+
+TEST(InspectJob, SaysWhatAGgufFileCallsItsTypes) {
+  const test::TempFolder folder;
+  DecoderConfig c = tiny_decoder_config("llama");
+  c.hidden_size = c.intermediate_size = 256;
+  c.head_dim = 64;
+  PyRandom random(5);
+  const auto encode = [&](const ParamSpec& p) {
+    if (!p.is_matrix())
+      return std::pair(
+          0u, test::bytes_of_all(std::vector<float>(static_cast<size_t>(p.shape.elements()), 1)));
+    const char* type = p.role == Role::down ? "IQ2_XS" : "Q2_0";
+    for (const test::GgufBlockRow& row : test::gguf_block_rows()) {
+      if (row.type == type)
+        return std::pair(find_gguf_type(type)->id,
+                         test::random_gguf_blocks(row, p.shape.elements(), random));
+    }
+    return std::pair(0u, std::string());
+  };
+  test::put_file(folder / "model.gguf", test::GgufOfModel(c, encode).file().bytes());
+  const InspectResult r = inspect(folder / "model.gguf", {});
+  std::map<std::string, std::string> types;
+  for (const TensorRow& t : r.tensors) types[t.scheme] += types[t.scheme].empty() ? t.type : "";
+  EXPECT_EQ(types, (std::map<std::string, std::string>{
+                       {"f32", "F32"}, {"int2:g64", "Q2_0"}, {"iq2_xs", "IQ2_XS"}}));
+  EXPECT_NE(render_terminal(r).find(" Q2_0         int2:g64 "), std::string::npos);
+  EXPECT_NE(inspect_json(r).find(R"("scheme":"int2:g64","type":"Q2_0")"), std::string::npos);
 }
 
 TEST(InspectJob, HasNoMemoryPlanOfAClassifier) {

@@ -98,6 +98,9 @@ std::string check(const QuantizedTensor& q, int64_t m, std::set<std::string>& ra
     return where + ": codes do not come back";
   if (std::memcmp(back.scales.raw(), q.scales.raw(), q.scales.bytes()) != 0)
     return where + ": scales do not come back";
+  if (q.super_scales &&
+      std::memcmp(back.super_scales->raw(), q.super_scales->raw(), q.super_scales->bytes()) != 0)
+    return where + ": super scales do not come back";
   const Tensor values = dequantize(q);
   std::vector<float> row(static_cast<size_t>(k));
   for (const int64_t j : {int64_t{0}, n / 2, n - 1}) {
@@ -165,6 +168,45 @@ TEST(TableKernels, LongRowsAndManyRows) {
       ASSERT_EQ(check(scheme, 3, 1536, m, DType::f32, 1, ran), "");
     }
   }
+}
+
+// --- tables under scales in two levels: what GGUF's codebooks become ---
+
+// Super scales of both signs, 0 and subnormal ones among them; any byte below.
+QuantizedTensor two_level_weight(const char* scheme, int64_t n, int64_t k) {
+  QuantizedTensor q;
+  q.scheme = parse_any_scheme(scheme);
+  q.shape = Shape{n, k};
+  q.codes = Tensor(DType::u8, Shape{n, packed_row_bytes(k, q.scheme.bits())});
+  scatter_codes(q, static_cast<uint64_t>(n * 31 + k));
+  Noise random(static_cast<uint64_t>(n + k));
+  q.scales = Tensor(DType::i8, Shape{n, k / q.scheme.group_size(k)});
+  for (int8_t& byte : q.scales.mutable_data<int8_t>()) byte = static_cast<int8_t>(random.next());
+  q.super_scales = Tensor(DType::f32, Shape{n, k / kSuperBlock});
+  constexpr float kOdd[] = {0, -0.0f, 0x1p-27f, -65504};
+  size_t i = 0;
+  for (float& v : q.super_scales->mutable_data<float>())
+    v = i++ % 5 == 0 ? kOdd[i / 5 % 4] : random.real() * 0.01f;
+  return q;
+}
+
+constexpr const char* kTwoLevels[] = {"iq1_s", "iq1_m",   "iq2_xxs", "iq2_xs",
+                                      "iq2_s", "iq3_xxs", "iq3_s",   "iq4_xs"};
+
+TEST(TableKernels, ScalesInTwoLevelsGiveTheDefinitionsBytes) {
+  std::set<std::string> ran;
+  for (const char* scheme : kTwoLevels) {
+    for (const int64_t n : {1, 15, 16, 17, 64, 65, 130}) {
+      for (const int64_t k : {256, 512, 1280}) {
+        const QuantizedTensor q = two_level_weight(scheme, n, k);
+        for (const int64_t m : {1, 2, 3, 4, 5, 16, 17, 33}) ASSERT_EQ(check(q, m, ran), "");
+      }
+    }
+    for (const int64_t m : {1, 7, 100})
+      ASSERT_EQ(check(two_level_weight(scheme, 70, 3072), m, ran), "");
+  }
+  EXPECT_EQ(ran.size(), 1u);
+  std::printf("kernel that ran at %s: %s\n", std::string(cpu().isa).c_str(), ran.begin()->c_str());
 }
 
 // DESIGN section 3: at most 1.05 times the packed size.

@@ -182,6 +182,18 @@ TEST(BlockTypesOfOtherWidths, AreRefusedWhereTheyComeFromAFile) {
   test::expect_error(ErrorKind::corrupt, "whole blocks of 256", [&] { validate(q); });
 }
 
+// A scheme may also come from a model that was read.
+TEST(BlockTypeMethods, MakeNothingThatIsOnlyRead) {
+  const Layer layer = correlated_layer(8, 2, 256, 256, 64);
+  const Tensor w = Tensor::from<float>(Shape{2, 256}, layer.w);
+  const MethodOptions options;
+  for (const char* name : {"rtn", "imatrix", "gptq", "autoround", "hqq"}) {
+    test::expect_error(ErrorKind::invalid_argument, "iq2_xs is read from files and not made", [&] {
+      method(name).quantize({w, parse_any_scheme("iq2_xs"), options, "w", &layer.input, 1});
+    });
+  }
+}
+
 TEST(BlockTypeMethods, RefuseWhatTheyCannotDo) {
   const Layer layer = correlated_layer(8, 2, 256, 256, 64);
   const Tensor w = Tensor::from<float>(Shape{2, 256}, layer.w);

@@ -42,13 +42,13 @@ TEST(Numbers, EveryRowIsWholeAndFoundByItsName) {
   for (const NamedNumber& n : numbers()) {
     SCOPED_TRACE(n.traits.name);
     EXPECT_EQ(find_number(n.traits.name)->type, n.type);
-    EXPECT_EQ(parse_scheme(n.traits.name).type, n.type);
+    EXPECT_EQ(parse_any_scheme(n.traits.name).type, n.type);
     EXPECT_GT(n.traits.bits, 0);
     for (const std::string_view example : n.traits.examples)
       EXPECT_EQ(parse_scheme(example).type, n.type);
     const bool table = n.traits.table != nullptr, blocks = n.traits.kind == NumberKind::blocks;
     EXPECT_TRUE(table || n.traits.kind != NumberKind::table);
-    EXPECT_EQ(n.traits.nearest != nullptr, table);
+    EXPECT_EQ(n.traits.nearest != nullptr, table && !n.traits.only_read);
     EXPECT_EQ(n.traits.choose_scales != nullptr, table && !blocks);
     EXPECT_TRUE(blocks || n.traits.block.bytes == 0);
     EXPECT_EQ(n.traits.scale_bytes.high > 0, n.traits.scales->super == SuperScale::inputs);

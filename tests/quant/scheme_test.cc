@@ -4,6 +4,7 @@
 #include <rapidcheck.h>
 
 #include "nibble/core/error.h"
+#include "tests/support/expect_error.h"
 
 namespace nibble {
 namespace {
@@ -63,6 +64,25 @@ TEST(Scheme, RefusesWhatIsNotOneAndSaysWhatIsAllowed) {
       EXPECT_EQ(e.kind(), ErrorKind::invalid_argument) << bad;
       EXPECT_GT(e.reason().size(), 30u) << e.what();
     }
+  }
+}
+
+// Those of GGUF's codebooks have names, for what files hold; nobody can ask for one.
+TEST(Scheme, TypesThatAreOnlyReadCannotBeAskedFor) {
+  for (const char* name : {"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"}) {
+    EXPECT_EQ(to_string(parse_any_scheme(name)), name);
+    test::expect_error(ErrorKind::invalid_argument,
+                       std::string("scheme: ") + name + " is read from files and not made",
+                       [&] { parse_scheme(name); });
+    for (const std::string_view example : scheme_examples()) EXPECT_NE(example, name);
+  }
+  test::expect_error(ErrorKind::invalid_argument, "cannot follow iq2_xs",
+                     [] { parse_scheme("iq2_xs:a8"); });
+  try {
+    parse_scheme("int9");
+  } catch (const Error& e) {
+    EXPECT_EQ(e.reason().find("iq2_xs"), std::string::npos) << e.reason();
+    EXPECT_NE(e.reason().find("iq4_xs"), std::string::npos) << e.reason();
   }
 }
 
