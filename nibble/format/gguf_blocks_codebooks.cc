@@ -40,14 +40,14 @@ unsigned even_signs(unsigned seven) {
 }
 
 // kCount elements by a row of a codebook of kMagnitudes; a bit of `signs` that is set: below 0.
+// Without branches, of which random signs would have half foreseen wrongly: ~m is -1 - m.
 template <int kMagnitudes, int kCount>
 void put_row(unsigned row, unsigned signs, uint8_t* codes) {
   constexpr int kBits = kMagnitudes > 4 ? 3 : 2;
   for (int j = 0; j < kCount; ++j) {
     const int magnitude = static_cast<int>(bits_at(row, kBits * j, kBits));
-    const bool negative = bits_at(signs, j, 1) != 0;
-    codes[j] =
-        static_cast<uint8_t>(negative ? kMagnitudes - 1 - magnitude : kMagnitudes + magnitude);
+    const int flip = -static_cast<int>(bits_at(signs, j, 1));
+    codes[j] = static_cast<uint8_t>(kMagnitudes + (magnitude ^ flip));
   }
 }
 constexpr auto put_iq2 = put_row<3, kEight>;
