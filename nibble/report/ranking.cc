@@ -96,6 +96,7 @@ std::string render_ranking(const std::vector<Measurement>& models, int width) {
   const std::vector<size_t> order = ranking(models);
   if (order.size() < 2) return "";
   std::vector<ModelRow> rows;
+  rows.reserve(order.size());
   for (const size_t i : order) rows.push_back({models[i], models.front()});
   std::string out = fmt::format("Closest to {} first; bits are those of the whole file:\n",
                                 display_text(models.front().name)) +
