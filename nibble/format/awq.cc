@@ -99,12 +99,7 @@ QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
   q.codes = read_codes(packed_int32::require_words(source, x + ".qweight"));
   q.scales = packed_int32::require_turned_scales(source, x + ".scales", f.groups, f.n);
   packed_int32::take_zeros(read_zeros(source, x + ".qzeros", f), x + ".qzeros", q);
-  try {
-    validate(q);
-  } catch (Error& e) {
-    throw std::move(e).at("tensor " + in_quotes(x + ".qweight"));
-  }
-  return q;
+  return validated(std::move(q), x + ".qweight");
 }
 
 std::vector<std::string> stored_names(const TensorSource& /*source*/, const std::string& x,

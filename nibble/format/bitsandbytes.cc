@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "nibble/core/checked.h"
 #include "nibble/format/bitsandbytes_int8.h"
@@ -165,12 +166,7 @@ QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
                                     Shape{ceil_div(blocks[0], kNestedBlock)});
     q.super_offsets = Tensor::from<float>(Shape{1}, std::span(&*state.nested_offset, 1));
   }
-  try {
-    validate(q);
-  } catch (Error& e) {
-    throw std::move(e).at("tensor " + in_quotes(w));
-  }
-  return q;
+  return validated(std::move(q), w);
 }
 
 bool can_say(const SchemeMap& schemes) {

@@ -95,12 +95,7 @@ QuantizedTensor read_int8(const TensorSource& source, const std::string& x,
   q.scales = read_row_scales(source, largest_name(x), q.n());
   if (use.outlier_threshold)
     q.activation = Tensor::from<float>(Shape{1}, std::span(&*use.outlier_threshold, 1));
-  try {
-    validate(q);
-  } catch (Error& e) {
-    throw std::move(e).at("tensor " + in_quotes(x + ".weight"));
-  }
-  return q;
+  return validated(std::move(q), x + ".weight");
 }
 
 std::vector<std::string> int8_names(const TensorSource& source, const std::string& x) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "nibble/core/checked.h"
 #include "nibble/format/compressed_tensors.h"
@@ -251,12 +252,7 @@ QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
   }
   if (const std::string name = activation_name(x, scheme); !name.empty())
     q.activation = read_activation(source, name);
-  try {
-    validate(q);
-  } catch (Error& e) {
-    throw std::move(e).at("tensor " + in_quotes(x + ".weight"));
-  }
-  return q;
+  return validated(std::move(q), x + ".weight");
 }
 
 }  // namespace nibble::compressed_tensors

@@ -83,12 +83,7 @@ QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
   q.shape = bytes.shape();
   q.codes = with_row_bytes(seen_as(bytes, DType::u8, bytes.shape()), packed_row_bytes(q.k(), 8));
   q.scales = read_scales(source, scale_name(x), q, use.block_rows);
-  try {
-    validate(q);
-  } catch (Error& e) {
-    throw std::move(e).at("tensor " + in_quotes(name));
-  }
-  return q;
+  return validated(std::move(q), name);
 }
 
 std::vector<std::string> stored_names(const TensorSource& source, const std::string& x,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "nibble/core/checked.h"
 #include "nibble/quant/e2m1.h"
@@ -77,6 +78,15 @@ Tensor with_row_bytes(const Tensor& rows, int64_t to) {
   for (int64_t r = 0; r < n; ++r)
     std::memcpy(out.mutable_raw() + r * to, rows.raw() + r * from, kept);
   return out;
+}
+
+QuantizedTensor validated(QuantizedTensor q, const std::string& name) {
+  try {
+    validate(q);
+  } catch (Error& e) {
+    throw std::move(e).at("tensor " + in_quotes(name));
+  }
+  return q;
 }
 
 }  // namespace nibble

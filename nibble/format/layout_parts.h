@@ -5,6 +5,7 @@
 #include <string>
 
 #include "nibble/core/tensor_source.h"
+#include "nibble/quant/quantized_tensor.h"
 #include "nibble/quant/scheme.h"
 
 namespace nibble {
@@ -23,6 +24,9 @@ Shape scales_shape(const QuantScheme& scheme, int64_t n, int64_t k);
 
 /// Bytes that are exponents (E8M0, 2^(byte - 127)) as scales of bf16, which holds them all.
 Tensor scales_of_exponents(const Tensor& bytes);
+
+/// `q`, checked (validate()): errors name the tensor.
+QuantizedTensor validated(QuantizedTensor q, const std::string& name);
 
 /// The same bytes as another dtype, without a copy.
 Tensor seen_as(const Tensor& t, DType dtype, Shape shape);

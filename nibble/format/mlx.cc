@@ -79,12 +79,7 @@ QuantizedTensor from_tensors(const TensorSource& source, const std::string& x,
   constexpr float kNone = 1;
   if (number(scheme).scales->super == SuperScale::tensor)
     q.super_scales = Tensor::from<float>(Shape{1}, std::span(&kNone, 1));
-  try {
-    validate(q);
-  } catch (Error& e) {
-    throw std::move(e).at("tensor " + in_quotes(weight_name(x)));
-  }
-  return q;
+  return validated(std::move(q), weight_name(x));
 }
 
 std::vector<std::string> stored_names(const TensorSource& /*source*/, const std::string& x,
