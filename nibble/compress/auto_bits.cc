@@ -111,6 +111,11 @@ class Search {
     Known all = known(result_.options);
     all.folder = folder;
     result_.written = quantize_model(in_, out, result_.options, exec_, all);
+    if (budget_.max_size && result_.written.file_bytes > *budget_.max_size)
+      result_.warnings.push_back(
+          fmt::format("the file has {} bytes, above `max_size` {}: what it says of how it was made "
+                      "is longer than was reckoned with",
+                      result_.written.file_bytes, *budget_.max_size));
     prove(out);
     return std::move(result_);
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "nibble/compress/prepare.h"
 #include "nibble/compress/site_statistics.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
@@ -47,7 +48,7 @@ class Walk {
         base_(original_, dual_ ? Samples(text.samples) : Samples(), options.spill_folder, exec) {
     for (const ParameterPlan& p : plans) {
       plans_[p.spec] = &p;
-      total_ += p.scheme && (p.spec.layer >= 0 || p.spec.role == Role::lm_head) ? 1 : 0;
+      total_ += p.scheme && (is_walked(p.spec) || is_judged(model, options, p)) ? 1 : 0;
     }
     load_ = [this](const ParamSpec& spec) -> Weight {
       const auto done = done_.find(spec.name);
@@ -59,7 +60,10 @@ class Walk {
     hat_.embed();
     if (dual_) base_.embed();
     for (int layer = 0; layer < config_.layers; ++layer) run_layer(layer);
+    if (store_.has(-1)) return;
     head();
+    table();
+    finish(-1);
   }
 
  private:
@@ -123,11 +127,17 @@ class Walk {
     if (dual_)
       correction.emplace(statistics, options_.correction_damping, options_.correction,
                          exec_.threads);
-    for (const ParameterPlan* p : plans) quantize(*p, statistics, correction);
+    for (const ParameterPlan* p : plans)
+      quantize(*p, statistics, correction, metric_of(p->spec.name));
+  }
+
+  const OutputMetric* metric_of(const std::string& name) const {
+    const auto found = metrics_.find(name);
+    return found == metrics_.end() ? nullptr : &found->second;
   }
 
   void quantize(const ParameterPlan& plan, const InputStatistics& statistics,
-                const std::optional<Correction>& correction) {
+                const std::optional<Correction>& correction, const OutputMetric* metric) {
     exec_.check_stop();
     Tensor w = load_weight(model_, plan.spec).plain();
     refuse_nonfinite(w, plan.spec.name);
@@ -139,10 +149,8 @@ class Walk {
     MethodOptions tuning = options_.tuning;
     tuning.scale_dtype = options_.scale_dtype;
     tuning.half_step_divisor = options_.half_step_divisor;
-    const auto metric = metrics_.find(plan.spec.name);
-    WeightResult result =
-        method_.quantize({w, *plan.scheme, tuning, plan.spec.name, &statistics, exec_.threads,
-                          metric == metrics_.end() ? nullptr : &metric->second});
+    WeightResult result = method_.quantize(
+        {w, *plan.scheme, tuning, plan.spec.name, &statistics, exec_.threads, metric});
     add_note(coverage_note(statistics), result.note);
     if (options_.strict && !result.note.empty())
       throw corrupt(result.note + " (`strict`)").at("tensor " + in_quotes(plan.spec.name));
@@ -167,14 +175,20 @@ class Walk {
   // lm_head: as a site of a layer of its own.
   void head() {
     const ParameterPlan* p = planned({Role::lm_head});
-    if (p == nullptr || store_.has(-1)) return;
+    if (p == nullptr) return;
     hat_.read_head();
     if (dual_) base_.read_head();
     const LayerPlan plan = head_plan(config_);
     const ParameterPlan* const all[] = {p};
     const StatisticsSource source{text_.samples.size(), hat_, dual_ ? &base_ : nullptr};
     quantize_all(all, site_statistics({-1, 0, plan}, source, wants_hessian(), exec_));
-    finish(-1);
+  }
+
+  // A token table, for what the gradients make of its rows.
+  void table() {
+    const ParameterPlan* p = planned({Role::token_embedding});
+    if (p == nullptr || !is_judged(model_, options_, *p)) return;
+    quantize(*p, judging(metrics_.at(p->spec.name)), std::nullopt, nullptr);
   }
 
   const Model& model_;

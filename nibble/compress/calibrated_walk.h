@@ -16,11 +16,11 @@ namespace nibble {
 bool walks_in_bf16(const DecoderConfig& config, const std::vector<ParameterPlan>& plans,
                    const QuantizeOptions& options);
 
-/// Walks the blocks in order and puts every planned matrix of the blocks (and lm_head) into
-/// `store`; layers that are there already are only run through. One block's weights and one group's
-/// statistics are in memory at a time, besides the residual streams of the samples. Parameters that
-/// no statistics exist for (embeddings) are not part of the walk. `metrics`: of the weights'
-/// outputs, for methods that read them; all outputs of a weight that has none count alike.
+/// Walks the blocks in order and puts every planned matrix of the blocks, lm_head and a table that
+/// is_judged() into `store`; layers that are there already are only run through. One block's
+/// weights and one group's statistics are in memory at a time, besides the residual streams of the
+/// samples. Other tables, which nothing is known of, are not part of the walk. `metrics`: of the
+/// weights' outputs, for methods that read them; all outputs of a weight that has none count alike.
 void walk_blocks(const Model& model, const std::vector<ParameterPlan>& plans,
                  const QuantizeOptions& options, const CalibrationText& text,
                  const OutputMetrics& metrics, LayerStore& store, const Exec& exec);

@@ -4,13 +4,14 @@
 
 #include <algorithm>
 
+#include "nibble/compress/kept_codes.h"
 #include "nibble/compress/model_output.h"
+#include "nibble/compress/provenance.h"
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/same_file.h"
 #include "nibble/core/version.h"
-#include "nibble/format/gguf_write.h"
 #include "nibble/model/write_gguf.h"
 
 namespace nibble {
@@ -19,31 +20,6 @@ namespace {
 void require_float(const std::optional<DType>& to) {
   if (!to || *to == DType::f32 || *to == DType::f16 || *to == DType::bf16) return;
   throw invalid_argument(fmt::format("`to` {}: use f32, f16 or bf16", to_string(*to)));
-}
-
-// Tables of folders are floats everywhere.
-bool folder_holds(const ParamSpec& spec, const QuantScheme& scheme) {
-  return spec.role != Role::token_embedding && has_layout(scheme);
-}
-
-bool are_halves(const Tensor& t) {
-  if (t.dtype() != DType::f32 && t.dtype() != DType::bf16) return true;
-  const Tensor wide = convert(t, DType::f32), narrow = convert(convert(t, DType::f16), DType::f32);
-  const auto x = wide.data<float>(), y = narrow.data<float>();
-  return std::equal(x.begin(), x.end(), y.begin(), y.end());
-}
-
-bool gguf_holds(const QuantizedTensor& q) {
-  const GgufType* type = gguf_type_of(q.scheme);
-  if (type == nullptr || q.k() % type->elements != 0 || q.input_order) return false;
-  return are_halves(q.scales) && (!q.offsets || are_halves(*q.offsets));
-}
-
-// What would have been asked for to get such scales: known for sure when they are read only.
-DType scale_type(const QuantizedTensor& q) {
-  const DType scales = q.scales.dtype();
-  const bool plain = scales == DType::f16 || scales == DType::bf16 || scales == DType::f32;
-  return plain ? scales : DType::f16;
 }
 
 class Conversion {
@@ -75,11 +51,11 @@ class Conversion {
     } else if (stored.scheme) {
       const Weight w = load_weight(model_, spec);
       model_.weights->release(spec.name);
-      const bool held = in_gguf_ ? gguf_holds(w.quantized()) : folder_holds(spec, *stored.scheme);
-      p.dtype = held ? scale_type(w.quantized()) : DType::f16;
-      if (held) p.scheme = stored.scheme;
+      const auto kept = kept_codes(spec, w.quantized(), in_gguf_);
+      p.dtype = kept ? kept->scale_dtype : DType::f16;
+      if (kept) p.scheme = kept->scheme;
       inputs_ = inputs_ ||
-                (in_gguf_ || !held ? stored.scheme->activations != ActivationType::none : false);
+                stored.scheme->activations != (kept ? kept->scheme : QuantScheme()).activations;
     }
     if (spec.is_matrix()) ++(p.scheme ? result_.packed : result_.plain);
     p.make = [this, p] { return made(p); };
@@ -91,7 +67,7 @@ class Conversion {
     exec_.report({"convert", ++done_, std::ssize(parameters_), p.spec.name});
     Weight w = load_weight(model_, p.spec);
     model_.weights->release(p.spec.name);
-    if (!p.scheme) w = as_plain(std::move(w), p);
+    w = p.scheme ? with_kept_codes(std::move(w), *p.scheme) : as_plain(std::move(w), p);
     check_.note(p.spec.name, w, exec_.threads);
     return w;
   }
@@ -99,12 +75,7 @@ class Conversion {
   Weight as_plain(Weight w, const WritableParameter& p) {
     const Tensor before = w.floats(exec_.threads);
     if (!w.is_quantized() && w.plain().dtype() == p.dtype) return w;
-    Tensor after = convert(before, p.dtype);
-    if (!plainly_finite(after) && plainly_finite(before))
-      throw corrupt(fmt::format("holds weights beyond the range of {}: give `to` {}",
-                                to_string(p.dtype), p.dtype == DType::f16 ? "bf16 or f32" : "f32"))
-          .at("tensor " + in_quotes(p.spec.name))
-          .in_file(model_.path);
+    Tensor after = naming_file(model_.path, [&] { return narrowed(before, p.dtype, p.spec.name); });
     const auto same = [](const Tensor& a, const Tensor& b) {
       const auto x = a.data<float>(), y = b.data<float>();
       return std::equal(x.begin(), x.end(), y.begin(), y.end());
@@ -124,7 +95,9 @@ class Conversion {
 
   std::string provenance() const {
     JsonWriter out;
-    out.begin_object().field("schema_version", 2).field("nibble_version", version());
+    out.begin_object()
+        .field("schema_version", kProvenanceSchema)
+        .field("nibble_version", version());
     out.field("command", options_.command);
     out.key("input").begin_object().field("model_type", model_type(model_.config));
     out.field("file_bytes", model_.weights->file_bytes());

@@ -6,6 +6,7 @@
 #include "nibble/compress/calibrated_walk.h"
 #include "nibble/compress/fisher_estimate.h"
 #include "nibble/compress/fisher_walk.h"
+#include "nibble/compress/prepare.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
 #include "nibble/quant/bits.h"
@@ -127,8 +128,6 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
     width = c.hidden_size;
     inner = std::max({c.hidden_size, c.intermediate_size, c.heads * c.head_dim});
   }
-  const bool judges = calibrated && method(options.method).needs == Calibration::fisher &&
-                      judges_table(model.decoder_config());
   const bool dual = calibrated && options.inputs == CalibrationInputs::corrected;
   const WalkKind walk{out.tokens, dual,
                       calibrated && walks_in_bf16(model.decoder_config(), plans, options)};
@@ -144,8 +143,7 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
     if (p.spec.layer == 0) block += n * k * 4;
     if (!p.scheme) continue;
     scheme = *p.scheme;
-    const bool judged = judges && p.spec.role == Role::token_embedding;
-    const bool walked = calibrated && (p.spec.layer >= 0 || p.spec.role == Role::lm_head || judged);
+    const bool walked = calibrated && (is_walked(p.spec) || is_judged(model, options, p));
     weights += static_cast<double>(n * k);
     largest = std::max(largest, walked ? add_matrix(n, k, walk, options, products) : n * k * 8);
   }

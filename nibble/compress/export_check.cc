@@ -50,11 +50,15 @@ void ExportCheck::note(std::string_view name, const Weight& weight, int threads)
   hashes_.insert_or_assign(std::string(name), hash_of_values(weight, threads));
 }
 
-void ExportCheck::require_same(const Model& written, int threads) const {
-  for (const ParamSpec& p : parameter_table(written.config)) {
+void ExportCheck::require_same(const Model& written, const Exec& exec) const {
+  const std::vector<ParamSpec> table = parameter_table(written.config);
+  int64_t done = 0;
+  for (const ParamSpec& p : table) {
+    exec.check_stop();
+    exec.report({"check", ++done, std::ssize(table), p.name});
     const auto noted = hashes_.find(p.name);
     NIBBLE_CHECK(noted != hashes_.end());
-    const std::string found = hash_of_values(load_weight(written, p), threads);
+    const std::string found = hash_of_values(load_weight(written, p), exec.threads);
     written.weights->release(p.name);
     if (found == noted->second) continue;
     throw io_error(

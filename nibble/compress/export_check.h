@@ -15,8 +15,8 @@ class ExportCheck {
  public:
   void note(std::string_view name, const Weight& weight, int threads);
   /// Error{io} naming the first weight that `written` does not give back with the values (and, of
-  /// inputs, the scales) that were noted. Reads everything once.
-  void require_same(const Model& written, int threads) const;
+  /// inputs, the scales) that were noted. Reads everything once; tells of it, and can be stopped.
+  void require_same(const Model& written, const Exec& exec) const;
 
  private:
   std::map<std::string, std::string, std::less<>> hashes_;

@@ -10,7 +10,6 @@
 #include "nibble/core/json.h"
 #include "nibble/core/version.h"
 #include "nibble/quant/method.h"
-#include "nibble/quant/number.h"
 #include "nibble/quant/static_activations.h"
 
 namespace nibble {
@@ -40,29 +39,12 @@ std::string fingerprint(const Model& model, const QuantizeOptions& options,
   return out.end_object().finish();
 }
 
-// A table whose errors the model's gradients judge.
-bool is_judged(const Model& model, const ParameterPlan& plan) {
-  if (plan.spec.role != Role::token_embedding || !plan.scheme ||
-      !judges_table(model.decoder_config()))
-    return false;
-  const NumberKind kind = number(*plan.scheme).kind;
-  return kind == NumberKind::integers || kind == NumberKind::blocks;
-}
-
 // True where a run that was stopped left nothing to be done that needs gradients.
 bool all_there(const Prepared& ready, const LayerStore& store) {
   return std::all_of(ready.plans.begin(), ready.plans.end(), [&](const ParameterPlan& p) {
-    if (is_judged(*ready.model, p)) return false;
+    if (is_judged(*ready.model, ready.options, p)) return store.has(-1);
     return !p.scheme || p.spec.layer < 0 || store.has(p.spec.layer);
   });
-}
-
-Weight unwalked_weight(const Prepared& ready, const ParameterPlan& plan, int threads) {
-  const bool judged = ready.metrics != nullptr && is_judged(*ready.model, plan) &&
-                      method(ready.options.method).needs == Calibration::fisher;
-  if (!judged) return quantize_parameter(*ready.model, plan, ready.options, threads);
-  return quantize_table(*ready.model, plan, ready.options, ready.metrics->at(plan.spec.name),
-                        threads);
 }
 
 }  // namespace
@@ -78,27 +60,29 @@ std::unique_ptr<FolderStore> open_layers(const Model& original, const std::strin
   return store;
 }
 
-void quantize_layers(const Model& original, Prepared& ready, LayerStore& store, const Exec& exec) {
+void quantize_layers(const Model& original, const Prepared& ready, LayerStore& store,
+                     const Exec& exec) {
   naming_model(original, [&] {
+    OutputMetrics made;
     const bool wanted = method(ready.options.method).needs == Calibration::fisher;
-    if (wanted && ready.metrics == nullptr && !all_there(ready, store)) {
-      ready.own_metrics = output_metrics(
+    if (wanted && ready.metrics == nullptr && !all_there(ready, store))
+      made = output_metrics(
           *ready.model, *ready.text,
           {.bf16_width = ready.options.bf16_width, .spill_folder = ready.options.spill_folder},
           exec);
-      ready.metrics = &ready.own_metrics;
-    }
     walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text,
-                wanted && ready.metrics != nullptr ? *ready.metrics : OutputMetrics(), store, exec);
+                wanted && ready.metrics != nullptr ? *ready.metrics : made, store, exec);
   });
 }
 
 Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store,
                        int threads) {
   if (!plan.scheme) return quantize_parameter(*ready.model, plan, ready.options, threads);
-  Weight w = is_calibrated(ready.options) && is_walked(plan.spec)
+  const bool in_store = (is_calibrated(ready.options) && is_walked(plan.spec)) ||
+                        is_judged(*ready.model, ready.options, plan);
+  Weight w = in_store
                  ? Weight(store.get(plan.spec.layer, plan.spec.name, walked_scheme(*plan.scheme)))
-                 : unwalked_weight(ready, plan, threads);
+                 : quantize_parameter(*ready.model, plan, ready.options, threads);
   QuantizedTensor& q = w.quantized();
   q.scheme = *plan.scheme;
   const auto threshold = static_cast<float>(ready.options.outlier_threshold);

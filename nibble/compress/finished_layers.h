@@ -19,8 +19,10 @@ std::string resume_folder(const std::string& out);
 std::unique_ptr<FolderStore> open_layers(const Model& original, const std::string& out,
                                          const QuantizeOptions& options, QuantizeResult& result);
 
-/// Calibrates and quantizes every matrix that is multiplied into `store`.
-void quantize_layers(const Model& original, Prepared& ready, LayerStore& store, const Exec& exec);
+/// Calibrates and quantizes every matrix that is multiplied, and a table that is_judged(), into
+/// `store`.
+void quantize_layers(const Model& original, const Prepared& ready, LayerStore& store,
+                     const Exec& exec);
 
 /// One parameter as it is to be written: from the store where a calibrated method put it there.
 Weight finished_weight(const Prepared& ready, const ParameterPlan& plan, const LayerStore& store,

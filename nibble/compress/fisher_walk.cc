@@ -256,6 +256,15 @@ int draws_for(const FisherOptions& options, int64_t tokens) {
   return static_cast<int>(std::clamp(kRows / std::max<int64_t>(1, tokens), kFewest, kMost));
 }
 
+InputStatistics judging(const OutputMetric& metric) {
+  InputStatistics out;
+  out.k = out.rows = metric.n();
+  out.hessian = metric.blocks.at(0);
+  for (int64_t i = 0; i < out.k; ++i)
+    out.mean_square.push_back(out.hessian[static_cast<size_t>(i * out.k + i)]);
+  return out;
+}
+
 OutputMetrics output_metrics(const Model& model, const CalibrationText& text,
                              const FisherOptions& options, const Exec& exec) {
   return FisherWalk(model, text, options, exec).run();

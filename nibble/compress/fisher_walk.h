@@ -8,6 +8,7 @@
 #include <string>
 
 #include "nibble/compress/calibration_text.h"
+#include "nibble/quant/calibration.h"
 #include "nibble/quant/output_metric.h"
 
 namespace nibble {
@@ -34,6 +35,10 @@ using OutputMetrics = std::map<std::string, OutputMetric, std::less<>>;
 inline bool judges_table(const DecoderConfig& config) {
   return !config.tied && !config.embedding_norm;
 }
+
+/// The metric of a table's rows in the place of its inputs' second moments: an error e of a row
+/// goes into the stream as a projection's does, and costs e G e^T. For gptq.
+InputStatistics judging(const OutputMetric& metric);
 
 /// The metric of every matrix inside the blocks, and of the token table's rows: g is the gradient
 /// of the sum of a sample's losses, a label drawn for each of its rows. One block's weights (in f32

@@ -34,7 +34,7 @@ struct FinishedWeight {
 class LayerStore {
  public:
   virtual ~LayerStore() = default;
-  /// True where all of a layer (-1: lm_head) is there.
+  /// True where all of a layer (-1: what stands outside of them) is there.
   virtual bool has(int layer) const = 0;
   virtual void put(int layer, std::vector<FinishedWeight> weights) = 0;
   virtual QuantizedTensor get(int layer, const std::string& name,

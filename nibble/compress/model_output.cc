@@ -12,9 +12,8 @@ namespace nibble {
 namespace {
 
 void require_written(const ModelOutput::Contents& contents, const Model& written,
-                     const std::string& out, const Exec& exec) {
-  exec.report({"check", 0, 1, out});
-  contents.check.require_same(written, exec.threads);
+                     const Exec& exec) {
+  contents.check.require_same(written, exec);
   if (contents.verify) contents.verify(written);
 }
 
@@ -39,13 +38,13 @@ int64_t ModelOutput::write(const Contents& contents,
   if (folder_ == nullptr) {
     const GgufProvenance about{"nibble " + std::string(version()), provenance(0), contents.type};
     return write_gguf(model, out_, contents.parameters, about, warnings, [&](const Model& written) {
-      require_written(contents, written, out_, exec);
+      require_written(contents, written, exec);
       std::string other = tokenizer_difference(model, written);
       if (!other.empty()) warnings.push_back(std::move(other));
     });
   }
   const int64_t bytes = write_model_like(model, folder_->path(), contents.parameters, warnings);
-  require_written(contents, open_model(folder_->path()), out_, exec);
+  require_written(contents, open_model(folder_->path()), exec);
   AtomicFile file(folder_->path() + "/nibble.json");
   file.write(provenance(bytes));
   file.commit();

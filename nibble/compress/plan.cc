@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
+#include "nibble/compress/kept_codes.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/compress/untie.h"
+#include "nibble/core/in_file.h"
 #include "nibble/format/gguf_write.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/static_activations.h"
@@ -58,11 +60,13 @@ void check_rules_match(std::string_view option, const std::vector<Rule>& rules,
 
 // DESIGN section 8 "Coverage": the Linear layers inside the blocks; small models of our own: every
 // matrix.
-bool covered(const Model& model, const ParamSpec& spec, const std::vector<std::string>& also) {
+bool covered(const Model& model, const ParamSpec& spec, const QuantizeOptions& options) {
   const auto asked = [&](std::string_view what) {
-    return std::find(also.begin(), also.end(), what) != also.end();
+    return std::find(options.also.begin(), options.also.end(), what) != options.also.end();
   };
   if (!spec.is_matrix()) return false;
+  // llama.cpp's files have positions in F32.
+  if (options.in_gguf && spec.role == Role::position_embedding) return false;
   if (spec.layer >= 0 || covers_every_matrix(model.config)) return true;
   return spec.role == Role::lm_head ? asked("lm_head") : asked("embeddings");
 }
@@ -79,16 +83,20 @@ bool fits_gguf(const QuantScheme& scheme, int64_t inputs) {
 }
 
 // What a quantized source stores in codes and nothing is said about: it stays in them where the
-// output can hold them; tables of folders are floats everywhere.
+// output can hold them.
 void leave_as_stored(const Model& model, const QuantizeOptions& options, ParameterPlan& plan,
                      std::vector<std::string>& warnings) {
   if (model.as_stored == nullptr) return;
   const auto scheme = model.as_stored->stored_as(plan.spec.name).scheme;
   if (!scheme) return;
-  const bool in_folder = !is_table(plan.spec.role) && has_layout(*scheme);
-  const bool in_gguf = !needs_number(*scheme) && fits_gguf(*scheme, plan.spec.shape[1]);
-  if (options.in_memory || (options.in_gguf ? in_gguf : in_folder)) {
+  if (options.in_memory) {
     plan.left_in = scheme;
+    return;
+  }
+  const Weight w = naming_file(model.path, [&] { return model.as_stored->get(plan.spec.name); });
+  if (const auto kept = kept_codes(plan.spec, w.quantized(), options.in_gguf)) {
+    plan.left_in = kept->scheme;
+    plan.dtype = kept->scale_dtype;
     return;
   }
   warnings.push_back(fmt::format("tensor {}: {}, which it is stored in, cannot be kept there: {}",
@@ -143,7 +151,7 @@ std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeO
   check_rules_match("`set`", options.set, table, model, options.keep, true);
   std::vector<ParameterPlan> out;
   for (const ParamSpec& spec : table) {
-    ParameterPlan plan{spec, covered(model, spec, options.also), std::nullopt,
+    ParameterPlan plan{spec, covered(model, spec, options), std::nullopt,
                        model.weights->stored_as(spec.name).dtype};
     const KeepRule* keep = rule_for(spec.name, options.keep);
     const SetRule* set = spec.is_matrix() ? rule_for(spec.name, options.set) : nullptr;

@@ -13,6 +13,7 @@
 #include "nibble/model/rotate_model.h"
 #include "nibble/quant/grid.h"
 #include "nibble/quant/method.h"
+#include "nibble/quant/number.h"
 
 namespace nibble {
 namespace {
@@ -87,6 +88,14 @@ bool is_calibrated(const QuantizeOptions& options) {
 }
 
 bool is_walked(const ParamSpec& spec) { return spec.layer >= 0 || spec.role == Role::lm_head; }
+
+bool is_judged(const Model& model, const QuantizeOptions& options, const ParameterPlan& plan) {
+  if (plan.spec.role != Role::token_embedding || !plan.scheme) return false;
+  if (method(options.method).needs != Calibration::fisher) return false;
+  const NumberKind kind = number(*plan.scheme).kind;
+  const bool steps = kind == NumberKind::integers || kind == NumberKind::blocks;
+  return steps && judges_table(model.decoder_config());
+}
 
 void naming_model(const Model& model, const std::function<void()>& f) {
   try {

@@ -24,8 +24,7 @@ struct Prepared {
   std::vector<ParameterPlan> plans;
   std::optional<CalibrationText> text;     ///< where anything is calibrated
   TensorMap static_scales;                 ///< of a8static inputs, by the name of the weight
-  const OutputMetrics* metrics = nullptr;  ///< of `model`, where they are known
-  OutputMetrics own_metrics;  ///< what is behind `metrics` where nobody else keeps them
+  const OutputMetrics* metrics = nullptr;  ///< of `model`, where they are known already
 };
 
 /// Makes the plans and whatever they need. `beside`: the folder to be made, empty where none is;
@@ -36,6 +35,10 @@ Prepared prepare(const Model& original, const std::string& beside, const Quantiz
 
 /// True where a calibrated method sees the inputs of this matrix: tables are not multiplied.
 bool is_walked(const ParamSpec& spec);
+
+/// True for a token table that is rounded for what the model's gradients make of its rows
+/// (judges_table()): the quantizer reads them, and the scheme is one that it rounds to.
+bool is_judged(const Model& model, const QuantizeOptions& options, const ParameterPlan& plan);
 
 /// True where the quantizer that is left looks at inputs.
 bool is_calibrated(const QuantizeOptions& options);

@@ -8,8 +8,6 @@
 namespace nibble {
 namespace {
 
-constexpr int kSchemaVersion = 2;  // 2: the recipe has every option; calibration
-
 void write_calibration(const QuantizeResult& result, JsonWriter& out) {
   if (!result.sites.empty()) {
     out.key("rescaled").begin_array();
@@ -28,7 +26,7 @@ void write_calibration(const QuantizeResult& result, JsonWriter& out) {
 std::string provenance(const Model& input, const QuantizeOptions& options,
                        const QuantizeResult& result) {
   JsonWriter out;
-  out.begin_object().field("schema_version", kSchemaVersion);
+  out.begin_object().field("schema_version", kProvenanceSchema);
   out.field("nibble_version", version()).field("command", options.command);
   write_recipe(options, out);
   out.key("input").begin_object().field("model_type", model_type(input.config));

@@ -8,6 +8,9 @@
 
 namespace nibble {
 
+/// `schema_version` of nibble.json. 2: the recipe has every option; calibration.
+inline constexpr int kProvenanceSchema = 2;
+
 /// The text of nibble.json: schema version, nibble's version, the
 /// recipe (enough to run it again and get the same bytes), a hash of each input tensor file, what
 /// came out.

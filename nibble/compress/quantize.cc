@@ -5,6 +5,7 @@
 #include "nibble/compress/finished_layers.h"
 #include "nibble/compress/gguf_mixture.h"
 #include "nibble/compress/joint_magnitude.h"
+#include "nibble/compress/kept_codes.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/model_output.h"
 #include "nibble/compress/prepare.h"
@@ -48,15 +49,15 @@ void check_options(const QuantizeOptions& options) {
   }
 }
 
-namespace {
-
 Tensor narrowed(const Tensor& w, DType dtype, std::string_view name) {
   Tensor out = convert(w, dtype);
-  if (dtype == DType::f32 || plainly_finite(out)) return out;
+  if (dtype == DType::f32 || plainly_finite(out) || !plainly_finite(w)) return out;
   throw corrupt(fmt::format("holds weights beyond the range of {}: store it as {}",
                             to_string(dtype), dtype == DType::f16 ? "bf16 or f32" : "f32"))
       .at("tensor " + in_quotes(name));
 }
+
+namespace {
 
 // Says what the type of a parameter, or of its scales, was too narrow for.
 void note_range(const Model& model, const ParameterPlan& plan, const Weight& w,
@@ -86,25 +87,6 @@ Weight quantize_parameter(const Model& model, const ParameterPlan& plan,
   tuning.clip = tuning.clip || (!blind && !plan.scheme->has_codebook());
   const Method& chosen = method(blind ? options.method : "rtn");
   return chosen.quantize({w, *plan.scheme, tuning, plan.spec.name, nullptr, threads}).weight;
-}
-
-InputStatistics judging(const OutputMetric& metric) {
-  InputStatistics out;
-  out.k = out.rows = metric.n();
-  out.hessian = metric.blocks.at(0);
-  for (int64_t i = 0; i < out.k; ++i)
-    out.mean_square.push_back(out.hessian[static_cast<size_t>(i * out.k + i)]);
-  return out;
-}
-
-Weight quantize_table(const Model& model, const ParameterPlan& plan, const QuantizeOptions& options,
-                      const OutputMetric& metric, int threads) {
-  const Tensor w = model.weights->get(plan.spec.name).plain();
-  refuse_nonfinite(w, plan.spec.name);
-  const InputStatistics judge = judging(metric);
-  MethodOptions tuning = options.tuning;
-  tuning.scale_dtype = options.scale_dtype;
-  return method("gptq").quantize({w, *plan.scheme, tuning, plan.spec.name, &judge, threads}).weight;
 }
 
 namespace {
@@ -155,7 +137,8 @@ std::vector<WritableParameter> to_be_written(const std::string& in, const Prepar
            exec.report({calibrated ? "write" : "quantize", ++*done,
                         static_cast<int64_t>(ready.plans.size()), plan.spec.name});
            return naming_file(in, [&] {
-             Weight w = plan.left_in ? ready.model->as_stored->get(plan.spec.name)
+             Weight w = plan.left_in ? with_kept_codes(ready.model->as_stored->get(plan.spec.name),
+                                                       *plan.left_in)
                                      : finished_weight(ready, plan, store, exec.threads);
              if (!plan.left_in) note_range(*ready.model, plan, w, result);
              ready.model->weights->release(plan.spec.name);
@@ -210,7 +193,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   result.warnings = model.warnings;
   ModelOutput output(out, options.force, known.folder);
   if (is_calibrated(without_steps(options))) FolderStore::refuse_foreign(resume_folder(out));
-  Prepared ready = prepare(model, out, options, known, result, exec);
+  const Prepared ready = prepare(model, out, options, known, result, exec);
   result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
   result.input_file_bytes = model.weights->file_bytes();
   if (ready.text) note_calibration(*ready.text, result);
@@ -249,7 +232,7 @@ Model quantize_in_memory(const Model& given, QuantizeOptions options, const Exec
   QuantizeResult result;
   WeightMap weights;
   std::vector<WritableParameter> parameters;
-  Prepared ready = prepare(model, "", options, known, result, exec);
+  const Prepared ready = prepare(model, "", options, known, result, exec);
   const auto store = memory_store();
   if (is_calibrated(ready.options)) quantize_layers(model, ready, *store, exec);
   for (const ParameterPlan& plan : ready.plans) {

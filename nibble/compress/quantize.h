@@ -94,7 +94,7 @@ struct ParameterPlan {
   ParamSpec spec;
   bool candidate = false;  ///< covered by the scheme unless kept; counted in bits_per_weight
   std::optional<QuantScheme> scheme;  ///< set where it is quantized
-  DType dtype = DType::f32;           ///< else its stored dtype
+  DType dtype = DType::f32;           ///< else its stored dtype; with `left_in` its scales'
   /// Set where it is left as a quantized source has it, with its codes.
   std::optional<QuantScheme> left_in = std::nullopt;
   /// What it is written in; nothing where that is `dtype`.
@@ -158,16 +158,13 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
 Model quantize_in_memory(const Model& model, QuantizeOptions options, const Exec& exec,
                          const Known& known = {});
 
+/// Plain weights in another float type. Error{corrupt} naming the tensor where one that is finite
+/// is beyond its range.
+Tensor narrowed(const Tensor& w, DType dtype, std::string_view name);
+
 /// The weights of one parameter quantized as its plan says, by a method that needs no calibration
 /// (where the options' method does, rtn with a clipping search); for measuring a tensor alone.
 Weight quantize_parameter(const Model& model, const ParameterPlan& plan,
                           const QuantizeOptions& options, int threads);
-
-/// The metric of a table's rows in the place of its inputs' second moments.
-InputStatistics judging(const OutputMetric& metric);
-/// A token table rounded by gptq for what the model makes of its rows: an error e of a row costs
-/// e G e^T, as of the outputs of any projection into the stream (fisher_walk.h), so G stands for H.
-Weight quantize_table(const Model& model, const ParameterPlan& plan, const QuantizeOptions& options,
-                      const OutputMetric& metric, int threads);
 
 }  // namespace nibble

@@ -114,6 +114,19 @@ TEST_F(Convert, ScalesThatAreNoHalvesMakeFloats) {
   EXPECT_EQ(stored_in(folder_ / "wide.gguf"), "f16");
 }
 
+// Numbers of inputs that GGUF has no place for go, and that is told.
+TEST_F(Convert, StaticInputsAreNotForgottenEither) {
+  QuantizeOptions o;
+  o.scheme = parse_scheme("int8:channel:a8static");
+  o.calibration = {"", 16, 32, 42};
+  quantize_model(folder_ / "in", folder_ / "static", o, {});
+  const ConvertResult r = convert(folder_ / "static", "static.gguf");
+  EXPECT_FALSE(r.lossless);
+  EXPECT_EQ(r.packed, 14);
+  EXPECT_EQ(stored_in(folder_ / "static.gguf"), "int8:g32");
+  EXPECT_TRUE(convert(folder_ / "static", "copy").lossless);
+}
+
 TEST_F(Convert, RefusesItsInputAndWhatExists) {
   expect_error(ErrorKind::invalid_argument, "", [&] { convert(folder_ / "in", "in"); });
   convert(folder_ / "in", "out");

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <filesystem>
 
@@ -62,6 +63,25 @@ TEST_P(ExportChecked, WhatDiffersByABitDoesNotAppear) {
             expected.weights->get(kChecked).values());
 }
 INSTANTIATE_TEST_SUITE_P(FoldersAndFiles, ExportChecked, testing::Values("folder", "a.gguf"));
+
+TEST(ExportCheck, TellsHowFarItIsAndStops) {
+  const Model model = tiny_decoder(blocky_decoder_config(1), 3);
+  ExportCheck check;
+  for (const WritableParameter& p : noted(model, model, check)) p.make();
+  std::atomic<int> signal = 0;
+  int64_t told = 0, total = 0;
+  Exec exec;
+  exec.stop_signal = &signal;
+  exec.progress = [&](const Progress& p) {
+    told = p.done;
+    total = p.total;
+  };
+  check.require_same(model, exec);
+  EXPECT_EQ(told, std::ssize(parameter_table(model.config)));
+  EXPECT_EQ(told, total);
+  signal = 2;
+  expect_error(ErrorKind::cancelled, "", [&] { check.require_same(model, exec); });
+}
 
 TEST(ExportCheck, TokenizersThatDifferAreTold) {
   const std::string models = "../shared/data/models/";

@@ -100,6 +100,25 @@ TEST_F(QuantizedSource, SaysWhatTheOutputCannotKeep) {
   EXPECT_EQ(weight(make(eight, "e", kept), kSourceHead).stored_as(), "f32");
 }
 
+// Scales of any float type stay in folders; GGUF's are halves, and what they are not becomes f16.
+TEST_F(QuantizedSource, ScalesThatStayAreTheirOwn) {
+  for (const DType dtype : {DType::f16, DType::bf16, DType::f32}) {
+    SCOPED_TRACE(to_string(dtype));
+    QuantizeOptions first = with("int8", {"lm_head"}), then = with("int4:g32");
+    first.scale_dtype = dtype;
+    first.force = then.force = true;
+    const std::string eight = make(folder_ / "in", "eight", first);
+    const std::string folder = make(eight, "four", then);
+    EXPECT_EQ(weight(folder, kSourceHead).stored_as(), "int8");
+    EXPECT_EQ(weight(folder, kSourceHead).values(), weight(eight, kSourceHead).values());
+    then.scheme = parse_scheme("q4_k");
+    const std::string file = make(eight, "four.gguf", then);
+    const bool halves = dtype != DType::f32;
+    EXPECT_EQ(weight(file, kSourceHead).stored_as(), halves ? "int8:g32" : "f16");
+    EXPECT_EQ(warned("cannot be kept there"), !halves);
+  }
+}
+
 TEST_F(QuantizedSource, InMemoryIsExactWhereNothingIsAsked) {
   const Model packed =
       open_model(make(folder_ / "in", "a.gguf", with("q6_k", {"lm_head", "embeddings"})));

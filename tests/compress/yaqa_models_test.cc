@@ -1,6 +1,7 @@
 // yaqa on every architecture and on models at the edge of what can be calibrated.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -9,6 +10,7 @@
 #include "nibble/core/files.h"
 #include "nibble/nn/losses.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_decoders.h"
 
 namespace nibble {
@@ -128,6 +130,28 @@ TEST(Yaqa, RoundsTheTableByGradients) {
   }
   EXPECT_LT(errors["yaqaq4_k"], 0.8 * errors["gptqq4_k"]);
   EXPECT_LT(errors["yaqaint4:g32"], 0.8 * errors["gptqint4:g32"]);
+}
+
+// It is reported like any other weight.
+TEST(Yaqa, TellsWhatBecameOfTheTable) {
+  const test::TempFolder folder;
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  DecoderConfig config = blocky_decoder_config(1);
+  config.vocab_size = tokenizer.vocab_size();
+  std::filesystem::create_directories(folder / "in");
+  write_model(folder / "in", config, random_weights(config, 11), &tokenizer);
+  QuantizeOptions options;
+  options.scheme = parse_scheme("int4:g32");
+  options.method = "yaqa";
+  options.also = {"embeddings"};
+  options.calibration = {"", 16, 32, 42};
+  const QuantizeResult r = quantize_model(folder / "in", folder / "out", options, {});
+  const auto table = std::find_if(r.layers.begin(), r.layers.end(), [](const LayerReport& l) {
+    return l.name == "model.embed_tokens.weight";
+  });
+  ASSERT_NE(table, r.layers.end());
+  EXPECT_FALSE(table->fell_back);
+  EXPECT_LT(table->error, table->rtn_error);
 }
 
 class YaqaOnArchs : public testing::TestWithParam<const char*> {};

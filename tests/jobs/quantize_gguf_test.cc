@@ -96,6 +96,18 @@ TEST_F(QuantizeIntoGguf, IsPlannedAsItIsWritten) {
   expect_error(ErrorKind::invalid_argument, "NAME.gguf", [&] { plan(job_, {}); });
 }
 
+// llama.cpp's files have them in F32, whatever covers the embeddings.
+TEST_F(QuantizeIntoGguf, LeavesPositionsAsTheyAre) {
+  job_.model = "../shared/data/models/gpt2-shakespeare";
+  if (test::lacks_shared(job_.model)) GTEST_SKIP() << job_.model;
+  job_.options.scheme = parse_scheme("q4_k");
+  job_.options.also = {"embeddings"};
+  quantize(job_, {});
+  const Model made = open_model(job_.out);
+  EXPECT_EQ(made.weights->get("transformer.wpe.weight").stored_as(), "f32");
+  EXPECT_EQ(made.weights->get("transformer.wte.weight").stored_as(), "int5:g32");
+}
+
 class AutoIntoGguf : public QuantizeIntoGguf {
  protected:
   AutoIntoGguf() : QuantizeIntoGguf(2) {}
