@@ -88,7 +88,7 @@ void leave_as_stored(const Model& model, const QuantizeOptions& options, Paramet
                      std::vector<std::string>& warnings) {
   if (model.as_stored == nullptr) return;
   const auto scheme = model.as_stored->stored_as(plan.spec.name).scheme;
-  if (!scheme) return;
+  if (!scheme) return;  // or a step has changed it
   if (options.in_memory) {
     plan.left_in = scheme;
     return;

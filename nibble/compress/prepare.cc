@@ -141,6 +141,10 @@ Prepared prepare(const Model& original, const std::string& beside, const Quantiz
     out.model = out.stages.back().get();
     std::vector<std::string> said;
     out.plans = plan_quantization(*out.model, out.options, said);
+    for (std::string& line : said) {  // a weight that a step changes keeps no codes
+      if (std::find(result.warnings.begin(), result.warnings.end(), line) == result.warnings.end())
+        result.warnings.push_back(std::move(line));
+    }
   }
   if (has_static(out.plans))
     out.static_scales =

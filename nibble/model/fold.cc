@@ -70,8 +70,11 @@ void add_fold(const Fold& fold, WeightChanges& changes) {
 }
 
 Model with_changes(const Model& model, WeightChanges changes) {
-  return {model.path, model.config, change_weights(model.weights, std::move(changes)),
-          model.companions};
+  Model out{model.path, model.config, nullptr, model.companions};
+  // What is changed is plain there, too, so only the rest has codes.
+  if (model.as_stored != nullptr) out.as_stored = change_weights(model.as_stored, changes);
+  out.weights = change_weights(model.weights, std::move(changes));
+  return out;
 }
 
 }  // namespace nibble

@@ -32,7 +32,7 @@ class QuantizedSource : public testing::Test {
   }
   // The file or folder `name` made of `from`.
   std::string make(const std::string& from, const std::string& name, const QuantizeOptions& o) {
-    result_ = quantize_model(from, folder_ / name, o, {});
+    result_ = quantize_model(from, folder_ / name, o, {}, {&text_});
     return folder_ / name;
   }
   bool warned(const std::string& words) const {
@@ -45,7 +45,20 @@ class QuantizedSource : public testing::Test {
 
   const test::TempFolder folder_;
   const Model original_ = tiny_decoder(blocky_decoder_config(2), 5);
+  CalibrationText text_ = some_text();
   QuantizeResult result_;
+
+ private:
+  static CalibrationText some_text() {
+    CalibrationText out;
+    PyRandom random(9);
+    for (int s = 0; s < 16; ++s) {
+      out.samples.emplace_back();
+      for (int i = 0; i < 32; ++i)
+        out.samples.back().push_back(static_cast<int32_t>(random.below(50)));
+    }
+    return out;
+  }
 };
 
 const std::string kSourceHead = "lm_head.weight", kSourceTable = "model.embed_tokens.weight",
@@ -119,6 +132,19 @@ TEST_F(QuantizedSource, ScalesThatStayAreTheirOwn) {
   }
 }
 
+// A step that changes weights in front of the rounding leaves the others their codes.
+TEST_F(QuantizedSource, KeepsCodesThroughStepsThatDoNotTouchThem) {
+  const std::string first = make(folder_ / "in", "a.gguf", with("q6_k", {"lm_head", "embeddings"}));
+  QuantizeOptions o = with("q4_k");
+  o.method = "awq+gptq";
+  const std::string second = make(first, "b.gguf", o);
+  EXPECT_EQ(weight(second, kSourceHead).stored_as(), "q6_k");
+  EXPECT_EQ(weight(second, kSourceTable).values(), weight(first, kSourceTable).values());
+  o.method = "rotate+gptq";
+  const std::string turned = make(first, "c.gguf", o);
+  EXPECT_EQ(weight(turned, kSourceHead).stored_as(), "f32") << "it is another weight now";
+}
+
 TEST_F(QuantizedSource, InMemoryIsExactWhereNothingIsAsked) {
   const Model packed =
       open_model(make(folder_ / "in", "a.gguf", with("q6_k", {"lm_head", "embeddings"})));
@@ -131,7 +157,6 @@ TEST_F(QuantizedSource, CalibratedMethodsWorkOnIt) {
   const std::string four = make(folder_ / "in", "four", with("int4:g32"));
   QuantizeOptions o = with("q2_k");
   o.method = "gptq";
-  o.calibration = {"", 16, 32, 42};
   EXPECT_EQ(weight(make(four, "two.gguf", o), kSourceDown).stored_as(), "q2_k");
 }
 
