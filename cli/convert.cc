@@ -2,6 +2,9 @@
 #include "nibble/jobs/convert.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "cli/command.h"
 #include "cli/flags.h"
@@ -19,15 +22,22 @@ struct ConvertFlags {
   std::string to;
 };
 
+OutputFormat format_of(const std::string& name) {
+  const auto known = output_formats();
+  if (std::find(known.begin(), known.end(), name) != known.end()) return parse_output_format(name);
+  throw invalid_argument(fmt::format("--to {}: use {}, or f32, f16 or bf16 for every matrix",
+                                     in_quotes(name), fmt::join(known, ", ")));
+}
+
 void run_convert(const Common& common, const ConvertFlags& o) {
   ConvertJob job = o.job;
   job.options.command = common.command_line;
   if (!o.to.empty()) {
     job.options.to = parse_dtype(o.to);
-    if (!job.options.to)
-      throw invalid_argument(fmt::format("--to {}: use f32, f16 or bf16", in_quotes(o.to)));
+    if (!job.options.to) job.options.format = format_of(o.to);
   }
-  refuse_inputs_as_outputs({job.out, ""}, model_inputs(resolve_model(job.model)));
+  const std::string out = conversion_target(job.out, job.options).path;
+  refuse_inputs_as_outputs({out, ""}, model_inputs(resolve_model(job.model)));
   ConvertResult result = convert(job, make_exec(common));
   result.warnings = in_flags(result.warnings);
   show_warnings(common, result.warnings);
@@ -44,11 +54,13 @@ void add_convert(CLI::App& app, Common& common) {
   verb->add_option("-o,--out", o->job.out, "Folder to make, or a file NAME.gguf for llama.cpp")
       ->required();
   verb->add_option("--to", o->to,
-                   "f32, f16 or bf16 for every matrix (default: each keeps its codes where the "
-                   "output can hold them)");
+                   fmt::format("{}; or f32, f16 or bf16 for every matrix (default: by OUT's name, "
+                               "and each matrix keeps its codes where the output can hold them)",
+                               fmt::join(output_formats(), ", ")));
   verb->add_flag("--force", o->job.options.force, "Replace OUT where it exists");
   add_common(*verb, common,
              "nibble convert my-model-gptq -o my-model.gguf\n"
+             "  nibble convert my-model-int4 -o my-model-awq --to awq\n"
              "  nibble convert my-model.gguf -o my-model --to bf16");
   verb->callback([&common, o] { run_convert(common, *o); });
 }

@@ -25,6 +25,7 @@ constexpr FlagRow kFlagRows[] = {
     {"damping", "--damping"},
     {"data", "--data"},
     {"force", "--force"},
+    {"format", "--format"},
     {"half_step_divisor", "--half-step"},
     {"heads", "--heads"},
     {"inputs", "--inputs"},

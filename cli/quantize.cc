@@ -20,7 +20,8 @@ namespace {
 
 struct QuantizeFlags {
   std::string in, out, scheme = "int8", scale_dtype = "f16", inputs = "corrected", clip, recipe;
-  std::vector<std::string> keep, set;
+  std::vector<std::string> keep, set, formats;
+  CLI::Option* scheme_option = nullptr;
   bool no_act_order = false, dry_run = false;
   int64_t max_memory_mib = 0;
   std::vector<CLI::Option*> held;  // by a recipe
@@ -35,6 +36,12 @@ void check_scale_dtype(QuantizeOptions& q, const std::string& text) {
   q.scale_dtype = *dtype;
 }
 
+// What a model is quantized to: as the first format has it usually, where nobody says.
+QuantScheme scheme_of(const QuantizeFlags& o, const std::vector<OutputFormat>& formats) {
+  const bool said = o.scheme_option->count() > 0 || formats.empty();
+  return parse_scheme(said ? o.scheme : formats.front().usual_scheme());
+}
+
 // The options as given one by one, or those of a recipe; where they are about this run alone, the
 // command line's.
 QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
@@ -44,6 +51,7 @@ QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
   q.strict = o.quantize.strict;
   q.verify = o.quantize.verify;
   q.type = o.quantize.type;
+  for (const std::string& name : o.formats) q.formats.push_back(parse_output_format(name));
   q.command = common.command_line;
   if (!o.recipe.empty()) {
     for (const CLI::Option* option : o.held) {
@@ -53,7 +61,7 @@ QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
     }
     return q;
   }
-  q.scheme = parse_scheme(o.scheme);
+  q.scheme = scheme_of(o, q.formats);
   check_scale_dtype(q, o.scale_dtype);
   q.inputs = parse_calibration_inputs(o.inputs);
   q.tuning.clip = o.clip == "mse";
@@ -93,7 +101,8 @@ void run_quantize(const Common& common, const QuantizeFlags& o) {
   if (o.out.empty()) throw invalid_argument("-o is needed: the folder, or the .gguf file, to make");
   std::vector<std::string> inputs = model_inputs(resolve_model(o.in));
   inputs.insert(inputs.end(), {job.options.calibration.text, o.recipe});
-  refuse_inputs_as_outputs({o.out, ""}, inputs);
+  for (const OutputTarget& t : output_targets(o.out, job.options.formats))
+    refuse_inputs_as_outputs({t.path, ""}, inputs);
   QuantizeResult result = quantize(job, make_exec(common),
                                    tell(common, "calibrating on {} (--calib FILE for your own)"));
   result.warnings = in_flags(result.warnings);
@@ -147,10 +156,17 @@ void add_quantize(CLI::App& app, Common& common) {
     names.push_back(fmt::format("{} ({})", name, summary));
   verb->add_option("model", o->in, "Model folder")->required();
   verb->add_option("-o,--out", o->out, "Folder to make, or a file NAME.gguf for llama.cpp");
-  verb->add_option("--scheme", o->scheme,
-                   fmt::format("TYPE[:tensor|channel|gN][:asym][:a8], such as {}",
-                               fmt::join(scheme_examples(), ", ")))
-      ->capture_default_str();
+  verb->add_option("--format", o->formats,
+                   fmt::format("What is written: {}. Several, joined by commas, become OUT-gptq, "
+                               "OUT-awq, OUT.gguf, with the same codes (default: by OUT's name; in "
+                               "a folder the first that can say all of the model)",
+                               fmt::join(output_formats(), ", ")))
+      ->delimiter(',');
+  o->scheme_option =
+      verb->add_option("--scheme", o->scheme,
+                       fmt::format("TYPE[:tensor|channel|gN][:asym][:a8], such as {}",
+                                   fmt::join(scheme_examples(), ", ")))
+          ->capture_default_str();
   verb->add_option("--method", o->quantize.method,
                    fmt::format("{}. Joined by + they run from left to right: awq+gptq, rotate+gptq",
                                fmt::join(names, "; ")))
@@ -180,7 +196,7 @@ void add_quantize(CLI::App& app, Common& common) {
   o->held = verb->get_options([](const CLI::Option* option) {
     const std::string name = option->get_name();
     return name != "model" && name != "--out" && name != "--resume" && name != "--strict" &&
-           name != "--type" && name != "--help";
+           name != "--type" && name != "--format" && name != "--help";
   });
   verb->add_option("--recipe", o->recipe,
                    "All of these from a JSON file, or from the nibble.json of a model made before");
@@ -198,6 +214,7 @@ void add_quantize(CLI::App& app, Common& common) {
       "nibble quantize my-model -o my-model-int4 --scheme int4:g32 --method gptq --calib book.txt "
       "--keep '*down_proj*'\n"
       "  nibble quantize my-model -o my-model-nf4 --scheme nf4\n"
+      "  nibble quantize my-model -o my-model-int4 --scheme int4:g128 --format gptq,mlx,gguf\n"
       "  nibble quantize my-model -o my-model.gguf --type Q4_K_M --method gptq --calib book.txt");
   verb->callback([&common, o] { run_quantize(common, *o); });
 }

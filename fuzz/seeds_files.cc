@@ -136,7 +136,8 @@ Seeds quantized_layout() {
     const auto q = quantized(scheme);
     nibble::JsonWriter config;
     config.begin_object().key("quantization_config");
-    nibble::write_quantization_config({{"x", q.scheme}}, {}, config);
+    const nibble::SchemeMap schemes{{"x", q.scheme}};
+    nibble::write_quantization_config(schemes, {}, nibble::layout_that_says(schemes), config);
     std::string seed =
         place_in(kLayoutSchemes, std::string(scheme)) + config.end_object().finish() + '\0';
     for (const auto& t : nibble::to_tensors("x.weight", q))

@@ -62,7 +62,9 @@ int64_t provenance_room(size_t parameters) {
 
 // Files of llama.cpp have no matrix in floats; neither have these.
 QuantizeOptions for_output(const std::string& out, QuantizeOptions options) {
-  options.in_gguf = is_gguf_name(out);
+  const OutputTarget target = output_targets(out, {}).front();
+  options.formats = {target.format};
+  options.in_gguf = target.format.in_gguf;
   if (options.in_gguf && options.also.empty()) options.also = {"lm_head", "embeddings"};
   return options;
 }
@@ -87,7 +89,7 @@ class Search {
     QuantizeOptions options = base_;
     if (options.method == kBestMethod) options.method = "rtn";
     check_options(options);
-    if (options.in_gguf) require_gguf_plans(model_, options);
+    require_plans(model_, options);
   }
 
   // `folder`: null where `out` is a file.

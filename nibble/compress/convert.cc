@@ -24,14 +24,16 @@ void require_float(const std::optional<DType>& to) {
 
 class Conversion {
  public:
-  Conversion(const Model& model, const std::string& out, const ConvertOptions& options,
+  Conversion(const Model& model, const OutputTarget& target, const ConvertOptions& options,
              const Exec& exec)
-      : model_(model), options_(options), exec_(exec), in_gguf_(is_gguf_name(out)), out_(out) {}
+      : model_(model), options_(options), exec_(exec), target_(target) {}
 
   ConvertResult run() {
     for (const ParamSpec& p : parameter_table(model_.config)) add(p);
-    if (in_gguf_) require_gguf(model_, parameters_);
-    ModelOutput output(out_, options_.force);
+    if (target_.format.layout != nullptr && result_.packed == 0) throw nothing_held();
+    require_format(model_, parameters_, target_.format);
+    ModelOutput output(target_, options_.force);
+    result_.path = target_.path;
     result_.warnings = model_.warnings;
     note_inputs();
     result_.input_file_bytes = model_.weights->file_bytes();
@@ -51,7 +53,7 @@ class Conversion {
     } else if (stored.scheme) {
       const Weight w = load_weight(model_, spec);
       model_.weights->release(spec.name);
-      const auto kept = kept_codes(spec, w.quantized(), in_gguf_);
+      const auto kept = kept_codes(spec, w.quantized(), {&target_.format, 1});
       p.dtype = kept ? kept->scale_dtype : DType::f16;
       if (kept) p.scheme = kept->scheme;
       inputs_ = inputs_ ||
@@ -84,6 +86,19 @@ class Conversion {
     return after;
   }
 
+  // A layout was asked for by its name, and a folder of floats would come of it.
+  Error nothing_held() const {
+    const std::string holds =
+        fmt::format("{} holds {}", target_.format.name, target_.format.layout->holds_what);
+    return unsupported(is_quantized(model_)
+                           ? fmt::format("no matrix can keep its codes: they are {}, and {}",
+                                         scheme_summary(model_), holds)
+                           : fmt::format("the model is not quantized, and {}: quantize it with "
+                                         "`format` {}",
+                                         holds, target_.format.name))
+        .in_file(model_.path);
+  }
+
   // A file that says nothing of how inputs are rounded computes something else.
   void note_inputs() {
     if (!inputs_) return;
@@ -108,8 +123,7 @@ class Conversion {
   const Model& model_;
   const ConvertOptions& options_;
   const Exec& exec_;
-  const bool in_gguf_;
-  const std::string out_;
+  const OutputTarget target_;
   bool inputs_ = false;
   int64_t done_ = 0;
   std::vector<WritableParameter> parameters_;
@@ -119,13 +133,20 @@ class Conversion {
 
 }  // namespace
 
+OutputTarget conversion_target(const std::string& out, const ConvertOptions& options) {
+  std::vector<OutputFormat> formats;
+  if (options.format) formats.push_back(*options.format);
+  return output_targets(out, formats).front();
+}
+
 ConvertResult convert_model(const std::string& in, const std::string& out,
                             const ConvertOptions& options, const Exec& exec) {
   require_float(options.to);
+  const OutputTarget target = conversion_target(out, options);
   const std::string inputs[] = {in};
-  refuse_same_file(out, inputs);
+  refuse_same_file(target.path, inputs);
   const Model model = open_model(in);
-  return Conversion(model, out, options, exec).run();
+  return Conversion(model, target, options, exec).run();
 }
 
 }  // namespace nibble

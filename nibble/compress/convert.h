@@ -7,7 +7,7 @@
 
 #include "nibble/core/dtype.h"
 #include "nibble/core/exec.h"
-#include "nibble/model/model.h"
+#include "nibble/model/output_format.h"
 
 namespace nibble {
 
@@ -15,11 +15,14 @@ struct ConvertOptions {
   /// f32, f16 or bf16 for every matrix; unset: each keeps its codes where the output can hold them,
   /// and becomes f16 where it cannot.
   std::optional<DType> to;
+  /// What is written; unset: by the name of the output.
+  std::optional<OutputFormat> format = std::nullopt;
   bool force = false;   ///< replace an existing output
   std::string command;  ///< the command line, for nibble.json
 };
 
 struct ConvertResult {
+  std::string path;  ///< what was made
   int64_t file_bytes = 0, input_file_bytes = 0;
   int64_t packed = 0, plain = 0;     ///< matrices written with codes, as floats
   std::vector<std::string> changed;  ///< weights whose values are not those of the input
@@ -28,9 +31,12 @@ struct ConvertResult {
   bool lossless = true;
 };
 
-/// Writes the model `in` into `out`, a folder, or a GGUF file by its name. Weights are read and
-/// written one at a time, and what was written is read back. Error{invalid_argument} for another
-/// `to`, Error{unsupported} where GGUF cannot hold the model.
+/// Where convert_model() writes, and what.
+OutputTarget conversion_target(const std::string& out, const ConvertOptions& options);
+
+/// Writes the model `in` into conversion_target(). Weights are read and written one at a time,
+/// and what was written is read back. Error{invalid_argument} for another `to`, Error{unsupported}
+/// where the format cannot hold the model.
 ConvertResult convert_model(const std::string& in, const std::string& out,
                             const ConvertOptions& options, const Exec& exec);
 

@@ -18,10 +18,19 @@ std::string_view bytes_of(const Tensor& t) {
   return {reinterpret_cast<const char*>(t.raw()), t.bytes()};
 }
 
-// Codes and scales may lie otherwise in a file (groups cut into smaller ones): what they stand for
-// may not differ by a bit.
+// The same values with a zero of either sign as one: a step below 0 times none is -0, the same step
+// with an offset +0.
+Tensor with_one_zero(const Tensor& values) {
+  Tensor out(DType::f32, values.shape());
+  std::ranges::transform(values.data<float>(), out.mutable_data<float>().begin(),
+                         [](float x) { return x + 0.0f; });
+  return out;
+}
+
+// Codes and scales may lie otherwise in a file (groups cut into smaller ones, an offset in the
+// place of a zero point): what they stand for may not differ by a bit.
 std::string hash_of_values(const Weight& w, int threads) {
-  std::string out = bytes_hash(bytes_of(w.floats(threads)));
+  std::string out = bytes_hash(bytes_of(with_one_zero(w.floats(threads))));
   if (w.is_quantized() && w.quantized().activation)
     out += bytes_hash(bytes_of(*w.quantized().activation));
   return out;

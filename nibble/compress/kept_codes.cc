@@ -22,23 +22,38 @@ bool are_halves(const Tensor& t) {
 
 bool gguf_holds(const QuantizedTensor& w) {
   const GgufType* type = gguf_type_of(w.scheme);
-  if (type == nullptr || w.k() % type->elements != 0 || w.input_order) return false;
+  if (type == nullptr || w.k() % type->elements != 0) return false;
   return are_halves(w.scales) && (!w.offsets || are_halves(*w.offsets));
 }
 
-bool folder_holds(const ParamSpec& spec, const QuantScheme& scheme) {
+bool folder_holds(const ParamSpec& spec, const QuantScheme& scheme, const WeightLayout* layout) {
   const bool table = spec.role == Role::token_embedding || spec.role == Role::position_embedding;
-  return !table && has_layout(scheme);
+  if (table || layout == nullptr) return !table && has_layout(scheme);
+  return is_held(*layout, {module_of(spec.name), scheme, spec.shape, spec.transposed});
+}
+
+std::optional<KeptCodes> kept_in(const ParamSpec& spec, const QuantizedTensor& w,
+                                 const OutputFormat& output) {
+  const bool held = output.in_gguf ? gguf_holds(w) : folder_holds(spec, w.scheme, output.layout);
+  if (!held || w.input_order) return std::nullopt;
+  const DType scales = w.scales.dtype();
+  KeptCodes out{w.scheme, is_plain_scale(scales) ? scales : DType::f16};
+  if (output.in_gguf) out.scheme.activations = ActivationType::none;
+  return out;
 }
 
 }  // namespace
 
-std::optional<KeptCodes> kept_codes(const ParamSpec& spec, const QuantizedTensor& w, bool in_gguf) {
-  if (!(in_gguf ? gguf_holds(w) : folder_holds(spec, w.scheme))) return std::nullopt;
-  const DType scales = w.scales.dtype();
-  KeptCodes out{w.scheme, is_plain_scale(scales) ? scales : DType::f16};
-  if (in_gguf) out.scheme.activations = ActivationType::none;
-  return out;
+std::optional<KeptCodes> kept_codes(const ParamSpec& spec, const QuantizedTensor& w,
+                                    std::span<const OutputFormat> outputs) {
+  if (outputs.empty()) return kept_in(spec, w, {});
+  std::optional<KeptCodes> kept;
+  for (const OutputFormat& output : outputs) {
+    const auto here = kept_in(spec, w, output);
+    if (!here || (kept && kept->scheme != here->scheme)) return std::nullopt;
+    kept = here;
+  }
+  return kept;
 }
 
 Weight with_kept_codes(Weight w, const QuantScheme& scheme) {

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
-#include "nibble/model/model.h"
+#include "nibble/model/output_format.h"
 
 namespace nibble {
 
@@ -12,10 +13,12 @@ struct KeptCodes {
   DType scale_dtype;   ///< WritableParameter::dtype
 };
 
-/// How a folder, or a GGUF file, holds the codes and scales of `w` as they are; nothing where it
-/// cannot. Tables of folders are floats everywhere. Scales of GGUF are halves, and its inputs have
-/// no order of their own.
-std::optional<KeptCodes> kept_codes(const ParamSpec& spec, const QuantizedTensor& w, bool in_gguf);
+/// How outputs hold the codes and scales of `w` as they are; nothing where one of them cannot, or
+/// where they differ in what they say of its inputs. Tables of folders are floats everywhere.
+/// Scales of GGUF are halves. Inputs that have an order of their own are in no output.
+/// No output: a folder.
+std::optional<KeptCodes> kept_codes(const ParamSpec& spec, const QuantizedTensor& w,
+                                    std::span<const OutputFormat> outputs);
 /// `w` in that scheme: what it says besides (numbers of its inputs) goes where the scheme does not
 /// need it.
 Weight with_kept_codes(Weight w, const QuantScheme& scheme);

@@ -24,11 +24,12 @@ void refuse_existing(const std::string& out, bool force) {
     throw cannot_create("exists already; use `force` to replace it").in_file(out);
 }
 
-ModelOutput::ModelOutput(const std::string& out, bool force, AtomicFolder* folder) : out_(out) {
-  if (is_gguf_name(out))
-    refuse_existing(out, force);
+ModelOutput::ModelOutput(const OutputTarget& target, bool force, AtomicFolder* folder)
+    : target_(target) {
+  if (target.format.in_gguf)
+    refuse_existing(target.path, force);
   else
-    folder_ = folder != nullptr ? folder : &own_.emplace(out, force);
+    folder_ = folder != nullptr ? folder : &own_.emplace(target.path, force);
 }
 
 int64_t ModelOutput::write(const Contents& contents,
@@ -37,13 +38,15 @@ int64_t ModelOutput::write(const Contents& contents,
   const Model& model = contents.model;
   if (folder_ == nullptr) {
     const GgufProvenance about{"nibble " + std::string(version()), provenance(0), contents.type};
-    return write_gguf(model, out_, contents.parameters, about, warnings, [&](const Model& written) {
+    const auto look = [&](const Model& written) {
       require_written(contents, written, exec);
       std::string other = tokenizer_difference(model, written);
       if (!other.empty()) warnings.push_back(std::move(other));
-    });
+    };
+    return write_gguf(model, target_.path, contents.parameters, about, warnings, look);
   }
-  const int64_t bytes = write_model_like(model, folder_->path(), contents.parameters, warnings);
+  const int64_t bytes = write_model_like(model, folder_->path(), contents.parameters, warnings,
+                                         target_.format.layout);
   require_written(contents, open_model(folder_->path()), exec);
   AtomicFile file(folder_->path() + "/nibble.json");
   file.write(provenance(bytes));

@@ -1,5 +1,4 @@
-// Where a model is written: a folder, or a GGUF file by its name. It appears when all of it is
-// there and has been read back.
+// Where a model is written. It appears when all of it is there and has been read back.
 #pragma once
 
 #include <optional>
@@ -9,6 +8,7 @@
 #include "nibble/compress/export_check.h"
 #include "nibble/core/atomic_folder.h"
 #include "nibble/core/exec.h"
+#include "nibble/model/output_format.h"
 
 namespace nibble {
 
@@ -18,7 +18,7 @@ void refuse_existing(const std::string& out, bool force);
 class ModelOutput {
  public:
   /// Errors before any work. `folder`: null, or one that is there to be filled.
-  ModelOutput(const std::string& out, bool force, AtomicFolder* folder = nullptr);
+  ModelOutput(const OutputTarget& target, bool force, AtomicFolder* folder = nullptr);
 
   struct Contents {
     const Model& model;  ///< config and companions of what is written
@@ -36,7 +36,7 @@ class ModelOutput {
                 std::vector<std::string>& warnings, const Exec& exec);
 
  private:
-  std::string out_;
+  OutputTarget target_;
   std::optional<AtomicFolder> own_;
   AtomicFolder* folder_ = nullptr;  // null for a file
 };

@@ -94,7 +94,7 @@ void leave_as_stored(const Model& model, const QuantizeOptions& options, Paramet
     return;
   }
   const Weight w = naming_file(model.path, [&] { return model.as_stored->get(plan.spec.name); });
-  if (const auto kept = kept_codes(plan.spec, w.quantized(), options.in_gguf)) {
+  if (const auto kept = kept_codes(plan.spec, w.quantized(), options.formats)) {
     plan.left_in = kept->scheme;
     plan.dtype = kept->scale_dtype;
     return;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "nibble/compress/finished_layers.h"
 #include "nibble/compress/gguf_mixture.h"
 #include "nibble/compress/joint_magnitude.h"
@@ -32,9 +34,14 @@ namespace nibble {
 
 QuantizeOptions options_for_output(const Model& model, const std::string& out,
                                    QuantizeOptions options) {
-  options.in_gguf = is_gguf_name(out);
+  std::vector<OutputFormat> formats;
+  for (const OutputTarget& t : output_targets(out, options.formats)) formats.push_back(t.format);
+  options.formats = formats;
+  const auto files = std::count_if(formats.begin(), formats.end(),
+                                   [](const OutputFormat& f) { return f.in_gguf; });
+  options.in_gguf = files > 0;
   if (options.type.empty()) return options;
-  if (!options.in_gguf)
+  if (files != std::ssize(formats))
     throw invalid_argument("`type` is a mixture of GGUF's types: name the output NAME.gguf");
   use_mixture(options.type, model.decoder_config(), options);
   return options;
@@ -122,25 +129,33 @@ void count(const ParameterPlan& plan, QuantizeResult& result) {
   ++result.stored[plan.scheme ? to_string(*plan.scheme) : std::string(to_string(plan.dtype))];
 }
 
-// All parameters, made when they are written. What they refer to outlives them.
-std::vector<WritableParameter> to_be_written(const std::string& in, const Prepared& ready,
-                                             const LayerStore& store, bool calibrated,
-                                             ExportCheck& check, QuantizeResult& result,
+// What the weights of an output are made of; it outlives them.
+struct Making {
+  const std::string& in;
+  const Prepared& ready;
+  const LayerStore& store;
+  std::string_view stage;  // for progress
+  QuantizeResult* told;    // what is odd about weights is noted there; null: it has been
+};
+
+// All parameters, made when they are written.
+std::vector<WritableParameter> to_be_written(const Making& making, ExportCheck& check,
                                              const Exec& exec) {
   std::vector<WritableParameter> parameters;
   const auto done = std::make_shared<int64_t>(0);
+  const Prepared& ready = making.ready;
   for (const ParameterPlan& plan : ready.plans) {
-    count(plan, result);
     parameters.push_back(
-        {plan.spec, plan.written(), plan.dtype, [&, plan, done, calibrated]() -> Weight {
+        {plan.spec, plan.written(), plan.dtype, [&, making, plan, done]() -> Weight {
            exec.check_stop();
-           exec.report({calibrated ? "write" : "quantize", ++*done,
-                        static_cast<int64_t>(ready.plans.size()), plan.spec.name});
-           return naming_file(in, [&] {
+           exec.report(
+               {making.stage, ++*done, static_cast<int64_t>(ready.plans.size()), plan.spec.name});
+           return naming_file(making.in, [&] {
              Weight w = plan.left_in ? with_kept_codes(ready.model->as_stored->get(plan.spec.name),
                                                        *plan.left_in)
-                                     : finished_weight(ready, plan, store, exec.threads);
-             if (!plan.left_in) note_range(*ready.model, plan, w, result);
+                                     : finished_weight(ready, plan, making.store, exec.threads);
+             if (!plan.left_in && making.told != nullptr)
+               note_range(*ready.model, plan, w, *making.told);
              ready.model->weights->release(plan.spec.name);
              check.note(plan.spec.name, w, exec.threads);
              return w;
@@ -161,6 +176,8 @@ void require_layout(const QuantScheme& scheme) {
 }
 
 void require_storable(const QuantizeOptions& options) {
+  if (!options.in_gguf && options.formats.front().layout != nullptr)
+    return;  // require_plans() does
   const auto require = options.in_gguf ? require_gguf_type : require_layout;
   if (!options.scheme.is_float()) require(options.scheme);
   for (const SetRule& r : options.set) {
@@ -170,32 +187,66 @@ void require_storable(const QuantizeOptions& options) {
 
 }  // namespace
 
-void require_gguf_plans(const Model& model, const QuantizeOptions& options) {
+void require_plans(const Model& model, const QuantizeOptions& options) {
   std::vector<std::string> said;
   const auto untied = untied_model(model, options, said);
   const Model& written = untied ? *untied : model;
   std::vector<WritableParameter> parameters;
   for (const ParameterPlan& p : plan_quantization(written, options, said))
     parameters.push_back({p.spec, p.written(), p.dtype, nullptr});
-  require_gguf(written, parameters);
+  for (const OutputFormat& f : options.formats) require_format(written, parameters, f);
 }
+
+namespace {
+
+// The outputs, each of which can still be made; errors before any work.
+std::vector<std::unique_ptr<ModelOutput>> open_outputs(const std::vector<OutputTarget>& targets,
+                                                       bool force, AtomicFolder* folder) {
+  std::vector<std::unique_ptr<ModelOutput>> out;
+  for (const OutputTarget& t : targets)
+    out.push_back(std::make_unique<ModelOutput>(t, force, targets.size() == 1 ? folder : nullptr));
+  return out;
+}
+
+// Writes one of the outputs; the first is looked at where options.verify asks.
+void write_output(const Model& model, const QuantizeOptions& options, const Making& making,
+                  const OutputTarget& target, ModelOutput& output, QuantizeResult& result,
+                  const Exec& exec) {
+  ExportCheck check;
+  const auto parameters = to_be_written(making, check, exec);
+  const auto verify = [&](const Model& written) {
+    if (options.verify && !result.verified) result.verified = verify_logits(model, written, exec);
+  };
+  const auto about = [&](int64_t bytes) {
+    result.file_bytes = bytes;
+    return provenance(model, options, result);
+  };
+  const int64_t bytes = output.write({*making.ready.model, parameters, check, options.type, verify},
+                                     about, result.warnings, exec);
+  result.written.push_back({target.path, target.format.name, bytes});
+}
+
+}  // namespace
 
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& given, const Exec& exec, const Known& known) {
   const std::string inputs[] = {in, given.calibration.text};
-  for (const std::string& made : {out, resume_folder(out)}) refuse_same_file(made, inputs);
+  refuse_same_file(resume_folder(out), inputs);
+  for (const OutputTarget& t : output_targets(out, given.formats)) refuse_same_file(t.path, inputs);
   const Model model = plain_model(open_model(in));
   const QuantizeOptions options = options_for_output(model, out, given);
   check_options(options);
   require_storable(without_steps(options));
-  if (options.in_gguf) require_gguf_plans(model, without_steps(options));
+  require_plans(model, without_steps(options));
   QuantizeResult result;
   result.warnings = model.warnings;
-  ModelOutput output(out, options.force, known.folder);
+  const auto targets = output_targets(out, options.formats);
+  const auto outputs = open_outputs(targets, options.force, known.folder);
   if (is_calibrated(without_steps(options))) FolderStore::refuse_foreign(resume_folder(out));
   const Prepared ready = prepare(model, out, options, known, result, exec);
   result.bits_per_weight = planned_bits_per_weight(ready.plans, ready.options.scale_dtype);
   result.input_file_bytes = model.weights->file_bytes();
+  for (const ParameterPlan& plan : ready.plans) count(plan, result);
   if (ready.text) note_calibration(*ready.text, result);
   std::unique_ptr<FolderStore> finished;
   if (is_calibrated(ready.options)) finished = open_layers(model, out, options, result);
@@ -206,21 +257,14 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
     }
     const auto nothing = memory_store();
     const LayerStore& store = finished ? static_cast<const LayerStore&>(*finished) : *nothing;
-    ExportCheck check;
-    const auto parameters =
-        to_be_written(in, ready, store, finished != nullptr, check, result, exec);
-    const auto verify = [&](const Model& written) {
-      if (options.verify) result.verified = verify_logits(model, written, exec);
-    };
-    result.file_bytes = output.write(
-        {*ready.model, parameters, check, options.type, verify},
-        [&](int64_t bytes) {
-          result.file_bytes = bytes;
-          return provenance(model, options, result);
-        },
-        result.warnings, exec);
+    Making making{in, ready, store, finished ? "write" : "quantize", &result};
+    for (size_t i = 0; i < targets.size(); ++i) {
+      write_output(model, options, making, targets[i], *outputs[i], result, exec);
+      making.told = nullptr;
+    }
   });
   if (finished) finished->remove();
+  result.file_bytes = result.written.front().file_bytes;
   return result;
 }
 

@@ -12,7 +12,7 @@
 #include "nibble/compress/layer_store.h"
 #include "nibble/core/exec.h"
 #include "nibble/core/json.h"
-#include "nibble/model/model.h"
+#include "nibble/model/output_format.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/scheme.h"
 
@@ -67,7 +67,10 @@ struct QuantizeOptions {
   /// A mixture of types by its name, "Q4_K_M" (gguf_mixture.h): decides scheme and set; empty:
   /// none.
   std::string type;
-  bool in_gguf = false;      ///< the output is a GGUF file (by its name): its types only
+  /// What is written (model/output_format.h); empty: by the name of the output. Of several each
+  /// gets the same codes and scales.
+  std::vector<OutputFormat> formats = {};
+  bool in_gguf = false;      ///< one of them is a GGUF file: its types only
   bool in_memory = false;    ///< nothing is written: what a quantized source holds may stay in it
   bool force = false;        ///< replace an existing output
   int64_t max_memory = 0;    ///< bytes, 0: no limit; activations go to a file where memory is short
@@ -105,8 +108,17 @@ struct ParameterPlan {
 /// weights.
 double planned_bits_per_weight(const std::vector<ParameterPlan>& plans, DType scale_dtype);
 
+/// One of the things that were made.
+struct Written {
+  std::string path;
+  std::string_view format;  ///< as OutputFormat::name
+  int64_t file_bytes = 0;
+};
+
 struct QuantizeResult {
-  int64_t file_bytes = 0, input_file_bytes = 0;
+  int64_t file_bytes = 0;  ///< of the first that was written
+  int64_t input_file_bytes = 0;
+  std::vector<Written> written;           ///< all of them
   int64_t quantized = 0, kept = 0;        ///< matrices
   std::map<std::string, int64_t> stored;  ///< the same by what they are stored in: "int8", "f16"
   double bits_per_weight = 0;
@@ -120,8 +132,9 @@ struct QuantizeResult {
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"
 };
 
-/// `options` as they count for `model` and the output `out`: a GGUF file by its name, a mixture as
-/// the rules that it stands for. Error{invalid_argument} for a mixture that is to be no such file.
+/// `options` as they count for `model` and the output `out`: its format by its name where none is
+/// given, a mixture as the rules that it stands for. Error{invalid_argument} for a mixture that is
+/// to be anything but a GGUF file.
 QuantizeOptions options_for_output(const Model& model, const std::string& out,
                                    QuantizeOptions options);
 
@@ -133,8 +146,9 @@ void check_options(const QuantizeOptions& options);
 std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeOptions& options,
                                              std::vector<std::string>& warnings);
 
-/// Error{unsupported} for what a GGUF file cannot hold of the plans, before anything is computed.
-void require_gguf_plans(const Model& model, const QuantizeOptions& options);
+/// Error{unsupported} for what one of the formats cannot hold of the plans, before anything is
+/// computed.
+void require_plans(const Model& model, const QuantizeOptions& options);
 
 class AtomicFolder;
 
@@ -145,10 +159,11 @@ struct Known {
   AtomicFolder* folder = nullptr;          ///< what quantize_model() is to fill and commit
 };
 
-/// Quantizes the folder `in` into the folder `out`, which appears complete or not at all. Tensors
-/// are read and written one at a time. Errors before any work: output equal to input, output exists
-/// without force, a scheme no layout can hold. A model that is quantized already is read as the
-/// floats that it stands for (model/plain_model.h), and a warning says so.
+/// Quantizes the folder `in` into `out` (output_targets() where options.formats has several), each
+/// of which appears complete or not at all. Tensors are read and written one at a time. Errors
+/// before any work: output equal to input, output exists without force, a scheme no layout can
+/// hold. A model that is quantized already is read as the floats that it stands for
+/// (model/plain_model.h), and a warning says so.
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& options, const Exec& exec,
                               const Known& known = {});

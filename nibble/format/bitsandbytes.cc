@@ -250,9 +250,18 @@ std::vector<std::string> stored_names(const TensorSource& source, const std::str
 }  // namespace
 
 const WeightLayout& weight_layout() {
-  static const WeightLayout kLayout = {kHolds,       holds,      can_hold,     can_say,
-                                       to_tensors,   layout,     from_tensors, stored_names,
-                                       write_config, read_config};
+  static const WeightLayout kLayout = {.holds_what = kHolds,
+                                       .holds = holds,
+                                       .can_hold = can_hold,
+                                       .can_say = can_say,
+                                       .usual_scheme = "nf4",
+                                       .conv1d = true,
+                                       .to_tensors = to_tensors,
+                                       .infos = layout,
+                                       .from_tensors = from_tensors,
+                                       .stored_names = stored_names,
+                                       .write_config = write_config,
+                                       .read_config = read_config};
   return kLayout;
 }
 

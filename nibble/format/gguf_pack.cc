@@ -12,10 +12,18 @@
 namespace nibble {
 namespace {
 
-// Whether weights of `scheme` are such of `type` with larger groups: scales are then repeated.
+// Steps from an offset of each group, both plain numbers: of whatever file.
+bool is_affine(const QuantScheme& s) {
+  return number(s).offsets && number(s).scales->super == SuperScale::none;
+}
+
+// Whether weights of `scheme` are such of `type` with groups as large or larger: scales are then
+// repeated.
 bool holds_by_cutting(const GgufType& type, const QuantScheme& scheme) {
   const QuantScheme& own = *type.scheme;
-  if (own.type != scheme.type || scheme.asymmetric || !scheme.is_integer()) return false;
+  const bool integers = own.type == scheme.type && !scheme.asymmetric && scheme.is_integer();
+  const bool affine = is_affine(own) && is_affine(scheme) && own.bits() == scheme.bits();
+  if (!integers && !affine) return false;
   if (scheme.granularity != Granularity::group) return true;
   return scheme.group % own.group == 0;
 }
@@ -36,8 +44,8 @@ class BlockParts {
     for (int64_t g = 0; g < groups; ++g) {
       const auto to = static_cast<size_t>(g) * size;
       const int64_t at = scale_index(r, b * type_.elements + g * group_);
-      put_scale(q_.scales, at, out.scales + to, size);
-      if (q_.offsets) put_scale(*q_.offsets, at, out.offsets + to, size);
+      put(q_.scales, &QuantizedTensor::scale, at, out.scales + to, size);
+      if (q_.offsets) put(*q_.offsets, &QuantizedTensor::offset, at, out.offsets + to, size);
     }
     if (!two_levels_) return;
     const auto at = static_cast<size_t>(r * (q_.k() / kSuperBlock) + b);
@@ -51,10 +59,12 @@ class BlockParts {
     return r * q_.scales.shape()[1] + input / q_.scheme.group_size(q_.k());
   }
 
-  void put_scale(const Tensor& from, int64_t at, uint8_t* to, size_t size) const {
+  // A scale or an offset as the type stores it.
+  void put(const Tensor& from, float (QuantizedTensor::*value_of)(int64_t) const, int64_t at,
+           uint8_t* to, size_t size) const {
     if (from.dtype() == type_.scale_dtype)
       return void(std::memcpy(to, from.raw() + static_cast<size_t>(at) * size, size));
-    const float value = q_.scale(at);
+    const float value = (q_.*value_of)(at);
     const uint16_t half = f32_to_f16(value);
     if (f16_to_f32(half) != value) {
       throw unsupported(

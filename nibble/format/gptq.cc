@@ -1,8 +1,6 @@
-// The layout of GPTQ, as AutoGPTQ, GPTQModel, Optimum and auto-round write it (GPTQModel
-// utils/model.py and nn_modules/qlinear, read 2026-08; docs/formats/gptq.md): X.qweight i32
-// [ceil(k * bits / 32), n], a stream of codes down the inputs of each output; X.qzeros i32 [groups,
-// ceil(n * bits / 32)], along the outputs; X.scales [groups, n]; X.g_idx i32 [k], the group of each
-// input. It is read, not written.
+// Reading the layout of GPTQ (gptq.h).
+#include "nibble/format/gptq.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,12 +12,10 @@
 #include "nibble/format/group_order.h"
 #include "nibble/format/layout_parts.h"
 #include "nibble/format/packed_int32.h"
-#include "nibble/format/weight_layout.h"
 
 namespace nibble::gptq {
 namespace {
 
-constexpr int kBits[] = {2, 3, 4, 8};
 constexpr char kPrefix[] = "quantization_config.";
 
 // Most say how the numbers were found, or how another program is to run them; which modules are
@@ -215,7 +211,20 @@ StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> mod
 
 const WeightLayout& weight_layout() {
   static const WeightLayout kLayout = {
-      .from_tensors = from_version_1, .stored_names = stored_names, .read_config = read_config};
+      .holds_what = "int2, int3, int4 and int8 with :channel or :gN and :asym",
+      .holds = can_hold,
+      .can_hold = can_hold,
+      .can_say = can_say,
+      .misfit = misfit,
+      .usual_scheme = "int4:g128",
+      .other_file = "quantize_config.json",
+      .conv1d = true,
+      .to_tensors = to_tensors,
+      .infos = infos,
+      .from_tensors = from_version_1,
+      .stored_names = stored_names,
+      .write_config = write_config,
+      .read_config = read_config};
   return kLayout;
 }
 

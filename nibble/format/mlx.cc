@@ -1,6 +1,6 @@
 // The layout of MLX (mlx 0.32 nn/layers/quantized.py, mlx-lm 0.32 utils.py, read 2026-11;
 // docs/formats/mlx.md): X.weight U32 [n, k * bits / 32], a stream of codes along the inputs, lowest
-// bits first; X.scales [n, k / group] and, of mode affine, X.biases alike. It is read, not written.
+// bits first; X.scales [n, k / group] and, of mode affine, X.biases alike.
 //
 // Of the other modes scales are bytes: exponents of mxfp4 and mxfp8, E4M3 of nvfp4.
 #include <fmt/format.h>
@@ -12,6 +12,7 @@
 
 #include "nibble/core/checked.h"
 #include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
 #include "nibble/format/known_keys.h"
 #include "nibble/format/layout_parts.h"
 #include "nibble/format/weight_layout.h"
@@ -37,6 +38,11 @@ constexpr ModeRow kModes[] = {
     {"nvfp4", 16, 4, "nvfp4"},
 };
 constexpr int64_t kGroups[] = {32, 64, 128}, kBits[] = {2, 3, 4, 5, 6, 8};
+
+template <class Range, class Value>
+bool is_among(const Range& range, const Value& value) {
+  return std::find(std::begin(range), std::end(range), value) != std::end(range);
+}
 
 std::string weight_name(const std::string& x) { return x + ".weight"; }
 std::string scales_name(const std::string& x) { return x + ".scales"; }
@@ -89,16 +95,106 @@ std::vector<std::string> stored_names(const TensorSource& /*source*/, const std:
   return out;
 }
 
+// --- writing ---
+
+bool is_affine(const QuantScheme& s) {
+  return number(s).offsets && number(s).scales->super == SuperScale::none;
+}
+
+// Integers are affine with the offset -zero * scale: of symmetric ones that is exact in the type of
+// the scales, of others in f32.
+bool can_hold(const QuantScheme& s) {
+  if (s.activations != ActivationType::none || s.granularity != Granularity::group) return false;
+  if (to_string(s) == "mxfp4") return true;
+  return (is_affine(s) || s.is_integer()) && is_among(kBits, s.bits()) &&
+         is_among(kGroups, s.group);
+}
+
+bool can_say(const SchemeMap& schemes) {
+  return !schemes.empty() && std::all_of(schemes.begin(), schemes.end(),
+                                         [](const auto& entry) { return can_hold(entry.second); });
+}
+
+std::string misfit(const QuantScheme& scheme, const Shape& shape) {
+  if (shape[1] % scheme.group == 0) return "";
+  return fmt::format("mlx has whole groups, and {} inputs are none of {}", shape[1], scheme.group);
+}
+
+// Of the scales that a scheme has, and its offsets.
+DType written_dtype(const QuantScheme& scheme, DType asked) {
+  return scheme.asymmetric ? DType::f32 : stored_scale_dtype(scheme, asked);
+}
+
+bool is_f32(double x) { return static_cast<double>(static_cast<float>(x)) == x; }
+
+// Of integers -zero * scale. Codes times scales, and these, must be numbers of f32 for the sum of
+// both to be what the integers are: with scales of f16 and bf16 they are.
+Tensor offsets_of(const QuantizedTensor& q, const std::string& name) {
+  if (q.offsets) return *q.offsets;
+  const int steps = (1 << q.scheme.bits()) - 1, middle = 1 << (q.scheme.bits() - 1);
+  Tensor wide(DType::f32, q.scales.shape());
+  auto to = wide.mutable_data<float>();
+  bool exact = true;
+  for (size_t i = 0; i < to.size(); ++i) {
+    const int zero = q.zeros ? q.zeros->data<uint8_t>()[i] : middle;
+    const double scale = static_cast<double>(q.scale(static_cast<int64_t>(i)));
+    to[i] = static_cast<float>(-zero * scale);
+    exact = exact && is_f32(-zero * scale) && is_f32(steps * scale);
+  }
+  Tensor out = convert(wide, written_dtype(q.scheme, q.scales.dtype()));
+  if (exact && plainly_finite(out)) return out;
+  throw unsupported(
+      "mlx adds an offset to what is a product, which with these scales is not the "
+      "same to the last bit: use `scale_dtype` f16 or bf16, or affine types")
+      .at("tensor " + in_quotes(name));
+}
+
+std::vector<NamedTensor> to_tensors(const std::string& x, const QuantizedTensor& q) {
+  NIBBLE_CHECK(!q.input_order);
+  const Shape words{q.n(), q.codes.shape()[1] / 4};
+  const Tensor scales = q.scheme.asymmetric ? convert(q.scales, DType::f32) : q.scales;
+  std::vector<NamedTensor> out{{weight_name(x), seen_as(q.codes, DType::u32, words)},
+                               {scales_name(x), scales}};
+  if (!q.scheme.has_codebook()) out.push_back({biases_name(x), offsets_of(q, weight_name(x))});
+  return out;
+}
+
+std::vector<TensorInfo> infos(const std::string& x, const QuantScheme& scheme, const Shape& shape,
+                              DType scale_dtype) {
+  const Shape scales = scales_shape(scheme, shape[0], shape[1]);
+  const DType dtype = written_dtype(scheme, scale_dtype);
+  std::vector<TensorInfo> out{
+      {weight_name(x), DType::u32, Shape{shape[0], packed_row_bytes(shape[1], scheme.bits()) / 4}},
+      {scales_name(x), dtype, scales}};
+  if (!scheme.has_codebook()) out.push_back({biases_name(x), dtype, scales});
+  return out;
+}
+
+void write_settings(const QuantScheme& s, JsonWriter& out) {
+  out.field("group_size", s.group).field("bits", s.bits());
+  out.field("mode", s.has_codebook() ? "mxfp4" : "affine");
+}
+
+// The scheme of the first module, and of every other that differs. What has no scales is plain.
+void write_config(const SchemeMap& schemes, const std::vector<std::string>& /*plain*/,
+                  JsonWriter& out) {
+  const QuantScheme& usual = schemes.begin()->second;
+  out.begin_object();
+  write_settings(usual, out);
+  for (const auto& [module, scheme] : schemes) {
+    if (scheme == usual) continue;
+    out.key(module).begin_object();
+    write_settings(scheme, out);
+    out.end_object();
+  }
+  out.end_object();
+}
+
 // --- config ---
 
 // MLX's own section, or that of other programs, where it is copied to.
 std::string section_of(const JsonFields& f) {
   return f.has_section("quantization") ? "quantization" : "quantization_config";
-}
-
-template <class Range, class Value>
-bool is_among(const Range& range, const Value& value) {
-  return std::find(std::begin(range), std::end(range), value) != std::end(range);
 }
 
 Error not_read(const std::string& key, const std::string& said, std::string_view can_be) {
@@ -239,7 +335,20 @@ StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> mod
 
 const WeightLayout& weight_layout() {
   static const WeightLayout kLayout = {
-      .from_tensors = from_tensors, .stored_names = stored_names, .read_config = read_config};
+      .holds_what =
+          "affine2 to affine8 and int2 to int8 with groups of 32, 64 or 128, :asym or not; mxfp4",
+      .holds = can_hold,
+      .can_hold = can_hold,
+      .can_say = can_say,
+      .misfit = misfit,
+      .usual_scheme = "affine4:g64",
+      .other_key = "quantization",
+      .to_tensors = to_tensors,
+      .infos = infos,
+      .from_tensors = from_tensors,
+      .stored_names = stored_names,
+      .write_config = write_config,
+      .read_config = read_config};
   return kLayout;
 }
 

@@ -104,6 +104,17 @@ void take_zeros(Tensor zeros, const std::string& name, QuantizedTensor& q) {
   }
 }
 
+Tensor turned_words(const QuantizedTensor& q) {
+  return transpose(seen_as(q.codes, DType::i32, Shape{q.n(), q.codes.shape()[1] / 4}));
+}
+
+Tensor zeros_or_middle(const QuantizedTensor& q) {
+  if (q.zeros) return *q.zeros;
+  Tensor out(DType::u8, scales_shape(q.scheme, q.n(), q.k()));
+  std::ranges::fill(out.mutable_data<uint8_t>(), static_cast<uint8_t>(1 << (q.scheme.bits() - 1)));
+  return out;
+}
+
 void require_keys(const JsonFields& f, std::span<const KnownKey> known) {
   std::vector<KnownKey> all(known.begin(), known.end());
   all.insert(all.end(), std::begin(kAutoRoundKeys), std::end(kAutoRoundKeys));

@@ -32,6 +32,11 @@ QuantScheme scheme_of(int bits, int64_t group, int64_t groups, int64_t k, bool a
 /// 2^(bits-1), or Error{corrupt} naming the tensor.
 void take_zeros(Tensor zeros, const std::string& name, QuantizedTensor& q);
 
+/// The codes of a weight [n, k], whose rows are whole words, as i32 [words of a row, n].
+Tensor turned_words(const QuantizedTensor& q);
+/// Its zero points, u8 [n, groups]; of a symmetric one 2^(bits-1) everywhere.
+Tensor zeros_or_middle(const QuantizedTensor& q);
+
 /// Error{unsupported} names a key of quantization_config that is none of `known`, nor one of those
 /// that auto-round writes; or says that inputs are rounded.
 void require_keys(const JsonFields& config, std::span<const KnownKey> known);

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "nibble/format/known_keys.h"
 
@@ -125,13 +126,80 @@ void require_expressible(const QuantScheme& s) {
                                 to_string(s), fmt::join(held, "; ")));
 }
 
-std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q) {
-  return layout_of(q.scheme).to_tensors(module_of(tensor_name), q);
+std::vector<std::string_view> written_layouts() {
+  std::vector<std::string_view> out;
+  for (const LayoutRow& l : layouts()) {
+    if (l.layout.to_tensors != nullptr) out.push_back(l.method);
+  }
+  return out;
+}
+
+const WeightLayout* find_written_layout(std::string_view name) {
+  for (const auto& [method, l] : layouts()) {
+    if (method == name && l.to_tensors != nullptr) return &l;
+  }
+  return nullptr;
+}
+
+const WeightLayout* layout_that_says(const SchemeMap& schemes) {
+  for (const auto& [method, l] : layouts()) {
+    if (l.can_say != nullptr && l.can_say(schemes)) return &l;
+  }
+  return nullptr;
+}
+
+namespace {
+
+std::string_view name_of(const WeightLayout& layout) {
+  for (const auto& [method, l] : layouts()) {
+    if (&l == &layout) return method;
+  }
+  return "";
+}
+
+// Why not; empty where it can.
+std::string misfit(const WeightLayout& layout, const LaidWeight& w) {
+  if (!layout.can_hold(w.scheme)) {
+    return fmt::format("{} cannot be stored as {}, which holds {}", to_string(w.scheme),
+                       name_of(layout), layout.holds_what);
+  }
+  if (w.conv1d && !layout.conv1d)
+    return fmt::format("programs that read {} know no Conv1D", name_of(layout));
+  return layout.misfit == nullptr ? "" : layout.misfit(w.scheme, w.shape);
+}
+
+}  // namespace
+
+bool is_held(const WeightLayout& layout, const LaidWeight& weight) {
+  return misfit(layout, weight).empty();
+}
+
+void require_held(const WeightLayout& layout, std::span<const LaidWeight> weights) {
+  SchemeMap schemes;
+  for (const LaidWeight& w : weights) {
+    const std::string why = misfit(layout, w);
+    if (!why.empty()) {
+      throw unsupported(why + ": keep it as it is (`keep`), choose another scheme or `format`")
+          .at("tensor " + in_quotes(w.module + std::string(kWeightEnd)));
+    }
+    schemes.emplace(w.module, w.scheme);
+  }
+  if (schemes.empty() || layout.can_say(schemes)) return;
+  std::set<std::string> all;
+  for (const auto& [module, scheme] : schemes) all.insert(to_string(scheme));
+  throw unsupported(fmt::format("{} cannot say that modules are stored in {} side by side",
+                                name_of(layout), fmt::join(all, ", ")));
+}
+
+std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q,
+                                    const WeightLayout* layout) {
+  return layout_of(q.scheme, layout).to_tensors(module_of(tensor_name), q);
 }
 
 std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantScheme& scheme,
-                                      const Shape& shape, DType scale_dtype) {
-  return layout_of(scheme).infos(module_of(tensor_name), scheme, shape, scale_dtype);
+                                      const Shape& shape, DType scale_dtype,
+                                      const WeightLayout* layout) {
+  return layout_of(scheme, layout).infos(module_of(tensor_name), scheme, shape, scale_dtype);
 }
 
 QuantizedTensor from_tensors(const TensorSource& source, std::string_view tensor_name,
@@ -186,10 +254,8 @@ std::string method_of(const JsonFields& f) {
 }  // namespace
 
 void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
-                               JsonWriter& out) {
-  for (const auto& [method, l] : layouts()) {
-    if (l.can_say != nullptr && l.can_say(schemes)) return l.write_config(schemes, plain, out);
-  }
+                               const WeightLayout* layout, JsonWriter& out) {
+  if (layout != nullptr) return layout->write_config(schemes, plain, out);
   write_own_config(schemes, plain, out);
 }
 

@@ -21,13 +21,34 @@ bool has_layout(const QuantScheme& scheme);
 /// the scheme.
 void require_expressible(const QuantScheme& scheme);
 
-/// The tensors of one weight, whose scheme a layout must hold.
-std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q);
+/// The names of the layouts that nibble writes, "compressed-tensors" first.
+std::vector<std::string_view> written_layouts();
+/// One of them by its name; null for other names.
+const WeightLayout* find_written_layout(std::string_view name);
+/// The first that can say all of a model; null where none can.
+const WeightLayout* layout_that_says(const SchemeMap& schemes);
+
+/// What a layout is asked to hold: a weight [n, k] of a module.
+struct LaidWeight {
+  std::string module;
+  QuantScheme scheme;
+  Shape shape;
+  bool conv1d = false;  ///< plain files hold it as [k, n]
+};
+bool is_held(const WeightLayout& layout, const LaidWeight& weight);
+/// Error{unsupported} naming the first module that the layout cannot hold, and what it does hold.
+void require_held(const WeightLayout& layout, std::span<const LaidWeight> weights);
+
+/// The tensors of one weight in a layout, which must hold it; null: the first that holds its
+/// scheme.
+std::vector<NamedTensor> to_tensors(std::string_view tensor_name, const QuantizedTensor& q,
+                                    const WeightLayout* layout = nullptr);
 
 /// Names, types and shapes of what to_tensors() gives, known before anything is quantized.
 /// `scale_dtype` is what was asked for: stored_scale_dtype() has the last word.
 std::vector<TensorInfo> tensor_layout(std::string_view tensor_name, const QuantScheme& scheme,
-                                      const Shape& shape, DType scale_dtype);
+                                      const Shape& shape, DType scale_dtype,
+                                      const WeightLayout* layout = nullptr);
 
 /// The reverse, out of the layout in use or the one that holds the scheme. Error{corrupt} names the
 /// tensor that is missing or has another shape.
@@ -41,12 +62,11 @@ std::vector<std::string> stored_names(const TensorSource& source, std::string_vi
 void require_stored(const TensorSource& source, std::string_view tensor_name,
                     const QuantScheme& scheme, const LayoutInUse& use = {});
 
-/// `quantization_config`, written as the value of a key that was just begun: that of
-/// the first layout that can say all of `schemes`; else one that
-/// only nibble reads ("quant_method": "nibble"), so that other loaders refuse the model instead of
-/// misreading it. Everything in `plain` stands as ignored.
+/// `quantization_config` of a layout that can say all of `schemes`, written as the value of a key
+/// that was just begun; null: one that only nibble reads ("quant_method": "nibble"), so that other
+/// loaders refuse the model instead of misreading it. Everything in `plain` stands as ignored.
 void write_quantization_config(const SchemeMap& schemes, const std::vector<std::string>& plain,
-                               JsonWriter& out);
+                               const WeightLayout* layout, JsonWriter& out);
 
 /// The reverse; empty where config.json has none. `modules` are the matrices of the model;
 /// `tensors` says which of them are packed where the config does not. Error{unsupported} names the

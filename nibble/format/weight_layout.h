@@ -47,6 +47,12 @@ struct WeightLayout {
   bool (*holds)(const QuantScheme& scheme) = nullptr;
   bool (*can_hold)(const QuantScheme& scheme) = nullptr;
   bool (*can_say)(const SchemeMap& schemes) = nullptr;
+  /// Why a weight [n, k] of a scheme that it can hold cannot lie in it; empty where it can.
+  std::string (*misfit)(const QuantScheme& scheme, const Shape& shape) = nullptr;
+  std::string_view usual_scheme = {};  ///< what a model is quantized to where nobody says
+  /// A key of config.json and a file that have the value of `quantization_config` as well.
+  std::string_view other_key = {}, other_file = {};
+  bool conv1d = false;  ///< its programs know of matrices that plain files hold as [k, n]
   /// The tensors of a weight; the same before it is made; and the reverse, whoever wrote them.
   std::vector<NamedTensor> (*to_tensors)(const std::string& module,
                                          const QuantizedTensor& q) = nullptr;

@@ -5,7 +5,13 @@
 
 namespace nibble {
 
-std::optional<int64_t> planned_file_bytes(const std::vector<WritableParameter>& parameters) {
+std::optional<int64_t> planned_file_bytes(const std::vector<WritableParameter>& parameters,
+                                          const WeightLayout* layout) {
+  SchemeMap schemes;
+  for (const WritableParameter& p : parameters) {
+    if (p.scheme) schemes.emplace(module_of(p.spec.name), *p.scheme);
+  }
+  if (layout == nullptr) layout = layout_that_says(schemes);
   std::vector<LazyTensor> tensors;
   for (const WritableParameter& p : parameters) {
     if (!p.scheme) {
@@ -13,7 +19,7 @@ std::optional<int64_t> planned_file_bytes(const std::vector<WritableParameter>& 
       continue;
     }
     if (!has_layout(*p.scheme)) return std::nullopt;
-    for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype))
+    for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype, layout))
       tensors.push_back({std::move(info), nullptr});
   }
   return safetensors_folder_bytes(tensors);

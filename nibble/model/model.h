@@ -92,10 +92,13 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer);
 /// The same for a copy of `original`, whose config.json, tokenizer and licence are carried over;
-/// which of those were not is added to `warnings`.
+/// which of those were not is added to `warnings`. `layout` must hold the parameters
+/// (require_folder()); null: the first of format/list.inc that can say all of them.
 int64_t write_model_like(const Model& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters,
-                         std::vector<std::string>& warnings);
+                         std::vector<std::string>& warnings, const WeightLayout* layout = nullptr);
+/// Error{unsupported} naming the first parameter that a layout cannot hold.
+void require_folder(const std::vector<WritableParameter>& parameters, const WeightLayout& layout);
 
 /// The same for weights that are already in memory, all plain.
 int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,

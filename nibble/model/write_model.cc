@@ -15,22 +15,42 @@ namespace {
 
 constexpr std::string_view kTied = "tie_word_embeddings";
 
-void write_quantization(const SchemeMap& schemes, const std::vector<std::string>& plain,
-                        JsonWriter& out) {
-  if (schemes.empty()) return;
-  out.key("quantization_config");
-  write_quantization_config(schemes, plain, out);
+// Which modules were written how.
+struct Modules {
+  SchemeMap schemes;
+  std::vector<std::string> plain;
+  const WeightLayout* layout;  // null: each by what holds its scheme
+};
+
+Modules modules_of(const std::vector<WritableParameter>& parameters, const WeightLayout* layout) {
+  Modules out{{}, {}, layout};
+  for (const WritableParameter& p : parameters) {
+    if (p.scheme)
+      out.schemes[module_of(p.spec.name)] = *p.scheme;
+    else if (p.spec.is_matrix())
+      out.plain.push_back(module_of(p.spec.name));
+  }
+  if (layout == nullptr) out.layout = layout_that_says(out.schemes);
+  return out;
 }
 
-std::string config_text(const ModelConfig& config, const SchemeMap& schemes,
-                        const std::vector<std::string>& plain) {
+void write_quantization(const Modules& modules, JsonWriter& out) {
+  if (modules.schemes.empty()) return;
+  out.key("quantization_config");
+  write_quantization_config(modules.schemes, modules.plain, modules.layout, out);
+  if (modules.layout == nullptr || modules.layout->other_key.empty()) return;
+  out.key(modules.layout->other_key);
+  write_quantization_config(modules.schemes, modules.plain, modules.layout, out);
+}
+
+std::string config_text(const ModelConfig& config, const Modules& modules) {
   JsonWriter out;
   out.begin_object().field("model_type", model_type(config)).field("dtype", "float32");
   if (const auto* mlp = std::get_if<MlpConfig>(&config))
     write_mlp_config(*mlp, out);
   else
     architecture(model_type(config)).write_config(std::get<DecoderConfig>(config), out);
-  write_quantization(schemes, plain, out);
+  write_quantization(modules, out);
   return out.end_object().finish();
 }
 
@@ -42,7 +62,7 @@ void write_text(const std::string& path, std::string_view text) {
 
 // The tensors one parameter becomes. The first of them to be written makes them all; each is let go
 // as it is written.
-std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
+std::vector<LazyTensor> lazy_tensors(const WritableParameter& p, const WeightLayout* layout) {
   if (!p.scheme) {
     return {{{p.spec.name, p.dtype, stored_shape(p.spec)},
              [make = p.make, spec = p.spec, dtype = p.dtype] {
@@ -51,10 +71,10 @@ std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
   }
   const auto made = std::make_shared<std::map<std::string, Tensor, std::less<>>>();
   std::vector<LazyTensor> out;
-  for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype)) {
-    out.push_back({info, [made, make = p.make, spec = p.spec, name = info.name] {
+  for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype, layout)) {
+    out.push_back({info, [made, make = p.make, spec = p.spec, name = info.name, layout] {
                      if (made->empty()) {
-                       for (NamedTensor& t : to_tensors(spec.name, make().quantized())) {
+                       for (NamedTensor& t : to_tensors(spec.name, make().quantized(), layout)) {
                          made->emplace(t.name, std::move(t.tensor));
                        }
                      }
@@ -68,29 +88,22 @@ std::vector<LazyTensor> lazy_tensors(const WritableParameter& p) {
   return out;
 }
 
-// Which modules were written how.
-struct Modules {
-  SchemeMap schemes;
-  std::vector<std::string> plain;
-};
-
-Modules modules_of(const std::vector<WritableParameter>& parameters) {
-  Modules out;
-  for (const WritableParameter& p : parameters) {
-    if (p.scheme)
-      out.schemes[module_of(p.spec.name)] = *p.scheme;
-    else if (p.spec.is_matrix())
-      out.plain.push_back(module_of(p.spec.name));
-  }
-  return out;
-}
-
-void write_tensors(const std::string& folder, const std::vector<WritableParameter>& parameters) {
+void write_tensors(const std::string& folder, const std::vector<WritableParameter>& parameters,
+                   const WeightLayout* layout) {
   std::vector<LazyTensor> tensors;
   for (const WritableParameter& p : parameters) {
-    for (LazyTensor& t : lazy_tensors(p)) tensors.push_back(std::move(t));
+    for (LazyTensor& t : lazy_tensors(p, layout)) tensors.push_back(std::move(t));
   }
   write_safetensors_folder(folder, tensors);
+}
+
+// The file of older programs that says what config.json does.
+void write_other_file(const std::string& folder, const Modules& modules) {
+  if (modules.schemes.empty() || modules.layout == nullptr || modules.layout->other_file.empty())
+    return;
+  JsonWriter out;
+  write_quantization_config(modules.schemes, modules.plain, modules.layout, out);
+  write_text(folder + '/' + std::string(modules.layout->other_file), out.finish());
 }
 
 // A config that is just within the limits of reading one may be beyond them with what is added:
@@ -111,7 +124,7 @@ std::string carried_config(const Model& original, const std::string& text, const
                       architecture(now->architecture).read_config(JsonFields::parse(text)).tied;
   const auto add = [&](JsonWriter& out) {
     if (untied) out.field(kTied, false);
-    write_quantization(modules.schemes, modules.plain, out);
+    write_quantization(modules, out);
   };
   return carry_config(text, add, untied ? kTied : "");
 }
@@ -122,9 +135,8 @@ std::string config_like(const Model& original, const Modules& modules) {
     return naming_file(own->name,
                        [&] { return readable(carried_config(original, own->text, modules)); });
   }
-  return naming_file(original.path, [&] {
-    return readable(config_text(original.config, modules.schemes, modules.plain));
-  });
+  return naming_file(original.path,
+                     [&] { return readable(config_text(original.config, modules)); });
 }
 
 }  // namespace
@@ -132,9 +144,9 @@ std::string config_like(const Model& original, const Modules& modules) {
 int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const std::vector<WritableParameter>& parameters,
                     const CharTokenizer* tokenizer) {
-  const Modules modules = modules_of(parameters);
-  const std::string text = readable(config_text(config, modules.schemes, modules.plain));
-  write_tensors(folder, parameters);
+  const Modules modules = modules_of(parameters, nullptr);
+  const std::string text = readable(config_text(config, modules));
+  write_tensors(folder, parameters, modules.layout);
   write_text(folder + "/config.json", text);
   if (tokenizer != nullptr) write_text(folder + "/tokenizer.json", tokenizer->to_json());
   return open_safetensors_folder(folder)->file_bytes();
@@ -142,16 +154,26 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
 
 int64_t write_model_like(const Model& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters,
-                         std::vector<std::string>& warnings) {
-  const Modules modules = modules_of(parameters);
+                         std::vector<std::string>& warnings, const WeightLayout* layout) {
+  const Modules modules = modules_of(parameters, layout);
   const std::string text = config_like(original, modules);
-  write_tensors(folder, parameters);
+  write_tensors(folder, parameters, modules.layout);
   write_text(folder + "/config.json", text);
+  write_other_file(folder, modules);
   if (original.companions != nullptr) {
     for (std::string& line : original.companions->carry(folder))
       warnings.push_back(std::move(line));
   }
   return open_safetensors_folder(folder)->file_bytes();
+}
+
+void require_folder(const std::vector<WritableParameter>& parameters, const WeightLayout& layout) {
+  std::vector<LaidWeight> weights;
+  for (const WritableParameter& p : parameters) {
+    if (p.scheme)
+      weights.push_back({module_of(p.spec.name), *p.scheme, p.spec.shape, p.spec.transposed});
+  }
+  require_held(layout, weights);
 }
 
 int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,

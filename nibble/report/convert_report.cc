@@ -26,15 +26,15 @@ std::string rounding_words(const ConvertResult& r) {
 
 }  // namespace
 
-std::string render_terminal(const ConvertJob& job, const ConvertResult& r) {
-  return fmt::format("{}: {} with their codes, {} as floats, {} bytes instead of {}\n{}\n", job.out,
+std::string render_terminal(const ConvertJob& /*job*/, const ConvertResult& r) {
+  return fmt::format("{}: {} with their codes, {} as floats, {} bytes instead of {}\n{}\n", r.path,
                      counted(r.packed, "matrix", "matrices"), r.plain, r.file_bytes,
                      r.input_file_bytes, rounding_words(r));
 }
 
-std::string convert_json(const ConvertJob& job, const ConvertResult& r) {
+std::string convert_json(const ConvertJob& /*job*/, const ConvertResult& r) {
   JsonWriter out;
-  out.begin_object().field("schema_version", kReportSchemaVersion).field("out", job.out);
+  out.begin_object().field("schema_version", kReportSchemaVersion).field("out", r.path);
   out.field("file_bytes", r.file_bytes).field("input_file_bytes", r.input_file_bytes);
   out.field("matrices_packed", r.packed).field("matrices_plain", r.plain);
   out.field("lossless", r.lossless).array("changed", r.changed);

@@ -57,6 +57,14 @@ std::string verified_line(const QuantizeResult& r) {
       format_significant(v.kl_mean), format_percent(v.top1_agreement), counted(v.tokens, "token"));
 }
 
+// What else was written of the same.
+std::string others_lines(const QuantizeResult& r) {
+  std::string out;
+  for (size_t i = 1; i < r.written.size(); ++i)
+    out += fmt::format("{}: the same, {} bytes\n", r.written[i].path, r.written[i].file_bytes);
+  return out;
+}
+
 double compression_ratio(const QuantizeResult& r) {
   return r.file_bytes > 0
              ? static_cast<double>(r.input_file_bytes) / static_cast<double>(r.file_bytes)
@@ -65,16 +73,24 @@ double compression_ratio(const QuantizeResult& r) {
 
 }  // namespace
 
-std::string render_terminal(const QuantizeJob& job, const QuantizeResult& r) {
+std::string render_terminal(const QuantizeJob& /*job*/, const QuantizeResult& r) {
   return fmt::format("{}: {}, {:.2f} bits a weight\n{} bytes instead of {}: {:.2f}x smaller\n",
-                     job.out, matrices_of(r), r.bits_per_weight, r.file_bytes, r.input_file_bytes,
-                     compression_ratio(r)) +
-         calibration_line(r) + verified_line(r);
+                     r.written.front().path, matrices_of(r), r.bits_per_weight, r.file_bytes,
+                     r.input_file_bytes, compression_ratio(r)) +
+         others_lines(r) + calibration_line(r) + verified_line(r);
 }
 
 std::string quantize_json(const QuantizeJob& job, const QuantizeResult& r) {
   JsonWriter out;
-  out.begin_object().field("schema_version", kReportSchemaVersion).field("out", job.out);
+  out.begin_object().field("schema_version", kReportSchemaVersion);
+  out.field("out", r.written.front().path).key("written").begin_array();
+  for (const Written& w : r.written)
+    out.begin_object()
+        .field("path", w.path)
+        .field("format", w.format)
+        .field("file_bytes", w.file_bytes)
+        .end_object();
+  out.end_array();
   out.field("scheme", to_string(job.options.scheme)).field("method", job.options.method);
   out.field("file_bytes", r.file_bytes).field("input_file_bytes", r.input_file_bytes);
   out.field("compression_ratio", compression_ratio(r)).field("bits_per_weight", r.bits_per_weight);

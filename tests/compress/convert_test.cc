@@ -34,8 +34,9 @@ class Convert : public testing::Test {
     return folder_ / name;
   }
   ConvertResult convert(const std::string& in, const std::string& out,
-                        std::optional<DType> to = std::nullopt) {
-    return convert_model(in, folder_ / out, {to, false, ""}, {});
+                        std::optional<DType> to = std::nullopt,
+                        std::optional<OutputFormat> format = std::nullopt) {
+    return convert_model(in, folder_ / out, {to, format, false, ""}, {});
   }
   // Every weight has the same values in both.
   static void expect_same(const std::string& a, const std::string& b) {

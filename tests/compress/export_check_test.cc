@@ -53,12 +53,14 @@ TEST_P(ExportChecked, WhatDiffersByABitDoesNotAppear) {
   ExportCheck check;
   const auto wrong = noted(other, expected, check);
   expect_error(ErrorKind::io, kChecked, [&] {
-    ModelOutput(out, false).write({other, wrong, check}, no_words, said, {});
+    ModelOutput(output_targets(out, {}).front(), false)
+        .write({other, wrong, check}, no_words, said, {});
   });
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   ExportCheck right;
   const auto parameters = noted(expected, expected, right);
-  ModelOutput(out, false).write({expected, parameters, right}, no_words, said, {});
+  ModelOutput(output_targets(out, {}).front(), false)
+      .write({expected, parameters, right}, no_words, said, {});
   EXPECT_EQ(open_model(out).weights->get(kChecked).values(),
             expected.weights->get(kChecked).values());
 }

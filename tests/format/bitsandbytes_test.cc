@@ -49,7 +49,7 @@ Tensor text_tensor(const std::string& text) {
 JsonFields config_of(const SchemeMap& schemes, const std::vector<std::string>& plain) {
   JsonWriter out;
   out.begin_object().key("quantization_config");
-  write_quantization_config(schemes, plain, out);
+  write_quantization_config(schemes, plain, layout_that_says(schemes), out);
   return JsonFields::parse(out.end_object().finish());
 }
 

@@ -133,7 +133,7 @@ TEST(CompressedTensors, ConfigComesBack) {
                     {"i", parse_scheme("fp8_e4m3:afp8")}, {"j", parse_scheme("int8:a8full")}};
   JsonWriter out;
   out.begin_object().key("quantization_config");
-  write_quantization_config(schemes, {"head"}, out);
+  write_quantization_config(schemes, {"head"}, layout_that_says(schemes), out);
   const std::string text = out.end_object().finish();
   EXPECT_EQ(
       read(JsonFields::parse(text), {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "head"}),
@@ -146,7 +146,8 @@ TEST(CompressedTensors, ConfigSaysTheFormatOfEveryGroup) {
   const auto format = [](const char* scheme) {
     JsonWriter out;
     out.begin_object().key("quantization_config");
-    write_quantization_config({{"a", parse_scheme(scheme)}}, {}, out);
+    const SchemeMap schemes{{"a", parse_scheme(scheme)}};
+    write_quantization_config(schemes, {}, layout_that_says(schemes), out);
     const auto f = JsonFields::parse(out.end_object().finish());
     EXPECT_EQ(f.string("quantization_config.format"),
               f.string("quantization_config.config_groups.group_0.format"));

@@ -1,0 +1,73 @@
+#include "nibble/model/output_format.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <set>
+
+#include "nibble/core/error.h"
+#include "nibble/model/write_gguf.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::string_view kGguf = "gguf", kGgufEnd = ".gguf";
+
+std::string without_gguf_end(const std::string& out) {
+  return is_gguf_name(out) ? out.substr(0, out.size() - kGgufEnd.size()) : out;
+}
+
+std::string path_of(const std::string& out, const OutputFormat& format, bool only) {
+  if (format.in_gguf) return without_gguf_end(out) + std::string(kGgufEnd);
+  if (!only) return fmt::format("{}-{}", without_gguf_end(out), format.name);
+  if (!is_gguf_name(out)) return out;
+  throw invalid_argument(
+      fmt::format("{} is a folder, and {} the name of a GGUF file", format.name, in_quotes(out)));
+}
+
+}  // namespace
+
+std::string_view OutputFormat::usual_scheme() const {
+  return layout == nullptr ? "int8" : layout->usual_scheme;
+}
+
+std::vector<std::string_view> output_formats() {
+  std::vector<std::string_view> out = written_layouts();
+  out.push_back(kGguf);
+  return out;
+}
+
+OutputFormat parse_output_format(std::string_view name) {
+  if (name == kGguf) return {kGguf, true};
+  const WeightLayout* layout = find_written_layout(name);
+  if (layout == nullptr) {
+    throw invalid_argument(
+        fmt::format("`format` {}: use {}", in_quotes(name), fmt::join(output_formats(), ", ")));
+  }
+  OutputFormat out{{}, false, layout};
+  for (const std::string_view known : written_layouts()) {
+    if (known == name) out.name = known;
+  }
+  return out;
+}
+
+std::vector<OutputTarget> output_targets(const std::string& out,
+                                         std::span<const OutputFormat> formats) {
+  if (formats.empty()) return {{{{}, is_gguf_name(out)}, out}};
+  std::vector<OutputTarget> targets;
+  std::set<std::string_view> seen;
+  for (const OutputFormat& f : formats) {
+    if (!seen.insert(f.name).second)
+      throw invalid_argument(fmt::format("`format` {} is given twice", f.name));
+    targets.push_back({f, path_of(out, f, formats.size() == 1)});
+  }
+  return targets;
+}
+
+void require_format(const Model& original, const std::vector<WritableParameter>& parameters,
+                    const OutputFormat& format) {
+  if (format.in_gguf) return require_gguf(original, parameters);
+  if (format.layout != nullptr) require_folder(parameters, *format.layout);
+}
+
+}  // namespace nibble
