@@ -28,6 +28,7 @@ constexpr FlagRow kFlagRows[] = {
     {"format", "--format"},
     {"half_step_divisor", "--half-step"},
     {"heads", "--heads"},
+    {"importance_file", "--imatrix"},
     {"inputs", "--inputs"},
     {"intermediate", "--intermediate"},
     {"keep", "--keep"},

@@ -25,6 +25,7 @@ struct QuantizeFlags {
   bool no_act_order = false, dry_run = false;
   int64_t max_memory_mib = 0;
   std::vector<CLI::Option*> held;  // by a recipe
+  const CLI::Option* method = nullptr;
   QuantizeOptions quantize;
 };
 
@@ -61,6 +62,7 @@ QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
     }
     return q;
   }
+  if (!q.importance_file.empty() && o.method->count() == 0) q.method = "imatrix";
   q.scheme = scheme_of(o, q.formats);
   check_scale_dtype(q, o.scale_dtype);
   q.inputs = parse_calibration_inputs(o.inputs);
@@ -100,7 +102,8 @@ void run_quantize(const Common& common, const QuantizeFlags& o) {
   if (o.dry_run) return show_plan(common, job);
   if (o.out.empty()) throw invalid_argument("-o is needed: the folder, or the .gguf file, to make");
   std::vector<std::string> inputs = model_inputs(resolve_model(o.in));
-  inputs.insert(inputs.end(), {job.options.calibration.text, o.recipe});
+  inputs.insert(inputs.end(),
+                {job.options.calibration.text, job.options.importance_file, o.recipe});
   for (const OutputTarget& t : output_targets(o.out, job.options.formats))
     refuse_inputs_as_outputs({t.path, ""}, inputs);
   QuantizeResult result = quantize(job, make_exec(common),
@@ -115,6 +118,11 @@ void add_calibration(CLI::App& verb, QuantizeFlags& o) {
   MethodOptions& t = o.quantize.tuning;
   verb.add_option("--calib", c.text,
                   fmt::format("Text to calibrate on (default: {})", kGeneratedText));
+  verb.add_option(
+      "--imatrix", o.quantize.importance_file,
+      "Instead of a text: an importance matrix as llama-imatrix writes it (GGUF, or the "
+      "older .dat), for --method imatrix, which is the default beside it; the model is "
+      "not run");
   verb.add_option("--samples", c.samples, "Calibration samples")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
@@ -167,10 +175,12 @@ void add_quantize(CLI::App& app, Common& common) {
                        fmt::format("TYPE[:tensor|channel|gN][:asym][:a8], such as {}",
                                    fmt::join(scheme_examples(), ", ")))
           ->capture_default_str();
-  verb->add_option("--method", o->quantize.method,
-                   fmt::format("{}. Joined by + they run from left to right: awq+gptq, rotate+gptq",
-                               fmt::join(names, "; ")))
-      ->capture_default_str();
+  o->method =
+      verb->add_option(
+              "--method", o->quantize.method,
+              fmt::format("{}. Joined by + they run from left to right: awq+gptq, rotate+gptq",
+                          fmt::join(names, "; ")))
+          ->capture_default_str();
   verb->add_option("--keep", o->keep,
                    "PATTERN[=f32|f16|bf16]: tensors that stay plain, * and ? allowed (repeatable)");
   verb->add_option("--quantize", o->quantize.also,
@@ -215,7 +225,8 @@ void add_quantize(CLI::App& app, Common& common) {
       "--keep '*down_proj*'\n"
       "  nibble quantize my-model -o my-model-nf4 --scheme nf4\n"
       "  nibble quantize my-model -o my-model-int4 --scheme int4:g128 --format gptq,mlx,gguf\n"
-      "  nibble quantize my-model -o my-model.gguf --type Q4_K_M --method gptq --calib book.txt");
+      "  nibble quantize my-model -o my-model.gguf --type Q4_K_M --method gptq --calib book.txt\n"
+      "  nibble quantize my-model -o my-model.gguf --type Q4_K_M --imatrix imatrix.gguf");
   verb->callback([&common, o] { run_quantize(common, *o); });
 }
 

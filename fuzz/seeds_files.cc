@@ -14,8 +14,11 @@
 #include "nibble/format/quantized_layout.h"
 #include "nibble/quant/rtn.h"
 #include "nibble/train/checkpoint.h"
+#include "tests/support/importance_bytes.h"
 
 namespace {
+
+namespace test = nibble::test;
 
 Seeds safetensors() {
   const std::string two = R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,2],
@@ -179,6 +182,13 @@ Seeds resume() {
                   split_safetensors(nibble::read_file(place + "/layer-00000.safetensors"))})};
 }
 
+Seeds importance() {
+  const std::vector<test::ImportanceRow> rows{{"blk.0.attn_q.weight", {1, 2}, {3}},
+                                              {"blk.0.ffn_up_exps.weight", {1, 2, 3, 4}, {5, 6}}};
+  return {test::importance_dat(rows), test::importance_dat_entries(rows),
+          test::importance_gguf(rows).bytes()};
+}
+
 Seeds recipe() {
   nibble::QuantizeOptions options;
   options.scheme = nibble::parse_scheme("int4:g32");
@@ -199,5 +209,6 @@ std::map<std::string, Seeds> file_seeds() {
           {"quantized_layout", quantized_layout()},
           {"checkpoint", checkpoint()},
           {"resume", resume()},
+          {"importance", importance()},
           {"recipe", recipe()}};
 }

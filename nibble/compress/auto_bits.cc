@@ -88,6 +88,8 @@ class Search {
   void require_possible() const {
     QuantizeOptions options = base_;
     if (options.method == kBestMethod) options.method = "rtn";
+    if (!options.importance_file.empty())
+      throw invalid_argument("`importance_file`: what bits cost is measured on a text");
     check_options(options);
     require_plans(model_, options);
   }

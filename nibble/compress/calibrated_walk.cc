@@ -1,13 +1,11 @@
 #include "nibble/compress/calibrated_walk.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 
+#include "nibble/compress/calibrated_weight.h"
 #include "nibble/compress/prepare.h"
 #include "nibble/compress/site_statistics.h"
-#include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/correction.h"
 
@@ -140,36 +138,17 @@ class Walk {
                 const std::optional<Correction>& correction, const OutputMetric* metric) {
     exec_.check_stop();
     Tensor w = load_weight(model_, plan.spec).plain();
-    refuse_nonfinite(w, plan.spec.name);
     if (correction) {
+      refuse_nonfinite(w, plan.spec.name);
       if (w.dtype() != DType::f32) w = convert(w, DType::f32);
       const auto changed = correction->apply(w.data<float>(), plan.spec.shape[0]);
       w = Tensor::from<float>(plan.spec.shape, changed);
     }
-    MethodOptions tuning = options_.tuning;
-    tuning.scale_dtype = options_.scale_dtype;
-    tuning.half_step_divisor = options_.half_step_divisor;
-    WeightResult result = method_.quantize(
-        {w, *plan.scheme, tuning, plan.spec.name, &statistics, exec_.threads, metric});
-    add_note(coverage_note(statistics), result.note);
-    if (options_.strict && !result.note.empty())
-      throw corrupt(result.note + " (`strict`)").at("tensor " + in_quotes(plan.spec.name));
-    if (plan.spec.layer >= 0) done_[plan.spec.name] = dequantize(result.weight, exec_.threads);
-    exec_.report({"quantize", ++count_, total_, describe(plan.spec.name, result)});
-    finished_.push_back({plan.spec.name,
-                         std::move(result.weight),
-                         {plan.spec.name, result.error, result.rtn_error, result.damping,
-                          result.fell_back, result.note}});
-  }
-
-  static void add_note(const std::string& more, std::string& note) {
-    if (!more.empty()) note += (note.empty() ? "" : "; ") + more;
-  }
-
-  static std::string describe(const std::string& name, const WeightResult& r) {
-    if (r.error < 0) return name;
-    return fmt::format("{} error {:.3g} (rtn {:.3g}){}", name, r.error, r.rtn_error,
-                       r.damping > 0 ? fmt::format(", damping {:.3g}", r.damping) : "");
+    finished_.push_back(calibrated_weight({w, plan, options_, statistics, metric},
+                                          coverage_note(statistics), exec_.threads));
+    const FinishedWeight& done = finished_.back();
+    if (plan.spec.layer >= 0) done_[done.name] = dequantize(done.weight, exec_.threads);
+    exec_.report({"quantize", ++count_, total_, describe(done.report)});
   }
 
   // lm_head: as a site of a layer of its own.

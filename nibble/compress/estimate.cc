@@ -118,7 +118,8 @@ void add_grams(const DecoderConfig& config, int64_t width, int64_t inner, const 
 
 QuantizeEstimate estimate_quantization(const Model& model, const std::vector<ParameterPlan>& plans,
                                        const QuantizeOptions& options, int threads) {
-  const bool calibrated = method(options.method).needs != Calibration::nothing;
+  const bool calibrated =
+      method(options.method).needs != Calibration::nothing && options.importance_file.empty();
   QuantizeEstimate out;
   int64_t length = 0, width = 0, inner = 0;
   if (calibrated) {

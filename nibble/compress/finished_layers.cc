@@ -63,6 +63,9 @@ std::unique_ptr<FolderStore> open_layers(const Model& original, const std::strin
 void quantize_layers(const Model& original, const Prepared& ready, LayerStore& store,
                      const Exec& exec) {
   naming_model(original, [&] {
+    if (ready.importance)
+      return quantize_by_importance(*ready.model, walked_plans(ready.plans), ready.options,
+                                    *ready.importance, store, exec);
     OutputMetrics made;
     const bool wanted = method(ready.options.method).needs == Calibration::fisher;
     if (wanted && ready.metrics == nullptr && !all_there(ready, store))

@@ -122,7 +122,10 @@ Prepared prepare(const Model& original, const std::string& beside, const Quantiz
     rotated_model(original, options.calibration.seed);  // nothing is read yet, but refused
   if (is_calibrated(out.options)) require_levels(out.plans, out.options);
   out.options = within_memory(original, beside, out.plans, out.options, exec.threads);
-  const bool needs_text = has_static(out.plans) || is_calibrated(out.options) ||
+  if (!options.importance_file.empty())
+    out.importance.emplace(options.importance_file, out.plans, result.warnings);
+  const bool needs_text = has_static(out.plans) ||
+                          (is_calibrated(out.options) && !out.importance) ||
                           std::any_of(chain.steps.begin(), chain.steps.end(),
                                       [](const std::string& s) { return s != "rotate"; });
   if (needs_text) {

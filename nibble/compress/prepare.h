@@ -10,6 +10,7 @@
 
 #include "nibble/compress/calibration_text.h"
 #include "nibble/compress/fisher_walk.h"
+#include "nibble/compress/given_importance.h"
 #include "nibble/compress/quantize.h"
 #include "nibble/core/exec.h"
 #include "nibble/model/model.h"
@@ -22,9 +23,10 @@ struct Prepared {
   const Model* model = nullptr;                ///< the last of them, or the original
   QuantizeOptions options;                     ///< the quantizer's
   std::vector<ParameterPlan> plans;
-  std::optional<CalibrationText> text;     ///< where anything is calibrated
-  TensorMap static_scales;                 ///< of a8static inputs, by the name of the weight
-  const OutputMetrics* metrics = nullptr;  ///< of `model`, where they are known already
+  std::optional<CalibrationText> text;        ///< where anything is calibrated on one
+  std::optional<GivenImportance> importance;  ///< where options.importance_file stands in for it
+  TensorMap static_scales;                    ///< of a8static inputs, by the name of the weight
+  const OutputMetrics* metrics = nullptr;     ///< of `model`, where they are known already
 };
 
 /// Makes the plans and whatever they need. `beside`: the folder to be made, empty where none is;

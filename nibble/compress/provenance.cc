@@ -8,6 +8,12 @@
 namespace nibble {
 namespace {
 
+void write_source(const ImportanceSource& source, JsonWriter& out) {
+  out.field("imatrix", source.name).field("entries", source.entries);
+  if (source.chunks) out.field("chunks", *source.chunks);
+  if (source.chunk_size) out.field("chunk_size", *source.chunk_size);
+}
+
 void write_calibration(const QuantizeResult& result, JsonWriter& out) {
   if (!result.sites.empty()) {
     out.key("rescaled").begin_array();
@@ -15,7 +21,11 @@ void write_calibration(const QuantizeResult& result, JsonWriter& out) {
     out.end_array();
   }
   if (result.calibration.empty()) return;
-  out.key("calibration").begin_object().field("text", result.calibration);
+  out.key("calibration").begin_object();
+  if (result.importance)
+    write_source(*result.importance, out);
+  else
+    out.field("text", result.calibration);
   out.field("content_hash", result.calibration_hash).key("weights").begin_array();
   for (const LayerReport& r : result.layers) write_report(r, out);
   out.end_array().end_object();

@@ -54,6 +54,7 @@ void check_options(const QuantizeOptions& options) {
       throw invalid_argument(fmt::format("`also` {}: use lm_head or embeddings", in_quotes(what)));
     }
   }
+  require_importance_method(options);
 }
 
 Tensor narrowed(const Tensor& w, DType dtype, std::string_view name) {
@@ -114,6 +115,12 @@ void note_layers(const LayerStore& store, QuantizeResult& result) {
     if (!r.note.empty())
       result.warnings.push_back(fmt::format("tensor {}: {}", in_quotes(r.name), r.note));
   }
+}
+
+void note_importance(const GivenImportance& importance, QuantizeResult& result) {
+  result.importance = importance.source();
+  result.calibration = importance.description();
+  result.calibration_hash = importance.source().hash;
 }
 
 void note_calibration(const CalibrationText& text, QuantizeResult& result) {
@@ -230,7 +237,7 @@ void write_output(const Model& model, const QuantizeOptions& options, const Maki
 
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& given, const Exec& exec, const Known& known) {
-  const std::string inputs[] = {in, given.calibration.text};
+  const std::string inputs[] = {in, given.calibration.text, given.importance_file};
   refuse_same_file(resume_folder(out), inputs);
   for (const OutputTarget& t : output_targets(out, given.formats)) refuse_same_file(t.path, inputs);
   const Model model = plain_model(open_model(in));
@@ -248,6 +255,7 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   result.input_file_bytes = model.weights->file_bytes();
   for (const ParameterPlan& plan : ready.plans) count(plan, result);
   if (ready.text) note_calibration(*ready.text, result);
+  if (ready.importance) note_importance(*ready.importance, result);
   std::unique_ptr<FolderStore> finished;
   if (is_calibrated(ready.options)) finished = open_layers(model, out, options, result);
   keeping_useful_layers(finished.get(), options, [&] {

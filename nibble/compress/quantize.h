@@ -55,6 +55,9 @@ struct QuantizeOptions {
   std::vector<SetRule> set;       ///< the first that matches a tensor decides; keep goes before
   std::vector<std::string> also;  ///< "lm_head", "embeddings": covered besides the default
   CalibrationOptions calibration;
+  /// Path of an importance matrix of llama.cpp's (format/importance_file.h), which stands in for
+  /// calibration: no text is read, nothing is run. Empty: none.
+  std::string importance_file;
   CalibrationInputs inputs = CalibrationInputs::corrected;
   double correction = 1;            ///< share of the difference that is made up for
   double correction_damping = 0.1;  ///< of H where that is solved for
@@ -115,6 +118,14 @@ struct Written {
   int64_t file_bytes = 0;
 };
 
+/// The importance matrix that weights were rounded by.
+struct ImportanceSource {
+  std::string name;                           ///< of the file, without its folder
+  int64_t entries = 0;                        ///< weights that it is about
+  std::optional<int64_t> chunks, chunk_size;  ///< of the text it was made from, where it says so
+  std::string hash;                           ///< of its bytes
+};
+
 struct QuantizeResult {
   int64_t file_bytes = 0;  ///< of the first that was written
   int64_t input_file_bytes = 0;
@@ -122,12 +133,13 @@ struct QuantizeResult {
   int64_t quantized = 0, kept = 0;        ///< matrices
   std::map<std::string, int64_t> stored;  ///< the same by what they are stored in: "int8", "f16"
   double bits_per_weight = 0;
-  std::vector<LayerReport> layers;   ///< of calibrated methods, in the order of the work
-  std::string calibration;           ///< "text that the model generated, 128 samples, 65536 tokens"
-  std::string calibration_hash;      ///< of its tokens
-  std::vector<SiteReport> sites;     ///< of rescaling steps, in the order of the work
-  int64_t resumed_layers = 0;        ///< taken over from a run that was stopped
-  std::optional<Verified> verified;  ///< where options.verify asks
+  std::vector<LayerReport> layers;  ///< of calibrated methods, in the order of the work
+  std::string calibration;          ///< "text that the model generated, 128 samples, 65536 tokens"
+  std::string calibration_hash;     ///< of its tokens; of options.importance_file, of the file
+  std::optional<ImportanceSource> importance;  ///< where that stood in for a text
+  std::vector<SiteReport> sites;               ///< of rescaling steps, in the order of the work
+  int64_t resumed_layers = 0;                  ///< taken over from a run that was stopped
+  std::optional<Verified> verified;            ///< where options.verify asks
   std::vector<std::string>
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"
 };

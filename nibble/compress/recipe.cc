@@ -28,6 +28,7 @@ void for_each_option(Options& o, Visit visit) {
   visit("calibration_samples", o.calibration.samples);
   visit("calibration_length", o.calibration.length);
   visit("seed", o.calibration.seed);
+  visit("importance_file", o.importance_file);
   visit("clip", o.tuning.clip);
   visit("damping", o.tuning.damping);
   visit("act_order", o.tuning.act_order);

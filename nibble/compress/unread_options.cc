@@ -45,7 +45,8 @@ Reads reads_of(const QuantizeOptions& options) {
                    return s.activations == ActivationType::a8_outlier;
                  });
   if (!any_scheme(options, [](const QuantScheme& s) { return !s.is_float(); })) return out;
-  out.walk = method(chain.quantizer).needs != Calibration::nothing && !chain.spare_outliers;
+  out.walk = method(chain.quantizer).needs != Calibration::nothing && !chain.spare_outliers &&
+             options.importance_file.empty();
   out.descent = method(chain.quantizer).second_order;
   out.clip = chain.quantizer == "rtn";
   out.scales = true;
@@ -75,7 +76,8 @@ constexpr Row kRows[] = {{"calibration_text", &Reads::text},
 
 bool reads_text(const QuantizeOptions& options) {
   const MethodChain chain = parse_method_chain(options.method);
-  return method(chain.quantizer).needs != Calibration::nothing ||
+  const bool calibrated = method(chain.quantizer).needs != Calibration::nothing;
+  return (calibrated && options.importance_file.empty()) ||
          std::any_of(chain.steps.begin(), chain.steps.end(),
                      [](const std::string& s) { return s != "rotate"; }) ||
          any_scheme(options, [](const QuantScheme& s) {
@@ -91,9 +93,10 @@ std::string unread_options(const QuantizeOptions& options, std::span<const std::
       unread.push_back(fmt::format("`{}`", row.option));
   }
   if (unread.empty()) return "";
-  return fmt::format("{}: without effect, since method {} in scheme {} does not read {}",
-                     fmt::join(unread, ", "), options.method, to_string(options.scheme),
-                     unread.size() == 1 ? "it" : "them");
+  return fmt::format("{}: without effect, since method {}{} in scheme {} does not read {}",
+                     fmt::join(unread, ", "), options.method,
+                     options.importance_file.empty() ? "" : " with `importance_file`",
+                     to_string(options.scheme), unread.size() == 1 ? "it" : "them");
 }
 
 }  // namespace nibble

@@ -1,5 +1,6 @@
 #include "nibble/jobs/quantize.h"
 
+#include "nibble/compress/given_importance.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/unread_options.h"
 #include "nibble/compress/untie.h"
@@ -29,10 +30,12 @@ QuantizeResult quantize(const QuantizeJob& job, const Exec& exec, const NoticeHo
 QuantizePlan plan(const QuantizeJob& job, const Exec& exec) {
   Model model = plain_model(open_model(resolve_model(job.model)));
   QuantizePlan out;
-  const QuantizeOptions last = without_steps(options_for_output(model, job.out, job.options));
-  check_options(last);
+  const QuantizeOptions options = options_for_output(model, job.out, job.options);
+  check_options(options);
+  const QuantizeOptions last = without_steps(options);
   if (auto untied = untied_model(model, last, out.warnings)) model = std::move(*untied);
   const auto plans = plan_quantization(model, last, out.warnings);
+  if (!last.importance_file.empty()) GivenImportance(last.importance_file, plans, out.warnings);
   note_unread(job, out.warnings);
   out.bits_per_weight = planned_bits_per_weight(plans, last.scale_dtype);
   out.estimate = estimate_quantization(model, plans, last, exec.threads);

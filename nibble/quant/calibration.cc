@@ -25,7 +25,7 @@ size_t square(int64_t k) { return static_cast<size_t>(k) * static_cast<size_t>(k
 }  // namespace
 
 int64_t InputStatistics::dead_channels() const {
-  return std::count(absmax.begin(), absmax.end(), 0.0f);
+  return std::count(mean_square.begin(), mean_square.end(), 0.0);
 }
 
 std::string coverage_note(const InputStatistics& input) {

@@ -38,6 +38,7 @@ TEST_F(Recipe, EveryOptionComesBack) {
   o.half_step_divisor = true, o.correction = 0.25, o.correction_damping = 0.5;
   o.inputs = CalibrationInputs::quantized, o.outlier_threshold = 7.5;
   o.calibration = {"a text.txt", 33, 65, uint64_t{5'000'000'000}};
+  o.importance_file = "a.gguf";
   o.tuning.clip = true, o.tuning.damping = 0.03, o.tuning.act_order = false;
   o.tuning.sweeps = 9, o.tuning.steps = 11;
   o.keep = {{"wte*", DType::f16}, {"*.o", std::nullopt}};
@@ -55,6 +56,7 @@ TEST_F(Recipe, EveryOptionComesBack) {
   EXPECT_EQ(found.calibration.text, "a text.txt");
   EXPECT_EQ(found.calibration.samples, 33);
   EXPECT_EQ(found.calibration.length, 65);
+  EXPECT_EQ(found.importance_file, "a.gguf");
   EXPECT_EQ(found.calibration.seed, 5'000'000'000) << "a seed may be larger than other numbers";
   EXPECT_TRUE(found.tuning.clip);
   EXPECT_EQ(found.tuning.damping, 0.03);

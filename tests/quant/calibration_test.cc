@@ -66,7 +66,7 @@ TEST(Calibration, RowsThatAreNotFiniteAreLeftOutAndCounted) {
   EXPECT_NE(coverage_note(s).find("2 tokens gave inputs that are not finite"), std::string::npos);
   InputStatistics few = s;
   few.rows = 1;
-  few.absmax[1] = 0;
+  few.mean_square[1] = 0;
   EXPECT_NE(coverage_note(few).find("fewer than its 2 inputs"), std::string::npos);
   EXPECT_NE(coverage_note(few).find("1 of 2 inputs was never active"), std::string::npos);
 }
