@@ -4,7 +4,9 @@
 #include "nibble/core/error.h"
 #include "nibble/text/byte_level.h"
 #include "nibble/text/gguf_vocabulary.h"
+#include "nibble/text/load.h"
 #include "nibble/text/token_type.h"
+#include "nibble/text/tokenizer_json.h"
 
 namespace {
 
@@ -59,6 +61,20 @@ nibble::GgufVocabulary vocabulary_of(std::string_view names, std::string_view id
   return v;
 }
 
+// What tokenizer.json says is read again, with the same edges.
+void as_a_folder(const nibble::BpeTokenizer& tokenizer, std::string_view text) {
+  std::vector<std::string> lost;
+  std::string json;
+  try {
+    json = nibble::tokenizer_json(*tokenizer.bpe_parts(), lost);
+  } catch (const nibble::Error&) {
+    return;
+  }
+  const nibble::BpeTokenizer again(nibble::parse_tokenizer_json(json));
+  if (again.edges().before != tokenizer.edges().before) __builtin_trap();
+  (void)again.encode(text, true);
+}
+
 }  // namespace
 
 // A text to encode, the names of the kinds, ids and flags, tokens with their types, merges. Nothing
@@ -70,6 +86,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const nibble::BpeTokenizer tokenizer(
         nibble::parse_gguf_vocabulary(vocabulary_of(names, ids, tokens, merges), warnings));
     (void)tokenizer.decode(tokenizer.encode(text, true));
+    as_a_folder(tokenizer, text);
     const auto written = nibble::gguf_vocabulary(tokenizer, tokenizer.vocab_size() + 1, warnings);
     const nibble::BpeTokenizer again(nibble::parse_gguf_vocabulary(written, warnings));
     (void)again.decode(again.encode(text, true));

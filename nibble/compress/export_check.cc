@@ -10,6 +10,7 @@
 #include "nibble/core/in_file.h"
 #include "nibble/eval/generation.h"
 #include "nibble/eval/perplexity.h"
+#include "nibble/text/tokenizer_probe.h"
 
 namespace nibble {
 namespace {
@@ -34,23 +35,6 @@ std::string hash_of_values(const Weight& w, int threads) {
   if (w.is_quantized() && w.quantized().activation)
     out += bytes_hash(bytes_of(*w.quantized().activation));
   return out;
-}
-
-// A line each, so that a difference is found by its line.
-constexpr std::string_view kProbe[] = {
-    "The quick brown fox, aged 12 years, didn't jump over 3.14159 lazy dogs' \"houses\".",
-    "  two  spaces   and\ttabs\t\tand trailing   ",
-    "def f(x):\n    return {'a': [1, 22, 333], \"b\": x ** 2}  # code\n\n\n",
-    "Größe, café, naïve, Ærøskøbing, İstanbul, ﬁne ligature, e\xCC\x81",
-    "Привет, мир! Καλημέρα κόσμε. שלום עולם. مرحبا بالعالم. नमस्ते दुनिया",
-    "你好，世界。こんにちは世界。안녕하세요 세계",
-    "emoji 😀👩‍👩‍👧‍👦🇩🇪, symbols ∑∞≈€£, 1234567890123",
-    "HTTPServer2 camelCase snake_case UPPER I'M we'Ll they'd",
-    "http://example.org/a?b=c&d=%20#e user@example.org",
-};
-
-bool same_ids(const Tokenizer& a, const Tokenizer& b, std::string_view text) {
-  return a.encode(text, true) == b.encode(text, true);
 }
 
 }  // namespace
@@ -106,12 +90,9 @@ std::string tokenizer_difference(const Model& original, const Model& written) {
     throw;
   }
   if (mine == nullptr || theirs == nullptr) return "";
-  for (const std::string_view line : kProbe) {
-    if (same_ids(*mine, *theirs, line)) continue;
-    return fmt::format("the tokenizer in the file makes other ids than the model's own of {}",
-                       in_quotes(line, 60));
-  }
-  return "";
+  const std::string line = line_of_other_ids(*mine, *theirs);
+  if (line.empty()) return "";
+  return fmt::format("the tokenizer in the file makes other ids than the model's own of {}", line);
 }
 
 }  // namespace nibble

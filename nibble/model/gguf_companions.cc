@@ -5,11 +5,15 @@
 #include <utility>
 
 #include "nibble/core/error.h"
+#include "nibble/core/files.h"
 #include "nibble/core/in_file.h"
+#include "nibble/core/json.h"
 #include "nibble/core/posix.h"
 #include "nibble/text/gguf_vocabulary.h"
 #include "nibble/text/load.h"
 #include "nibble/text/token_table.h"
+#include "nibble/text/tokenizer_json.h"
+#include "nibble/text/tokenizer_probe.h"
 
 namespace nibble {
 namespace {
@@ -18,6 +22,26 @@ constexpr std::string_view kTokenizer = "tokenizer.ggml.";
 
 std::string at_tokenizer(std::string_view name) {
   return std::string(kTokenizer) + std::string(name);
+}
+
+// What llama.cpp takes from "general.sampling.*" (src/llama-arch.cpp) and generation_config.json
+// has, too.
+struct SamplingRow {
+  std::string_view gguf, key;
+  bool whole = false;
+};
+constexpr SamplingRow kSampling[] = {{"temp", "temperature"},
+                                     {"top_k", "top_k", true},
+                                     {"top_p", "top_p"},
+                                     {"min_p", "min_p"},
+                                     {"penalty_repeat", "repetition_penalty"}};
+
+std::string at_sampling(std::string_view name) { return "general.sampling." + std::string(name); }
+
+void put_text(const std::string& path, const std::string& text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
 }
 
 std::vector<int32_t> narrow(const std::vector<int64_t>& wide) { return {wide.begin(), wide.end()}; }
@@ -78,13 +102,66 @@ class GgufCompanions : public Companions {
                        [&] { return file_->metadata().string_if("tokenizer.chat_template"); });
   }
 
-  std::vector<std::string> carry(const std::string& /*to*/) const override {
-    return {
-        "tokenizer and chat template stand in the GGUF file and are not carried over: put the "
-        "original model's files beside the new one, or write a .gguf file"};
+  std::vector<std::string> carry(const std::string& to) const override {
+    std::vector<std::string> lines;
+    try {
+      carry_tokenizer(to, lines);
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::corrupt && e.kind() != ErrorKind::unsupported) throw;
+      lines.push_back(fmt::format(
+          "the tokenizer is not carried over ({}): put the original model's files beside the new "
+          "one, or write a .gguf file",
+          e.what()));
+    }
+    return lines;
   }
 
  private:
+  void carry_tokenizer(const std::string& to, std::vector<std::string>& lines) const {
+    const std::shared_ptr<const Tokenizer> own = tokenizer();
+    const BpeParts& parts = *own->bpe_parts();
+    const GgufMetadata& m = file_->metadata();
+    const std::string json = tokenizer_json(parts, lines);
+    TokenizerSettings settings;
+    settings.chat_template = chat_template();
+    settings.context = m.integer_if(m.string("general.architecture") + ".context_length");
+    if (const auto padding = m.integer_if(at_tokenizer("padding_token_id")))
+      settings.padding = static_cast<int32_t>(*padding);
+    put_text(to + "/tokenizer.json", json);
+    put_text(to + "/tokenizer_config.json", tokenizer_config_json(parts, settings));
+    put_text(to + "/generation_config.json", generation_settings(*own, settings.padding));
+    const std::string line = line_of_other_ids(*own, *load_tokenizer(to));
+    if (!line.empty())
+      lines.push_back(
+          fmt::format("the tokenizer.json that was written makes other ids than the file's own "
+                      "tokenizer of {}",
+                      line));
+  }
+
+  // The ids that end a text, and what the file says of sampling.
+  std::string generation_settings(const Tokenizer& own, std::optional<int32_t> padding) const {
+    const GgufMetadata& m = file_->metadata();
+    JsonWriter out;
+    out.begin_object();
+    if (const auto bos = own.bos()) out.field("bos_token_id", int64_t{*bos});
+    const std::vector<int32_t> ends = own.ends();
+    if (ends.size() == 1) out.field("eos_token_id", int64_t{ends[0]});
+    if (ends.size() > 1) out.array("eos_token_id", std::vector<int64_t>(ends.begin(), ends.end()));
+    if (padding) out.field("pad_token_id", int64_t{*padding});
+    bool samples = false;
+    for (const SamplingRow& row : kSampling) {
+      const auto number = m.number_if(at_sampling(row.gguf));
+      if (!number) continue;
+      samples = true;
+      if (row.whole)
+        out.field(row.key, m.integer(at_sampling(row.gguf)));
+      else
+        out.field(row.key, *number);
+    }
+    if (samples) out.field("do_sample", true);
+    return out.end_object().finish();
+  }
+
   std::shared_ptr<const GgufFile> file_;
   std::string path_;
   mutable std::shared_ptr<const Tokenizer> tokenizer_;
