@@ -210,6 +210,7 @@ namespace {
 std::vector<std::unique_ptr<ModelOutput>> open_outputs(const std::vector<OutputTarget>& targets,
                                                        bool force, AtomicFolder* folder) {
   std::vector<std::unique_ptr<ModelOutput>> out;
+  out.reserve(targets.size());
   for (const OutputTarget& t : targets)
     out.push_back(std::make_unique<ModelOutput>(t, force, targets.size() == 1 ? folder : nullptr));
   return out;
