@@ -14,7 +14,7 @@ namespace {
 
 struct AutoFlags {
   AutoJob job;
-  std::string size, report;
+  std::string size, report, format;
   double bits = 0, max_kl = 0;
 };
 
@@ -44,6 +44,7 @@ AutoJob auto_job(const Common& common, const AutoFlags& o) {
   if (o.bits > 0) job.budget.bits = o.bits;
   if (o.max_kl > 0) job.budget.max_kl = o.max_kl;
   if (!o.size.empty()) job.budget.max_size = parse_size(o.size);
+  if (!o.format.empty()) job.options.formats = {parse_output_format(o.format)};
   job.options.command = common.command_line;
   return job;
 }
@@ -52,7 +53,8 @@ void run_auto(const Common& common, const AutoFlags& o) {
   const AutoJob job = auto_job(common, o);
   std::vector<std::string> inputs = model_inputs(resolve_model(job.model));
   inputs.push_back(job.options.calibration.text);
-  refuse_inputs_as_outputs({job.out, o.report}, inputs);
+  refuse_inputs_as_outputs({output_targets(job.out, job.options.formats).front().path, o.report},
+                           inputs);
   const auto report = open_report(o.report, job.options.force);
   const AutoResult result = choose_bits(job, make_exec(common));
   show_warnings(common, result.written.warnings);
@@ -73,6 +75,9 @@ void add_auto(CLI::App& app, Common& common) {
   verb->add_option("model", o->job.model, "Model folder")->required();
   verb->add_option("-o,--out", o->job.out, "Folder to make, or a file NAME.gguf for llama.cpp")
       ->required();
+  verb->add_option("--format", o->format,
+                   "What is written, as in `nibble quantize`: the choice is among what it holds "
+                   "(not awq, bitsandbytes: one scheme for all)");
   verb->add_option("--bits", o->bits, "Bits a weight, over all quantized matrices")
       ->check(number_between(1.0, 16.0));
   verb->add_option("--max-kl", o->max_kl, "KL divergence from the original, in nats")

@@ -17,6 +17,7 @@
 #include "nibble/model/file_size.h"
 #include "nibble/model/plain_model.h"
 #include "nibble/model/write_gguf.h"
+#include "nibble/quant/number.h"
 
 namespace nibble {
 namespace {
@@ -61,12 +62,24 @@ int64_t provenance_room(size_t parameters) {
 }
 
 // Files of llama.cpp have no matrix in floats; neither have these.
-QuantizeOptions for_output(const std::string& out, QuantizeOptions options) {
-  const OutputTarget target = output_targets(out, {}).front();
+QuantizeOptions for_output(const OutputTarget& target, QuantizeOptions options) {
   options.formats = {target.format};
   options.in_gguf = target.format.in_gguf;
   if (options.in_gguf && options.also.empty()) options.also = {"lm_head", "embeddings"};
   return options;
+}
+
+// A layout that has one scheme for all, or floats that nothing is chosen among, leaves no choice.
+void require_choice(const OutputFormat& format) {
+  if (format.layout == nullptr) return;
+  const QuantScheme usual = parse_scheme(format.layout->usual_scheme);
+  QuantScheme other = usual;
+  other.group = usual.granularity == Granularity::group ? usual.group / 2 : 0;
+  const bool steps = usual.is_integer() || number(usual).offsets;
+  if (steps && (other == usual || format.layout->can_say({{"a", usual}, {"b", other}}))) return;
+  throw invalid_argument(fmt::format(
+      "`format` {}: every matrix has the same bits there, and there is nothing to choose",
+      format.name));
 }
 
 void require_method(const std::string& name) {
@@ -289,7 +302,8 @@ class Search {
          plan_quantization(model_, options_for(base_, result_.matrices, choice), said))
       out.push_back({p.spec, p.written(), p.dtype, nullptr});
     if (base_.in_gguf) return planned_gguf_bytes(model_, out) + provenance_room(out.size());
-    return planned_file_bytes(out).value();  // its schemes are ones that can be stored
+    return planned_file_bytes(out, base_.formats.front().layout)
+        .value();  // its schemes are ones that can be stored
   }
 
   void prove(const std::string& out) {
@@ -320,19 +334,22 @@ class Search {
 AutoResult auto_quantize(const std::string& in, const std::string& out, const BitBudget& budget,
                          const QuantizeOptions& base, const Exec& exec) {
   require_method(base.method);
+  if (base.formats.size() > 1) throw invalid_argument("`format`: auto writes one");
+  const OutputTarget target = output_targets(out, base.formats).front();
+  require_choice(target.format);
   // What quantize_model() would refuse when all has been measured is refused now.
   const std::string inputs[] = {in, base.calibration.text};
-  refuse_same_file(out, inputs);
-  const QuantizeOptions options = for_output(out, base);
+  refuse_same_file(target.path, inputs);
+  const QuantizeOptions options = for_output(target, base);
   Search search(in, budget, options, exec);
   search.require_possible();
   std::optional<AtomicFolder> folder;
   if (options.in_gguf)
-    refuse_existing(out, options.force);
+    refuse_existing(target.path, options.force);
   else
-    folder.emplace(out, options.force);
-  FolderStore::refuse_foreign(resume_folder(out));
-  return search.run(out, folder ? &*folder : nullptr);
+    folder.emplace(target.path, options.force);
+  FolderStore::refuse_foreign(resume_folder(target.path));
+  return search.run(target.path, folder ? &*folder : nullptr);
 }
 
 }  // namespace nibble

@@ -47,16 +47,46 @@ std::vector<QuantScheme> gguf_candidates(int64_t k) {
   return k % kSuperBlock == 0 ? good : all;
 }
 
-// Every scheme that a matrix with k inputs may get.
-std::vector<QuantScheme> candidates(int64_t k, bool in_gguf) {
-  if (in_gguf) return gguf_candidates(k);
+std::vector<QuantScheme> integer_candidates() {
   std::vector<QuantScheme> out;
   for (int bits = 2; bits <= 8; ++bits) {
-    for (const std::string_view end : endings(bits)) {
-      const QuantScheme s = parse_scheme(fmt::format("int{}{}", bits, end));
-      if (storable_scheme(s, k) == s && s.group <= k) out.push_back(s);
-    }
+    for (const std::string_view end : endings(bits))
+      out.push_back(parse_scheme(fmt::format("int{}{}", bits, end)));
   }
+  return out;
+}
+
+// Steps from an offset, coarse groups first.
+std::vector<QuantScheme> affine_candidates() {
+  std::vector<QuantScheme> out;
+  for (const NamedNumber& n : numbers()) {
+    if (!n.traits.offsets || n.traits.block.bytes > 0) continue;
+    for (const int group : {128, 64, 32})
+      out.push_back(parse_scheme(fmt::format("{}:g{}", n.traits.name, group)));
+  }
+  return out;
+}
+
+// What a layout that was asked for can say side by side; its usual scheme says which numbers it is
+// made for.
+std::vector<QuantScheme> layout_candidates(const WeightLayout& layout) {
+  const bool affine = number(parse_scheme(layout.usual_scheme)).offsets;
+  std::vector<QuantScheme> out;
+  for (const QuantScheme& s : affine ? affine_candidates() : integer_candidates()) {
+    if (layout.can_hold(s) && (out.empty() || layout.can_say({{"a", out.front()}, {"b", s}})))
+      out.push_back(s);
+  }
+  return out;
+}
+
+// Every scheme that a matrix with k inputs may get.
+std::vector<QuantScheme> candidates(int64_t k, const QuantizeOptions& options) {
+  if (options.in_gguf) return gguf_candidates(k);
+  const WeightLayout* layout = options.formats.empty() ? nullptr : options.formats.front().layout;
+  std::vector<QuantScheme> out =
+      layout == nullptr ? integer_candidates() : layout_candidates(*layout);
+  std::erase_if(out,
+                [k](const QuantScheme& s) { return storable_scheme(s, k) != s || s.group > k; });
   return out;
 }
 
@@ -139,7 +169,7 @@ class Measuring {
     const InputStatistics* const seen = judged ? &judge : input;
     tuning.clip = tuning.clip || seen == nullptr;
     const Method& rounding = judged ? method("gptq") : seen == nullptr ? method("rtn") : *rounding_;
-    const std::vector<QuantScheme> schemes = candidates(p.shape[1], base_.in_gguf);
+    const std::vector<QuantScheme> schemes = candidates(p.shape[1], base_);
     const size_t anchor = anchor_of(schemes);
     for (const QuantScheme& s : schemes) {
       const WeightTask task{w,
@@ -213,7 +243,7 @@ std::vector<MatrixCosts> matrix_sizes(const QuantizeOptions& options,
     if (!p.scheme) continue;
     const Shape& shape = p.spec.shape;
     out.push_back({p.spec.name, shape.elements(), {}});
-    for (const QuantScheme& s : candidates(shape[1], options.in_gguf))
+    for (const QuantScheme& s : candidates(shape[1], options))
       out.back().costs.push_back({s, planned_bytes(s, shape[0], shape[1], options.scale_dtype)});
   }
   return out;

@@ -27,7 +27,7 @@ struct MatrixCosts {
   std::vector<SchemeCost> costs;
 };
 
-/// What every matrix may get (of GGUF's types for options.in_gguf) and the bytes of it, nothing
+/// What every matrix may get (of what options.formats holds) and the bytes of it, nothing
 /// measured: kl and error are 0.
 std::vector<MatrixCosts> matrix_sizes(const QuantizeOptions& options,
                                       const std::vector<ParameterPlan>& plans);

@@ -9,6 +9,7 @@
 
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/tiny_decoders.h"
 #include "tests/support/tiny_model.h"
 
 namespace nibble {
@@ -107,6 +108,38 @@ TEST_F(AutoBits, ThreadsChangeNothing) {
 TEST_F(AutoBits, OtherMethodsWork) {
   for (const char* name : {"rtn", "imatrix", "awq+gptq", "yaqa"})
     EXPECT_LE(run(bits(4.5), name).written.bits_per_weight, 4.5) << name;
+}
+
+// The tiny model's matrices have no whole words of gptq in every direction, so these are Llama's.
+TEST_F(AutoBits, ChoosesAmongWhatAFormatHolds) {
+  const std::string in =
+      write_tiny_decoder(tiny_decoder(blocky_decoder_config(2), 9), folder_ / "blocky");
+  for (const std::string format : {"gptq", "mlx"}) {
+    QuantizeOptions base;
+    base.scheme = parse_scheme("int4:g32");
+    base.calibration = {"", 24, 16, 42};
+    base.formats = {parse_output_format(format)};
+    const AutoResult r = auto_quantize(in, folder_ / format, bits(5.2), base, {});
+    const WeightLayout& layout = *find_written_layout(format);
+    std::set<std::string> seen;
+    for (size_t i = 0; i < r.matrices.size(); ++i) {
+      for (const SchemeCost& c : r.matrices[i].costs)
+        EXPECT_TRUE(layout.can_hold(c.scheme)) << format << to_string(c.scheme);
+      seen.insert(to_string(r.matrices[i].costs[r.choice.chosen[i]].scheme));
+    }
+    EXPECT_GT(seen.size(), 1U) << format;
+    EXPECT_LE(r.written.bits_per_weight, 5.2);
+    EXPECT_EQ(r.written.written.front().format, format);
+  }
+}
+
+TEST_F(AutoBits, AFormatThatLeavesNoChoiceIsRefused) {
+  for (const std::string format : {"awq", "bitsandbytes"}) {
+    QuantizeOptions base;
+    base.formats = {parse_output_format(format)};
+    test::expect_error(ErrorKind::invalid_argument, "nothing to choose",
+                       [&] { auto_quantize(in_, folder_ / "out", bits(4.5), base, {}); });
+  }
 }
 
 TEST_F(AutoBits, TheBestMethodIsNamed) {

@@ -18,15 +18,7 @@ using test::expect_error;
 
 class Convert : public testing::Test {
  protected:
-  Convert() {
-    std::vector<WritableParameter> parameters;
-    for (const ParamSpec& p : parameter_table(original_.config))
-      parameters.push_back(
-          {p, std::nullopt, DType::f32, [&, p] { return load_weight(original_, p); }});
-    std::filesystem::create_directories(folder_ / "in");
-    const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
-    write_model(folder_ / "in", original_.config, parameters, &tokenizer);
-  }
+  Convert() { write_tiny_decoder(original_, folder_ / "in"); }
   std::string quantized(const std::string& name, const std::string& scheme) {
     QuantizeOptions o;
     o.scheme = parse_scheme(scheme);

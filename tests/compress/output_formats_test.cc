@@ -19,15 +19,7 @@ constexpr char kQuery[] = "model.layers.1.self_attn.q_proj.weight";
 
 class OutputFormats : public testing::Test {
  protected:
-  OutputFormats() {
-    std::vector<WritableParameter> parameters;
-    for (const ParamSpec& p : parameter_table(original_.config))
-      parameters.push_back(
-          {p, std::nullopt, DType::f32, [&, p] { return load_weight(original_, p); }});
-    std::filesystem::create_directories(folder_ / "in");
-    const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
-    write_model(folder_ / "in", original_.config, parameters, &tokenizer);
-  }
+  OutputFormats() { write_tiny_decoder(original_, folder_ / "in"); }
   QuantizeResult quantized(const std::string& out, const std::string& scheme,
                            const std::vector<std::string>& formats,
                            const std::string& method = "rtn") {

@@ -55,15 +55,7 @@ TEST(Mixtures, AreThoseOfLlamaCpp) {
 class QuantizeIntoGguf : public testing::Test {
  protected:
   explicit QuantizeIntoGguf(int64_t layers = 8) {
-    const Model model = tiny_decoder(blocky_decoder_config(layers), 3);
-    std::vector<WritableParameter> parameters;
-    for (const ParamSpec& p : parameter_table(model.config)) {
-      parameters.push_back(
-          {p, std::nullopt, DType::f32, [&model, p] { return load_weight(model, p); }});
-    }
-    std::filesystem::create_directories(job_.model);
-    const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
-    write_model(job_.model, model.config, parameters, &tokenizer);
+    write_tiny_decoder(tiny_decoder(blocky_decoder_config(layers), 3), job_.model);
     job_.out = folder_ / "out.gguf";
   }
   std::map<std::string, int> types() const {

@@ -1,6 +1,7 @@
 // A small random decoder of every architecture, for tests of what must hold for all of them.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,18 @@ inline std::vector<float> logits_of_tokens(const Model& model, const std::vector
   const Decoder decoder = load_decoder(model);
   KvCache cache = decoder.make_cache(static_cast<int64_t>(ids.size()));
   return decoder.forward(ids, cache, Decoder::Logits::all, Exec{});
+}
+
+/// A model in memory as a folder, its matrices in f32. Returns `folder`.
+inline std::string write_tiny_decoder(const Model& model, const std::string& folder) {
+  std::vector<WritableParameter> parameters;
+  for (const ParamSpec& p : parameter_table(model.config))
+    parameters.push_back(
+        {p, std::nullopt, DType::f32, [&model, p] { return load_weight(model, p); }});
+  std::filesystem::create_directories(folder);
+  const CharTokenizer tokenizer = CharTokenizer::from_text(kTinyText, true);
+  write_model(folder, model.config, parameters, &tokenizer);
+  return folder;
 }
 
 /// A Llama whose widths are whole blocks of 256 inputs.
