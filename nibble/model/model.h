@@ -99,8 +99,10 @@ int64_t write_model_like(const Model& original, const std::string& folder,
                          std::vector<std::string>& warnings, const WeightLayout* layout = nullptr);
 /// Error{unsupported} naming the first parameter that a layout cannot hold.
 void require_folder(const std::vector<WritableParameter>& parameters, const WeightLayout& layout);
+/// The config.json of such a copy whose weights lie in files of another format.
+std::string config_without_quantization(const Model& original);
 
-/// The same for weights that are already in memory, all plain.
+/// As the first, for weights that are already in memory, all plain.
 int64_t write_model(const std::string& folder, const ModelConfig& config, const TensorMap& weights,
                     const CharTokenizer* tokenizer);
 

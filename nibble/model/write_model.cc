@@ -152,6 +152,8 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
   return open_safetensors_folder(folder)->file_bytes();
 }
 
+std::string config_without_quantization(const Model& original) { return config_like(original, {}); }
+
 int64_t write_model_like(const Model& original, const std::string& folder,
                          const std::vector<WritableParameter>& parameters,
                          std::vector<std::string>& warnings, const WeightLayout* layout) {
