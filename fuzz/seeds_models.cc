@@ -6,6 +6,7 @@
 #include "fuzz/seeds.h"
 #include "nibble/core/files.h"
 #include "nibble/core/random.h"
+#include "nibble/model/write_onnx.h"
 #include "nibble/quant/rtn.h"
 #include "tests/support/gguf_blocks.h"
 #include "tests/support/gguf_model.h"
@@ -65,6 +66,44 @@ Seeds model_folder() {
     out.push_back(written(smallest(std::string(type))));
   for (const char* scheme : {"int8", "int4:g8", "nf4:g8", "mxfp4", "fp8_e4m3"})
     out.push_back(written(smallest("llama"), scheme));
+  return out;
+}
+
+// As the target takes them apart.
+std::string onnx_of(const nibble::DecoderConfig& config, const std::string& scheme) {
+  const Folder folder;
+  const nibble::Model model = nibble::tiny_decoder(config, 7);
+  std::vector<nibble::WritableParameter> parameters;
+  for (const nibble::ParamSpec& spec : parameter_table(config)) {
+    nibble::WritableParameter p{.spec = spec};
+    p.make = [&model, spec] { return nibble::load_weight(model, spec); };
+    if (spec.is_matrix() && !scheme.empty()) {
+      p.scheme = nibble::parse_scheme(scheme);
+      p.make = [w = p.make().plain(), s = *p.scheme] {
+        return nibble::quantize_rtn(w, s, {}, "w");
+      };
+    }
+    parameters.push_back(p);
+  }
+  std::vector<std::string> warnings;
+  nibble::write_onnx(model, folder.path(), parameters, warnings);
+  const std::string data = folder.path() + "/model.onnx.data";
+  const std::string tensors = std::filesystem::exists(data) ? nibble::read_file(data) : "";
+  return joined({nibble::read_file(folder.path() + "/config.json"),
+                 std::string{static_cast<char>(tensors.size() & 255),
+                             static_cast<char>(tensors.size() >> 8)} +
+                     tensors + nibble::read_file(folder.path() + "/model.onnx")});
+}
+
+Seeds onnx() {
+  Seeds out;
+  for (const char* type : {"llama", "gpt2", "opt", "gemma2"})
+    out.push_back(onnx_of(smallest(type), ""));
+  for (const char* scheme : {"int8", "int8:tensor:asym", "int4:g16:asym", "int2:g32"})
+    out.push_back(onnx_of(smallest("llama"), scheme));
+  nibble::DecoderConfig large = smallest("llama");
+  large.vocab_size = 256;
+  out.push_back(onnx_of(large, ""));
   return out;
 }
 
@@ -152,6 +191,7 @@ std::map<std::string, Seeds> model_seeds() {
   return {{"model_folder", model_folder()},
           {"llama2c", llama2c()},
           {"gguf", gguf()},
+          {"onnx", onnx()},
           {"pass", pass()},
           {"pass_ref", pass()}};
 }
