@@ -180,10 +180,20 @@ def optimum_text(folder, prompt, count):
 MISSING = set()
 
 
+def known_to_optimum(folder):
+    """optimum-onnx 0.1 makes the empty cache by hidden_size / heads, and for Gemma 2 by all heads."""
+    config = json.loads((folder / "config.json").read_text())
+    return "head_dim" not in config or (config["model_type"] != "gemma2" and config["head_dim"] ==
+                                        config["hidden_size"] // config["num_attention_heads"])
+
+
 def others_agree(folder, prompt, ids):
     """Whether the programs that are installed write the same text."""
     words, ok = [], True
     for name, text_of in (("genai", genai_text), ("optimum", optimum_text)):
+        if name == "optimum" and not known_to_optimum(folder):
+            words.append("optimum skipped: it makes a cache of another shape")
+            continue
         try:
             found = text_of(folder, prompt, len(ids))
         except ImportError as missing:
