@@ -61,6 +61,7 @@ void add_convert(CLI::App& app, Common& common) {
   add_common(*verb, common,
              "nibble convert my-model-gptq -o my-model.gguf\n"
              "  nibble convert my-model-int4 -o my-model-awq --to awq\n"
+             "  nibble convert my-model-int4 -o my-model-onnx --to onnx\n"
              "  nibble convert my-model.gguf -o my-model --to bf16");
   verb->callback([&common, o] { run_convert(common, *o); });
 }

@@ -5,6 +5,7 @@
 
 #include "nibble/core/float_formats.h"
 #include "nibble/format/gguf_write.h"
+#include "nibble/model/write_onnx.h"
 
 namespace nibble {
 namespace {
@@ -32,13 +33,23 @@ bool folder_holds(const ParamSpec& spec, const QuantScheme& scheme, const Weight
   return is_held(*layout, {module_of(spec.name), scheme, spec.shape, spec.transposed});
 }
 
+QuantScheme without_activations(QuantScheme scheme) {
+  scheme.activations = ActivationType::none;
+  return scheme;
+}
+
+bool holds(const ParamSpec& spec, const QuantizedTensor& w, const OutputFormat& output) {
+  if (output.in_gguf) return gguf_holds(w);
+  if (output.in_onnx) return fits_onnx(spec, without_activations(w.scheme));
+  return folder_holds(spec, w.scheme, output.layout);
+}
+
 std::optional<KeptCodes> kept_in(const ParamSpec& spec, const QuantizedTensor& w,
                                  const OutputFormat& output) {
-  const bool held = output.in_gguf ? gguf_holds(w) : folder_holds(spec, w.scheme, output.layout);
-  if (!held || w.input_order) return std::nullopt;
+  if (w.input_order || !holds(spec, w, output)) return std::nullopt;
   const DType scales = w.scales.dtype();
   KeptCodes out{w.scheme, is_plain_scale(scales) ? scales : DType::f16};
-  if (output.in_gguf) out.scheme.activations = ActivationType::none;
+  if (output.in_gguf || output.in_onnx) out.scheme = without_activations(out.scheme);
   return out;
 }
 

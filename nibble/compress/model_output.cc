@@ -7,6 +7,7 @@
 #include "nibble/core/files.h"
 #include "nibble/core/version.h"
 #include "nibble/model/write_gguf.h"
+#include "nibble/model/write_onnx.h"
 
 namespace nibble {
 namespace {
@@ -45,8 +46,10 @@ int64_t ModelOutput::write(const Contents& contents,
     };
     return write_gguf(model, target_.path, contents.parameters, about, warnings, look);
   }
-  const int64_t bytes = write_model_like(model, folder_->path(), contents.parameters, warnings,
-                                         target_.format.layout);
+  const int64_t bytes = target_.format.in_onnx
+                            ? write_onnx(model, folder_->path(), contents.parameters, warnings)
+                            : write_model_like(model, folder_->path(), contents.parameters,
+                                               warnings, target_.format.layout);
   require_written(contents, open_model(folder_->path()), exec);
   AtomicFile file(folder_->path() + "/nibble.json");
   file.write(provenance(bytes));

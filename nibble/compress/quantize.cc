@@ -183,7 +183,8 @@ void require_layout(const QuantScheme& scheme) {
 }
 
 void require_storable(const QuantizeOptions& options) {
-  if (!options.in_gguf && options.formats.front().layout != nullptr)
+  const OutputFormat& first = options.formats.front();
+  if (!options.in_gguf && (first.layout != nullptr || first.in_onnx))
     return;  // require_plans() does
   const auto require = options.in_gguf ? require_gguf_type : require_layout;
   if (!options.scheme.is_float()) require(options.scheme);

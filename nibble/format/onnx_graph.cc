@@ -27,7 +27,7 @@ constexpr TypeRow kTypes[] = {{OnnxType::f32, DType::f32}, {OnnxType::u8, DType:
                               {OnnxType::i8, DType::i8},   {OnnxType::i64, DType::i64},
                               {OnnxType::f16, DType::f16}, {OnnxType::bf16, DType::bf16}};
 
-int64_t number_of(OnnxType type) { return static_cast<int64_t>(type); }
+int64_t id_of_type(OnnxType type) { return static_cast<int64_t>(type); }
 
 std::string value_info(const OnnxValue& v) {
   ProtobufWriter shape;
@@ -40,7 +40,7 @@ std::string value_info(const OnnxValue& v) {
     shape.text(OnnxTypeField::dim, dim.bytes());
   }
   ProtobufWriter tensor, type, out;
-  tensor.integer(OnnxTypeField::elem_type, number_of(v.type));
+  tensor.integer(OnnxTypeField::elem_type, id_of_type(v.type));
   tensor.text(OnnxTypeField::shape, shape.bytes());
   type.text(OnnxTypeField::tensor_type, tensor.bytes());
   return out.text(OnnxValueField::name, v.name).text(OnnxValueField::type, type.bytes()).bytes();
@@ -68,7 +68,7 @@ int64_t mappable(int64_t offset) { return ceil_div(offset, kDataAlignment) * kDa
 ProtobufWriter tensor_head(const TensorInfo& info) {
   ProtobufWriter out;
   for (const int64_t extent : info.shape.dims()) out.integer(OnnxTensorField::dims, extent);
-  out.integer(OnnxTensorField::data_type, number_of(*onnx_type(info.dtype)));
+  out.integer(OnnxTensorField::data_type, id_of_type(*onnx_type(info.dtype)));
   out.text(OnnxTensorField::name, info.name);
   return out;
 }
@@ -145,7 +145,7 @@ std::optional<OnnxType> onnx_type(DType dtype) {
 
 std::optional<DType> dtype_of_onnx(int64_t type) {
   for (const TypeRow& r : kTypes) {
-    if (number_of(r.onnx) == type) return r.dtype;
+    if (id_of_type(r.onnx) == type) return r.dtype;
   }
   return std::nullopt;
 }

@@ -7,11 +7,12 @@
 
 #include "nibble/core/error.h"
 #include "nibble/model/write_gguf.h"
+#include "nibble/model/write_onnx.h"
 
 namespace nibble {
 namespace {
 
-constexpr std::string_view kGguf = "gguf", kGgufEnd = ".gguf";
+constexpr std::string_view kOnnx = "onnx", kGguf = "gguf", kGgufEnd = ".gguf";
 
 std::string without_gguf_end(const std::string& out) {
   return is_gguf_name(out) ? out.substr(0, out.size() - kGgufEnd.size()) : out;
@@ -33,12 +34,14 @@ std::string_view OutputFormat::usual_scheme() const {
 
 std::vector<std::string_view> output_formats() {
   std::vector<std::string_view> out = written_layouts();
+  out.push_back(kOnnx);
   out.push_back(kGguf);
   return out;
 }
 
 OutputFormat parse_output_format(std::string_view name) {
   if (name == kGguf) return {kGguf, true};
+  if (name == kOnnx) return {kOnnx, false, nullptr, true};
   const WeightLayout* layout = find_written_layout(name);
   if (layout == nullptr) {
     throw invalid_argument(
@@ -67,6 +70,7 @@ std::vector<OutputTarget> output_targets(const std::string& out,
 void require_format(const Model& original, const std::vector<WritableParameter>& parameters,
                     const OutputFormat& format) {
   if (format.in_gguf) return require_gguf(original, parameters);
+  if (format.in_onnx) return require_onnx(original, parameters);
   if (format.layout != nullptr) require_folder(parameters, *format.layout);
 }
 

@@ -1,5 +1,5 @@
 // What a model can be written as: a Hugging Face folder in one of the layouts of quantized weights,
-// or a GGUF file.
+// an ONNX folder, or a GGUF file.
 #pragma once
 
 #include <span>
@@ -16,12 +16,13 @@ struct OutputFormat {
   bool in_gguf = false;
   /// Of a folder; null: the first of format/list.inc that can say all of the model.
   const WeightLayout* layout = nullptr;
+  bool in_onnx = false;  ///< a folder, of which it is the graph that others run
 
   /// What a model is quantized to for it where nobody says.
   std::string_view usual_scheme() const;
 };
 
-/// The names that there are: "compressed-tensors", "bitsandbytes", "gptq", ... "gguf".
+/// The names that there are: "compressed-tensors", "bitsandbytes", "gptq", ... "onnx", "gguf".
 std::vector<std::string_view> output_formats();
 /// By its name. Error{invalid_argument} listing them.
 OutputFormat parse_output_format(std::string_view name);

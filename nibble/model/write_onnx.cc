@@ -25,6 +25,15 @@ void require_onnx(const Model& original, const std::vector<WritableParameter>& p
   });
 }
 
+bool fits_onnx(const ParamSpec& spec, const QuantScheme& scheme) {
+  try {
+    (void)onnx_weight_of({spec, scheme, DType::f32, nullptr});
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 int64_t write_onnx(const Model& original, const std::string& folder,
                    const std::vector<WritableParameter>& parameters,
                    std::vector<std::string>& warnings) {

@@ -14,6 +14,9 @@ namespace nibble {
 /// scheme that no initializer holds. Before anything is computed.
 void require_onnx(const Model& original, const std::vector<WritableParameter>& parameters);
 
+/// Whether weights of a parameter can lie there in `scheme`.
+bool fits_onnx(const ParamSpec& spec, const QuantScheme& scheme);
+
 /// Writes the whole graph with its cache (onnx_decoder.h), the parameters and what goes with them
 /// into `folder` (an AtomicFolder's path). One parameter is in memory at a time. Returns the bytes
 /// of model.onnx and model.onnx.data. What could not be carried over is added to `warnings`.
