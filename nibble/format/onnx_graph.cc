@@ -179,7 +179,7 @@ std::string OnnxGraph::fresh(std::string_view of) {
 
 std::string OnnxGraph::value(std::string_view op, std::vector<std::string> inputs,
                              std::vector<OnnxAttribute> attributes) {
-  const std::string out = fresh(op.substr(op.rfind('.') + 1));
+  std::string out = fresh(op.substr(op.rfind('.') + 1));
   node(op, inputs, std::array{out}, attributes);
   return out;
 }

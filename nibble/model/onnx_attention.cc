@@ -90,7 +90,7 @@ OnnxDecoder::Name OnnxDecoder::turned(const Name& x) {
 
 // [batch, rows, kv_heads, head_dim] behind what is cached: [batch, kv_heads, total, head_dim].
 OnnxDecoder::Name OnnxDecoder::cached(const Name& x, std::string_view what) {
-  const Name present = fmt::format("present.{}.{}", layer_, what);
+  Name present = fmt::format("present.{}.{}", layer_, what);
   const std::array in{fmt::format("past_key_values.{}.{}", layer_, what),
                       op("Transpose", {x}, {{"perm", Axes{0, 2, 1, 3}}})};
   graph_.node("Concat", in, std::array{present}, std::array{OnnxAttribute{"axis", int64_t{2}}});

@@ -21,9 +21,7 @@ void require_onnx_decoder(const DecoderConfig& c) {
     refuse("short convolutions");
 }
 
-OnnxDecoder::OnnxDecoder(const DecoderConfig& config, const OnnxParameters& parameters,
-                         OnnxGraph& graph)
-    : config_(config), parameters_(parameters), graph_(graph) {
+void OnnxDecoder::add() {
   declare();
   graph_.scope("model");
   begin();

@@ -17,14 +17,17 @@ void require_onnx_decoder(const DecoderConfig& config);
 
 class OnnxDecoder {
  public:
-  /// Adds everything to the graph, which is referred to:
+  /// All of them are referred to.
+  OnnxDecoder(const DecoderConfig& config, const OnnxParameters& parameters, OnnxGraph& graph)
+      : config_(config), parameters_(parameters), graph_(graph) {}
+  /// Adds everything to the graph:
   ///
   ///   input_ids, position_ids      int64 [batch, rows]
   ///   attention_mask               int64 [batch, past + rows]: 0 where nothing is to be seen
   ///   past_key_values.N.key, .value  f32 [batch, kv_heads, past, head_dim]
   ///   logits                       f32 [batch, rows, vocab_size]
   ///   present.N.key, .value        f32 [batch, kv_heads, past + rows, head_dim]
-  OnnxDecoder(const DecoderConfig& config, const OnnxParameters& parameters, OnnxGraph& graph);
+  void add();
 
  private:
   using Name = std::string;

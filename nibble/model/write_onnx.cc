@@ -43,7 +43,7 @@ int64_t write_onnx(const Model& original, const std::string& folder,
                     genai = genai_config(original);
   OnnxGraph graph;
   const OnnxParameters in_graph(graph, parameters);
-  OnnxDecoder(config, in_graph, graph);
+  OnnxDecoder(config, in_graph, graph).add();
   const int64_t bytes = graph.write(folder);
   write_file(folder + "/config.json", config_text);
   if (original.companions != nullptr) {
