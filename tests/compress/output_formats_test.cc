@@ -67,35 +67,6 @@ TEST_F(OutputFormats, OneResultIsWrittenInSeveral) {
   EXPECT_TRUE(std::filesystem::exists(folder_ / "m-gptq/quantize_config.json"));
 }
 
-TEST_F(OutputFormats, OnnxIsOneOfThem) {
-  const QuantizeResult r = quantized("m", "int4:g32:asym", {"gptq", "onnx"}, "gptq");
-  EXPECT_EQ(r.written[1].path, folder_ / "m-onnx");
-  EXPECT_EQ(r.written[1].file_bytes,
-            static_cast<int64_t>(std::filesystem::file_size(folder_ / "m-onnx/model.onnx") +
-                                 std::filesystem::file_size(folder_ / "m-onnx/model.onnx.data")));
-  EXPECT_EQ(stored_in("m-onnx"), "int4:g32:asym");
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "m-onnx/nibble.json"));
-  expect_same("m-gptq", "m-onnx");
-  const ConvertResult c = convert("m-gptq", "c", "onnx");
-  EXPECT_TRUE(c.lossless);
-  EXPECT_EQ(stored_in("c"), "int4:g32:asym");
-  expect_same("m-gptq", "c");
-  // And back: it is a model like any other.
-  convert("c", "again", "gptq");
-  expect_same("m-gptq", "again");
-}
-
-TEST_F(OutputFormats, OnnxSaysNothingOfInputs) {
-  quantized("a", "int8:a8", {"compressed-tensors"});
-  const ConvertResult c = convert("a", "c", "onnx");
-  EXPECT_FALSE(c.lossless);
-  EXPECT_EQ(stored_in("c"), "int8");
-  expect_error(ErrorKind::unsupported, "inputs stay as they are",
-               [&] { quantized("b", "int8:a8", {"onnx"}); });
-  expect_error(ErrorKind::unsupported, "nf4:g64 in ONNX", [&] { quantized("b", "nf4", {"onnx"}); });
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "b"));
-}
-
 TEST_F(OutputFormats, OneIsTheOutputItself) {
   quantized("a", "int4:g32", {"gptq"});
   EXPECT_EQ(stored_in("a"), "int4:g32");
