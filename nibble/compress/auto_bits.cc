@@ -337,6 +337,8 @@ AutoResult auto_quantize(const std::string& in, const std::string& out, const Bi
   if (base.formats.size() > 1) throw invalid_argument("`format`: auto writes one");
   const OutputTarget target = output_targets(out, base.formats).front();
   require_choice(target.format);
+  if (target.format.in_onnx && budget.max_size)
+    throw invalid_argument("`max_size` is not reckoned for `format` onnx: give `bits` or `max_kl`");
   // What quantize_model() would refuse when all has been measured is refused now.
   const std::string inputs[] = {in, base.calibration.text};
   refuse_same_file(target.path, inputs);

@@ -10,6 +10,7 @@
 #include "nibble/compress/method_chain.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/format/gguf_type.h"
+#include "nibble/model/write_onnx.h"
 #include "nibble/quant/bits.h"
 #include "nibble/quant/method.h"
 #include "nibble/quant/number.h"
@@ -79,14 +80,16 @@ std::vector<QuantScheme> layout_candidates(const WeightLayout& layout) {
   return out;
 }
 
-// Every scheme that a matrix with k inputs may get.
-std::vector<QuantScheme> candidates(int64_t k, const QuantizeOptions& options) {
+// Every scheme that a matrix may get.
+std::vector<QuantScheme> candidates(const ParamSpec& p, const QuantizeOptions& options) {
+  const int64_t k = p.shape[1];
   if (options.in_gguf) return gguf_candidates(k);
-  const WeightLayout* layout = options.formats.empty() ? nullptr : options.formats.front().layout;
+  const OutputFormat format = options.formats.empty() ? OutputFormat() : options.formats.front();
   std::vector<QuantScheme> out =
-      layout == nullptr ? integer_candidates() : layout_candidates(*layout);
-  std::erase_if(out,
-                [k](const QuantScheme& s) { return storable_scheme(s, k) != s || s.group > k; });
+      format.layout == nullptr ? integer_candidates() : layout_candidates(*format.layout);
+  std::erase_if(out, [&](const QuantScheme& s) {
+    return storable_scheme(s, k) != s || s.group > k || (format.in_onnx && !fits_onnx(p, s));
+  });
   return out;
 }
 
@@ -169,7 +172,7 @@ class Measuring {
     const InputStatistics* const seen = judged ? &judge : input;
     tuning.clip = tuning.clip || seen == nullptr;
     const Method& rounding = judged ? method("gptq") : seen == nullptr ? method("rtn") : *rounding_;
-    const std::vector<QuantScheme> schemes = candidates(p.shape[1], base_);
+    const std::vector<QuantScheme> schemes = candidates(p, base_);
     const size_t anchor = anchor_of(schemes);
     for (const QuantScheme& s : schemes) {
       const WeightTask task{w,
@@ -243,7 +246,7 @@ std::vector<MatrixCosts> matrix_sizes(const QuantizeOptions& options,
     if (!p.scheme) continue;
     const Shape& shape = p.spec.shape;
     out.push_back({p.spec.name, shape.elements(), {}});
-    for (const QuantScheme& s : candidates(shape[1], options))
+    for (const QuantScheme& s : candidates(p.spec, options))
       out.back().costs.push_back({s, planned_bytes(s, shape[0], shape[1], options.scale_dtype)});
   }
   return out;
