@@ -184,8 +184,7 @@ void require_layout(const QuantScheme& scheme) {
 
 void require_storable(const QuantizeOptions& options) {
   const OutputFormat& first = options.formats.front();
-  if (!options.in_gguf && (first.layout != nullptr || first.in_onnx))
-    return;  // require_plans() does
+  if (!options.in_gguf && (first.layout != nullptr || first.in_onnx)) return;  // by their plans
   const auto require = options.in_gguf ? require_gguf_type : require_layout;
   if (!options.scheme.is_float()) require(options.scheme);
   for (const SetRule& r : options.set) {
@@ -196,6 +195,7 @@ void require_storable(const QuantizeOptions& options) {
 }  // namespace
 
 void require_plans(const Model& model, const QuantizeOptions& options) {
+  require_storable(options);
   std::vector<std::string> said;
   const auto untied = untied_model(model, options, said);
   const Model& written = untied ? *untied : model;
@@ -245,7 +245,6 @@ QuantizeResult quantize_model(const std::string& in, const std::string& out,
   const Model model = plain_model(open_model(in));
   const QuantizeOptions options = options_for_output(model, out, given);
   check_options(options);
-  require_storable(without_steps(options));
   require_plans(model, without_steps(options));
   QuantizeResult result;
   result.warnings = model.warnings;

@@ -33,6 +33,7 @@ QuantizePlan plan(const QuantizeJob& job, const Exec& exec) {
   const QuantizeOptions options = options_for_output(model, job.out, job.options);
   check_options(options);
   const QuantizeOptions last = without_steps(options);
+  require_plans(model, last);
   if (auto untied = untied_model(model, last, out.warnings)) model = std::move(*untied);
   const auto plans = plan_quantization(model, last, out.warnings);
   if (!last.importance_file.empty()) GivenImportance(last.importance_file, plans, out.warnings);

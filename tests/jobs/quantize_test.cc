@@ -31,6 +31,16 @@ TEST(QuantizeJob, MakesWhatThePlanSays) {
   EXPECT_EQ(scheme_summary(open_model(job.out)), "int8");
 }
 
+TEST(QuantizeJob, ThePlanRefusesWhatCouldNotBeWritten) {
+  const test::TempFolder folder;
+  QuantizeJob job = int8_job(folder);
+  job.options.formats = {parse_output_format("awq")};
+  test::expect_error(ErrorKind::unsupported, "awq, which holds", [&] { plan(job, {}); });
+  job.options.formats.clear();
+  job.options.scheme = parse_scheme("q4_k");
+  test::expect_error(ErrorKind::unsupported, "name the output NAME.gguf", [&] { plan(job, {}); });
+}
+
 TEST(QuantizeJob, WarnsOfFieldsThatNothingReads) {
   const test::TempFolder folder;
   QuantizeJob job = int8_job(folder);
