@@ -9,6 +9,7 @@
 #include "nibble/compress/finished_layers.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/model_output.h"
+#include "nibble/compress/provenance.h"
 #include "nibble/compress/rescale_model.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
@@ -55,10 +56,32 @@ Error too_small(const std::string& asked, const std::string& least) {
       fmt::format("{} cannot be reached: the least is {} (kept tensors count)", asked, least));
 }
 
-// What a GGUF file says of how it was made, at most about so many bytes.
-int64_t provenance_room(size_t parameters) {
-  constexpr int64_t kRecipe = 8192, kEach = 512;
-  return kRecipe + kEach * static_cast<int64_t>(parameters);
+// The scheme of a matrix that takes most letters.
+const QuantScheme& longest_spelled(const MatrixCosts& m) {
+  const auto letters = [](const SchemeCost& c) { return to_string(c.scheme).size(); };
+  return std::max_element(m.costs.begin(), m.costs.end(),
+                          [&](const auto& a, const auto& b) { return letters(a) < letters(b); })
+      ->scheme;
+}
+
+// What is said of how a file was made, at most: with the longest of everything, and room for what
+// is only known when it is made.
+int64_t provenance_room(const Model& model, QuantizeOptions options,
+                        const std::vector<MatrixCosts>& matrices) {
+  constexpr double kLongest = -1.2345678901234567e-100;
+  constexpr size_t kText = 256, kSite = 256, kMore = 1024;
+  QuantizeResult longest;
+  longest.warnings = model.warnings;
+  (void)plan_quantization(model, options, longest.warnings);
+  longest.calibration = longest.calibration_hash = std::string(kText, ' ');
+  for (const MatrixCosts& m : matrices) {
+    options.set.push_back({m.name, longest_spelled(m)});
+    longest.layers.push_back({m.name, -kLongest, -kLongest, -kLongest, false, ""});
+  }
+  const bool best = options.method == kBestMethod;
+  const size_t sites = best ? 0 : parse_method_chain(options.method).steps.size() * matrices.size();
+  return std::ssize(provenance(model, options, longest)) +
+         static_cast<int64_t>(sites * kSite + kMore);
 }
 
 // Files of llama.cpp have no matrix in floats; neither have these.
@@ -301,9 +324,18 @@ class Search {
     for (const ParameterPlan& p :
          plan_quantization(model_, options_for(base_, result_.matrices, choice), said))
       out.push_back({p.spec, p.written(), p.dtype, nullptr});
-    if (base_.in_gguf) return planned_gguf_bytes(model_, out) + provenance_room(out.size());
+    if (base_.in_gguf) return planned_gguf_bytes(model_, out) + room();
     return planned_file_bytes(out, base_.formats.front().layout)
         .value();  // its schemes are ones that can be stored
+  }
+
+  // Reckoned once for each method: it reads all weights.
+  int64_t room() const {
+    if (room_ == 0 || room_of_ != base_.method) {
+      room_ = provenance_room(model_, base_, result_.matrices);
+      room_of_ = base_.method;
+    }
+    return room_;
   }
 
   void prove(const std::string& out) {
@@ -327,6 +359,8 @@ class Search {
   std::vector<std::string> warnings_;
   AutoResult result_;
   int made_ = 0;
+  mutable int64_t room_ = 0;
+  mutable std::string room_of_;
 };
 
 }  // namespace

@@ -130,7 +130,7 @@ TEST_F(AutoIntoGguf, KeepsToTheSizeOfTheFile) {
   choose_bits(job, {});
   const auto bytes = static_cast<int64_t>(std::filesystem::file_size(job_.out));
   EXPECT_LE(bytes, *job.budget.max_size);
-  EXPECT_GT(bytes, *job.budget.max_size - 50'000);
+  EXPECT_GT(bytes, *job.budget.max_size - 6'000);
   expect_error(IoCause::cannot_create, "exists already", [&] { choose_bits(job, {}); });
   job.options.force = true;
   job.budget.max_size = 100'000;
