@@ -217,6 +217,17 @@ std::vector<std::unique_ptr<ModelOutput>> open_outputs(const std::vector<OutputT
   return out;
 }
 
+// Several outputs have the same to say: of what has been added since there were `told` lines, those
+// that stand there already go.
+void tell_once(std::vector<std::string>& lines, std::ptrdiff_t told) {
+  const auto before = lines.begin() + told;
+  lines.erase(std::remove_if(before, lines.end(),
+                             [&](const std::string& line) {
+                               return std::find(lines.begin(), before, line) != before;
+                             }),
+              lines.end());
+}
+
 // Writes one of the outputs; the first is looked at where options.verify asks.
 void write_output(const Model& model, const QuantizeOptions& options, const Making& making,
                   const OutputTarget& target, ModelOutput& output, QuantizeResult& result,
@@ -230,8 +241,10 @@ void write_output(const Model& model, const QuantizeOptions& options, const Maki
     result.file_bytes = bytes;
     return provenance(model, options, result);
   };
+  const auto told = std::ssize(result.warnings);
   const int64_t bytes = output.write({*making.ready.model, parameters, check, options.type, verify},
                                      about, result.warnings, exec);
+  tell_once(result.warnings, told);
   result.written.push_back({target.path, target.format.name, bytes});
 }
 

@@ -68,15 +68,14 @@ std::vector<QuantScheme> affine_candidates() {
   return out;
 }
 
-// What a layout that was asked for can say side by side; its usual scheme says which numbers it is
+// What a layout that was asked for can say beside its usual scheme, which says which numbers it is
 // made for.
 std::vector<QuantScheme> layout_candidates(const WeightLayout& layout) {
-  const bool affine = number(parse_scheme(layout.usual_scheme)).offsets;
-  std::vector<QuantScheme> out;
-  for (const QuantScheme& s : affine ? affine_candidates() : integer_candidates()) {
-    if (layout.can_hold(s) && (out.empty() || layout.can_say({{"a", out.front()}, {"b", s}})))
-      out.push_back(s);
-  }
+  const QuantScheme usual = parse_scheme(layout.usual_scheme);
+  std::vector<QuantScheme> out = number(usual).offsets ? affine_candidates() : integer_candidates();
+  std::erase_if(out, [&](const QuantScheme& s) {
+    return !layout.can_say({{"a", usual}, {"b", s}});
+  });
   return out;
 }
 

@@ -42,16 +42,11 @@ std::vector<std::string_view> output_formats() {
 OutputFormat parse_output_format(std::string_view name) {
   if (name == kGguf) return {kGguf, true};
   if (name == kOnnx) return {kOnnx, false, nullptr, true};
-  const WeightLayout* layout = find_written_layout(name);
-  if (layout == nullptr) {
-    throw invalid_argument(
-        fmt::format("`format` {}: use {}", in_quotes(name), fmt::join(output_formats(), ", ")));
-  }
-  OutputFormat out{{}, false, layout};
   for (const std::string_view known : written_layouts()) {
-    if (known == name) out.name = known;
+    if (known == name) return {known, false, find_written_layout(known)};
   }
-  return out;
+  throw invalid_argument(
+      fmt::format("`format` {}: use {}", in_quotes(name), fmt::join(output_formats(), ", ")));
 }
 
 std::vector<OutputTarget> output_targets(const std::string& out,

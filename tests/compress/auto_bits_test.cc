@@ -128,6 +128,15 @@ TEST_F(AutoBits, ChoosesAmongWhatAFormatHolds) {
       seen.insert(to_string(r.matrices[i].costs[r.choice.chosen[i]].scheme));
     }
     EXPECT_GT(seen.size(), 1U) << format;
+    // From its least bits to its most; of GPTQ all symmetric, as one folder says that of all.
+    std::set<int> widths;
+    for (const SchemeCost& c : r.matrices.front().costs) {
+      widths.insert(c.scheme.bits());
+      EXPECT_FALSE(format == "gptq" && c.scheme.asymmetric) << to_string(c.scheme);
+    }
+    const std::map<std::string, std::set<int>> wanted{
+        {"gptq", {2, 3, 4, 8}}, {"mlx", {2, 3, 4, 5, 6, 8}}, {"onnx", {2, 4, 8}}};
+    EXPECT_EQ(widths, wanted.at(format)) << format;
     EXPECT_LE(r.written.bits_per_weight, 5.2);
     EXPECT_EQ(r.written.written.front().format, format);
   }
