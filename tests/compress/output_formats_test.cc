@@ -2,58 +2,26 @@
 // what cannot be is refused before any work.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 
-#include "nibble/compress/convert.h"
-#include "nibble/compress/quantize.h"
+#include "nibble/compress/kept_codes.h"
+#include "nibble/quant/rtn.h"
+#include "tests/compress/output_folders.h"
 #include "tests/support/expect_error.h"
-#include "tests/support/temp_folder.h"
-#include "tests/support/tiny_decoders.h"
 
 namespace nibble {
 namespace {
 
 using test::expect_error;
 
-constexpr char kQuery[] = "model.layers.1.self_attn.q_proj.weight";
-
-class OutputFormats : public testing::Test {
- protected:
-  OutputFormats() { write_tiny_decoder(original_, folder_ / "in"); }
-  QuantizeResult quantized(const std::string& out, const std::string& scheme,
-                           const std::vector<std::string>& formats,
-                           const std::string& method = "rtn") {
-    QuantizeOptions o;
-    o.scheme = parse_scheme(scheme);
-    o.method = method;
-    o.calibration.samples = 4;
-    for (const std::string& name : formats) o.formats.push_back(parse_output_format(name));
-    return quantize_model(folder_ / "in", folder_ / out, o, {});
-  }
-  ConvertResult convert(const std::string& in, const std::string& out, const std::string& format) {
-    ConvertOptions o;
-    o.format = parse_output_format(format);
-    return convert_model(folder_ / in, folder_ / out, o, {});
-  }
-  void expect_same(const std::string& a, const std::string& b) const {
-    const Model x = open_model(folder_ / a), y = open_model(folder_ / b);
-    for (const ParamSpec& p : parameter_table(x.config))
-      EXPECT_EQ(x.weights->get(p.name).values(), y.weights->get(p.name).values()) << b << p.name;
-  }
-  std::string stored_in(const std::string& path) const {
-    return open_model(folder_ / path).weights->get(kQuery).stored_as();
-  }
-  bool nothing_made() const {
-    return std::distance(std::filesystem::directory_iterator(folder_.path()), {}) == 1;
-  }
-  const test::TempFolder folder_;
-  const Model original_ = tiny_decoder(blocky_decoder_config(2), 9);
-};
+class OutputFormats : public test::OutputFolders {};
 
 // gptq's scales may be below 0: then a code's value 0 has either sign.
 TEST_F(OutputFormats, OneResultIsWrittenInSeveral) {
+  options_.method = "gptq";
   const QuantizeResult r =
-      quantized("m", "int4:g32", {"mlx", "compressed-tensors", "gptq", "awq", "gguf"}, "gptq");
+      quantized("m", "int4:g32", {"mlx", "compressed-tensors", "gptq", "awq", "gguf"});
   ASSERT_EQ(r.written.size(), 5u);
   EXPECT_EQ(r.written[0].path, folder_ / "m-mlx");
   EXPECT_EQ(r.written[4].path, folder_ / "m.gguf");
@@ -96,34 +64,59 @@ TEST_F(OutputFormats, WhatNoOutputCanBeIsRefusedBeforeAnyWork) {
 TEST_F(OutputFormats, ModelsGoBetweenLayouts) {
   quantized("ct", "int4:g32:asym", {"compressed-tensors"});
   for (const char* to : {"gptq", "awq", "mlx"}) {
-    const ConvertResult r = convert("ct", to, to);
+    const ConvertResult r = converted("ct", to, to);
     EXPECT_TRUE(r.lossless) << to;
     EXPECT_EQ(r.packed, 14) << to;
     expect_same("ct", to);
   }
-  EXPECT_TRUE(convert("awq", "back", "compressed-tensors").lossless);
+  EXPECT_TRUE(converted("awq", "back", "compressed-tensors").lossless);
   EXPECT_EQ(stored_in("back"), "int4:g32:asym");
   EXPECT_EQ(stored_in("gptq"), "int4:g32:asym");
 }
 
 // Steps from an offset are the same in MLX and in GGUF.
 TEST_F(OutputFormats, OffsetsGoBetweenMlxAndGguf) {
-  quantized("a", "affine4:g64", {"mlx"});
-  const ConvertResult r = convert("a", "a.gguf", "gguf");
-  EXPECT_TRUE(r.lossless);
-  EXPECT_EQ(stored_in("a.gguf"), "q4_1");
-  expect_same("a", "a.gguf");
-  EXPECT_TRUE(convert("a.gguf", "b", "mlx").lossless);
-  EXPECT_EQ(stored_in("b"), "affine4:g32");
-  expect_same("a", "b");
+  for (const auto& [dtype, a] : {std::pair(DType::f16, std::string("a")), {DType::bf16, "b"}}) {
+    options_.scale_dtype = dtype;  // of bf16 scales and offsets become halves, each its own
+    quantized(a, "affine4:g64", {"mlx"});
+    EXPECT_TRUE(converted(a, a + ".gguf", "gguf").lossless);
+    EXPECT_EQ(stored_in(a + ".gguf"), "q4_1");
+    expect_same(a, a + ".gguf");
+    EXPECT_TRUE(converted(a + ".gguf", a + "-back", "mlx").lossless);
+    EXPECT_EQ(stored_in(a + "-back"), "affine4:g32");
+    expect_same(a, a + "-back");
+  }
+}
+
+// Files of others have one (act-order); none of nibble's says it.
+TEST_F(OutputFormats, InputsInAnOrderOfTheirOwnAreInNone) {
+  const Model model = open_model(folder_ / "in");
+  for (const ParamSpec& p : parameter_table(model.config)) {
+    if (p.role != Role::q) continue;
+    QuantizedTensor q =
+        quantize_rtn(model.weights->get(p.name).plain(), parse_scheme("int4:g32"), {}, p.name);
+    for (const std::string_view name : output_formats()) {
+      const OutputFormat format = parse_output_format(name);
+      EXPECT_EQ(kept_codes(p, q, {&format, 1}).has_value(), name != "bitsandbytes") << name;
+    }
+    std::vector<int32_t> turned(static_cast<size_t>(q.k()));
+    for (size_t i = 0; i < turned.size(); ++i)
+      turned[i] = static_cast<int32_t>(turned.size() - 1 - i);
+    q.input_order = Tensor::from<int32_t>(Shape{q.k()}, turned);
+    EXPECT_FALSE(kept_codes(p, q, {}));
+    for (const std::string_view name : output_formats()) {
+      const OutputFormat format = parse_output_format(name);
+      EXPECT_FALSE(kept_codes(p, q, {&format, 1})) << name;
+    }
+  }
 }
 
 TEST_F(OutputFormats, ALayoutThatHoldsNothingIsNoFolderOfFloats) {
   expect_error(ErrorKind::unsupported, "the model is not quantized, and gptq holds",
-               [&] { convert("in", "out", "gptq"); });
+               [&] { converted("in", "out", "gptq"); });
   quantized("ct", "int8", {"compressed-tensors"});
   expect_error(ErrorKind::unsupported, "no matrix can keep its codes: they are int8, and awq",
-               [&] { convert("ct", "out", "awq"); });
+               [&] { converted("ct", "out", "awq"); });
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
 }
 

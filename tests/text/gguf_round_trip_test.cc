@@ -17,82 +17,20 @@
 #include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 #include "tests/text/tokenizer_json.h"
+#include "tests/text/tokenizer_trips.h"
 
 namespace nibble {
 namespace {
 
-using Ids = std::vector<int32_t>;
-using Names = std::vector<std::string>;
-const std::string kSharedData = "../shared/data/";
-
-Names awkward_texts() {
-  return {"",
-          " ",
-          "\n",
-          "  \n\n \t\t x \r\n\r\n y   ",
-          "Hello, world! It's 3.14159, isn't IT? WE'LL see; you're 'd'accord'.",
-          "1 12 123 1234 12345 1234567890 \u0661\u0662\u0663",
-          "\u00e9t\u00e9 e\u0301 \u212b \ufb01n \u0130i \u1e9e",
-          "\u4f60\u597d\uff0c\u4e16\u754c\u3002 \u3053\u3093\u306b\u3061\u306f "
-          "\uc548\ub155 \u0928\u092e\u0938\u094d\u0924\u0947",
-          "\U0001F600\U0001F468\u200D\U0001F469\u200D\U0001F467 \U0001F1E9\U0001F1EA",
-          "<s> </s> <unk> <|endoftext|><|im_start|>user\nhi<|im_end|> [PAD5] <0x0A>",
-          "camelCase snake_case ALLCAPS a+b==c // {}[]() ##",
-          "\u2581marks\u2581here",
-          std::string(300, ' ') + "x" + std::string(50, '\n'),
-          std::string("nul\0byte", 8),
-          "not \xff\xfe UTF-8"};
-}
-
-struct RoundTrip {
-  explicit RoundTrip(const Tokenizer& from, int32_t more_rows = 7)
-      : metadata(gguf_vocabulary(from, from.vocab_size() + more_rows, lost)),
-        to(parse_gguf_vocabulary(metadata, warnings)) {
-    EXPECT_TRUE(warnings.empty()) << warnings[0];
-  }
-  Names lost, warnings;
-  GgufVocabulary metadata;
-  BpeTokenizer to;
-};
-
-// tokenizer.json and tokenizer_config.json, read again.
-struct AsFolder {
-  explicit AsFolder(const BpeTokenizer& from, const TokenizerSettings& settings = {}) {
-    const BpeParts& parts = *from.bpe_parts();
-    test::put_file(folder / "tokenizer.json", tokenizer_json(parts, lost));
-    test::put_file(folder / "tokenizer_config.json", tokenizer_config_json(parts, settings));
-    tokenizer = load_tokenizer(folder.path());
-  }
-  const test::TempFolder folder;
-  Names lost;
-  std::shared_ptr<const Tokenizer> tokenizer;
-};
-
-// `special`: of special tokens in the text as well.
-void expect_same(const Tokenizer& from, const Tokenizer& to, const std::string& text,
-                 bool special) {
-  if (text.find('\xff') == std::string::npos) {
-    const TextPart part{.text = text, .literal = true};
-    EXPECT_EQ(to.encode_parts({&part, 1}), from.encode_parts({&part, 1}));
-  }
-  if (!special) return;
-  const Ids ids = from.encode(text, true);
-  ASSERT_EQ(to.encode(text, true), ids) << "text: " << text.substr(0, 200);
-  EXPECT_EQ(to.decode(ids), from.decode(ids));
-  EXPECT_EQ(to.decode(ids, true), from.decode(ids, true));
-}
-
-void expect_same_tokens(const Tokenizer& from, const Tokenizer& to, bool all_ends = true) {
-  EXPECT_EQ(to.bos(), from.bos());
-  EXPECT_EQ(to.kind(), from.kind());
-  for (int32_t id = 0; id < from.vocab_size(); ++id) {
-    ASSERT_EQ(to.token_text(id), from.token_text(id));
-  }
-  for (const int32_t id : all_ends ? from.ends() : Ids()) {
-    const Ids ends = to.ends();
-    EXPECT_NE(std::find(ends.begin(), ends.end(), id), ends.end()) << id;
-  }
-}
+using test::AsFolder;
+using test::awkward_texts;
+using test::bytes_json;
+using test::expect_same;
+using test::expect_same_tokens;
+using test::Ids;
+using test::kSharedData;
+using test::Names;
+using test::RoundTrip;
 
 class GgufRoundTrip : public testing::TestWithParam<const char*> {};
 
@@ -157,21 +95,6 @@ TEST(GgufMetadata, NamesThePreTokenizer) {
   EXPECT_EQ(pre_of("gpt2"), "gpt-2");
   EXPECT_EQ(pre_of("qwen2"), "deepseek-r1-qwen");  // the file here is without NFC
   EXPECT_EQ(pre_of("llama2"), "default");
-}
-
-// tokenizer.json of bytes: "a", "b", ... are tokens, and "ab".
-std::string bytes_json(const std::string& pre, const std::string& normalizer = "null",
-                       const std::string& model = R"("ignore_merges":false)",
-                       const std::string& added = "[]", const std::string& post = "null") {
-  test::TokenizerJsonText file;
-  file.vocab = "{";
-  for (char c = 'a'; c <= 'z'; ++c) {
-    file.vocab += fmt::format("\"{}\":{},", c, c - 'a');
-  }
-  file.vocab += R"("ab":26})";
-  file.model = model, file.normalizer = normalizer, file.added = added, file.post = post;
-  file.pre = pre, file.decoder = R"({"type":"ByteLevel"})";
-  return file.text();
 }
 
 std::string split_json(const std::string& pattern, const std::string& more = "") {
@@ -355,117 +278,6 @@ TEST(GgufMetadata, MergesOfCharactersThatAreNoTokensAreNotWrittenAsMerges) {
   Names lost;
   test::expect_error(ErrorKind::unsupported, "an order that scores of tokens cannot give",
                      [&] { gguf_vocabulary(from, from.vocab_size(), lost); });
-}
-
-// What a GGUF file may say of one, into a folder and back.
-BpeTokenizer of_vocabulary(const GgufVocabulary& v) {
-  Names warnings;
-  return BpeTokenizer(parse_gguf_vocabulary(v, warnings));
-}
-
-GgufVocabulary sentencepiece_vocabulary() {
-  GgufVocabulary v;
-  v.model = "llama";
-  const auto add = [&](const std::string& text, int32_t type, float score) {
-    v.tokens.push_back(text), v.token_types.push_back(type), v.scores.push_back(score);
-  };
-  add("<unk>", kUnknownToken, 0), add("<s>", kControlToken, 0), add("</s>", kControlToken, 0);
-  for (int b = 0; b < 256; ++b) add(fmt::format("<0x{:02X}>", b), kByteToken, 0);
-  for (const char* text : {"\u2581", "a", "b", "c"}) add(text, kNormalToken, -100);
-  add("ab", kNormalToken, -1), add("\u2581a", kNormalToken, -2), add("abc", kNormalToken, -3);
-  add("  ", kUserDefinedToken, -200), add("[PAD266]", kUnusedToken, -300);
-  return v;
-}
-
-const Names kSmallTexts = {"",      "abc",    " abc ab",        "a  b   c ",   "abab cab",
-                           "<s>ab", "a</s>b", "h\u00e9 \u4f60", "[PAD266] ab", "  a"};
-
-TEST(TokenizerFiles, SayWhatAGgufFileSaysOfCharacters) {
-  for (int variant = 0; variant < 16; ++variant) {
-    GgufVocabulary v = sentencepiece_vocabulary();
-    v.add_space_prefix = (variant & 1) != 0;
-    v.remove_extra_whitespaces = (variant & 2) != 0;
-    v.add_eos = (variant & 4) != 0;
-    v.add_bos = (variant & 8) != 0;
-    const BpeTokenizer from = of_vocabulary(v);
-    const AsFolder made(from);
-    EXPECT_TRUE(made.lost.empty());
-    for (const std::string& text : kSmallTexts) expect_same(from, *made.tokenizer, text, true);
-    EXPECT_EQ(made.tokenizer->edges().before, from.edges().before);
-    EXPECT_EQ(made.tokenizer->edges().after, from.edges().after);
-  }
-}
-
-// "d" stands inside of a token and is none.
-TEST(TokenizerFiles, TellOfMergesOfCharactersThatAreNoTokens) {
-  GgufVocabulary v = sentencepiece_vocabulary();
-  v.tokens.insert(v.tokens.end(), {"ad"});
-  v.token_types.push_back(kNormalToken), v.scores.push_back(-4);
-  const BpeTokenizer from = of_vocabulary(v);
-  const AsFolder made(from);
-  ASSERT_EQ(made.lost.size(), 1u);
-  EXPECT_EQ(made.lost[0],
-            "1 merge of characters that are no tokens cannot be said in tokenizer.json and is left "
-            "out");
-  EXPECT_EQ(line_of_other_ids(from, *made.tokenizer), "") << "the probe has no such word";
-  EXPECT_NE(made.tokenizer->encode("bad", false), from.encode("bad", false));
-}
-
-TEST(TokenizerFiles, SayEveryWayOfCuttingThatAGgufFileNames) {
-  for (const GgufPreTokenizer& pre : gguf_pre_tokenizers()) {
-    if (pre.characters) continue;
-    GgufVocabulary v;
-    v.model = "gpt2", v.pre = std::string(pre.name);
-    for (int b = 0; b < 256; ++b)
-      v.tokens.push_back(byte_level_spelling(std::string(1, static_cast<char>(b))));
-    for (const char* more : {"ab", "Ġa", "12", "abc"}) v.tokens.emplace_back(more);
-    v.merges = {"a b", "Ġ a", "1 2", "ab c"};
-    v.token_types.assign(v.tokens.size(), kNormalToken);
-    v.tokens.insert(v.tokens.end(), {"<s>", "</s>", "two words"});
-    v.token_types.insert(v.token_types.end(), {kControlToken, kControlToken, kUserDefinedToken});
-    v.bos = 260, v.eos = 261;
-    const BpeTokenizer from = of_vocabulary(v);
-    const AsFolder made(from);
-    for (const std::string& text : awkward_texts()) expect_same(from, *made.tokenizer, text, true);
-    EXPECT_EQ(line_of_other_ids(from, *made.tokenizer), "") << pre.name;
-    EXPECT_EQ(made.tokenizer->encode("two words", false), Ids{262});
-    const auto plain = nlohmann::json::parse(test::get_file(made.folder / "tokenizer.json"));
-    EXPECT_EQ(plain["model"]["ignore_merges"], pre.whole_words) << pre.name;
-  }
-}
-
-TEST(TokenizerFiles, NameTheSpecialTokensAndTheTemplate) {
-  GgufVocabulary v = sentencepiece_vocabulary();
-  const AsFolder made(of_vocabulary(v),
-                      {.padding = 0, .chat_template = "{{ \"x\" }}\n", .context = 512});
-  const auto config = nlohmann::json::parse(test::get_file(made.folder / "tokenizer_config.json"));
-  EXPECT_EQ(config["bos_token"], "<s>");
-  EXPECT_EQ(config["eos_token"], "</s>");
-  EXPECT_EQ(config["unk_token"], "<unk>");
-  EXPECT_EQ(config["pad_token"], "<unk>");
-  EXPECT_EQ(config["add_bos_token"], true);
-  EXPECT_EQ(config["add_eos_token"], false);
-  EXPECT_EQ(config["model_max_length"], 512);
-  EXPECT_EQ(config["chat_template"], "{{ \"x\" }}\n");
-}
-
-TEST(TokenizerFiles, RefuseWhatTheyCannotSay) {
-  const auto refuses = [](const std::string& json, std::string_view words) {
-    Names lost;
-    test::expect_error(ErrorKind::unsupported, words,
-                       [&] { tokenizer_json(parse_tokenizer_json(json), lost); });
-  };
-  refuses(bytes_json(R"({"type":"ByteLevel"})", R"({"type":"Lowercase"})"),
-          "the normalizer \"Lowercase\", which tokenizer.json cannot say");
-  GgufVocabulary v;
-  v.model = "gpt2", v.pre = "qwen2", v.add_space_prefix = true;
-  for (int b = 0; b < 256; ++b)
-    v.tokens.push_back(byte_level_spelling(std::string(1, static_cast<char>(b))));
-  Names lost;
-  test::expect_error(ErrorKind::unsupported, "a space before a text", [&] {
-    const BpeTokenizer from = of_vocabulary(v);
-    tokenizer_json(*from.bpe_parts(), lost);
-  });
 }
 
 }  // namespace

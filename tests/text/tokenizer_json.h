@@ -1,6 +1,7 @@
 // A tokenizer.json of a few tokens, each section to be replaced.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -27,6 +28,21 @@ struct TokenizerJsonText {
   }
   BpeTokenizer load() const { return BpeTokenizer(parse_tokenizer_json(text())); }
 };
+
+/// tokenizer.json of bytes: "a", "b", ... are tokens, and "ab".
+inline std::string bytes_json(const std::string& pre, const std::string& normalizer = "null",
+                              const std::string& model = R"("ignore_merges":false)",
+                              const std::string& added = "[]", const std::string& post = "null") {
+  TokenizerJsonText file;
+  file.vocab = "{";
+  for (char c = 'a'; c <= 'z'; ++c) {
+    file.vocab += fmt::format("\"{}\":{},", c, c - 'a');
+  }
+  file.vocab += R"("ab":26})";
+  file.model = model, file.normalizer = normalizer, file.added = added, file.post = post;
+  file.pre = pre, file.decoder = R"({"type":"ByteLevel"})";
+  return file.text();
+}
 
 inline void refused(const TokenizerJsonText& file, std::string_view words) {
   expect_error(test::bad_file(), words, [&] { file.load(); });
