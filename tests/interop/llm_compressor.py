@@ -36,7 +36,7 @@ from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.gptq import GPTQModifier
 from llmcompressor.modifiers.quantization import QuantizationModifier
-from losses import WINDOW, loss_of, nibble_loss
+from losses import WINDOW, loss_of, nibble_loss, run_cases
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -185,13 +185,13 @@ def check_loss(command, model, texts, work, case):
         short = short_difference(command, model, texts, work, case)
         ok = ok and short <= SHORT_LIMIT
         words = f"{len(ids)} tokens; first layer: {short:.1e}"
-    return ok, f"| {theirs:.7f} | {ours:.7f} | {abs(theirs - ours):.1e} | {'yes' if ok else 'NO'} | {words} |"
+    return ok, f"{theirs:.7f} | {ours:.7f} | {abs(theirs - ours):.1e} | {'yes' if ok else 'NO'} | {words} |"
 
 
 def check_refused(command, folder, key):
     out = subprocess.run([command, "inspect", folder], capture_output=True, text=True)
     ok = out.returncode == 65 and f'key "quantization_config.{key}"' in out.stderr
-    return ok, f"| | | | {'refused' if ok else 'NOT REFUSED'} | `{key}` |"
+    return ok, f"| | | {'refused' if ok else 'NOT REFUSED'} | `{key}` |"
 
 
 def check(command, model, texts, work, case):
@@ -212,16 +212,9 @@ def main():
     texts = Texts(model, text, work)
     print(f"llmcompressor {llmcompressor.__version__}, compressed-tensors {compressed_tensors.__version__}, "
           f"transformers {transformers.__version__}, torch {torch.__version__}\n")
-    print("| folder | transformers | nibble | difference | holds | |\n|---|---|---|---|---|---|", flush=True)
-    results = []
-    for case in CASES:
-        try:
-            ok, line = check(command, model, texts, work, case)
-        except Exception as error:  # the next case is still worth trying
-            ok, line = False, f"| | | | FAILED | {type(error).__name__}: {str(error)[:300]} |"
-        print(f"| {case.name} {line}", flush=True)
-        results.append(ok)
-    return 0 if all(results) else 1
+    cases = {case.name: case for case in CASES}
+    return run_cases(["folder", "transformers", "nibble", "difference", "holds", ""], cases,
+                     lambda name: check(command, model, texts, work, cases[name]))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,23 @@
-"""What the scripts of this folder share: the mean loss over windows of a text, by transformers and by nibble."""
+"""What the scripts of this folder share: a text, the mean loss over its windows by transformers and by nibble, and a
+table of cases."""
 import json
+import pathlib
 import subprocess
 
 import torch
+from transformers import AutoTokenizer
 
-WINDOW = 256
+WINDOW, HELD_OUT = 256, 12_000
+
+
+class Text:
+    """The end of a text, as a file and as the ids of a model."""
+
+    def __init__(self, model, path, work):
+        text = pathlib.Path(path).read_text(encoding="utf-8")[-HELD_OUT:]
+        self.path = work / "text.txt"
+        self.path.write_text(text, encoding="utf-8")
+        self.ids = AutoTokenizer.from_pretrained(model)(text, add_special_tokens=False)["input_ids"]
 
 
 def windows_of(ids):
@@ -29,3 +42,24 @@ def nibble_loss(command, folder, text):
     out = subprocess.run([command, "eval", folder, "--text", text, "--window", str(WINDOW), "--json", "--quiet"],
                          check=True, capture_output=True, text=True)
     return json.loads(out.stdout)["mean_nll"]
+
+
+def compared(theirs, ours, limit):
+    """Whether two losses agree, and the cells of a row that says so."""
+    ok = abs(theirs - ours) <= limit
+    return ok, f"{theirs:.7f} | {ours:.7f} | {abs(theirs - ours):.1e} | {'yes' if ok else 'NO'} |"
+
+
+def run_cases(columns, names, check):
+    """A table of `columns`, a row a name: `check(name)` gives whether the case holds and its cells. Returns the exit code:
+    1 where one does not hold."""
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
+    results = []
+    for name in names:
+        try:
+            ok, cells = check(name)
+        except Exception as error:  # the next case is still worth trying
+            ok, cells = False, f"FAILED: {type(error).__name__}: {str(error)[:300]} |"
+        print(f"| {name} | {cells}", flush=True)
+        results.append(ok)
+    return 0 if all(results) else 1

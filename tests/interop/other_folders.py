@@ -31,24 +31,13 @@ import mlx_lm
 import numpy as np
 import torch
 import transformers
-from losses import loss_of, mean_loss, nibble_loss
+from losses import Text, compared, loss_of, mean_loss, nibble_loss, run_cases
 from mlx_lm import convert
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, FineGrainedFP8Config
 from transformers.integrations.finegrained_fp8 import Fp8Quantize
 
 LIMIT, ROUNDED_LIMIT = 1e-4, 1e-3
-HELD_OUT = 12_000
-
-
-class Text:
-    """The end of a text, as a file and as the ids of a model."""
-
-    def __init__(self, model, path, work):
-        text = pathlib.Path(path).read_text(encoding="utf-8")[-HELD_OUT:]
-        self.path = work / "text.txt"
-        self.path.write_text(text, encoding="utf-8")
-        self.ids = AutoTokenizer.from_pretrained(model)(text, add_special_tokens=False)["input_ids"]
 
 
 def copy_of(model, out):
@@ -167,9 +156,7 @@ def check(command, model, text, work, name):
         model = pathlib.Path(model).parent / "gpt2-shakespeare"
     if not folder.exists():
         case.make(model, folder)
-    theirs, ours = case.loss(folder, text.ids), nibble_loss(command, folder, text.path)
-    ok = abs(theirs - ours) <= case.limit
-    return ok, f"{theirs:.7f} | {ours:.7f} | {abs(theirs - ours):.1e} | {'yes' if ok else 'NO'} |"
+    return compared(case.loss(folder, text.ids), nibble_loss(command, folder, text.path), case.limit)
 
 
 def main():
@@ -182,16 +169,8 @@ def main():
     text = Text(model, path, work)
     print(f"transformers {transformers.__version__}, bitsandbytes {bitsandbytes.__version__}, "
           f"torch {torch.__version__}, mlx {mx.__version__}, mlx-lm {mlx_lm.__version__}, {len(text.ids)} tokens\n")
-    print("| folder | the other tool | nibble | difference | holds |\n|---|---|---|---|---|", flush=True)
-    results = []
-    for name in CASES:
-        try:
-            ok, line = check(command, model, text, work, name)
-        except Exception as error:  # the next case is still worth trying
-            ok, line = False, f"| | | FAILED: {type(error).__name__}: {str(error)[:300]} |"
-        print(f"| {name} | {line}", flush=True)
-        results.append(ok)
-    return 0 if all(results) else 1
+    return run_cases(["folder", "the other tool", "nibble", "difference", "holds"], CASES,
+                     lambda name: check(command, model, text, work, name))
 
 
 if __name__ == "__main__":

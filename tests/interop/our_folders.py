@@ -22,10 +22,8 @@ import numpy as np
 import torch
 import transformers
 from gptqmodel import BACKEND, GPTQModel
-from losses import loss_of, mean_loss, nibble_loss
-from transformers import AutoTokenizer
+from losses import Text, compared, loss_of, mean_loss, nibble_loss, run_cases
 
-HELD_OUT = 12_000
 IN_BF16, IN_F32 = 2e-3, 1e-5
 
 MIXED = ["--set", "*down_proj*=int8", "--keep", "*layers.0.*"]
@@ -65,12 +63,11 @@ def mlx_loss(folder, ids):
     return mean_loss(lambda window: torch.tensor(np.array(model(mx.array(window.numpy())[None])[0])), ids)
 
 
-def check(command, model, text, ids, folder, options):
-    made(command, model, folder, options)
+def check(command, model, text, folder):
+    made(command, model, folder, CASES[folder.name])
     in_f32 = folder.name.startswith("mlx")
-    theirs, ours = (mlx_loss if in_f32 else gptqmodel_loss)(folder, ids), nibble_loss(command, folder, text)
-    ok = abs(theirs - ours) <= (IN_F32 if in_f32 else IN_BF16)
-    return ok, f"{theirs:.7f} | {ours:.7f} | {abs(theirs - ours):.1e} | {'yes' if ok else 'NO'} |"
+    theirs = (mlx_loss if in_f32 else gptqmodel_loss)(folder, text.ids)
+    return compared(theirs, nibble_loss(command, folder, text.path), IN_F32 if in_f32 else IN_BF16)
 
 
 def main():
@@ -79,21 +76,11 @@ def main():
     command, model, path = sys.argv[1:4]
     work = pathlib.Path(sys.argv[4] if len(sys.argv) > 4 else "build/interop/our_folders")
     work.mkdir(parents=True, exist_ok=True)
-    text = work / "text.txt"
-    text.write_text(pathlib.Path(path).read_text(encoding="utf-8")[-HELD_OUT:], encoding="utf-8")
-    ids = AutoTokenizer.from_pretrained(model)(text.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"]
+    text = Text(model, path, work)
     print(f"GPTQModel {gptqmodel.__version__}, mlx-lm {mlx_lm.__version__}, torch {torch.__version__}, "
-          f"{len(ids)} tokens\n\n| folder | the other program | nibble | difference | holds |\n|---|---|---|---|---|",
-          flush=True)
-    results = []
-    for name, options in CASES.items():
-        try:
-            ok, line = check(command, model, text, ids, work / name, options)
-        except Exception as error:  # the next case is still worth trying
-            ok, line = False, f"| | | FAILED: {type(error).__name__}: {str(error)[:300]} |"
-        print(f"| {name} | {line}", flush=True)
-        results.append(ok)
-    return 0 if all(results) else 1
+          f"{len(text.ids)} tokens\n")
+    return run_cases(["folder", "the other program", "nibble", "difference", "holds"], CASES,
+                     lambda name: check(command, model, text, work / name))
 
 
 if __name__ == "__main__":
