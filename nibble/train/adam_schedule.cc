@@ -1,8 +1,10 @@
 #include "nibble/train/adam_schedule.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
+#include <numbers>
 #include <string>
 
 #include "nibble/core/error.h"
@@ -14,10 +16,35 @@ double learning_rate(const AdamOptions& a, int64_t step, int64_t steps) {
   const auto warmup = static_cast<double>(a.warmup_steps), at = static_cast<double>(step);
   if (step < a.warmup_steps) return a.learning_rate * (at + 1) / warmup;
   const double done = (at - warmup) / (static_cast<double>(steps) - warmup);
-  return a.learning_rate * (1 - (1 - a.final_fraction) * done);
+  if (a.schedule == Schedule::constant) return a.learning_rate;
+  const double fallen =
+      a.schedule == Schedule::cosine ? (1 - std::cos(std::numbers::pi * done)) / 2 : done;
+  return a.learning_rate * (1 - (1 - a.final_fraction) * fallen);
 }
 
+constexpr std::pair<std::string_view, Schedule> kSchedules[] = {
+    {"linear", Schedule::linear}, {"cosine", Schedule::cosine}, {"constant", Schedule::constant}};
+
 }  // namespace
+
+Schedule parse_schedule(std::string_view name) {
+  for (const auto& [known, schedule] : kSchedules)
+    if (known == name) return schedule;
+  throw invalid_argument(fmt::format("{} is not a schedule; there are {}", in_quotes(name),
+                                     fmt::join(schedule_names(), ", ")));
+}
+
+std::string_view to_string(Schedule schedule) {
+  for (const auto& [name, known] : kSchedules)
+    if (known == schedule) return name;
+  return "";
+}
+
+std::vector<std::string_view> schedule_names() {
+  std::vector<std::string_view> out;
+  for (const auto& [name, schedule] : kSchedules) out.push_back(name);
+  return out;
+}
 
 void validate(const AdamOptions& a, int64_t steps) {
   const auto require = [](bool condition, const char* what) {

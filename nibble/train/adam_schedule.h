@@ -12,7 +12,7 @@ namespace nibble {
 void validate(const AdamOptions& options, int64_t steps);
 
 /// What the kernel needs in a step, 0 for the first: the learning rate rises linearly over the
-/// warmup, then falls linearly to final_fraction of its peak at `steps`.
+/// warmup, then falls as the schedule says to final_fraction of its peak at `steps`.
 TrainAdam<float> adam_of_step(const AdamOptions& options, int64_t step, int64_t steps);
 
 }  // namespace nibble

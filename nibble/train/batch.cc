@@ -14,9 +14,13 @@ void Batch::clear() {
   starts.assign(1, 0);
 }
 
+int64_t Batch::targets() const {
+  return std::count_if(target.begin(), target.end(), [](int32_t id) { return id >= 0; });
+}
+
 void Batch::append(std::span<const int32_t> ids) {
   NIBBLE_CHECK(ids.size() >= 2);
-  token.insert(token.end(), ids.begin(), ids.end() - 1);
+  std::transform(ids.begin(), ids.end() - 1, std::back_inserter(token), id_of);
   target.insert(target.end(), ids.begin() + 1, ids.end());
   position.resize(token.size());
   std::iota(position.begin() + starts.back(), position.end(), 0);

@@ -16,36 +16,42 @@ namespace nibble {
 namespace {
 
 constexpr std::string_view kMagic = "NIBTRAIN";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 // Longer than any list of options; a file that claims more is refused before anything is copied.
 constexpr uint32_t kOptionsLimit = 1 << 16;
 
 static_assert(std::endian::native == std::endian::little, "checkpoints are little-endian");
 
-uint32_t crc_of(std::string_view bytes) {
+uint32_t crc_of(std::string_view bytes, uint32_t before = 0) {
+  if (bytes.empty()) return before;  // zlib begins anew where there are no bytes
   return static_cast<uint32_t>(
-      crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+      crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
-class Writer {
+// Writes as it goes: there is no second copy of the weights.
+class CheckpointWriter {
  public:
+  explicit CheckpointWriter(AtomicFile& file) : file_(file) {}
   template <class T>
   void put(T value) {
-    out_.append(reinterpret_cast<const char*>(&value), sizeof(value));
+    put(std::string_view(reinterpret_cast<const char*>(&value), sizeof(value)));
   }
-  void put(std::string_view text) { out_ += text; }
+  void put(std::string_view bytes) {
+    file_.write(bytes);
+    crc_ = crc_of(bytes, crc_);
+    size_ += bytes.size();
+  }
   void put_floats(std::span<const float> values) {
     put(static_cast<uint64_t>(values.size()));
-    out_.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+    put(std::string_view(reinterpret_cast<const char*>(values.data()), values.size_bytes()));
   }
-  std::string finish() {
-    put(crc_of(out_));
-    return std::move(out_);
-  }
-  void pad() { out_.resize((out_.size() + 7) / 8 * 8, '\0'); }
+  void pad() { put(std::string_view("\0\0\0\0\0\0\0", (8 - size_ % 8) % 8)); }
+  void finish() { put(uint32_t{crc_}); }
 
  private:
-  std::string out_;
+  AtomicFile& file_;
+  uint32_t crc_ = 0;
+  size_t size_ = 0;
 };
 
 std::span<const float> take_floats(ByteReader& in, std::string_view what) {
@@ -90,6 +96,7 @@ void parse(Checkpoint& c) {
   c.weights = take_floats(in, "weights");
   c.first = take_floats(in, "first moments");
   c.second = take_floats(in, "second moments");
+  c.state = take_floats(in, "scales");
   require(in.left() == 0, "the checkpoint has bytes behind its end");
 }
 
@@ -102,7 +109,11 @@ std::string read_begin(const std::string& path, size_t count) {
 }  // namespace
 
 void write_checkpoint(const std::string& path, const Checkpoint& c, bool rotate) {
-  Writer out;
+  const auto arrays = {c.losses, c.weights, c.first, c.second, c.state};
+  size_t size = 64 + c.options.size();
+  for (const std::span<const float> values : arrays) size += values.size_bytes() + 8;
+  AtomicFile file(path, static_cast<int64_t>(size));
+  CheckpointWriter out(file);
   out.put(kMagic);
   out.put(kVersion);
   out.put(static_cast<uint32_t>(c.options.size()));
@@ -112,12 +123,8 @@ void write_checkpoint(const std::string& path, const Checkpoint& c, bool rotate)
   out.put(static_cast<uint64_t>(c.step));
   out.put(static_cast<uint64_t>(c.tokens));
   out.put(c.seconds);
-  for (std::span<const float> values : {c.losses, c.weights, c.first, c.second}) {
-    out.put_floats(values);
-  }
-  const std::string bytes = out.finish();
-  AtomicFile file(path, static_cast<int64_t>(bytes.size()));
-  file.write(bytes);
+  for (const std::span<const float> values : arrays) out.put_floats(values);
+  out.finish();
   std::error_code ignored;  // there is none before the first checkpoint
   if (rotate) std::filesystem::rename(path, path + ".previous", ignored);
   file.commit();

@@ -16,6 +16,7 @@ struct Checkpoint {
   int64_t step = 0, tokens = 0;
   double seconds = 0;
   std::span<const float> losses, weights, first, second;
+  std::span<const float> state;  ///< TrainedParts::state()
 
   std::string file;
 };

@@ -1,20 +1,28 @@
 #include "nibble/train/decoder_gradient.h"
 
 #include <algorithm>
+#include <map>
 
 namespace nibble {
 
 template <class T>
 DecoderGradient<T>::DecoderGradient(const DecoderConfig& config, std::span<const LayerPlan> plans,
-                                    const TrainOps<T>& ops)
+                                    const TrainOps<T>& ops, bool recompute)
     : config_(config),
       ops_(ops),
+      recompute_(recompute),
       head_(config, ops),
       norm_(config.norm, config.norm_eps, config.hidden_size) {
   const auto slopes = std::make_shared<StepSlopes<T>>();
-  for (size_t i = 0; i < plans.size(); ++i)
-    layers_.push_back(
-        std::make_unique<LayerGradient<T>>(config, plans[i], static_cast<int>(i), ops, slopes));
+  std::map<LayerKind, size_t> of_kind;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    const auto index = static_cast<int>(i);
+    const auto [known, fresh] = of_kind.try_emplace(layer_kind(config, index), layers_.size());
+    layer_of_.push_back(recompute_ ? known->second : i);
+    if (recompute_ && !fresh) continue;
+    layers_.push_back(std::make_unique<LayerGradient<T>>(config, plans[i], index, ops, slopes));
+  }
+  if (recompute_) inputs_.resize(plans.size());
 }
 
 template <class T>
@@ -23,6 +31,7 @@ void DecoderGradient<T>::reserve(int64_t rows) {
   capacity_ = round_up(rows, kTrainAlign);
   for (Buffer<T>* b : {&embedded_, &dx_, &dembedded_})
     *b = Buffer<T>(capacity_ * config_.hidden_size);
+  for (Buffer<T>& b : inputs_) b = Buffer<T>(capacity_ * config_.hidden_size);
   if (config_.embedding_norm) norm_.reserve(capacity_);
 }
 
@@ -40,6 +49,27 @@ void DecoderGradient<T>::embed(const DecoderView<T>& w) {
   }
 }
 
+template <class T>
+const T* DecoderGradient<T>::through_layers(const DecoderView<T>& w, const T* x) {
+  for (size_t i = 0; i < w.layers.size(); ++i) {
+    if (recompute_) {
+      std::copy_n(x, rows_ * config_.hidden_size, inputs_[i].data());
+      x = inputs_[i].data();
+    }
+    x = layer(i).forward(w.layers[i], starts_, x);
+  }
+  return x;
+}
+
+template <class T>
+void DecoderGradient<T>::back_through_layers(const DecoderView<T>& w,
+                                             const DecoderSlopes<T>& into) {
+  for (size_t i = w.layers.size(); i-- > 0;) {
+    if (recompute_) layer(i).forward(w.layers[i], starts_, inputs_[i].data());
+    layer(i).backward(dx_.data(), {}, &into.layers[i]);
+  }
+}
+
 // dx is overwritten.
 template <class T>
 void DecoderGradient<T>::embed_backward(const DecoderSlopes<T>& into, T* dx) {
@@ -49,7 +79,7 @@ void DecoderGradient<T>::embed_backward(const DecoderSlopes<T>& into, T* dx) {
     if (into.positions != nullptr)
       ops_.add(width, dx, into.positions + (config_.position_offset + position_[r]) * width);
     for (int64_t i = 0; i < width && by != 1; ++i) dx[i] *= by;
-    ops_.add(width, dx, into.tokens + token_[r] * width);
+    if (into.tokens != nullptr) ops_.add(width, dx, into.tokens + token_[r] * width);
   }
 }
 
@@ -68,14 +98,13 @@ const T* DecoderGradient<T>::forward(const DecoderView<T>& w, const Batch& batch
   embed(w);
   const T* x = embedded_.data();
   if (config_.embedding_norm) x = norm_.forward(ops_, w.embedding_norm, rows_, x);
-  for (size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->forward(w.layers[i], starts_, x);
-  return x;
+  return through_layers(w, x);
 }
 
 // From dx_, the gradient by what forward() gave.
 template <class T>
 void DecoderGradient<T>::backward(const DecoderView<T>& w, const DecoderSlopes<T>& into) {
-  for (size_t i = layers_.size(); i-- > 0;) layers_[i]->backward(dx_.data(), {}, &into.layers[i]);
+  back_through_layers(w, into);
   if (!config_.embedding_norm) return embed_backward(into, dx_.data());
   norm_.backward(ops_, w.embedding_norm, dx_.data(), dembedded_.data(), into.embedding_norm, false);
   embed_backward(into, dembedded_.data());
@@ -83,10 +112,11 @@ void DecoderGradient<T>::backward(const DecoderView<T>& w, const DecoderSlopes<T
 
 template <class T>
 double DecoderGradient<T>::run(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk,
-                               T scale, const DecoderSlopes<T>* into) {
+                               T scale, const DecoderSlopes<T>* into,
+                               const TeacherRows<T>* teacher) {
   const T* const x = forward(w, batch, chunk);
   const double loss = head_.run(w.head, rows_, x, batch.target.data() + chunk.first_row, scale,
-                                dx_.data(), into == nullptr ? nullptr : &into->head);
+                                dx_.data(), into == nullptr ? nullptr : &into->head, teacher);
   if (into != nullptr) backward(w, *into);
   return loss;
 }

@@ -48,18 +48,26 @@ auto decoder_parts(const DecoderConfig& config, std::span<const LayerPlan> plans
   return out;
 }
 
-/// Holds the activations of one chunk; one per thread. config, plans and ops must outlive it.
+/// Holds the activations of one chunk; one per thread. config, plans and ops must outlive it. Where
+/// `recompute`, activations of one layer at a time: its backward pass runs it forward once more
+/// (Chen et al. 2016).
 template <class T>
 class DecoderGradient {
  public:
   /// `plans`: what views were made by, training_plan() of each layer.
   DecoderGradient(const DecoderConfig& config, std::span<const LayerPlan> plans,
-                  const TrainOps<T>& ops);
+                  const TrainOps<T>& ops, bool recompute = false);
 
-  /// Returns the sum of the losses over the chunk's rows. The gradient of scale times it (1 / rows
-  /// of the batch) is added to `into`, unless that is null.
+  /// Returns the sum of the losses over the chunk's targets, by the teacher's rows where there are
+  /// some. The gradient of scale times it (1 / targets of the batch) is added to `into`, unless
+  /// that is null.
   double run(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk, T scale,
-             const DecoderSlopes<T>* into);
+             const DecoderSlopes<T>* into, const TeacherRows<T>* teacher = nullptr);
+  /// The residual stream behind the last layer, [rows of the chunk, hidden_size], until the next
+  /// call.
+  const T* stream(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk) {
+    return forward(w, batch, chunk);
+  }
   /// The logits of the chunk's last row; they live until the next call.
   std::span<const T> logits(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk);
 
@@ -67,12 +75,18 @@ class DecoderGradient {
   void reserve(int64_t rows);
   const T* forward(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk);
   void backward(const DecoderView<T>& w, const DecoderSlopes<T>& into);
+  const T* through_layers(const DecoderView<T>& w, const T* x);
+  void back_through_layers(const DecoderView<T>& w, const DecoderSlopes<T>& into);
+  LayerGradient<T>& layer(size_t i) { return *layers_[layer_of_[i]]; }
   void embed(const DecoderView<T>& w);
   void embed_backward(const DecoderSlopes<T>& into, T* dx);
 
   const DecoderConfig& config_;
   const TrainOps<T>& ops_;
-  std::vector<std::unique_ptr<LayerGradient<T>>> layers_;
+  const bool recompute_;
+  std::vector<std::unique_ptr<LayerGradient<T>>> layers_;  // where `recompute`, one of each kind
+  std::vector<size_t> layer_of_;                           // which of them runs a layer
+  std::vector<Buffer<T>> inputs_;                          // of each layer, where `recompute`
   HeadGradient<T> head_;
   int64_t rows_ = 0, capacity_ = 0;
   std::span<const int32_t> token_, position_;  // of the chunk's rows

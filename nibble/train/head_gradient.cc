@@ -98,17 +98,77 @@ void HeadGradient<T>::backward(const HeadView<T>& w, T* dx, const HeadSlopes<T>&
   if (config_.final_norm) norm_.backward(ops_, w.norm, below, dx, into.norm, false);
 }
 
+// Logits become the gradient of scale times the sum of the labels' losses, which is returned.
+template <class T>
+double HeadGradient<T>::learn_labels(const int32_t* targets, T scale) {
+  const int64_t n = config_.vocab_size;
+  labels_.assign(targets, targets + rows_);
+  for (int32_t& label : labels_) label = std::max(label, 0);
+  ops_.cross_entropy(rows_, n, ld_, labels_.data(), scale, logits_.data(), sum_.data(),
+                     gap_.data());
+  double loss = 0;
+  for (int64_t r = 0; r < rows_; ++r) {
+    if (targets[r] >= 0)
+      loss += std::log(sum_[r]) + gap_[r];
+    else
+      std::fill_n(logits_.data() + r * ld_, n, T{0});
+  }
+  return loss;
+}
+
+// The same of share KL(teacher || student) + (1 - share) of the labels' losses. By the logits of
+// the student, z: KL = sum p log p - sum p z + log sum exp z, its gradient softmax(z) - p; the
+// label is one more distribution.
+template <class T>
+double HeadGradient<T>::learn_teacher(const int32_t* targets, T scale,
+                                      const TeacherRows<T>& teacher, int64_t first) {
+  const int64_t n = config_.vocab_size;
+  HeadGradient& theirs = *teacher.head;
+  theirs.forward(*teacher.weights, rows_, teacher.x + first * teacher.width);
+  theirs.cap();
+  double loss = 0;
+  for (int64_t r = 0; r < rows_; ++r) {
+    T *const z = logits_.data() + r * ld_, *const t = theirs.logits_.data() + r * ld_;
+    if (targets[r] >= 0)
+      loss += learn_row(targets[r], scale, teacher.share, t, z);
+    else
+      std::fill_n(z, n, T{0});
+  }
+  return loss;
+}
+
+// Of one row, from the logits t of the teacher, which become its probabilities.
+template <class T>
+double HeadGradient<T>::learn_row(int32_t target, T scale, double share, T* t, T* z) {
+  const int64_t n = config_.vocab_size;
+  spoken_.assign(t, t + n);
+  const T own = z[target], given = t[target];
+  T sum, gap;
+  ops_.cross_entropy(1, n, ld_, &target, T{1}, t, &sum, &gap);
+  t[target] += T{1};
+  const double their_norm = std::log(double{sum}) + double{gap} + double{given};
+  double known = 0;
+  for (int64_t i = 0; i < n; ++i)
+    known += double{t[i]} * double{spoken_[static_cast<size_t>(i)] - z[i]};
+  ops_.cross_entropy(1, n, ld_, &target, scale, z, &sum, &gap);
+  const double label = std::log(double{sum}) + double{gap};
+  // cross_entropy() has taken scale * onehot(target) off: the teacher's share of that comes back.
+  z[target] += scale * T(share);
+  for (int64_t i = 0; i < n; ++i) z[i] -= scale * T(share) * t[i];
+  return share * (known - their_norm + label + double{own}) + (1 - share) * label;
+}
+
 template <class T>
 double HeadGradient<T>::run(const HeadView<T>& w, int64_t rows, const T* x, const int32_t* targets,
-                            T scale, T* dx, const HeadSlopes<T>* into) {
+                            T scale, T* dx, const HeadSlopes<T>* into,
+                            const TeacherRows<T>* teacher) {
   const int64_t n = config_.vocab_size, k = config_.hidden_size, most = rows_together(n, rows);
   double loss = 0;
   for (int64_t first = 0; first < rows; first += most) {
     forward(w, std::min(most, rows - first), x + first * k);
     cap();
-    ops_.cross_entropy(rows_, n, ld_, targets + first, scale, logits_.data(), sum_.data(),
-                       gap_.data());
-    for (int64_t r = 0; r < rows_; ++r) loss += std::log(sum_[r]) + gap_[r];
+    loss += teacher == nullptr ? learn_labels(targets + first, scale)
+                               : learn_teacher(targets + first, scale, *teacher, first);
     if (into == nullptr) continue;
     for (int64_t i = 0; i < rows_ * ld_ && config_.final_softcap > 0; ++i)
       logits_[i] *= cap_slopes_[i];

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "nibble/model/parameter_finder.h"
 #include "nibble/train/row_norm.h"
@@ -34,6 +35,19 @@ struct HeadWeights {
   Buffer<float> weight;
 };
 
+template <class T>
+class HeadGradient;
+
+/// What a teacher says of the rows of a chunk: where its own head reads them.
+template <class T>
+struct TeacherRows {
+  HeadGradient<T>* head;
+  const HeadView<T>* weights;
+  const T* x;     ///< [rows, width]
+  int64_t width;  ///< its hidden size
+  double share;   ///< of KL(teacher || student) in the loss; the rest is the labels'
+};
+
 /// The label of one row for one draw, given the model's probabilities [vocab_size] there.
 template <class T>
 using LabelChoice = std::function<int32_t(int64_t row, int draw, std::span<const T> p)>;
@@ -46,11 +60,12 @@ class HeadGradient {
   HeadGradient(const DecoderConfig& config, const TrainOps<T>& ops)
       : config_(config), ops_(ops), norm_(config.norm, config.norm_eps, config.hidden_size) {}
 
-  /// Returns the sum of the losses -log p(target) of rows x [rows, hidden_size]. Unless `into` is
-  /// null, dx [rows, hidden_size] = the gradient of scale times it, and those of weights are added
-  /// to `into`.
+  /// Returns the sum of the losses -log p(target) of rows x [rows, hidden_size], or of what
+  /// `teacher` makes of them (its vocabulary is the same); rows whose target is negative have none.
+  /// Unless `into` is null, dx [rows, hidden_size] = the gradient of scale times it, and those of
+  /// weights are added to `into`.
   double run(const HeadView<T>& w, int64_t rows, const T* x, const int32_t* targets, T scale, T* dx,
-             const HeadSlopes<T>* into);
+             const HeadSlopes<T>* into, const TeacherRows<T>* teacher = nullptr);
 
   /// out [draws, rows, hidden_size] = the gradients of -log p(label) of every row by x, for labels
   /// that are chosen by what the model itself says: what its Fisher information is made of. A
@@ -69,6 +84,10 @@ class HeadGradient {
   void reserve(int64_t rows, bool transposed);
   void forward(const HeadView<T>& w, int64_t rows, const T* x);
   void cap();
+  double learn_labels(const int32_t* targets, T scale);
+  double learn_teacher(const int32_t* targets, T scale, const TeacherRows<T>& teacher,
+                       int64_t first);
+  double learn_row(int32_t target, T scale, double share, T* t, T* z);
   void backward(const HeadView<T>& w, T* dx, const HeadSlopes<T>& into);
   void expect(const HeadView<T>& w);
   void gradient_of_label(const HeadView<T>& w, int64_t row, int32_t label);
@@ -81,6 +100,8 @@ class HeadGradient {
   const T* read_ = nullptr;        // by the matrix
   Buffer<T> gradient_, expected_;  // [rows, hidden_size]
   Buffer<T> sum_, gap_;            // [rows]
+  std::vector<int32_t> labels_;    // of rows that have none, any
+  std::vector<T> spoken_;          // logits of a teacher's row
   Buffer<T> logits_;               // [rows, ld]; then their gradient, or probabilities
   // Where logits are capped, [rows, ld]: dlogits / d(what the matrix gave), and p times that.
   Buffer<T> cap_slopes_, weighted_;

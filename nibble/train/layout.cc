@@ -1,6 +1,12 @@
 #include "nibble/train/layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <utility>
+
+#include "nibble/core/error.h"
+#include "nibble/core/float_formats.h"
 
 namespace nibble {
 namespace {
@@ -34,16 +40,28 @@ MatrixSlot slot_of(const ParamLayout& layout, const ParamKey& key) {
   return m;
 }
 
-// `of` is asked for the matrices, `flat` for the places of the rest.
+// `of` is asked for the matrices, `flat` (or `tables`, of what has two extents) for the places of
+// the rest.
 template <class V, class MatrixOf>
-auto parts_of(const ParamLayout& layout, V* flat, const MatrixOf& of) {
+auto parts_of(const ParamLayout& layout, V* flat, V* tables, const MatrixOf& of) {
   return decoder_parts<V>(
       layout.config, layout.plans,
       [&](const ParamKey& key) { return of(layout.products[layout.product_of.at(key)]); },
-      [&](const ParamKey& key) {
+      [&](const ParamKey& key) -> V* {
         const int64_t at = place(layout, key);
-        return at < 0 ? nullptr : flat + at;
+        if (at < 0) return nullptr;
+        return (at < layout.matrices_end ? tables : flat) + at;
       });
+}
+
+// The product that holds a row of the table.
+int64_t find_product(const ParamLayout& layout, size_t row) {
+  const int64_t at = layout.offsets[row];
+  for (size_t i = 0; i < layout.products.size(); ++i) {
+    const MatrixSlot& m = layout.products[i];
+    if (at >= m.weight && at < m.weight + m.n * m.k) return static_cast<int64_t>(i);
+  }
+  return -1;
 }
 
 }  // namespace
@@ -60,6 +78,11 @@ void FlatLayout::place(bool (*joined)(const ParamSpec&)) {
     size = round_up(size, kTrainAlign);
     if (matrices) matrices_end = size;
   }
+  scales_begin = size;
+}
+
+int64_t FlatLayout::add_scales(int64_t count) {
+  return std::exchange(size, size + round_up(count, kTrainAlign));
 }
 
 void FlatLayout::add_product(MatrixSlot m) {
@@ -85,6 +108,8 @@ ParamLayout make_layout(const DecoderConfig& config) {
     return key;
   };
   decoder_parts<void>(config, out.plans, add, [](const ParamKey&) { return nullptr; });
+  for (size_t row = 0; row < out.table.size(); ++row)
+    out.product_of_row.push_back(find_product(out, row));
   return out;
 }
 
@@ -98,19 +123,34 @@ void transpose_weights(const FlatLayout& layout, const TrainOps<T>& ops, const T
 }
 
 template <class T>
-DecoderView<T> view_of(const ParamLayout& layout, const T* weights, const T* transposed) {
-  return parts_of(layout, weights, [=](const MatrixSlot& m) {
+DecoderView<T> view_of(const ParamLayout& layout, const T* weights, const T* transposed,
+                       const T* matrices) {
+  const T* const from = matrices == nullptr ? weights : matrices;
+  return parts_of(layout, weights, from, [=](const MatrixSlot& m) {
     const T* const bias = m.bias < 0 ? nullptr : weights + m.bias;
-    return MatrixView<T>{m.n,     m.k, m.ld, weights + m.weight, transposed + m.transposed,
-                         nullptr, bias};
+    return MatrixView<T>{m.n, m.k, m.ld, from + m.weight, transposed + m.transposed, nullptr, bias};
   });
 }
 
 template <class T>
 DecoderSlopes<T> slopes_of(const ParamLayout& layout, T* gradient) {
-  return parts_of(layout, gradient, [=](const MatrixSlot& m) {
+  return parts_of(layout, gradient, gradient, [=](const MatrixSlot& m) {
     return MatrixSlope<T>{gradient + m.weight, m.bias < 0 ? nullptr : gradient + m.bias};
   });
+}
+
+void load_weights(const FlatLayout& layout, const WeightLoader& load, float* flat) {
+  for (size_t i = 0; i < layout.table.size(); ++i) {
+    const ParamSpec& p = layout.table[i];
+    const Tensor values = load(p).floats();
+    if (values.shape() != p.shape)
+      throw corrupt(fmt::format("expected shape {} by config.json, found {}", p.shape.to_string(),
+                                values.shape().to_string()))
+          .at("tensor " + in_quotes(p.name));
+    refuse_nonfinite(values, p.name);
+    const auto from = values.data<float>();
+    std::copy(from.begin(), from.end(), flat + layout.offsets[i]);
+  }
 }
 
 template <class T>
@@ -129,7 +169,7 @@ TensorMap export_weights(const FlatLayout& layout, const T* flat) {
 #define NIBBLE_LAYOUT(T)                                                                        \
   template void transpose_weights(const FlatLayout&, const TrainOps<T>&, const T*, T*, int64_t, \
                                   int64_t);                                                     \
-  template DecoderView<T> view_of(const ParamLayout&, const T*, const T*);                      \
+  template DecoderView<T> view_of(const ParamLayout&, const T*, const T*, const T*);            \
   template DecoderSlopes<T> slopes_of(const ParamLayout&, T*);                                  \
   template TensorMap export_weights(const FlatLayout&, const T*);
 NIBBLE_LAYOUT(float)

@@ -28,6 +28,8 @@ struct FlatLayout {
   std::vector<ParamSpec> table;
   std::vector<int64_t> offsets;  ///< one for each row of the table
   int64_t matrices_end = 0;      ///< [0, matrices_end) are matrices; a multiple of kTrainAlign
+  int64_t scales_begin = 0;      ///< [scales_begin, size) are scales of fake_quantizer.h
+  float scale_rate = 1;          ///< their learning rate, as a share of that of weights
   int64_t size = 0;              ///< of the flat array, padding included; such a multiple too
   int64_t transposed_size = 0;
   std::vector<MatrixSlot> products;  ///< every matrix that rows are multiplied with
@@ -35,6 +37,8 @@ struct FlatLayout {
   /// Gives each row of `table` its offset, matrices first, each at a multiple of kTrainAlign except
   /// where `joined(row)` says that it follows its predecessor at once.
   void place(bool (*joined)(const ParamSpec&));
+  /// Makes room for so many scales behind what there is; returns their offset.
+  int64_t add_scales(int64_t count);
   /// Adds a matrix to `products`, with room for its transposed copy.
   void add_product(MatrixSlot slot);
 };
@@ -44,6 +48,7 @@ struct ParamLayout : FlatLayout {
   std::vector<LayerPlan> plans;           ///< training_plan() of each layer
   std::map<ParamKey, size_t> rows;        ///< of the table, by key
   std::map<ParamKey, size_t> product_of;  ///< into products, by the keys of the plans
+  std::vector<int64_t> product_of_row;    ///< the product that a row of the table is part of, or -1
 };
 ParamLayout make_layout(const DecoderConfig& config);
 
@@ -53,11 +58,17 @@ void transpose_weights(const FlatLayout& layout, const TrainOps<T>& ops, const T
                        T* transposed, int64_t share = 0, int64_t shares = 1);
 
 /// What a decoder multiplies with: weights in a flat array, and the transposed copies of the same.
+/// Matrices are read from `matrices`, an array with the same places, where that is another one.
 template <class T>
-DecoderView<T> view_of(const ParamLayout& layout, const T* weights, const T* transposed);
+DecoderView<T> view_of(const ParamLayout& layout, const T* weights, const T* transposed,
+                       const T* matrices = nullptr);
 /// The places of all gradients in a flat array.
 template <class T>
 DecoderSlopes<T> slopes_of(const ParamLayout& layout, T* gradient);
+
+/// Fills the flat array with weights by name. Error{corrupt} for one of another shape, or that is
+/// not finite.
+void load_weights(const FlatLayout& layout, const WeightLoader& load, float* flat);
 
 /// The flat array as tensors by stored name (f32).
 template <class T>

@@ -59,7 +59,11 @@ class MlpTrainer {
         images_(images),
         labels_(labels),
         threads_(threads),
-        runner_(layout_, best_train_ops()) {
+        transposed_(layout_.transposed_size),
+        runner_(layout_, best_train_ops(), {[this](int64_t share, int64_t shares) {
+                  transpose_weights(layout_, best_train_ops(), runner_.weights.data(),
+                                    transposed_.data(), share, shares);
+                }}) {
     validate(o, images, labels);
     PyRandom random(o.seed);
     draw_mlp_weights(layout_, random, runner_.weights.data());
@@ -77,7 +81,7 @@ class MlpTrainer {
       MlpPass<float>& pass = *passes_[worker];
       const Chunk& chunk = chunks_[c];
       gather(chunk, pass.inputs());
-      return pass.run(runner_.weights.data(), runner_.transposed.data(), chunk.rows,
+      return pass.run(runner_.weights.data(), transposed_.data(), chunk.rows,
                       targets_.data() + chunk.first_row, scale, runner_.gradient(c));
     };
     const double sum = runner_.step(chunks_.size(), gradient_of,
@@ -126,6 +130,7 @@ class MlpTrainer {
   std::span<const float> images_;
   std::span<const uint8_t> labels_;
   int threads_;
+  Buffer<float> transposed_;
   StepRunner runner_;
   std::vector<std::unique_ptr<MlpPass<float>>> passes_;
   std::vector<Chunk> chunks_;

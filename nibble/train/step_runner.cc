@@ -13,13 +13,13 @@ constexpr int64_t kBlock = 1024;
 
 }  // namespace
 
-StepRunner::StepRunner(const FlatLayout& layout, const TrainOps<float>& ops)
+StepRunner::StepRunner(const FlatLayout& layout, const TrainOps<float>& ops, StepHooks hooks)
     : weights(layout.size),
       first(layout.size),
       second(layout.size),
-      transposed(layout.transposed_size),
       layout_(layout),
       ops_(ops),
+      hooks_(std::move(hooks)),
       block_squares_(static_cast<size_t>((layout.size + kBlock - 1) / kBlock)) {}
 
 void StepRunner::reserve(size_t chunks) {
@@ -33,16 +33,26 @@ void StepRunner::reduce(size_t chunks, int64_t begin, int64_t end) {
   }
 }
 
+// Where the gradient is by something else than the trained numbers.
+void StepRunner::pull_back(Team& team) {
+  if (!hooks_.pull_back) return;
+  team.sync();
+  hooks_.pull_back(gradients_[0].data(), team.rank(), team.size());
+  team.sync();
+}
+
 void StepRunner::adam_range(TrainAdam<float> adam, int64_t begin, int64_t end) {
   const auto part = [&](int64_t from, int64_t to) {
+    from = std::max(from, begin), to = std::min(to, end);
     if (from >= to) return;
     ops_.adam(adam, to - from, gradients_[0].data() + from, first.data() + from,
               second.data() + from, weights.data() + from);
   };
-  const int64_t border = layout_.matrices_end;
-  part(begin, std::min(end, border));
+  part(0, layout_.matrices_end);
   adam.decay = 0;
-  part(std::max(begin, border), end);
+  part(layout_.matrices_end, layout_.scales_begin);
+  adam.learning_rate *= layout_.scale_rate;
+  part(layout_.scales_begin, layout_.size);
 }
 
 double StepRunner::block_square(int64_t block) const {
@@ -61,14 +71,32 @@ double StepRunner::clip_scale(double clip_norm) const {
   return norm > clip_norm ? clip_norm / norm : 1.0;
 }
 
-// One chunk of this thread's; an error waits until the threads have met again.
-void StepRunner::run_chunk(const ChunkGradient& chunk_gradient, size_t c, size_t worker) {
-  try {
-    gradients_[c].clear();
-    chunk_loss_[c] = chunk_gradient(worker, c);
-  } catch (...) {
-    chunk_failure_[c] = std::current_exception();
+// Every chunk of this thread's; an error waits until the threads have met again.
+void StepRunner::run_chunks(const Team& team, const std::function<void(size_t, size_t)>& f) {
+  const auto worker = static_cast<size_t>(team.rank()), workers = static_cast<size_t>(team.size());
+  for (size_t c = worker; c < chunk_failure_.size(); c += workers) {
+    try {
+      f(worker, c);
+    } catch (...) {
+      chunk_failure_[c] = std::current_exception();
+    }
   }
+}
+
+void StepRunner::rethrow() const {
+  for (const std::exception_ptr& failure : chunk_failure_)
+    if (failure) std::rethrow_exception(failure);
+}
+
+void StepRunner::evaluate(size_t chunks, int threads,
+                          const std::function<void(size_t, size_t)>& f) {
+  chunk_failure_.assign(chunks, nullptr);
+  run_team(threads, [&](Team& team) {
+    hooks_.prepare(team.rank(), team.size());
+    team.sync();
+    run_chunks(team, f);
+  });
+  rethrow();
 }
 
 bool StepRunner::failed() const {
@@ -87,13 +115,16 @@ double StepRunner::step(size_t chunks, const ChunkGradient& chunk_gradient, Trai
     const int64_t worker = team.rank(), workers = team.size();
     const int64_t begin = blocks * worker / workers, end = blocks * (worker + 1) / workers;
     const int64_t from = begin * kBlock, to = std::min(end * kBlock, layout_.size);
-    transpose_weights(layout_, ops_, weights.data(), transposed.data(), worker, workers);
+    hooks_.prepare(worker, workers);
     team.sync();
-    for (auto c = static_cast<size_t>(worker); c < chunks; c += static_cast<size_t>(workers))
-      run_chunk(chunk_gradient, c, static_cast<size_t>(worker));
+    run_chunks(team, [&](size_t runs, size_t c) {
+      gradients_[c].clear();
+      chunk_loss_[c] = chunk_gradient(runs, c);
+    });
     team.sync();
     if (!failed()) {
       reduce(chunks, from, to);
+      pull_back(team);
       TrainAdam<float> mine = adam;
       if (clip_norm > 0) {
         for (int64_t b = begin; b < end; ++b)
@@ -104,8 +135,7 @@ double StepRunner::step(size_t chunks, const ChunkGradient& chunk_gradient, Trai
       adam_range(mine, from, to);
     }
   });
-  for (const std::exception_ptr& failure : chunk_failure_)
-    if (failure) std::rethrow_exception(failure);
+  rethrow();
   double loss = 0;
   for (double l : chunk_loss_) loss += l;
   return loss;

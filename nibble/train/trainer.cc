@@ -18,6 +18,8 @@ namespace {
 
 using Sequences = std::vector<std::vector<int32_t>>;
 
+constexpr int kMeasuredTogether = 8;  // sequences
+
 void require_option(bool condition, std::string_view what) {
   if (!condition) throw invalid_argument(std::string(what));
 }
@@ -26,8 +28,22 @@ void validate_options(const TrainOptions& o) {
   require_option(o.steps >= 1 && o.steps <= 1'000'000'000, "steps must be between 1 and 1e9");
   require_option(o.batch >= 1 && o.batch <= 1'000'000, "batch must be between 1 and 1,000,000");
   require_option(o.init_std > 0 && o.init_std < 100, "init_std must be positive");
+  require_option(o.window >= 0 && o.window <= o.config.context,
+                 fmt::format("windows of {} tokens are longer than the model's context of {}",
+                             o.window, o.config.context));
+  require_option(o.step.accumulate >= 1, "`accumulate` must be at least 1");
+  require_option(o.step.distill_share >= 0 && o.step.distill_share <= 1,
+                 "`distill_share` must be 0 to 1");
+  const FakeQuantization& q = o.quantization;
+  require_option(q.begin >= 0 && (q.schemes.empty() || q.begin < o.steps),
+                 fmt::format("quantization begins at step {}, behind the last", q.begin));
+  require_option(q.refresh >= 1 && q.scale_rate >= 0 && q.scale_rate < 1e3,
+                 "the learning rate of scales must be 0 to 1000 times that of weights");
   validate(o.adam, o.steps);
 }
+
+// Tokens of a sequence as it goes through the model.
+int64_t window_of(const TrainOptions& o) { return o.window > 0 ? o.window : o.config.context; }
 
 void validate_data(const TrainOptions& o, const Sequences& data) {
   require_option(!data.empty(), "there is no training data");
@@ -38,8 +54,11 @@ void validate_data(const TrainOptions& o, const Sequences& data) {
           "training sequence {} has {} ids; expected 2 to {} (text too short, or not cut)", i,
           length, o.config.context + 1));
     }
-    for (int32_t id : data[i]) {
-      if (id >= 0 && id < o.config.vocab_size) continue;
+    if (std::all_of(data[i].begin() + 1, data[i].end(), [](int32_t id) { return id < 0; }))
+      throw invalid_argument(fmt::format("training sequence {} has nothing to predict", i));
+    for (const int32_t given : data[i]) {
+      const int32_t id = id_of(given);
+      if (id < o.config.vocab_size) continue;
       throw invalid_argument(fmt::format("training sequence {} has id {}, the vocabulary has {}", i,
                                          id, o.config.vocab_size));
     }
@@ -61,6 +80,20 @@ std::string describe_rest(const DecoderConfig& c) {
       c.embedding_scale);
 }
 
+// What only some runs have.
+std::string describe_more(const TrainOptions& o) {
+  const FakeQuantization& q = o.quantization;
+  std::string out = fmt::format(
+      ", schedule {}, window {}, accumulate {}, recompute {}, distill {}, begins with {}, scales "
+      "{} "
+      "from step {} each {} at {}",
+      to_string(o.adam.schedule), o.window, o.step.accumulate, o.step.recompute,
+      o.step.distill_share, o.origin, to_string(q.scale_dtype), q.begin, q.refresh, q.scale_rate);
+  for (const auto& [name, scheme] : q.schemes)
+    out += fmt::format(", {} as {}", name, to_string(scheme));
+  return out;
+}
+
 // All that decides what a run computes, as text: two runs with the same text and data are the same.
 std::string describe(const TrainOptions& o) {
   const AdamOptions& a = o.adam;
@@ -75,8 +108,10 @@ std::string describe(const TrainOptions& o) {
   for (const ParamSpec& p : parameter_table(o.config)) {
     out += fmt::format(", {} {}", p.name, p.shape.to_string());
   }
-  const std::string rest = describe_rest(o.config);
-  return rest == describe_rest({}) ? out : out + rest;
+  for (const auto& [part, usual] : {std::pair(describe_rest(o.config), describe_rest({})),
+                                    std::pair(describe_more(o), describe_more({}))})
+    if (part != usual) out += part;
+  return out;
 }
 
 const TrainOptions& checked(const TrainOptions& options, const Sequences& data) {
@@ -89,18 +124,29 @@ const TrainOptions& checked(const TrainOptions& options, const Sequences& data) 
 }  // namespace
 
 struct Trainer::Impl {
-  Impl(const TrainOptions& o, const Sequences& sequences)
+  Impl(const TrainOptions& o, const Sequences& sequences, const TrainStart& start)
       : options(checked(o, sequences)),
         data(sequences),
         layout(make_layout(o.config)),
         ops(best_train_ops()),
-        sampler(data, o.seed, o.batch, o.config.context, o.random_windows),
-        decoder(layout, ops) {
-    PyRandom random(o.seed);
-    draw_weights(layout, o.init_std, random, decoder.runner.weights.data());
+        sampler(data, o.seed, o.batch, window_of(o), o.random_windows),
+        decoder(layout.config, layout.plans, ops, whole(start), o.step) {
+    decoder.parts->begin(decoder.runner.weights.data());
+  }
+
+  std::unique_ptr<TrainedParts> whole(const TrainStart& start) const {
+    return std::make_unique<WholeDecoder>(
+        layout, ops,
+        [load = start.load, &o = options](const FlatLayout& places, float* trained) {
+          if (load) return load_weights(places, load, trained);
+          PyRandom random(o.seed);
+          draw_weights(places, o.init_std, random, trained);
+        },
+        options.quantization);
   }
 
   void one_step(int threads) {
+    decoder.parts->before_step(step, decoder.runner.weights.data(), threads);
     sampler.fill(step, batch);
     const double loss = decoder.step(batch, adam_of_step(options.adam, step, options.steps),
                                      options.adam.clip_norm, threads);
@@ -109,12 +155,13 @@ struct Trainer::Impl {
           "the loss is no longer a number at step {}; use a smaller learning rate", step + 1));
     }
     ++step;
-    tokens += batch.rows();
+    tokens += batch.targets();
     losses.push_back(static_cast<float>(loss));
     last_loss = loss;
   }
 
   void adopt(const Checkpoint& c) {
+    decoder.parts->adopt_state(c.state);
     std::copy(c.weights.begin(), c.weights.end(), decoder.runner.weights.begin());
     std::copy(c.first.begin(), c.first.end(), decoder.runner.first.begin());
     std::copy(c.second.begin(), c.second.end(), decoder.runner.second.begin());
@@ -125,7 +172,8 @@ struct Trainer::Impl {
   }
 
   Checkpoint read(const std::string& path) const {
-    return read_checkpoint(path, describe(options), hash_sequences(data), layout.size);
+    return read_checkpoint(path, describe(options), hash_sequences(data),
+                           decoder.parts->layout().size);
   }
 
   const TrainOptions options;
@@ -142,16 +190,16 @@ struct Trainer::Impl {
   mutable std::string damaged;
 };
 
-Trainer::Trainer(const TrainOptions& options, const Sequences& data)
-    : impl_(std::make_unique<Impl>(options, data)) {}
+Trainer::Trainer(const TrainOptions& options, const Sequences& data, const TrainStart& start)
+    : impl_(std::make_unique<Impl>(options, data, start)) {}
 Trainer::~Trainer() = default;
 
-void Trainer::run(const Exec& exec, const TrainHook& hook) {
+void Trainer::run(const Exec& exec, const TrainHook& hook, int64_t until) {
   using Clock = std::chrono::steady_clock;
   Impl& s = *impl_;
   const double before = s.seconds;
   const auto start = Clock::now();
-  while (s.step < s.options.steps) {
+  while (s.step < std::min(until, s.options.steps)) {
     exec.check_stop();
     s.one_step(std::max(1, exec.threads));
     s.seconds = before + std::chrono::duration<double>(Clock::now() - start).count();
@@ -163,13 +211,42 @@ int64_t Trainer::step() const { return impl_->step; }
 
 std::string_view Trainer::kernel_name() const { return impl_->ops.name; }
 
+Trainer::Measured Trainer::measure(const Sequences& sequences, const Exec& exec) {
+  Impl& s = *impl_;
+  const int threads = std::max(1, exec.threads);
+  s.decoder.parts->before_step(s.step, s.decoder.runner.weights.data(), threads);
+  Measured out;
+  Batch batch;
+  for (size_t at = 0; at < sequences.size();) {
+    exec.check_stop();
+    batch.clear();
+    for (int i = 0; i < kMeasuredTogether && at < sequences.size(); ++i)
+      batch.append(sequences[at++]);
+    const DecoderStep::Losses sum = s.decoder.measure(batch, threads);
+    out.loss += sum.labels;
+    out.divergence += sum.divergence;
+    out.targets += batch.targets();
+  }
+  out.loss /= static_cast<double>(std::max<int64_t>(out.targets, 1));
+  out.divergence /= static_cast<double>(std::max<int64_t>(out.targets, 1));
+  return out;
+}
+
 TrainResult Trainer::result() const {
   const Impl& s = *impl_;
-  return {export_weights(s.layout, s.decoder.runner.weights.data()), s.losses, s.tokens, s.seconds};
+  TrainResult out{{}, {}, s.losses, s.tokens, s.seconds};
+  for (auto& [name, weight] : s.decoder.parts->result(s.decoder.runner.weights.data())) {
+    if (weight.is_quantized())
+      out.quantized.emplace(name, weight.quantized());
+    else
+      out.weights.emplace(name, weight.plain());
+  }
+  return out;
 }
 
 void Trainer::save_checkpoint(const std::string& path) const {
   const Impl& s = *impl_;
+  const std::vector<float> state = s.decoder.parts->state();
   const auto view = [](const Buffer<float>& b) {
     return std::span(b.data(), static_cast<size_t>(b.size()));
   };
@@ -183,6 +260,7 @@ void Trainer::save_checkpoint(const std::string& path) const {
                     view(s.decoder.runner.weights),
                     view(s.decoder.runner.first),
                     view(s.decoder.runner.second),
+                    state,
                     {}},
                    s.damaged != path);
   s.damaged.clear();

@@ -1,9 +1,12 @@
-// The trainer: forward, backward, Adam, over DecoderConfig and its parameter table. It measures
+// The trainer: forward, backward, Adam, over DecoderConfig and its parameter table, with all that a
+// StepOptions and a FakeQuantization can say. It measures
 // nothing beyond the loss it descends; the caller's hook hears of each step.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +17,8 @@
 #include "nibble/model/config.h"
 #include "nibble/text/line_data.h"
 #include "nibble/train/adam_options.h"
+#include "nibble/train/step_options.h"
+#include "nibble/train/whole_decoder.h"
 
 namespace nibble {
 
@@ -25,6 +30,17 @@ struct TrainOptions {
   uint64_t seed = 42;  ///< of the weights and of the order of sequences
   double init_std = 0.08;
   bool random_windows = false;  ///< running text: each sequence a window at a random offset
+  int64_t window = 0;           ///< tokens of such a window; 0: the config's context
+  StepOptions step;
+  FakeQuantization quantization;
+  /// What tells the run's beginning and its teacher from others (a hash of their weights): a
+  /// checkpoint belongs to one of them.
+  std::string origin;
+};
+
+/// What a run begins with and learns from.
+struct TrainStart {
+  WeightLoader load;  ///< empty: random weights
 };
 
 struct TrainStep {
@@ -37,8 +53,9 @@ struct TrainStep {
 using TrainHook = std::function<void(const TrainStep&)>;
 
 struct TrainResult {
-  TensorMap weights;          ///< f32, by stored name
-  std::vector<float> losses;  ///< one a step
+  TensorMap weights;                                      ///< f32, by stored name
+  std::map<std::string, QuantizedTensor> quantized = {};  ///< those that are stored in codes
+  std::vector<float> losses;                              ///< one a step
   int64_t tokens = 0;
   double seconds = 0;
 };
@@ -46,12 +63,21 @@ struct TrainResult {
 class Trainer {
  public:
   /// `data` must outlive the trainer. Throws Error{invalid_argument} on options no run can have.
-  Trainer(const TrainOptions& options, const std::vector<std::vector<int32_t>>& data);
+  Trainer(const TrainOptions& options, const std::vector<std::vector<int32_t>>& data,
+          const TrainStart& start = {});
   ~Trainer();
-  /// Runs to options.steps (from where it stands). The same bytes for any number of threads on one
-  /// ISA. Stops between steps when exec asks (check_stop).
+  /// Runs to options.steps, or to `until` where that comes first (from where it stands). The same
+  /// bytes for any number of threads on one ISA. Stops between steps when exec asks (check_stop).
   /// Error{invalid_argument} where the loss stops being a number.
-  void run(const Exec& exec, const TrainHook& hook = {});
+  void run(const Exec& exec, const TrainHook& hook = {},
+           int64_t until = std::numeric_limits<int64_t>::max());
+  /// Mean loss (and divergence from the teacher) of what stands now over the targets of
+  /// `sequences`, nats: fake-quantized as in the step that comes next.
+  struct Measured {
+    double loss = 0, divergence = 0;
+    int64_t targets = 0;
+  };
+  Measured measure(const std::vector<std::vector<int32_t>>& sequences, const Exec& exec);
   int64_t step() const;
   TrainResult result() const;
   /// Checkpoint: weights, both moments, step, losses, options and a hash of the data, with a CRC;

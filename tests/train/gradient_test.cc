@@ -4,16 +4,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nibble/core/random.h"
-#include "nibble/train/initial_weights.h"
-#include "nibble/train/layout.h"
 #include "nibble/train/presets.h"
 #include "tests/support/tiny_decoders.h"
+#include "tests/train/gradient_check.h"
 
 namespace nibble {
 namespace {
 
-constexpr double kStep = 1e-6, kWorst = 1e-7;
+using namespace test;
 
 DecoderConfig micro_config() {
   DecoderConfig c = preset("micro").config;
@@ -38,78 +36,11 @@ DecoderConfig gpt2_like_config() {
   return c;
 }
 
-Batch make_batch(const DecoderConfig& c) {
-  Batch batch;
-  PyRandom random(3);
-  for (int64_t length : {c.context, int64_t{1}, int64_t{4}, int64_t{3}}) {
-    std::vector<int32_t> ids;
-    for (int64_t i = 0; i <= length; ++i) {
-      ids.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(c.vocab_size))));
-    }
-    batch.append(ids);
-  }
-  return batch;
-}
-
-class GradientCheck {
- public:
-  GradientCheck(const DecoderConfig& config, const TrainOps<double>& ops)
-      : ops_(ops), layout_(make_layout(config)), batch_(make_batch(config)) {
-    PyRandom random(5);
-    draw_weights(layout_, 0.3, random, weights_.data());
-    // Gains and biases away from 1 and 0, where mistakes could hide.
-    for (int64_t i = 0; i < layout_.size; ++i) weights_[i] += random.gauss(0, 0.1);
-  }
-
-  double loss(const DecoderSlopes<double>* into = nullptr) {
-    transpose_weights(layout_, ops_, weights_.data(), transposed_.data());
-    const auto view = view_of(layout_, weights_.data(), transposed_.data());
-    const double scale = 1.0 / static_cast<double>(batch_.rows());
-    return pass_.run(view, batch_, chunk(), scale, into) * scale;
-  }
-
-  // The largest difference over all parameters, or every stride-th of each.
-  double worst_error(int64_t stride = 1) {
-    Buffer<double> gradient(layout_.size);
-    const auto slopes = slopes_of(layout_, gradient.data());
-    loss(&slopes);
-    double worst = 0;
-    for (size_t p = 0; p < layout_.table.size(); ++p) {
-      for (int64_t j = 0; j < layout_.table[p].shape.elements(); j += stride) {
-        const int64_t i = layout_.offsets[p] + j;
-        worst = std::max(worst, std::abs(gradient[i] - numeric(i)));
-        ++checked;
-      }
-    }
-    return worst;
-  }
-
-  int64_t checked = 0;
-
- private:
-  Chunk chunk() const { return {0, batch_.sequences(), 0, batch_.rows()}; }
-  double numeric(int64_t i) {
-    const double kept = weights_[i];
-    weights_[i] = kept + kStep;
-    const double above = loss();
-    weights_[i] = kept - kStep;
-    const double below = loss();
-    weights_[i] = kept;
-    return (above - below) / (2 * kStep);
-  }
-
-  const TrainOps<double>& ops_;
-  const ParamLayout layout_;
-  const Batch batch_;
-  Buffer<double> weights_{layout_.size}, transposed_{layout_.transposed_size};
-  DecoderGradient<double> pass_{layout_.config, layout_.plans, ops_};
-};
-
 TEST(Gradient, MicroGptEveryParameter) {
   GradientCheck check(micro_config(), ref_train_ops_f64());
   const double worst = check.worst_error();
   EXPECT_EQ(check.checked, 4192);
-  EXPECT_LT(worst, kWorst);
+  EXPECT_LT(worst, kWorstGradient);
   RecordProperty("worst_error", std::to_string(worst));
 }
 
@@ -118,7 +49,7 @@ TEST(Gradient, LayerNormGeluBiasesTiedEveryParameter) {
   GradientCheck check(config, ref_train_ops_f64());
   const double worst = check.worst_error();
   EXPECT_EQ(check.checked, parameter_count(config));
-  EXPECT_LT(worst, kWorst);
+  EXPECT_LT(worst, kWorstGradient);
 }
 
 TEST(Gradient, EveryOtherCombination) {
@@ -130,7 +61,7 @@ TEST(Gradient, EveryOtherCombination) {
   untied_layer.norm_bias = untied_layer.qkv_bias = false;
   untied_layer.embedding_norm = true;
   for (const DecoderConfig& config : {rms_gain, untied_layer}) {
-    EXPECT_LT(GradientCheck(config, ref_train_ops_f64()).worst_error(), kWorst);
+    EXPECT_LT(GradientCheck(config, ref_train_ops_f64()).worst_error(), kWorstGradient);
   }
 }
 
@@ -166,7 +97,7 @@ TEST_P(EveryArchitecture, IsWhatTheLossDoes) {
   for (const bool tied : {false, true}) {
     config.tied = tied;
     GradientCheck check(config, ref_train_ops_f64());
-    EXPECT_LT(check.worst_error(37), kWorst);
+    EXPECT_LT(check.worst_error(37), kWorstGradient);
     EXPECT_GT(check.checked, parameter_count(config) / 37);
   }
 }
@@ -184,7 +115,7 @@ TEST(Gradient, LongContextsGoInTiles) {
   for (const bool fused : {false, true}) {
     c.architecture = fused ? "gpt2" : "micro_gpt";
     c.fused_qkv = fused;
-    EXPECT_LT(GradientCheck(c, ref_train_ops_f64()).worst_error(1009), kWorst);
+    EXPECT_LT(GradientCheck(c, ref_train_ops_f64()).worst_error(1009), kWorstGradient);
   }
 }
 

@@ -14,7 +14,7 @@ constexpr int64_t kWeights = 3000;
 
 FlatLayout weights_only() {
   FlatLayout out;
-  out.matrices_end = out.size = kWeights / kTrainAlign * kTrainAlign;
+  out.matrices_end = out.scales_begin = out.size = kWeights / kTrainAlign * kTrainAlign;
   return out;
 }
 
@@ -22,7 +22,7 @@ TEST(StepRunner, WhatAChunkThrowsComesOutAndChangesNothing) {
   const FlatLayout layout = weights_only();
   constexpr size_t kChunks = 8;
   for (const int threads : {1, 3}) {
-    StepRunner runner(layout, best_train_ops());
+    StepRunner runner(layout, best_train_ops(), {[](int64_t, int64_t) {}});
     std::fill_n(runner.weights.data(), layout.size, 0.5f);
     bool fails = true;
     const auto gradient = [&](size_t, size_t chunk) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nibble/core/random.h"
+#include "nibble/nn/losses.h"
 #include "nibble/train/presets.h"
 #include "nibble/train/trainer.h"
 #include "tests/support/tiny_decoders.h"
@@ -77,6 +78,21 @@ inline TrainResult train(const TrainOptions& options, const Sequences& data, int
   exec.threads = threads;
   trainer.run(exec);
   return trainer.result();
+}
+
+// Mean loss over the targets of some sequences, by the model's own logits.
+inline double mean_loss(const Model& model, const Sequences& sequences) {
+  double sum = 0;
+  int64_t rows = 0;
+  for (const std::vector<int32_t>& ids : sequences) {
+    const std::vector<float> logits = logits_of_tokens(model, ids);
+    const auto n = static_cast<size_t>(model.decoder_config().vocab_size);
+    for (size_t i = 0; i + 1 < ids.size(); ++i, ++rows) {
+      const auto row = std::span(logits).subspan(i * n, n);
+      sum += log_sum_exp(row) - row[static_cast<size_t>(ids[i + 1])];
+    }
+  }
+  return sum / static_cast<double>(rows);
 }
 
 inline void expect_same_bytes(const TrainResult& a, const TrainResult& b) {

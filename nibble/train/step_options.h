@@ -1,0 +1,21 @@
+// How a step of training is computed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+namespace nibble {
+
+class Teacher;
+
+/// How a step is computed.
+struct StepOptions {
+  /// Pieces in which the sequences of a chunk go through the model one after another: memory of
+  /// activations falls with it, and what is computed is the same.
+  int64_t accumulate = 1;
+  bool recompute = false;    ///< activations of a layer are computed again by its backward pass
+  double distill_share = 1;  ///< of the divergence from the teacher; the rest is of the labels
+  std::shared_ptr<const Teacher> teacher = {};  ///< null: the labels alone are learnt
+};
+
+}  // namespace nibble

@@ -1,0 +1,148 @@
+#include "nibble/train/whole_decoder.h"
+
+#include <algorithm>
+
+#include "nibble/core/error.h"
+
+namespace nibble {
+
+WholeDecoder::WholeDecoder(ParamLayout layout, const TrainOps<float>& ops, Begin begin,
+                           FakeQuantization quantization)
+    : layout_(std::move(layout)),
+      ops_(ops),
+      begin_(std::move(begin)),
+      quantization_(std::move(quantization)),
+      fake_of_(layout_.table.size()),
+      transposed_(layout_.transposed_size) {
+  layout_.scale_rate = static_cast<float>(quantization_.scale_rate);
+  fakes_.reserve(layout_.table.size());
+  for (size_t row = 0; row < layout_.table.size(); ++row) {
+    const ParamSpec& p = layout_.table[row];
+    const auto found = quantization_.schemes.find(p.name);
+    if (found == quantization_.schemes.end()) continue;
+    NIBBLE_CHECK(p.is_matrix());
+    FakeQuantizer quantizer(found->second, p.shape, quantization_.scale_dtype);
+    const int64_t learnt = layout_.add_scales(quantizer.learnt());
+    fakes_.push_back({row, std::move(quantizer), learnt});
+    fake_of_[row] = &fakes_.back();
+  }
+  if (!fakes_.empty()) effective_ = Buffer<float>(layout_.matrices_end);
+}
+
+void WholeDecoder::begin(float* trained) { begin_(layout_, trained); }
+
+// Matrices are read from where they are fake-quantized, all others where they are trained.
+DecoderView<float> WholeDecoder::view(const float* trained) {
+  return view_of<float>(layout_, trained, transposed_.data(),
+                        fakes_.empty() ? trained : effective_.data());
+}
+
+DecoderSlopes<float> WholeDecoder::slopes(float* gradient) const {
+  return slopes_of(layout_, gradient);
+}
+
+// One matrix as it is multiplied with.
+void WholeDecoder::quantize(size_t row, const float* trained) {
+  const int64_t at = layout_.offsets[row], size = layout_.table[row].shape.elements();
+  float* const to = effective_.data() + at;
+  Fake* const fake = on_ ? fake_of_[row] : nullptr;
+  if (fake == nullptr) {
+    std::copy_n(trained + at, size, to);
+    return;
+  }
+  fake->quantizer.follow(trained + fake->learnt);
+  fake->quantizer.make(trained + at, to);
+}
+
+void WholeDecoder::prepare(const float* trained, int64_t share, int64_t shares) {
+  if (fakes_.empty())
+    return transpose_weights(layout_, ops_, trained, transposed_.data(), share, shares);
+  // A product may join matrices: whoever transposes it makes what it is made of.
+  for (size_t row = 0; row < layout_.table.size(); ++row) {
+    if (is_weight(layout_.table[row]) && layout_.product_of_row[row] < 0 &&
+        static_cast<int64_t>(row) % shares == share)
+      quantize(row, trained);
+  }
+  for (int64_t i = share; i < std::ssize(layout_.products); i += shares) {
+    for (size_t row = 0; row < layout_.table.size(); ++row)
+      if (layout_.product_of_row[row] == i) quantize(row, trained);
+    const MatrixSlot& m = layout_.products[static_cast<size_t>(i)];
+    ops_.transpose(m.n, m.k, effective_.data() + m.weight, transposed_.data() + m.transposed, m.ld);
+  }
+}
+
+void WholeDecoder::pull_back(const float* trained, float* gradient, int64_t share, int64_t shares) {
+  for (int64_t i = share; i < std::ssize(fakes_); i += shares) {
+    Fake& fake = fakes_[static_cast<size_t>(i)];
+    const int64_t at = layout_.offsets[fake.row];
+    if (on_)
+      fake.quantizer.pull_back(trained + at, gradient + at, gradient + fake.learnt);
+    else
+      std::fill_n(gradient + fake.learnt, fake.quantizer.learnt(), 0.0f);
+  }
+}
+
+void WholeDecoder::settle(Fake& fake, float* trained, int threads, bool first) {
+  const ParamSpec& p = layout_.table[fake.row];
+  const auto known = quantization_.known.find(p.name);
+  if (first && known != quantization_.known.end() &&
+      known->second.scheme == fake.quantizer.scheme())
+    return fake.quantizer.settle(known->second);
+  const std::span<const float> values(trained + layout_.offsets[fake.row],
+                                      static_cast<size_t>(p.shape.elements()));
+  fake.quantizer.settle(first_guess(Tensor::from<float>(p.shape, values), fake.quantizer.scheme(),
+                                    quantization_.scale_dtype, p.name, threads));
+}
+
+void WholeDecoder::before_step(int64_t step, float* trained, int threads) {
+  const int64_t since = step - quantization_.begin;
+  on_ = !fakes_.empty() && since >= 0;
+  if (!on_) return;
+  for (Fake& fake : fakes_) {
+    const bool first = since == 0, learnt = fake.quantizer.learnt() > 0;
+    if (first || (!learnt && since % quantization_.refresh == 0))
+      settle(fake, trained, threads, first);
+  }
+}
+
+TrainedWeights WholeDecoder::result(const float* trained) {
+  TrainedWeights out;
+  for (size_t row = 0; row < layout_.table.size(); ++row) {
+    const ParamSpec& p = layout_.table[row];
+    const float* const values = trained + layout_.offsets[row];
+    Fake* const fake = on_ ? fake_of_[row] : nullptr;
+    if (fake != nullptr) {
+      fake->quantizer.follow(trained + fake->learnt);
+      out.emplace(p.name, fake->quantizer.pack(values));
+    } else {
+      out.emplace(p.name, Tensor::from<float>(
+                              p.shape, std::span(values, static_cast<size_t>(p.shape.elements()))));
+    }
+  }
+  return out;
+}
+
+std::vector<float> WholeDecoder::state() const {
+  std::vector<float> out;
+  for (const Fake& fake : fakes_) {
+    const auto part = fake.quantizer.state();
+    out.insert(out.end(), part.begin(), part.end());
+  }
+  return out;
+}
+
+void WholeDecoder::adopt_state(std::span<const float> state) {
+  if (state.empty()) return;
+  size_t expected = 0;
+  for (const Fake& fake : fakes_) expected += static_cast<size_t>(fake.quantizer.state_size());
+  if (state.size() != expected)
+    throw corrupt("the checkpoint's scales are not those of the weights under training");
+  for (Fake& fake : fakes_) {
+    const auto size = static_cast<size_t>(fake.quantizer.state_size());
+    fake.quantizer.adopt(state.first(size));
+    state = state.subspan(size);
+  }
+  on_ = true;
+}
+
+}  // namespace nibble
