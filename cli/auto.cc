@@ -6,6 +6,7 @@
 #include "cli/outputs.h"
 #include "nibble/core/error.h"
 #include "nibble/jobs/quantize.h"
+#include "nibble/model/adapted_model.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/report/auto_report.h"
 
@@ -53,6 +54,7 @@ void run_auto(const Common& common, const AutoFlags& o) {
   const AutoJob job = auto_job(common, o);
   std::vector<std::string> inputs = model_inputs(resolve_model(job.model));
   inputs.push_back(job.options.calibration.text);
+  for (const AdapterChoice& a : parse_adapters(job.options.adapters)) inputs.push_back(a.path);
   refuse_inputs_as_outputs({output_targets(job.out, job.options.formats).front().path, o.report},
                            inputs);
   const auto report = open_report(o.report, job.options.force);
@@ -97,6 +99,7 @@ void add_auto(CLI::App& app, Common& common) {
       ->capture_default_str();
   verb->add_option("--seed", o->job.options.calibration.seed, "Of the samples")
       ->capture_default_str();
+  add_merged_adapters(*verb, o->job.options.adapters);
   verb->add_option("--report", o->report, "HTML file with the frontier as a plot");
   verb->add_flag("--force", o->job.options.force, "Replace OUT and the report where they exist");
   add_common(*verb, common,

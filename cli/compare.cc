@@ -62,6 +62,9 @@ void add_compare(CLI::App& app, Common& common) {
                    "PATTERN[=f32|f16|bf16]: tensors the schemes leave plain (repeatable)");
   verb->add_option("--quantize", o->job.also, "lm_head, embeddings: the schemes cover these too")
       ->delimiter(',');
+  verb->add_option("--adapter", o->job.adapters,
+                   "PATH[=WEIGHT]: a LoRA adapter on the first model and on what the schemes make "
+                   "of it (repeatable)");
   verb->add_option("--text", o->text,
                    "Text file to measure on (default: names for models that read names, else text "
                    "that the model writes itself)");

@@ -10,6 +10,7 @@ struct FlagRow {
 };
 constexpr FlagRow kFlagRows[] = {
     {"activations", "--activations"},
+    {"adapter", "--adapter"},
     {"act_order", "--no-act-order"},
     {"against", "--against"},
     {"also", "--quantize"},

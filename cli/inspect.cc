@@ -49,14 +49,15 @@ void run_activations(const Common& common, const InspectFlags& o) {
 }
 
 void run_tensor(const Common& common, const InspectFlags& o) {
-  const OutlierStats s = inspect_tensor(o.study.model, o.tensor, o.study.sigmas, tell(common));
+  const OutlierStats s =
+      inspect_tensor(o.study.model, o.tensor, o.study.sigmas, tell(common), o.study.adapters);
   common.json ? print_raw(outliers_json(s)) : print_out(render_terminal(s));
 }
 
 void run_inspect(const Common& common, const InspectFlags& o) {
   if (o.activations) return run_activations(common, o);
   if (!o.tensor.empty()) return run_tensor(common, o);
-  InspectResult result = inspect(o.study.model, make_exec(common), tell(common));
+  InspectResult result = inspect(o.study.model, make_exec(common), tell(common), o.study.adapters);
   result.warnings = in_flags(result.warnings);
   common.json ? print_raw(inspect_json(result)) : print_out(render_terminal(result));
 }
@@ -69,6 +70,7 @@ void add_inspect(CLI::App& app, Common& common) {
   const auto o = std::make_shared<InspectFlags>();
   verb->add_option("model", o->study.model, "Model folder")->required();
   verb->add_option("tensor", o->tensor, "One tensor: its distribution and outliers");
+  add_adapters(*verb, o->study.adapters);
   o->study.text.samples = 32;
   verb->add_option(
           "--activations",

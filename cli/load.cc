@@ -24,6 +24,19 @@ void add_load(CLI::App& verb, ModelChoice& o) {
       ->delimiter(',');
   verb.add_option("--activations", o.activations,
                   "a8: round the inputs of stored codes to 8 bits as well, as llama.cpp does");
+  add_adapters(verb, o.adapters);
+}
+
+void add_adapters(CLI::App& verb, std::vector<std::string>& adapters) {
+  verb.add_option("--adapter", adapters,
+                  "PATH[=WEIGHT]: a LoRA adapter as PEFT saves it, added to the model's weights "
+                  "WEIGHT times (1 where not given; repeatable)");
+}
+
+void add_merged_adapters(CLI::App& verb, std::vector<std::string>& adapters) {
+  verb.add_option("--adapter", adapters,
+                  "PATH[=WEIGHT]: a LoRA adapter as PEFT saves it, merged into the model before it "
+                  "is quantized (repeatable)");
 }
 
 namespace {

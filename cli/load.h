@@ -10,8 +10,12 @@
 
 namespace nibble::cli {
 
-/// The argument MODEL and --scheme (--dtype), --keep, --quantize, --activations.
+/// The argument MODEL and --scheme (--dtype), --keep, --quantize, --activations, --adapter.
 void add_load(CLI::App& verb, ModelChoice& options);
+
+/// The option --adapter, of what is run and of what is written.
+void add_adapters(CLI::App& verb, std::vector<std::string>& adapters);
+void add_merged_adapters(CLI::App& verb, std::vector<std::string>& adapters);
 
 /// The first few lines on stderr, each after "nibble: warning: ", and how many more there are;
 /// options are named by their flags.

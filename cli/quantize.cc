@@ -11,6 +11,7 @@
 #include "nibble/compress/gguf_mixture.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/recipe.h"
+#include "nibble/model/adapted_model.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/quant/scheme.h"
 #include "nibble/report/quantize_report.h"
@@ -52,6 +53,7 @@ QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
   q.strict = o.quantize.strict;
   q.verify = o.quantize.verify;
   q.type = o.quantize.type;
+  q.adapters = o.quantize.adapters;
   for (const std::string& name : o.formats) q.formats.push_back(parse_output_format(name));
   q.command = common.command_line;
   if (!o.recipe.empty()) {
@@ -104,6 +106,7 @@ void run_quantize(const Common& common, const QuantizeFlags& o) {
   std::vector<std::string> inputs = model_inputs(resolve_model(o.in));
   inputs.insert(inputs.end(),
                 {job.options.calibration.text, job.options.importance_file, o.recipe});
+  for (const AdapterChoice& a : parse_adapters(job.options.adapters)) inputs.push_back(a.path);
   for (const OutputTarget& t : output_targets(o.out, job.options.formats))
     refuse_inputs_as_outputs({t.path, ""}, inputs);
   QuantizeResult result = quantize(job, make_exec(common),
@@ -208,6 +211,7 @@ void add_quantize(CLI::App& app, Common& common) {
     return name != "model" && name != "--out" && name != "--resume" && name != "--strict" &&
            name != "--type" && name != "--format" && name != "--help";
   });
+  add_merged_adapters(*verb, o->quantize.adapters);
   verb->add_option("--recipe", o->recipe,
                    "All of these from a JSON file, or from the nibble.json of a model made before");
   verb->get_option("--type")->excludes(verb->get_option("--recipe"));

@@ -6,6 +6,7 @@
 #include "fuzz/seeds.h"
 #include "nibble/core/files.h"
 #include "nibble/core/random.h"
+#include "nibble/format/peft_adapter.h"
 #include "nibble/model/write_onnx.h"
 #include "nibble/quant/rtn.h"
 #include "tests/support/gguf_blocks.h"
@@ -169,6 +170,33 @@ Seeds gguf() {
   return out;
 }
 
+std::string adapter_parts(const nibble::PeftAdapter& adapter) {
+  const Folder folder;
+  nibble::write_peft_adapter(folder.path(), adapter);
+  const std::string bytes = nibble::read_file(folder.path() + "/adapter_model.safetensors");
+  uint64_t length;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  return joined({nibble::read_file(folder.path() + "/adapter_config.json"), bytes.substr(8, length),
+                 bytes.substr(8 + length)});
+}
+
+// Of the model that the target has: by names, by a pattern, with a replaced head.
+Seeds adapters() {
+  nibble::PeftAdapter adapter;
+  adapter.config.rank = 1;
+  adapter.config.targets.list = {"q_proj"};
+  const nibble::Tensor column(nibble::DType::f32, {16, 1}), row(nibble::DType::f32, {1, 16});
+  adapter.pairs["model.layers.0.self_attn.q_proj"] = {row, column};
+  Seeds out = {adapter_parts(adapter)};
+  adapter.config.targets = {{}, ".*[01]..*(q_proj|down)"};
+  adapter.config.ranks = {{"q_proj", 1}, {"down.*", 2}};
+  adapter.config.alphas = {{"layers.0.*", 4}};
+  adapter.config.saved = {"lm_head"};
+  adapter.replaced["lm_head.weight"] = {nibble::Tensor(nibble::DType::bf16, {50, 16}), true};
+  out.push_back(adapter_parts(adapter));
+  return out;
+}
+
 // Of every architecture what an ordinary config says, and some with all settings drawn.
 Seeds pass() {
   nibble::PyRandom random(1);
@@ -192,6 +220,7 @@ std::map<std::string, Seeds> model_seeds() {
           {"llama2c", llama2c()},
           {"gguf", gguf()},
           {"onnx", onnx()},
+          {"adapter", adapters()},
           {"pass", pass()},
           {"pass_ref", pass()}};
 }

@@ -118,7 +118,11 @@ class Search {
  public:
   Search(const std::string& in, const BitBudget& budget, const QuantizeOptions& base,
          const Exec& exec)
-      : model_(plain_model(open_model(in))), in_(in), budget_(budget), base_(base), exec_(exec) {}
+      : model_(quantization_source(in, base, exec.threads)),
+        in_(in),
+        budget_(budget),
+        base_(base),
+        exec_(exec) {}
 
   // What quantize_model() would refuse in the end.
   void require_possible() const {

@@ -3,10 +3,18 @@
 #include "nibble/compress/recipe.h"
 #include "nibble/core/files.h"
 #include "nibble/core/hash.h"
+#include "nibble/core/posix.h"
 #include "nibble/core/version.h"
+#include "nibble/model/adapted_model.h"
 
 namespace nibble {
 namespace {
+
+// Of a path, without the folder that it is in.
+std::string file_name(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return split_path(path).name;
+}
 
 void write_source(const ImportanceSource& source, JsonWriter& out) {
   out.field("imatrix", source.name).field("entries", source.entries);
@@ -33,6 +41,14 @@ void write_calibration(const QuantizeResult& result, JsonWriter& out) {
 
 }  // namespace
 
+void write_adapters(const std::vector<std::string>& adapters, JsonWriter& out) {
+  if (adapters.empty()) return;
+  out.key("adapters").begin_array();
+  for (const AdapterChoice& a : parse_adapters(adapters))
+    out.begin_object().field("name", file_name(a.path)).field("weight", a.weight).end_object();
+  out.end_array();
+}
+
 std::string provenance(const Model& input, const QuantizeOptions& options,
                        const QuantizeResult& result) {
   JsonWriter out;
@@ -41,7 +57,9 @@ std::string provenance(const Model& input, const QuantizeOptions& options,
   write_recipe(options, out);
   out.key("input").begin_object().field("model_type", model_type(input.config));
   out.field("file_bytes", result.input_file_bytes);
-  out.field("content_hash", content_hash(input)).end_object();
+  out.field("content_hash", content_hash(input));
+  write_adapters(options.adapters, out);
+  out.end_object();
   out.key("output").begin_object();
   if (result.file_bytes > 0) out.field("file_bytes", result.file_bytes);
   out.field("bits_per_weight", result.bits_per_weight);

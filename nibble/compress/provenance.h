@@ -11,6 +11,10 @@ namespace nibble {
 /// `schema_version` of nibble.json. 2: the recipe has every option; calibration.
 inline constexpr int kProvenanceSchema = 2;
 
+/// Into an object that is open: which adapters (QuantizeOptions::adapters) were merged; nothing
+/// where there are none.
+void write_adapters(const std::vector<std::string>& adapters, JsonWriter& out);
+
 /// The text of nibble.json: schema version, nibble's version, the
 /// recipe (enough to run it again and get the same bytes), a hash of each input tensor file, what
 /// came out.

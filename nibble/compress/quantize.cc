@@ -23,6 +23,7 @@
 #include "nibble/core/same_file.h"
 #include "nibble/core/version.h"
 #include "nibble/format/gguf_write.h"
+#include "nibble/model/adapted_model.h"
 #include "nibble/model/file_size.h"
 #include "nibble/model/plain_model.h"
 #include "nibble/model/write_gguf.h"
@@ -31,6 +32,10 @@
 #include "nibble/quant/range_loss.h"
 
 namespace nibble {
+
+Model quantization_source(const std::string& in, const QuantizeOptions& options, int threads) {
+  return plain_model(merged_model(open_model(in), parse_adapters(options.adapters), threads));
+}
 
 QuantizeOptions options_for_output(const Model& model, const std::string& out,
                                    QuantizeOptions options) {
@@ -252,10 +257,11 @@ void write_output(const Model& model, const QuantizeOptions& options, const Maki
 
 QuantizeResult quantize_model(const std::string& in, const std::string& out,
                               const QuantizeOptions& given, const Exec& exec, const Known& known) {
-  const std::string inputs[] = {in, given.calibration.text, given.importance_file};
+  std::vector<std::string> inputs = {in, given.calibration.text, given.importance_file};
+  for (const AdapterChoice& a : parse_adapters(given.adapters)) inputs.push_back(a.path);
   refuse_same_file(resume_folder(out), inputs);
   for (const OutputTarget& t : output_targets(out, given.formats)) refuse_same_file(t.path, inputs);
-  const Model model = plain_model(open_model(in));
+  const Model model = quantization_source(in, given, exec.threads);
   const QuantizeOptions options = options_for_output(model, out, given);
   check_options(options);
   require_plans(model, without_steps(options));

@@ -82,6 +82,8 @@ struct QuantizeOptions {
   bool verify = false;       ///< run what was written beside the input before it appears
   bool strict = false;       ///< what calibration would warn of is Error{corrupt}
   std::string command;       ///< the command line, for nibble.json
+  /// PATH[=WEIGHT] of LoRA adapters that are merged into the input first (model/adapted_model.h).
+  std::vector<std::string> adapters = {};
 };
 
 /// What became of one fold site in a rescaling step.
@@ -143,6 +145,10 @@ struct QuantizeResult {
   std::vector<std::string>
       warnings;  ///< "tensor X: group 32 does not divide 27: stored as int8:channel"
 };
+
+/// The model `in` as one that is quantized: its floats (model/plain_model.h), options.adapters
+/// merged into them.
+Model quantization_source(const std::string& in, const QuantizeOptions& options, int threads);
 
 /// `options` as they count for `model` and the output `out`: its format by its name where none is
 /// given, a mixture as the rules that it stands for. Error{invalid_argument} for a mixture that is

@@ -10,6 +10,7 @@
 #include "nibble/eval/perplexity.h"
 #include "nibble/jobs/classifiers.h"
 #include "nibble/jobs/model_choice.h"
+#include "nibble/model/adapted_model.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/text/line_data.h"
 
@@ -29,11 +30,13 @@ struct Candidate {
 struct Comparison {
   const CompareJob& job;
   const Model& first;
+  const std::vector<AdapterChoice>& adapters;
   const Exec& exec;
 };
 
 Model in_scheme(const Comparison& c, const std::string& scheme) {
-  return quantize_in_memory(c.first, quantize_options({scheme, c.job.keep, c.job.also}), c.exec);
+  const QuantizeOptions options = quantize_options({scheme, c.job.keep, c.job.also});
+  return with_adapters(quantize_in_memory(c.first, options, c.exec), c.adapters);
 }
 
 bool is_f32(const std::string& scheme) { return parse_scheme(scheme).type == NumberType::f32; }
@@ -42,7 +45,7 @@ bool is_f32(const std::string& scheme) { return parse_scheme(scheme).type == Num
 Model baseline_of(const Comparison& c) {
   const auto f32 = std::find_if(c.job.schemes.begin(), c.job.schemes.end(), is_f32);
   const bool as_stored = f32 == c.job.schemes.end() || scheme_summary(c.first) == "f32";
-  return as_stored ? c.first : in_scheme(c, *f32);
+  return as_stored ? with_adapters(c.first, c.adapters) : in_scheme(c, *f32);
 }
 
 std::string last_part(std::string path) {
@@ -135,6 +138,7 @@ CompareResult compare(const CompareJob& given, const Exec& exec, const NoticeHoo
   out.model = job.models.front();
   out.prompt = job.prompt;
   out.run = run_info(exec, job.command);
+  const auto adapters = parse_adapters(job.adapters);
   const Model first = open_model(resolve_model(out.model));
   note_warnings(warnings_of(first), tell, out.warnings);
   if (std::holds_alternative<MlpConfig>(first.config)) {
@@ -145,7 +149,7 @@ CompareResult compare(const CompareJob& given, const Exec& exec, const NoticeHoo
   out.own_text = !text;
   out.measured_on = text ? describe_text(*text, job.cut) : "text that the first model wrote itself";
   if (out.own_text && tell) tell({Notice::Kind::own_text, {out.measured_on}});
-  note_warnings(measure_all({job, first, exec}, text, out), tell, out.warnings);
+  note_warnings(measure_all({job, first, adapters, exec}, text, out), tell, out.warnings);
   if (job.roof) out.roof = measure_roof(exec.threads);
   return out;
 }

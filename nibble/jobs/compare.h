@@ -28,6 +28,8 @@ struct CompareJob {
   std::vector<std::string> models;      ///< as resolve_model() takes them; at least the baseline
   std::vector<std::string> schemes;     ///< made of the first model, which f32 makes the baseline
   std::vector<std::string> keep, also;  ///< of the schemes, as in Precision (model_choice.h)
+  /// On the first model and on what schemes make of it, as in ModelChoice.
+  std::vector<std::string> adapters = {};
   /// Unset: names, held out, for models that read names, else text that the first writes itself.
   std::optional<Text> text;
   TextOptions cut;

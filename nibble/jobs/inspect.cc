@@ -8,6 +8,7 @@
 #include "nibble/eval/generation.h"
 #include "nibble/eval/measure.h"
 #include "nibble/jobs/model_choice.h"
+#include "nibble/model/adapted_model.h"
 #include "nibble/model/hf_cache.h"
 
 namespace nibble {
@@ -25,7 +26,7 @@ Kernels kernels_of(const Loaded& model) {
 
 // Quantized weights that are not finite are refused when they are loaded.
 int64_t count_not_finite(const Weight& w) {
-  if (w.is_quantized() || plainly_finite(w.plain())) return 0;
+  if (w.is_quantized() || plainly_finite(w.base().plain())) return 0;
   return moments(w.floats().data<float>()).not_finite;
 }
 
@@ -62,8 +63,9 @@ Model open_and_tell(const std::string& name, const NoticeHook& tell) {
 
 }  // namespace
 
-InspectResult inspect(const std::string& name, const Exec& exec, const NoticeHook& tell) {
-  const Model model = open_and_tell(name, tell);
+InspectResult inspect(const std::string& name, const Exec& exec, const NoticeHook& tell,
+                      const Adapters& adapters) {
+  const Model model = with_adapters(open_and_tell(name, tell), parse_adapters(adapters));
   InspectResult out;
   Kernels kernels;
   if (std::holds_alternative<DecoderConfig>(model.config)) {
@@ -83,8 +85,8 @@ InspectResult inspect(const std::string& name, const Exec& exec, const NoticeHoo
 }
 
 OutlierStats inspect_tensor(const std::string& name, const std::string& tensor, double sigmas,
-                            const NoticeHook& tell) {
-  const Model model = open_and_tell(name, tell);
+                            const NoticeHook& tell, const Adapters& adapters) {
+  const Model model = with_adapters(open_and_tell(name, tell), parse_adapters(adapters));
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (p.name != tensor) continue;
     const Weight w = load_weight(model, p);
@@ -99,7 +101,8 @@ OutlierStats inspect_tensor(const std::string& name, const std::string& tensor, 
 
 ActivationStudy inspect_activations(const ActivationJob& job, const Exec& exec,
                                     const NoticeHook& tell) {
-  const Model model = open_and_tell(job.model, tell);
+  const Model model =
+      merged_model(open_and_tell(job.model, tell), parse_adapters(job.adapters), exec.threads);
   if (job.text.text.empty() && tell) tell({Notice::Kind::own_text, {std::string(kGeneratedText)}});
   return study_activations(model, calibration_text(model, job.text, exec), job.magnitude,
                            job.sigmas, exec);

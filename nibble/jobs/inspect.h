@@ -43,15 +43,20 @@ struct InspectResult {
   std::vector<std::string> warnings;  ///< of opening it
 };
 
+/// PATH[=WEIGHT] of adapters on a model, as ModelChoice has them.
+using Adapters = std::vector<std::string>;
+
 /// Loads the model that resolve_model() finds under the name `model`.
-InspectResult inspect(const std::string& model, const Exec& exec, const NoticeHook& tell = {});
+InspectResult inspect(const std::string& model, const Exec& exec, const NoticeHook& tell = {},
+                      const Adapters& adapters = {});
 
 /// Of one tensor's weights, dequantized. Error{not_found} where the model has none of this name.
 OutlierStats inspect_tensor(const std::string& model, const std::string& tensor, double sigmas,
-                            const NoticeHook& tell = {});
+                            const NoticeHook& tell = {}, const Adapters& adapters = {});
 
 struct ActivationJob {
   std::string model;
+  Adapters adapters = {};
   CalibrationOptions text;
   double magnitude = 6, sigmas = 6;  ///< values beyond either are outliers
 };

@@ -6,6 +6,7 @@
 #endif
 
 #include "nibble/core/error.h"
+#include "nibble/model/adapted_model.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/model/with_activations.h"
 
@@ -42,13 +43,15 @@ QuantizeOptions quantize_options(const Precision& precision) {
 }
 
 Model open_choice(const ModelChoice& choice, const Exec& exec) {
+  const auto adapters = parse_adapters(choice.adapters);
   Model model = open_model(resolve_model(choice.model));
   if (!choice.in.scheme.empty()) {
     const LargeBlocksGoBack while_loading;
     model = quantize_in_memory(model, quantize_options(choice.in), exec);
   }
-  if (choice.activations.empty()) return model;
-  return with_activations(model, parse_activations(choice.activations));
+  if (!choice.activations.empty())
+    model = with_activations(model, parse_activations(choice.activations));
+  return with_adapters(model, adapters);
 }
 
 std::vector<std::string> warnings_of(const Model& model) {

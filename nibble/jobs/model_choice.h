@@ -24,6 +24,9 @@ struct ModelChoice {
   std::string model;  ///< as resolve_model() takes it
   Precision in;
   std::string activations;  ///< "a8": inputs of stored codes are rounded, too (with_activations.h)
+  /// PATH[=WEIGHT] of LoRA adapters, which are put on what has been made in that precision
+  /// (model/adapted_model.h).
+  std::vector<std::string> adapters = {};
 };
 /// Opens it and, where a scheme is asked for, quantizes it tensor by tensor: the f32 model is never
 /// held as a whole.

@@ -28,7 +28,7 @@ QuantizeResult quantize(const QuantizeJob& job, const Exec& exec, const NoticeHo
 }
 
 QuantizePlan plan(const QuantizeJob& job, const Exec& exec) {
-  Model model = plain_model(open_model(resolve_model(job.model)));
+  Model model = quantization_source(resolve_model(job.model), job.options, exec.threads);
   QuantizePlan out;
   const QuantizeOptions options = options_for_output(model, job.out, job.options);
   check_options(options);

@@ -107,7 +107,8 @@ std::string content_hash(const Model& model) {
 void refuse_nonfinite_weights(const Model& model) {
   for (const ParamSpec& p : parameter_table(model.config)) {
     if (model.weights->stored_as(p.name).scheme) continue;
-    naming_file(model.path, [&] { refuse_nonfinite(model.weights->get(p.name).plain(), p.name); });
+    naming_file(model.path,
+                [&] { refuse_nonfinite(model.weights->get(p.name).base().plain(), p.name); });
     model.weights->release(p.name);
   }
 }

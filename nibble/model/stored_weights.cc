@@ -43,7 +43,7 @@ class StoredWeights : public WeightSource {
     if (is_other_float(tensor.dtype())) tensor = as_f32(tensor, name);
     const auto found = rearranged_.find(name);
     if (found == rearranged_.end()) return tensor;
-    return found->second.transposed ? transpose(tensor) : shifted(tensor, found->second.offset);
+    return from_stored(found->second, tensor);
   }
 
   StoredAs stored_as(std::string_view name) const override {
@@ -90,6 +90,11 @@ Shape stored_shape(const ParamSpec& spec) {
 Tensor as_stored(const ParamSpec& spec, const Tensor& tensor, DType dtype) {
   if (spec.transposed) return transpose(tensor);
   return spec.offset == 0 ? tensor : convert(shifted(tensor, -spec.offset), dtype);
+}
+
+Tensor from_stored(const ParamSpec& spec, const Tensor& tensor) {
+  if (spec.transposed) return transpose(tensor);
+  return spec.offset == 0 ? tensor : shifted(tensor, spec.offset);
 }
 
 bool can_be_multiplied(DType dtype) {

@@ -27,6 +27,9 @@ Shape stored_shape(const ParamSpec& spec);
 /// A plain parameter as files hold it, in `dtype` where that has to change.
 Tensor as_stored(const ParamSpec& spec, const Tensor& tensor, DType dtype);
 
+/// The reverse: f32 where the file holds it less by something.
+Tensor from_stored(const ParamSpec& spec, const Tensor& tensor);
+
 /// True for the types that are multiplied as they are: f32, f16, bf16.
 bool can_be_multiplied(DType dtype);
 /// True for the other types of floats: f64 and fp8.

@@ -11,6 +11,7 @@
 #include "nibble/kernels/layer.h"
 #include "nibble/nn/activation.h"
 #include "nibble/nn/input_reading.h"
+#include "nibble/nn/low_rank_path.h"
 #include "nibble/nn/packed_weight.h"
 
 namespace nibble {
@@ -28,6 +29,7 @@ struct LinearGroup::Impl {
   std::vector<PackedWeight> members;
   std::vector<InputReading> readings;
   std::vector<size_t> reading_of;  // of each member
+  LowRankPath added;
   const LayerOps& ops = best_layer_ops();
 
   Impl(std::vector<LinearMember> given, const LinearOptions& options);
@@ -45,7 +47,14 @@ struct LinearGroup::Impl {
 LinearGroup::Impl::Impl(std::vector<LinearMember> given, const LinearOptions& options) {
   NIBBLE_CHECK(!given.empty());
   k = given[0].weight.columns();
-  for (LinearMember& member : given) add(std::move(member), options);
+  std::vector<std::shared_ptr<const LowRank>> changes;
+  for (LinearMember& member : given) {
+    changes.push_back(member.weight.added());
+    if (changes.back() != nullptr) member.weight = member.weight.base();
+    add(std::move(member), options);
+  }
+  added = LowRankPath(changes, k, std::string(members.front().name()), options);
+  scratch = std::max(scratch, added.scratch_bytes());
 }
 
 void LinearGroup::Impl::add(LinearMember member, const LinearOptions& options) {
@@ -75,21 +84,22 @@ void LinearGroup::Impl::read_as(const PackedWeight& packed) {
 }
 
 // Where the parts of a workspace lie: the rows as read (one set, or one for each thread where rows
-// are few), then scratch for each thread.
+// are few), what low-rank changes make of them first, then scratch for each thread.
 struct LinearGroup::Layout {
   Layout(const Impl& impl, int64_t m, int64_t threads) : own(m <= kOwnRows) {
     if (!impl.readings.empty()) first = {impl.readings[0], m};
     read = first.bytes;
     for (size_t i = 1; i < impl.readings.size(); ++i)
       read += InputReading::Parts(impl.readings[i], m).bytes;
-    scratch = read * (own ? threads : 1);
+    thin = read * (own ? threads : 1);
+    scratch = thin + whole_lines(m * impl.added.columns() * int64_t{sizeof(float)});
     outliers = whole_lines(impl.scratch);
     scratch_each = outliers + whole_lines(impl.outlier_scratch);
     bytes = scratch + scratch_each * threads;
   }
   bool own;
   InputReading::Parts first;  // of the first reading, mostly the only one
-  int64_t read = 0, outliers = 0, scratch = 0, scratch_each = 0;
+  int64_t read = 0, thin = 0, outliers = 0, scratch = 0, scratch_each = 0;
   int64_t bytes = 0;
 };
 
@@ -104,19 +114,14 @@ class LinearGroup::Product {
         m_(m),
         out_(out),
         read_(workspace + (layout_.own ? team.rank() * layout_.read : 0)),
+        thin_(reinterpret_cast<float*>(workspace + layout_.thin)),
         scratch_(workspace + layout_.scratch + team.rank() * layout_.scratch_each) {}
 
-  // Orders, quantizes or rounds x: all of it, or this thread's share of the rows.
+  // What has to be there before slices are worked on.
   void prepare(Team& team) const {
-    const auto& readings = impl_.readings;
-    if (std::none_of(readings.begin(), readings.end(),
-                     [](const InputReading& r) { return r.prepares(); }))
-      return;
-    const auto [begin, end] = layout_.own ? std::pair<int64_t, int64_t>{0, m_} : team.share(m_);
-    auto* const values = reinterpret_cast<float*>(scratch_ + layout_.outliers);
-    for (size_t i = 0; i < readings.size(); ++i)
-      readings[i].prepare(x_, parts(i), begin, end, read_at(i), values);
-    if (!layout_.own) team.sync();
+    const bool shared = read_rows(team);
+    make_thin(team);
+    if (shared || !impl_.added.empty()) team.sync();
   }
 
   // Slices, each over all rows: a slice stays in cache meanwhile.
@@ -138,6 +143,32 @@ class LinearGroup::Product {
   }
 
  private:
+  // Orders, quantizes or rounds x: all of it, or this thread's share of the rows, which others need
+  // as well: true.
+  bool read_rows(const Team& team) const {
+    const auto& readings = impl_.readings;
+    if (std::none_of(readings.begin(), readings.end(),
+                     [](const InputReading& r) { return r.prepares(); }))
+      return false;
+    const auto [begin, end] = layout_.own ? std::pair<int64_t, int64_t>{0, m_} : team.share(m_);
+    auto* const values = reinterpret_cast<float*>(scratch_ + layout_.outliers);
+    for (size_t i = 0; i < readings.size(); ++i)
+      readings[i].prepare(x_, parts(i), begin, end, read_at(i), values);
+    return !layout_.own;
+  }
+
+  // x A^T of x as it is, whatever weights read of it.
+  void make_thin(Team& team) const {
+    const LowRankPath& added = impl_.added;
+    if (added.empty()) return;
+    const int64_t blocks = ceil_div(m_, kRowBlock);
+    team.pieces(added.slices() * blocks, [&](int64_t i) {
+      const int64_t row = i % blocks * kRowBlock;
+      added.down(x_ + row * impl_.k, std::min(kRowBlock, m_ - row), i / blocks,
+                 thin_ + row * added.columns(), scratch_);
+    });
+  }
+
   // Where the rows lie as reading `reading` has them.
   std::byte* read_at(size_t reading) const {
     std::byte* at = read_;
@@ -178,6 +209,9 @@ class LinearGroup::Product {
     w.kernel().run(w.view(), in, n_begin, n_end, out, scratch_);
     if (w.coding() && w.coding()->spares_outliers())
       add_outliers(member, n_begin, n_end, row, out.y);
+    if (impl_.added.changes(member))
+      impl_.added.up(member, thin_ + row * impl_.added.columns(), in.m, n_begin, n_end, out.y,
+                     scratch_);
   }
 
   // The activation of one piece, while it is in the first cache.
@@ -219,7 +253,9 @@ class LinearGroup::Product {
   const float* x_;
   int64_t m_;
   const LinearOutput& out_;
-  std::byte *read_, *scratch_;
+  std::byte* read_;
+  float* thin_;
+  std::byte* scratch_;
 };
 
 LinearGroup::LinearGroup() = default;
@@ -265,22 +301,29 @@ const QuantScheme& LinearGroup::scheme(size_t member) const {
 std::string_view LinearGroup::kernel_name(size_t member) const {
   return impl_->members.at(member).kernel().name;
 }
-Weight LinearGroup::source(size_t member) const { return impl_->members.at(member).source(); }
+Weight LinearGroup::source(size_t member) const {
+  Weight base = impl_->members.at(member).source();
+  auto change = impl_->added.change(member);
+  return change == nullptr ? base : Weight(base, std::move(change));
+}
 
-int64_t LinearGroup::multiplications() const { return impl_->outputs * impl_->k; }
+int64_t LinearGroup::multiplications() const {
+  return impl_->outputs * impl_->k + impl_->added.multiplications();
+}
 
 void LinearGroup::weight_row(size_t member, int64_t row, std::span<float> out) const {
   impl_->members.at(member).weight_row(row, out);
+  if (impl_->added.changes(member)) impl_->added.change(member)->add_row(row, out);
 }
 
 size_t LinearGroup::memory_bytes() const {
-  size_t sum = 0;
+  size_t sum = impl_ == nullptr ? 0 : impl_->added.bytes();
   for (size_t i = 0; i < size(); ++i) sum += impl_->members[i].memory_bytes();
   return sum;
 }
 
 size_t LinearGroup::weight_bytes() const {
-  size_t sum = 0;
+  size_t sum = impl_ == nullptr ? 0 : impl_->added.bytes();
   for (size_t i = 0; i < size(); ++i) sum += impl_->members[i].weight_bytes();
   return sum;
 }

@@ -1,5 +1,6 @@
 // LinearGroup: the projections that read one input (q, k, v; gate and up; or just one), each with
-// its own scheme, scales and name. x is quantized once for all of them.
+// its own scheme, scales and name. x is quantized once for all of them. What is added to a weight
+// (Weight::added()) stays beside it: y = W x + B (A x), of x as it is.
 #pragma once
 
 #include <cstdint>

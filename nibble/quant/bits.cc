@@ -11,6 +11,8 @@ namespace {
 
 // Scales of GGUF's types lie packed in files, which in memory they do not.
 int64_t stored_bytes(const Weight& w) {
+  if (w.added() != nullptr)
+    return stored_bytes(w.base()) + static_cast<int64_t>(w.added()->bytes());
   const bool blocks = w.is_quantized() && number(w.quantized().scheme).block.bytes > 0;
   if (!blocks) return static_cast<int64_t>(w.bytes());
   return planned_bytes(w.quantized().scheme, w.rows(), w.columns(), DType::f16);
