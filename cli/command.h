@@ -44,6 +44,7 @@ void add_train(CLI::App& app, Common& common);
 void add_quantize(CLI::App& app, Common& common);
 void add_auto(CLI::App& app, Common& common);
 void add_convert(CLI::App& app, Common& common);
+void add_merge(CLI::App& app, Common& common);
 void add_eval(CLI::App& app, Common& common);
 void add_compare(CLI::App& app, Common& common);
 void add_generate(CLI::App& app, Common& common);

@@ -92,8 +92,8 @@ int run(int argc, char** argv, bool json) {
     Common common;
     common.command_line = command_line(argc, argv);
     for (const auto add :
-         {add_demo, add_train, add_quantize, add_auto, add_convert, add_eval, add_compare,
-          add_generate, add_inspect, add_tokenize, add_bench, add_estimate}) {
+         {add_demo, add_train, add_quantize, add_auto, add_convert, add_merge, add_eval,
+          add_compare, add_generate, add_inspect, add_tokenize, add_bench, add_estimate}) {
       add(app, common);
     }
     read_numbers_strictly(app);

@@ -124,11 +124,6 @@ std::optional<Text> text_for(CompareJob& job, const Model& first) {
   return names_text();
 }
 
-std::string describe_text(const Text& text, const TextOptions& cut) {
-  return fmt::format("{}, {}, protocol {}", text.name,
-                     cut.heldout ? "the held-out tenth" : "all of it", to_string(cut.protocol));
-}
-
 }  // namespace
 
 CompareResult compare(const CompareJob& given, const Exec& exec, const NoticeHook& tell) {

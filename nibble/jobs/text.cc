@@ -1,5 +1,7 @@
 #include "nibble/jobs/text.h"
 
+#include <fmt/format.h>
+
 #include "nibble/core/in_file.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/text/builtin_names.h"
@@ -16,6 +18,12 @@ std::vector<ScoredSequence> cut_text(const Text& text, const Model& model,
     require_predictions(out);
     return out;
   });
+}
+
+std::string describe_text(const Text& text, const TextOptions& options) {
+  return fmt::format("{}, {}, protocol {}", text.name,
+                     options.heldout ? "the held-out tenth" : "all of it",
+                     to_string(options.protocol));
 }
 
 }  // namespace nibble

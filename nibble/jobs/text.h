@@ -22,4 +22,7 @@ Text names_text();
 std::vector<ScoredSequence> cut_text(const Text& text, const Model& model,
                                      const TextOptions& options);
 
+/// "book.txt, the held-out tenth, protocol windows".
+std::string describe_text(const Text& text, const TextOptions& options);
+
 }  // namespace nibble

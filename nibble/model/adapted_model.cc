@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "nibble/core/float_formats.h"
@@ -180,8 +181,15 @@ bool parts_ends(const DecoderConfig& config, const PeftAdapter& adapter) {
   return parts;
 }
 
-Model changed(const Model& model, const std::vector<AdapterChoice>& choices, bool merges,
-              int threads) {
+std::vector<std::string> names_of(const AdapterChanges& changes) {
+  std::set<std::string> names;
+  for (const auto& row : changes.added) names.insert(row.first);
+  for (const auto& row : changes.replaced) names.insert(row.first);
+  return {names.begin(), names.end()};
+}
+
+Model changed_model(const Model& model, const std::vector<AdapterChoice>& choices, bool merges,
+                    int threads, std::vector<std::string>* changed) {
   if (choices.empty()) return model;
   Model out = model;
   DecoderConfig config = model.decoder_config();
@@ -194,12 +202,15 @@ Model changed(const Model& model, const std::vector<AdapterChoice>& choices, boo
     adapters.push_back(read_peft_adapter(resolve_model(c.path)));
     naming_file(c.path, [&] { apart = parts_ends(config, adapters.back()) || apart; });
   }
-  Adapting changes(config, apart);
+  Adapting adapting(config, apart);
   for (size_t i = 0; i < choices.size(); ++i)
-    naming_file(choices[i].path, [&] { changes.add(adapters[i], choices[i].weight); });
+    naming_file(choices[i].path, [&] { adapting.add(adapters[i], choices[i].weight); });
+  AdapterChanges changes = adapting.take();
+  if (changed != nullptr) *changed = names_of(changes);
   config.tied = config.tied && !apart;
   out.config = config;
-  out.weights = std::make_shared<AdaptedWeights>(model.weights, changes.take(), merges, threads);
+  out.weights =
+      std::make_shared<AdaptedWeights>(model.weights, std::move(changes), merges, threads);
   out.as_stored = nullptr;
   return out;
 }
@@ -224,12 +235,13 @@ std::vector<AdapterChoice> parse_adapters(const std::vector<std::string>& texts)
   return out;
 }
 
-Model with_adapters(const Model& model, const std::vector<AdapterChoice>& adapters) {
-  return changed(model, adapters, false, 1);
+Model with_adapters(const Model& model, const std::vector<AdapterChoice>& adapters,
+                    std::vector<std::string>* changed) {
+  return changed_model(model, adapters, false, 1, changed);
 }
 
 Model merged_model(const Model& model, const std::vector<AdapterChoice>& adapters, int threads) {
-  return changed(model, adapters, true, threads);
+  return changed_model(model, adapters, true, threads, nullptr);
 }
 
 }  // namespace nibble

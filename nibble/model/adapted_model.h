@@ -24,7 +24,9 @@ std::vector<AdapterChoice> parse_adapters(const std::vector<std::string>& texts)
 /// Error{corrupt} naming the tensor that the model has no place for, or whose shape does not fit;
 /// Error{invalid_argument} for a weight that is not finite, or not 1 where the adapter replaces
 /// parameters.
-Model with_adapters(const Model& model, const std::vector<AdapterChoice>& adapters);
+/// `changed`: where not null, the names of the parameters that are not the base's.
+Model with_adapters(const Model& model, const std::vector<AdapterChoice>& adapters,
+                    std::vector<std::string>* changed = nullptr);
 
 /// The same with the weights that adapters change as floats, made as they are asked for: f32, said
 /// to be of the type of the base's plain weights, or f16 where those are quantized.

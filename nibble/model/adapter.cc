@@ -26,10 +26,10 @@ bool is_model(std::string_view file) {
                    file.starts_with("consolidated"));
 }
 
-Error merge_first(const std::string& what) {
+Error not_alone(const std::string& what) {
   return unsupported(
-      fmt::format("{} is a LoRA adapter, not a model: merge it into its base model "
-                  "first (peft: merge_and_unload, save_pretrained)",
+      fmt::format("{} is a LoRA adapter, not a model: merge it into its base (`nibble merge`), or "
+                  "name the base and give it as `adapter`",
                   what));
 }
 
@@ -44,13 +44,13 @@ std::string adapter_beside(const std::string& folder) {
     model = model || is_model(name);
     if (is_adapter(name)) adapter = std::max(adapter, name);  // adapter_model.* before its config
   }
-  if (!adapter.empty() && !model) throw merge_first(adapter).in_file(folder);
+  if (!adapter.empty() && !model) throw not_alone(adapter).in_file(folder);
   return adapter;
 }
 
 void refuse_adapter(const TensorSource& tensors) {
   for (const TensorInfo& t : tensors.list()) {
-    if (t.name.find(".lora_A.") != std::string::npos) throw merge_first("this");
+    if (t.name.find(".lora_A.") != std::string::npos) throw not_alone("this");
   }
 }
 

@@ -179,7 +179,8 @@ Model open_folder(const std::string& folder, std::unique_ptr<TensorSource> tenso
   m.path = folder;
   m.companions = of_folder(folder);
   if (const std::string adapter = adapter_beside(folder); !adapter.empty())
-    m.warnings.push_back(adapter + " beside the model is a LoRA adapter: it is not applied");
+    m.warnings.push_back(adapter +
+                         " beside the model is a LoRA adapter: it is not applied (`adapter` does)");
   naming_file(config, [&] {
     const JsonFields fields = config_fields(config);
     m.config = read_config(fields, m.warnings);

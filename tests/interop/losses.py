@@ -38,9 +38,9 @@ def loss_of(model, ids):
     return mean_loss(lambda window: model(window[None]).logits[0], ids)
 
 
-def nibble_loss(command, folder, text):
-    out = subprocess.run([command, "eval", folder, "--text", text, "--window", str(WINDOW), "--json", "--quiet"],
-                         check=True, capture_output=True, text=True)
+def nibble_loss(command, folder, text, options=()):
+    out = subprocess.run([command, "eval", folder, "--text", text, "--window", str(WINDOW), "--json", "--quiet",
+                          *options], check=True, capture_output=True, text=True)
     return json.loads(out.stdout)["mean_nll"]
 
 

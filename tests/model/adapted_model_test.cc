@@ -8,9 +8,9 @@
 
 #include "nibble/core/float_formats.h"
 #include "nibble/core/transpose.h"
-#include "nibble/format/peft_adapter.h"
 #include "nibble/model/stored_weights.h"
 #include "nibble/quant/rtn.h"
+#include "tests/support/adapters.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_decoders.h"
@@ -18,36 +18,12 @@
 namespace nibble {
 namespace {
 
+using test::adapter_noise;
 using test::expect_error;
+using test::put_adapter;
+using test::random_adapter;
 
 const std::vector<int32_t> kAdaptedIds = {3, 1, 4, 1, 5, 9, 2, 6};
-
-Tensor adapter_noise(Shape shape, PyRandom& random, double deviation) {
-  Tensor out(DType::f32, std::move(shape));
-  for (float& v : out.mutable_data<float>()) v = static_cast<float>(random.gauss(0, deviation));
-  return out;
-}
-
-// Every matrix inside the layers changed, by rank 2 and alpha 6.
-PeftAdapter adapter_of(const ModelConfig& config, uint64_t seed) {
-  PyRandom random(seed);
-  PeftAdapter out;
-  out.config.rank = 2;
-  out.config.alpha = 6;
-  out.config.targets.pattern = "all-linear";
-  for (const ParamSpec& p : parameter_table(config)) {
-    if (p.layer < 0 || p.shape.rank() != 2 || p.role == Role::conv) continue;
-    out.pairs[module_of(p.name)] = {adapter_noise({2, p.shape[1]}, random, 0.3),
-                                    adapter_noise({p.shape[0], 2}, random, 0.3), 3.0, false};
-  }
-  return out;
-}
-
-std::string put_peft(const std::string& folder, const PeftAdapter& adapter) {
-  std::filesystem::create_directories(folder);
-  write_peft_adapter(folder, adapter);
-  return folder;
-}
 
 // The model with W + weight * 3 * B A written out in f64.
 Model changed_by_hand(const Model& model, const PeftAdapter& adapter, double weight) {
@@ -79,9 +55,9 @@ TEST(AdaptedModel, OfEveryArchitectureIsTheSumOfItsWeights) {
   const test::TempFolder t;
   for (const std::string_view type : architecture_names()) {
     const Model model = tiny_decoder(tiny_decoder_config(std::string(type)), 5);
-    const PeftAdapter adapter = adapter_of(model.config, 11);
+    const PeftAdapter adapter = random_adapter(model.config, 11);
     ASSERT_FALSE(adapter.pairs.empty()) << type;
-    const std::string path = put_peft(t / std::string(type), adapter);
+    const std::string path = put_adapter(t / std::string(type), adapter);
     const auto expected = logits_of_tokens(changed_by_hand(model, adapter, 0.7), kAdaptedIds);
     const auto beside = logits_of_tokens(with_adapters(model, {{path, 0.7}}), kAdaptedIds);
     const auto merged = logits_of_tokens(merged_model(model, {{path, 0.7}}, 2), kAdaptedIds);
@@ -103,11 +79,11 @@ class Adapted : public testing::Test {
     return tiny_decoder(config, 5);
   }
   std::vector<float> logits(const PeftAdapter& adapter, const Model& model) {
-    return logits_of_tokens(with_adapters(model, {{put_peft(t_ / "a", adapter)}}), kAdaptedIds);
+    return logits_of_tokens(with_adapters(model, {{put_adapter(t_ / "a", adapter)}}), kAdaptedIds);
   }
   void corrupt(std::string_view words, const PeftAdapter& adapter) {
     expect_error(ErrorKind::corrupt, words,
-                 [&] { with_adapters(model_, {{put_peft(t_ / "a", adapter)}}); });
+                 [&] { with_adapters(model_, {{put_adapter(t_ / "a", adapter)}}); });
   }
 
   test::TempFolder t_;
@@ -115,11 +91,11 @@ class Adapted : public testing::Test {
 };
 
 TEST_F(Adapted, SeveralAreAddedUp) {
-  const PeftAdapter one = adapter_of(model_.config, 1);
-  const std::string a = put_peft(t_ / "one", one);
-  PeftAdapter other = adapter_of(model_.config, 2);
+  const PeftAdapter one = random_adapter(model_.config, 1);
+  const std::string a = put_adapter(t_ / "one", one);
+  PeftAdapter other = random_adapter(model_.config, 2);
   other.pairs.erase(other.pairs.begin());
-  const std::string b = put_peft(t_ / "other", other);
+  const std::string b = put_adapter(t_ / "other", other);
   const Model both = with_adapters(model_, {{a, 0.5}, {b, -1}});
   const auto expected =
       logits_of_tokens(changed_by_hand(changed_by_hand(model_, one, 0.5), other, -1), kAdaptedIds);
@@ -138,8 +114,8 @@ TEST_F(Adapted, APackedBaseStaysPacked) {
     packed.emplace(p.name, std::move(w));
   }
   const Model base{"", model_.config, weights_in_memory(std::move(packed)), model_.companions};
-  const PeftAdapter adapter = adapter_of(model_.config, 1);
-  const Model adapted = with_adapters(base, {{put_peft(t_ / "a", adapter)}});
+  const PeftAdapter adapter = random_adapter(model_.config, 1);
+  const Model adapted = with_adapters(base, {{put_adapter(t_ / "a", adapter)}});
   for (const ParamSpec& p : parameter_table(base.config)) {
     const Weight w = load_weight(adapted, p);
     EXPECT_EQ(w.is_quantized(), p.is_matrix() && p.layer >= 0);
@@ -151,7 +127,7 @@ TEST_F(Adapted, APackedBaseStaysPacked) {
 }
 
 TEST_F(Adapted, NamesMayLackThePrefix) {
-  const PeftAdapter adapter = adapter_of(model_.config, 1);
+  const PeftAdapter adapter = random_adapter(model_.config, 1);
   PeftAdapter bare = adapter;
   bare.pairs.clear();
   for (const auto& [name, pair] : adapter.pairs) bare.pairs[name.substr(6)] = pair;
@@ -167,7 +143,7 @@ TEST_F(Adapted, NamesMayLackThePrefix) {
 
 TEST_F(Adapted, WholeModulesAreReplaced) {
   PyRandom random(3);
-  PeftAdapter adapter = adapter_of(model_.config, 1);
+  PeftAdapter adapter = random_adapter(model_.config, 1);
   adapter.config.saved = {"lm_head", "norm"};
   adapter.replaced["lm_head.weight"] = {adapter_noise({50, 16}, random, 0.3), true};
   adapter.replaced["model.norm.weight"] = {adapter_noise({16}, random, 0.3), true};
@@ -183,7 +159,7 @@ TEST_F(Adapted, WholeModulesAreReplaced) {
   EXPECT_LT(largest_difference(found,
                                logits_of_tokens(changed_by_hand(by_hand, adapter, 1), kAdaptedIds)),
             2e-4);
-  const std::string path = put_peft(t_ / "a", adapter);
+  const std::string path = put_adapter(t_ / "a", adapter);
   expect_error(ErrorKind::invalid_argument, "give it the weight 1", [&] {
     with_adapters(model_, {{path, 0.5}});
   });
@@ -200,7 +176,7 @@ TEST_F(Adapted, ATiedHeadBecomesAMatrixOfItsOwnWhereItAloneIsChanged) {
   adapter.config.targets.list = {"lm_head"};
   adapter.pairs["lm_head"] = {adapter_noise({2, 16}, random, 0.3),
                               adapter_noise({50, 2}, random, 0.3), 4.0, false};
-  const std::string path = put_peft(t_ / "a", adapter);
+  const std::string path = put_adapter(t_ / "a", adapter);
   const Model adapted = with_adapters(tied, {{path}});
   EXPECT_FALSE(adapted.decoder_config().tied);
   EXPECT_NE(adapted.weights->get("lm_head.weight").added(), nullptr);
@@ -210,11 +186,11 @@ TEST_F(Adapted, ATiedHeadBecomesAMatrixOfItsOwnWhereItAloneIsChanged) {
             0.1);
   adapter.config.ties_weights = true;
   expect_error(ErrorKind::unsupported, "key \"ensure_weight_tying\"",
-               [&] { with_adapters(tied, {{put_peft(t_ / "b", adapter)}}); });
+               [&] { with_adapters(tied, {{put_adapter(t_ / "b", adapter)}}); });
 }
 
 TEST_F(Adapted, WhatDoesNotFitTheModelIsNamed) {
-  const PeftAdapter adapter = adapter_of(model_.config, 1);
+  const PeftAdapter adapter = random_adapter(model_.config, 1);
   const std::string q = "model.layers.0.self_attn.q_proj";
   PeftAdapter bad = adapter;
   bad.pairs["model.layers.9.self_attn.q_proj"] = bad.pairs.at(q);
@@ -238,7 +214,7 @@ TEST_F(Adapted, WhatDoesNotFitTheModelIsNamed) {
   bad.config.alpha = 1e38;
   for (float& v : bad.pairs.at(q).b.mutable_data<float>()) v = 1e10f;
   expect_error(ErrorKind::unsupported, "beyond the range of f32",
-               [&] { with_adapters(model_, {{put_peft(t_ / "a", bad)}}); });
+               [&] { with_adapters(model_, {{put_adapter(t_ / "a", bad)}}); });
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::expect_error;
 
-void put_adapter(const std::string& path) {
+void put_bare_adapter(const std::string& path) {
   write_safetensors(path, {{"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
                             Tensor(DType::f32, Shape{2, 4})}});
 }
@@ -29,7 +29,7 @@ TEST(Adapter, AloneIsNoModel) {
   expect_error(ErrorKind::unsupported,
                "adapter_config.json is a LoRA adapter, not a model: merge it",
                [&] { open_model(model); });
-  put_adapter(model + "/adapter_model.safetensors");
+  put_bare_adapter(model + "/adapter_model.safetensors");
   test::put_file(model + "/training_args.bin", "x");
   test::put_file(model + "/optimizer.pt", "x");
   expect_error(ErrorKind::unsupported, model + ": adapter_model.safetensors is a LoRA adapter",
@@ -45,11 +45,13 @@ TEST(Adapter, BesideAModelIsSaidToBeUnused) {
   const test::TempFolder t;
   const std::string model = write_tiny_model(t / "model");
   EXPECT_TRUE(open_model(model).warnings.empty());
-  put_adapter(model + "/adapter_model.safetensors");
+  put_bare_adapter(model + "/adapter_model.safetensors");
   const Model opened = open_model(model);
   ASSERT_EQ(opened.warnings.size(), 1u);
-  EXPECT_EQ(opened.warnings[0],
-            "adapter_model.safetensors beside the model is a LoRA adapter: it is not applied");
+  EXPECT_EQ(
+      opened.warnings[0],
+      "adapter_model.safetensors beside the model is a LoRA adapter: it is not applied (`adapter` "
+      "does)");
   // Named as the model, it is refused by what is in it.
   expect_error(ErrorKind::unsupported, "is a LoRA adapter",
                [&] { open_model(model + "/adapter_model.safetensors"); });
