@@ -1,6 +1,10 @@
 #include "cli/flags.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "nibble/core/error.h"
 
 namespace nibble::cli {
 namespace {
@@ -9,6 +13,7 @@ struct FlagRow {
   std::string_view field, flag;
 };
 constexpr FlagRow kFlagRows[] = {
+    {"accumulate", "--accumulate"},
     {"activations", "--activations"},
     {"adapter", "--adapter"},
     {"act_order", "--no-act-order"},
@@ -25,6 +30,8 @@ constexpr FlagRow kFlagRows[] = {
     {"context", "--context"},
     {"damping", "--damping"},
     {"data", "--data"},
+    {"distill", "--distill"},
+    {"distill_share", "--distill-share"},
     {"force", "--force"},
     {"format", "--format"},
     {"half_step_divisor", "--half-step"},
@@ -45,6 +52,7 @@ constexpr FlagRow kFlagRows[] = {
     {"parameters", "--params"},
     {"prefill_chunk", "--prefill-chunk"},
     {"protocol", "--protocol"},
+    {"qat", "--qat"},
     {"repetition_penalty", "--repetition-penalty"},
     {"resume", "--resume"},
     {"scale_dtype", "--scale-dtype"},
@@ -102,6 +110,13 @@ std::string_view field_of(std::string_view flag) {
   const FlagRow* row = std::find_if(std::begin(kFlagRows), std::end(kFlagRows),
                                     [&](const FlagRow& r) { return r.flag == flag; });
   return row == std::end(kFlagRows) ? std::string_view() : row->field;
+}
+
+DType parse_scale_dtype(const std::string& text) {
+  const auto dtype = parse_dtype(text);
+  if (dtype != DType::f16 && dtype != DType::bf16 && dtype != DType::f32)
+    throw invalid_argument(fmt::format("--scale-dtype {}: use f16, bf16 or f32", in_quotes(text)));
+  return *dtype;
 }
 
 }  // namespace nibble::cli

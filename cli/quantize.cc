@@ -30,14 +30,6 @@ struct QuantizeFlags {
   QuantizeOptions quantize;
 };
 
-void check_scale_dtype(QuantizeOptions& q, const std::string& text) {
-  const auto dtype = parse_dtype(text);
-  if (dtype != DType::f16 && dtype != DType::bf16 && dtype != DType::f32) {
-    throw invalid_argument(fmt::format("--scale-dtype {}: use f16, bf16 or f32", in_quotes(text)));
-  }
-  q.scale_dtype = *dtype;
-}
-
 // What a model is quantized to: as the first format has it usually, where nobody says.
 QuantScheme scheme_of(const QuantizeFlags& o, const std::vector<OutputFormat>& formats) {
   const bool said = o.scheme_option->count() > 0 || formats.empty();
@@ -66,7 +58,7 @@ QuantizeOptions options_of(const Common& common, const QuantizeFlags& o) {
   }
   if (!q.importance_file.empty() && o.method->count() == 0) q.method = "imatrix";
   q.scheme = scheme_of(o, q.formats);
-  check_scale_dtype(q, o.scale_dtype);
+  q.scale_dtype = parse_scale_dtype(o.scale_dtype);
   q.inputs = parse_calibration_inputs(o.inputs);
   q.tuning.clip = o.clip == "mse";
   q.tuning.act_order = !o.no_act_order;

@@ -2,6 +2,7 @@
 #include "nibble/jobs/train.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cli/command.h"
 #include "cli/data.h"
@@ -10,6 +11,7 @@
 #include "cli/outputs.h"
 #include "nibble/core/error.h"
 #include "nibble/model/config_file.h"
+#include "nibble/model/hf_cache.h"
 #include "nibble/report/train_report.h"
 #include "nibble/train/presets.h"
 
@@ -18,12 +20,14 @@ namespace {
 
 struct TrainFlags {
   TrainJob job;
-  std::string data;
+  std::string data, heldout, scale_dtype = "f16";
   bool reference = false;
+  const CLI::Option *preset = nullptr, *batch = nullptr;
 };
 
 // Whether a config.json stands where a preset's name could.
 bool names_config(const TrainFlags& o) { return o.job.preset.ends_with(".json"); }
+bool goes_on(const TrainFlags& o) { return !o.job.from.empty(); }
 
 template <class Result>
 void show_train(const Common& common, const TrainJob& job, const Result& result) {
@@ -38,8 +42,25 @@ void run_train(const Common& common, const TrainFlags& o) {
     show_warnings(common, warnings);
   }
   job.text = load_text(o.data);
+  if (!o.heldout.empty()) job.heldout = load_text(o.heldout);
+  job.command = common.command_line;
+  job.qat.scale_dtype = parse_scale_dtype(o.scale_dtype);
   if (o.reference) return show_train(common, job, train_reference(job, make_exec(common)));
-  show_train(common, job, train(job, make_exec(common)));
+  TrainSummary result = train(job, make_exec(common));
+  show_warnings(common, in_flags(result.warnings));
+  show_train(common, job, result);
+}
+
+// Nothing that is read may be replaced.
+std::vector<std::string> training_inputs(const TrainFlags& o) {
+  std::vector<std::string> out = {o.data, o.heldout, o.job.tokenizer,
+                                  names_config(o) ? o.job.preset : ""};
+  for (const std::string& model : {o.job.from, o.job.distill}) {
+    if (model.empty()) continue;
+    const auto files = model_inputs(resolve_model(model));
+    out.insert(out.end(), files.begin(), files.end());
+  }
+  return out;
 }
 
 void run_mlp(const Common& common, const TrainFlags& o) {
@@ -51,14 +72,89 @@ void run_mlp(const Common& common, const TrainFlags& o) {
 }
 
 void check_train(const TrainFlags& o) {
+  if (goes_on(o) && o.preset->count() > 0)
+    throw invalid_argument("--from names what is trained: give no preset beside it");
+  if (!goes_on(o) && o.preset->count() == 0)
+    throw invalid_argument(fmt::format("name a preset ({}), a config.json, or --from MODEL",
+                                       fmt::join(preset_names(), ", ")));
+  if (!o.job.tokenizer.empty() && !names_config(o))
+    throw invalid_argument("--tokenizer is for a config.json");
+  if (o.job.qat.scheme.empty() && !(o.job.qat.set.empty() && o.job.qat.keep.empty() &&
+                                    o.job.qat.also.empty() && !o.job.qat.begin))
+    throw invalid_argument("--set, --keep, --quantize and --qat-begin belong to --qat SCHEME");
+  if (o.reference && goes_on(o)) throw invalid_argument("--reference is for the preset micro only");
   if (o.reference && o.job.preset != "micro")
     throw invalid_argument("--reference is for the preset micro only");
   if (o.reference && (o.job.resume || o.job.batch))
     throw invalid_argument("--reference takes neither --resume nor --batch");
   if (o.job.resume && o.job.out.empty())
     throw invalid_argument("--resume needs -o, the folder whose training goes on");
-  if (o.data.empty() && (names_config(o) || preset(o.job.preset).random_windows))
-    throw invalid_argument(fmt::format("{} needs --data TEXT, a text file", o.job.preset));
+  if (o.data.empty() && (goes_on(o) || names_config(o) || preset(o.job.preset).random_windows))
+    throw invalid_argument(
+        fmt::format("{} needs --data TEXT, a text file", goes_on(o) ? "--from" : o.job.preset));
+}
+
+constexpr int64_t kMost = 1'000'000'000;
+
+void add_optimizer(CLI::App& verb, TrainJob& job) {
+  verb.add_option("--lr", job.learning_rate, "Learning rate at its peak (--from: 3e-4)")
+      ->check(number_between(1e-12, 100.0));
+  verb.add_option("--schedule", job.schedule,
+                  fmt::format("How it falls behind the warm-up: {} (--from: cosine)",
+                              fmt::join(schedule_names(), ", ")));
+  verb.add_option("--warmup", job.warmup_steps, "Steps in which it rises (--from: 20)")
+      ->check(CLI::Range(int64_t{0}, kMost));
+  verb.add_option("--final-lr", job.final_fraction, "Share of it that is left at the end")
+      ->check(number_between(0.0, 1.0));
+  verb.add_option("--beta1", job.beta1, "Of AdamW")->check(number_between(0.0, 0.999999));
+  verb.add_option("--beta2", job.beta2, "Of AdamW")->check(number_between(0.0, 0.999999));
+  verb.add_option("--weight-decay", job.weight_decay, "Of matrices, decoupled")
+      ->check(number_between(0.0, 100.0));
+  verb.add_option("--clip-norm", job.clip_norm, "Largest norm of the gradient, 0: any")
+      ->check(number_between(0.0, 1e9));
+  verb.add_option("--accumulate", job.accumulate,
+                  "Batches of a step, one after another: a larger step in the same memory")
+      ->check(CLI::Range(int64_t{1}, int64_t{10'000}));
+  verb.add_option("--window", job.window,
+                  "Tokens of a sequence (default: the context, at most 256 of --from)")
+      ->check(CLI::Range(int64_t{1}, kMost));
+  verb.add_flag("--recompute", job.recompute,
+                "Keep one layer's activations and compute the others again: less memory, a third "
+                "more time");
+}
+
+void add_qat(CLI::App& verb, TrainFlags& o) {
+  QatJob& q = o.job.qat;
+  verb.add_option("--qat", q.scheme,
+                  "Train for this scheme, spelled as in `quantize`: int2:g32, ternary, q4_k");
+  verb.add_option("--set", q.set, "PATTERN=SCHEME: another scheme for some tensors (repeatable)");
+  verb.add_option("--keep", q.keep,
+                  "PATTERN: tensors that stay plain, * and ? allowed (repeatable)");
+  verb.add_option("--quantize", q.also, "lm_head, embeddings: cover these too")->delimiter(',');
+  verb.add_option("--scale-dtype", o.scale_dtype, "f16, bf16 or f32")->capture_default_str();
+  verb.add_option("--qat-begin", q.begin,
+                  "Steps in floats before it begins (default: none with --from, else a third)")
+      ->check(CLI::Range(int64_t{0}, kMost));
+  verb.add_option("--scale-lr", q.scale_rate,
+                  "Learning rate of step sizes, as a share of that of weights")
+      ->check(number_between(0.0, 999.0));
+  verb.add_option("--distill", o.job.distill,
+                  "Learn this model's probabilities (its KL divergence), not the text alone");
+  verb.add_option("--distill-share", o.job.distill_share,
+                  "Of the divergence in the loss; the rest is the text's")
+      ->capture_default_str()
+      ->check(number_between(0.0, 1.0));
+}
+
+void add_watching(CLI::App& verb, TrainFlags& o) {
+  verb.add_option("--heldout", o.heldout, "Text file to measure on (default: the last tenth)");
+  verb.add_option("--eval-every", o.job.eval_every,
+                  "Steps between two looks at the held-out loss (default: a tenth of all)")
+      ->check(CLI::Range(int64_t{1}, kMost));
+  verb.add_option("--patience", o.job.patience,
+                  "Stop after so many looks without a better one, and keep the best weights")
+      ->check(CLI::Range(int64_t{1}, kMost));
+  verb.add_option("--log", o.job.log, "File for a line of JSON a step");
 }
 
 }  // namespace
@@ -70,8 +166,11 @@ void add_train(CLI::App& app, Common& common) {
   verb->add_option("preset", o->job.preset,
                    "micro (4,192 weights), demo (about 31,000), char (for a text file), mlp "
                    "(784-512-512-10), or a config.json as Hugging Face models have it: that "
-                   "decoder, for a text file, with a token for each character")
-      ->required();
+                   "decoder, for a text file, with a token for each character (or --tokenizer)");
+  o->preset = verb->get_option("preset");
+  verb->add_option("--from", o->job.from, "A model to go on with, instead of a preset");
+  verb->add_option("--tokenizer", o->job.tokenizer,
+                   "Folder whose tokenizer a config.json's decoder reads with");
   verb->add_option("--data", o->data,
                    "Text file; for mlp a folder with MNIST's IDX files (default: the names nibble "
                    "brings along; mlp: random weights)");
@@ -97,11 +196,18 @@ void add_train(CLI::App& app, Common& common) {
                    "Steps between checkpoints (default: every 20 seconds)")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
   verb->add_flag("--force", o->job.force, "Replace OUT where it exists");
-  add_common(*verb, common,
-             "nibble train char --data shakespeare.txt -o shakespeare\n  nibble train micro "
-             "--reference --data names.txt --json");
+  add_optimizer(*verb, o->job);
+  add_qat(*verb, *o);
+  add_watching(*verb, *o);
+  add_common(
+      *verb, common,
+      "nibble train char --data shakespeare.txt -o shakespeare\n"
+      "  nibble train micro --reference --data names.txt --json\n"
+      "  nibble train --from my-model --data book.txt -o my-model-tuned --lr 1e-4\n"
+      "  nibble train --from my-model-int2 --qat int2:g32 --distill my-model --data book.txt "
+      "-o my-model-int2-qat");
   verb->callback([&common, o] {
-    refuse_inputs_as_outputs({o->job.out, ""}, {o->data, names_config(*o) ? o->job.preset : ""});
+    refuse_inputs_as_outputs({o->job.out, o->job.log}, training_inputs(*o));
     if (o->job.preset == "mlp") return run_mlp(common, *o);
     check_train(*o);
     run_train(common, *o);

@@ -11,54 +11,13 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/eval/measure.h"
 #include "nibble/eval/perplexity.h"
+#include "nibble/jobs/train_data.h"
+#include "nibble/jobs/train_loop.h"
+#include "nibble/jobs/train_model.h"
 #include "nibble/train/checkpoint.h"
-#include "nibble/train/presets.h"
 
 namespace nibble {
 namespace {
-
-std::string checkpoint_path(const TrainJob& job) { return job.out + ".resume"; }
-
-TrainOptions train_options(const TrainJob& job) {
-  TrainOptions options = preset(job.config ? "char" : job.preset);
-  if (job.config) options.config = *job.config;
-  options.steps = job.steps.value_or(options.steps);
-  options.batch = job.batch.value_or(options.batch);
-  options.seed = job.seed;
-  return options;
-}
-
-void report_step(const TrainStep& s, const Exec& exec) {
-  const double rate = s.seconds > 0 ? static_cast<double>(s.tokens) / s.seconds : 0;
-  exec.report(
-      {"train", s.step, s.steps, fmt::format("loss {:.4f}, {:.0f} tokens/s", s.loss, rate)});
-}
-
-// Saves the trainer's state now and then, and once more when a stop is asked for.
-class Checkpointer {
- public:
-  Checkpointer(const TrainJob& job, const Trainer& trainer, const Exec& exec)
-      : job_(job), trainer_(trainer), exec_(exec) {}
-
-  void operator()(const TrainStep& step) {
-    report_step(step, exec_);
-    if (job_.out.empty()) return;  // nothing is written without -o
-    const bool due = job_.checkpoint_every > 0 && step.step % job_.checkpoint_every == 0;
-    const std::chrono::duration<double> since = Clock::now() - last_;
-    if (step.step == step.steps ||
-        !(due || exec_.stopping() || since.count() > job_.checkpoint_seconds))
-      return;
-    trainer_.save_checkpoint(checkpoint_path(job_));
-    last_ = Clock::now();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  const TrainJob& job_;
-  const Trainer& trainer_;
-  const Exec& exec_;
-  Clock::time_point last_ = Clock::now();
-};
 
 // The loss of a step is that of the weights before it: the last step's are seen only here.
 void require_finite(const TensorMap& weights) {
@@ -98,49 +57,61 @@ void measure_trained(const Model& folder, const SequenceData& data, const TrainJ
   options.samples = job.samples;
   options.temperature = job.temperature;
   options.seed = job.seed;
-  const int32_t start = tokenizer.bos().value_or(data.train.front().front());
+  const int32_t start = tokenizer.bos().value_or(id_of(data.train.front().front()));
   out.samples = draw_samples(model, tokenizer, std::span(&start, 1), options, exec);
 }
 
-TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
-  TrainOptions options = train_options(job);
-  const CharTokenizer tokenizer = CharTokenizer::from_text(job.text.text, !options.random_windows);
-  options.config.vocab_size = tokenizer.vocab_size();
-  const SequenceData data =
-      sequences(job.text.text, tokenizer, options.config.context, job.data_seed);
-  require_enough(data);
-  std::optional<AtomicFolder> folder;
-  if (!job.out.empty()) {
-    folder.emplace(job.out, job.force);
-    if (!job.resume) refuse_foreign_checkpoint(checkpoint_path(job));
-  }
+// What is left of a checkpoint's job: it goes on, or nothing of anybody else's is in its place.
+void begin_run(const TrainJob& job, Trainer& trainer, TrainSummary& out) {
+  if (job.resume)
+    out.resumed_from = trainer.load_checkpoint(checkpoint_path(job));
+  else if (!job.out.empty())
+    refuse_foreign_checkpoint(checkpoint_path(job));
+}
 
-  Trainer trainer(options, data.train);
-  TrainSummary out;
-  if (job.resume) out.resumed_from = trainer.load_checkpoint(checkpoint_path(job));
-  trainer.run(exec, Checkpointer(job, trainer, exec));
-  TrainResult result = trainer.result();
-  require_finite(result.weights);
-
-  measure_trained(in_memory(options.config, result.weights, tokenizer), data, job, exec, out);
-  if (folder) {
-    write_model(folder->path(), options.config, result.weights, &tokenizer);
-    folder->commit();
-    remove_checkpoint(job);
-  }
-
+void summarize(const TrainJob& job, const TrainOptions& options, TrainResult result,
+               TrainSummary& out) {
   out.config = options.config;
   out.parameters = parameter_count(options.config);
-  out.steps = options.steps;
+  out.steps = std::ssize(result.losses);
   out.batch = options.batch;
   out.seed = job.seed;
-  out.train_sequences = static_cast<int64_t>(data.train.size());
-  out.heldout_sequences = static_cast<int64_t>(data.heldout.size());
   out.train_loss = final_loss(result.losses);
+  out.train_tokens = result.tokens;
   out.seconds = result.seconds;
   out.tokens_per_second =
       result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0;
   out.losses = std::move(result.losses);
+}
+
+TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
+  std::optional<AtomicFolder> folder;
+  if (!job.out.empty()) folder.emplace(job.out, job.force);
+  TrainedModel trained = model_to_train(job);
+  const TrainOptions& options = trained.options;
+  const SequenceData data = data_to_train(job, trained);
+  require_enough(data);
+  Trainer trainer(options, data.train, trained.start);
+  TrainSummary out;
+  out.warnings = trained.warnings;
+  begin_run(job, trainer, out);
+  out.stopped_early = run_training(job, trainer, options, data.heldout, exec);
+  out.looks = trainer.looks();
+  out.distilled = options.step.teacher != nullptr;
+  TrainResult result = trainer.result();
+  require_finite(result.weights);
+  as_stored_before(trained, result);
+  out.train_sequences = static_cast<int64_t>(data.train.size());
+  out.heldout_sequences = static_cast<int64_t>(data.heldout.size());
+  measure_trained(trained_in_memory(trained, result), data, job, exec, out);
+  if (folder) {
+    write_trained(folder->path(), trained, result, out.warnings);
+    folder->commit();
+    remove_checkpoint(job);
+  }
+  if (!trained.plans.empty())
+    out.bits_per_weight = planned_bits_per_weight(trained.plans, options.quantization.scale_dtype);
+  summarize(job, options, std::move(result), out);
   return out;
 }
 
@@ -148,7 +119,7 @@ ReferenceResult train_digit_by_digit(const TrainJob& job, const Exec& exec) {
   std::optional<AtomicFolder> folder;
   if (!job.out.empty()) folder.emplace(job.out, job.force);
   ReferenceResult result = train_reference(job.text.text, job.seed, job.steps.value_or(1000), exec,
-                                           [&](const TrainStep& s) { report_step(s, exec); });
+                                           [&](const TrainStep& s) { report_training(s, exec); });
   require_finite(result.weights);
   if (folder) {
     const CharTokenizer tokenizer = CharTokenizer::from_text(job.text.text, true);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nibble/compress/quantize.h"
 #include "nibble/core/exec.h"
 #include "nibble/jobs/text.h"
 #include "nibble/train/reference.h"
@@ -14,14 +15,44 @@
 
 namespace nibble {
 
+/// Quantization-aware training: what quantize() would quantize is fake-quantized while it is
+/// trained, and stored in codes.
+struct QatJob {
+  std::string scheme;             ///< as QuantizeOptions; empty: none
+  std::vector<std::string> set;   ///< PATTERN=SCHEME
+  std::vector<std::string> keep;  ///< PATTERN[=DTYPE]
+  std::vector<std::string> also;  ///< "lm_head", "embeddings"
+  DType scale_dtype = DType::f16;
+  /// The first step in which it is: where nothing is said 0, but a third of the way for random
+  /// weights, whose step sizes would have to grow with them.
+  std::optional<int64_t> begin;
+  std::optional<double> scale_rate;
+};
+
 struct TrainJob {
   std::string preset = "demo";
-  /// What is trained instead, on running text, as the preset char is.
+  /// What is trained instead, from random weights, on running text.
   std::optional<DecoderConfig> config;
+  std::string config_file;  ///< where that was read
+  std::string tokenizer;    ///< folder whose tokenizer it reads with; empty: characters
+  std::string from;         ///< a model to go on with, as resolve_model() takes it; before `preset`
   Text text = names_text();
+  std::optional<Text> heldout;  ///< unset: the last tenth of `text`
   std::string data;  ///< of the preset mlp: folder with MNIST's IDX files; empty: random weights
   std::string out;   ///< folder to make; empty: train and tell, write nothing
-  std::optional<int64_t> steps, batch;
+
+  std::optional<int64_t> steps, batch, warmup_steps;
+  int64_t accumulate = 1;  ///< batches of a step, one after another
+  int64_t window = 0;      ///< tokens of a sequence; 0: the context, at most 256 of `from`
+  std::optional<double> learning_rate, weight_decay, clip_norm, final_fraction, beta1, beta2;
+  std::string schedule;  ///< "linear", "cosine", "constant"; empty: the preset's
+  bool recompute = false;
+  QatJob qat;
+  std::string distill;  ///< a model whose probabilities are learnt, as resolve_model() takes it
+  double distill_share = 1;
+  int64_t eval_every = 0;  ///< steps between two looks at the held-out part; 0: a tenth of all
+  int64_t patience = 0;    ///< looks without a better loss until it stops; 0: it does not
+
   uint64_t seed = 42;       ///< of weights and batches
   uint64_t data_seed = 42;  ///< of the split
   int samples = 10;
@@ -30,6 +61,8 @@ struct TrainJob {
   bool resume = false;             ///< go on from OUT.resume
   double checkpoint_seconds = 20;  ///< between two checkpoints
   int64_t checkpoint_every = 0;    ///< steps between two; 0: by time only
+  std::string log;                 ///< file for a JSON object a line: steps and looks; empty: none
+  std::string command;             ///< the command line, for nibble.json
 };
 
 struct TrainSummary {
@@ -37,13 +70,19 @@ struct TrainSummary {
   int64_t parameters = 0, steps = 0, batch = 0;
   uint64_t seed = 0;
   int64_t train_sequences = 0, heldout_sequences = 0;
+  int64_t train_tokens = 0;
   double train_loss = 0;    ///< final_loss()
-  double heldout_loss = 0;  ///< nats a token
+  double heldout_loss = 0;  ///< nats a token, of the model as it is written
   double heldout_standard_error = 0;
   double seconds = 0, tokens_per_second = 0;
   std::vector<float> losses;
+  std::vector<HeldoutLook> looks;  ///< at the held-out part, the first before the first step
+  bool stopped_early = false;      ///< the weights are those of the best look
+  bool distilled = false;          ///< looks and losses are of the divergence from a teacher
+  double bits_per_weight = 0;      ///< where it is quantized
   std::vector<std::string> samples;
   std::string resumed_from;  ///< the checkpoint, where there was one
+  std::vector<std::string> warnings;
 };
 
 /// Trains and writes job.out. While it runs, its state lies in OUT.resume (written on a stop signal

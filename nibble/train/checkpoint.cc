@@ -97,6 +97,9 @@ void parse(Checkpoint& c) {
   c.first = take_floats(in, "first moments");
   c.second = take_floats(in, "second moments");
   c.state = take_floats(in, "scales");
+  c.looks = take_floats(in, "held-out losses");
+  c.best = take_floats(in, "best weights");
+  c.best_state = take_floats(in, "best scales");
   require(in.left() == 0, "the checkpoint has bytes behind its end");
 }
 
@@ -109,7 +112,8 @@ std::string read_begin(const std::string& path, size_t count) {
 }  // namespace
 
 void write_checkpoint(const std::string& path, const Checkpoint& c, bool rotate) {
-  const auto arrays = {c.losses, c.weights, c.first, c.second, c.state};
+  const auto arrays = {c.losses, c.weights, c.first, c.second,
+                       c.state,  c.looks,   c.best,  c.best_state};
   size_t size = 64 + c.options.size();
   for (const std::span<const float> values : arrays) size += values.size_bytes() + 8;
   AtomicFile file(path, static_cast<int64_t>(size));
@@ -143,6 +147,8 @@ Checkpoint read_checkpoint(const std::string& path, std::string_view options, ui
     const auto count = static_cast<size_t>(parameters);
     require(c.weights.size() == count && c.first.size() == count && c.second.size() == count,
             "the checkpoint has another number of weights or moments than the model");
+    require(c.best.empty() || c.best.size() == count,
+            "the checkpoint has another number of best weights than the model");
     require(c.step >= 0 && c.losses.size() == static_cast<size_t>(c.step),
             "the checkpoint's losses do not belong to its step");
   } catch (Error& e) {

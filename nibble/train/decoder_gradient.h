@@ -63,6 +63,8 @@ class DecoderGradient {
   /// that is null.
   double run(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk, T scale,
              const DecoderSlopes<T>* into, const TeacherRows<T>* teacher = nullptr);
+  /// HeadGradient::label_loss() of the last run().
+  double label_loss() const { return head_.label_loss(); }
   /// The residual stream behind the last layer, [rows of the chunk, hidden_size], until the next
   /// call.
   const T* stream(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk) {

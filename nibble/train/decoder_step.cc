@@ -85,10 +85,13 @@ DecoderStep::Losses DecoderStep::measure(const Batch& batch, int threads) {
   std::vector<Losses> each(chunks.size());
   runner.evaluate(chunks.size(), threads, [&](size_t worker, size_t c) {
     Pass& pass = *passes_[worker];
-    each[c].labels = pass.run(view_, batch, chunks[c], 1, nullptr);
-    if (options_.teacher == nullptr) return;
-    const auto rows = teachers_[worker]->run(batch, chunks[c], 1);
-    each[c].divergence = pass.run(view_, batch, chunks[c], 1, nullptr, &rows);
+    if (options_.teacher != nullptr) {
+      const auto rows = teachers_[worker]->run(batch, chunks[c], 1);
+      each[c].divergence = pass.run(view_, batch, chunks[c], 1, nullptr, &rows);
+    } else {
+      pass.run(view_, batch, chunks[c], 1, nullptr);
+    }
+    each[c].labels = pass.label_loss();
   });
   Losses sum;
   for (const Losses& l : each) sum.labels += l.labels, sum.divergence += l.divergence;

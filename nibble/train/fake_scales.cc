@@ -19,7 +19,7 @@ Shape shape_of_scales(const QuantizedTensor& q) {
 }
 
 // The parts of a block type, in the order in which they are kept.
-std::vector<Tensor*> parts_of(QuantizedTensor& q) {
+std::vector<Tensor*> stored_parts(QuantizedTensor& q) {
   std::vector<Tensor*> out = {&q.scales};
   for (std::optional<Tensor>* part : {&q.offsets, &q.super_scales, &q.super_offsets})
     if (*part) out.push_back(&**part);
@@ -54,7 +54,7 @@ void choose_scales(std::span<const float> wanted, DType scale_dtype, QuantizedTe
 std::vector<float> scales_as_numbers(const QuantizedTensor& q) {
   std::vector<float> out;
   QuantizedTensor copy = q;
-  for (const Tensor* part : parts_of(copy)) {
+  for (const Tensor* part : stored_parts(copy)) {
     for (int64_t i = 0; i < part->elements(); ++i)
       out.push_back(part->dtype() == DType::i8
                         ? static_cast<float>(part->data<int8_t>()[static_cast<size_t>(i)])
@@ -80,7 +80,7 @@ void numbers_as_scales(std::span<const float> numbers, DType scale_dtype, Quanti
   if (two_levels) to.super_scales = Tensor(DType::f32, blocks);
   if (two_levels && type.offsets) to.super_offsets = Tensor(DType::f32, blocks);
   size_t at = 0;
-  for (Tensor* part : parts_of(to)) {
+  for (Tensor* part : stored_parts(to)) {
     NIBBLE_CHECK(at + static_cast<size_t>(part->elements()) <= numbers.size());
     for (int64_t i = 0; i < part->elements(); ++i, ++at) {
       if (part->dtype() == DType::i8)

@@ -113,6 +113,7 @@ double HeadGradient<T>::learn_labels(const int32_t* targets, T scale) {
     else
       std::fill_n(logits_.data() + r * ld_, n, T{0});
   }
+  label_loss_ += loss;
   return loss;
 }
 
@@ -152,6 +153,7 @@ double HeadGradient<T>::learn_row(int32_t target, T scale, double share, T* t, T
     known += double{t[i]} * double{spoken_[static_cast<size_t>(i)] - z[i]};
   ops_.cross_entropy(1, n, ld_, &target, scale, z, &sum, &gap);
   const double label = std::log(double{sum}) + double{gap};
+  label_loss_ += label;
   // cross_entropy() has taken scale * onehot(target) off: the teacher's share of that comes back.
   z[target] += scale * T(share);
   for (int64_t i = 0; i < n; ++i) z[i] -= scale * T(share) * t[i];
@@ -164,6 +166,7 @@ double HeadGradient<T>::run(const HeadView<T>& w, int64_t rows, const T* x, cons
                             const TeacherRows<T>* teacher) {
   const int64_t n = config_.vocab_size, k = config_.hidden_size, most = rows_together(n, rows);
   double loss = 0;
+  label_loss_ = 0;
   for (int64_t first = 0; first < rows; first += most) {
     forward(w, std::min(most, rows - first), x + first * k);
     cap();

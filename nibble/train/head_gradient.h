@@ -67,6 +67,9 @@ class HeadGradient {
   double run(const HeadView<T>& w, int64_t rows, const T* x, const int32_t* targets, T scale, T* dx,
              const HeadSlopes<T>* into, const TeacherRows<T>* teacher = nullptr);
 
+  /// The labels' part of what run() has seen last, by whatever it was that it descends.
+  double label_loss() const { return label_loss_; }
+
   /// out [draws, rows, hidden_size] = the gradients of -log p(label) of every row by x, for labels
   /// that are chosen by what the model itself says: what its Fisher information is made of. A
   /// draw's labels are chosen in the order of the rows. Error{corrupt} where the logits are not
@@ -96,6 +99,7 @@ class HeadGradient {
   const TrainOps<T>& ops_;
   const int64_t ld_ = round_up(config_.vocab_size, kTrainAlign);
   int64_t capacity_ = 0, rows_ = 0;  // rows in use
+  double label_loss_ = 0;
   RowNorm<T> norm_;
   const T* read_ = nullptr;        // by the matrix
   Buffer<T> gradient_, expected_;  // [rows, hidden_size]

@@ -162,6 +162,11 @@ struct Trainer::Impl {
 
   void adopt(const Checkpoint& c) {
     decoder.parts->adopt_state(c.state);
+    best.assign(c.best.begin(), c.best.end());
+    best_state.assign(c.best_state.begin(), c.best_state.end());
+    looks.clear();
+    for (size_t i = 0; i + 2 < c.looks.size(); i += 3)
+      looks.push_back({static_cast<int64_t>(c.looks[i]), c.looks[i + 1], c.looks[i + 2]});
     std::copy(c.weights.begin(), c.weights.end(), decoder.runner.weights.begin());
     std::copy(c.first.begin(), c.first.end(), decoder.runner.first.begin());
     std::copy(c.second.begin(), c.second.end(), decoder.runner.second.begin());
@@ -186,6 +191,8 @@ struct Trainer::Impl {
   int64_t step = 0, tokens = 0;
   double seconds = 0, last_loss = 0;
   std::vector<float> losses;
+  std::vector<HeldoutLook> looks;
+  std::vector<float> best, best_state;
   // The file whose successor must not push it aside: it was found damaged when we resumed.
   mutable std::string damaged;
 };
@@ -232,6 +239,39 @@ Trainer::Measured Trainer::measure(const Sequences& sequences, const Exec& exec)
   return out;
 }
 
+double Trainer::aim(const HeldoutLook& look) const {
+  const StepOptions& o = impl_->options.step;
+  const double share = o.teacher == nullptr ? 0 : o.distill_share;
+  return share * double{look.divergence} + (1 - share) * double{look.loss};
+}
+
+HeldoutLook Trainer::look(const Sequences& heldout, const Exec& exec, bool keep_best) {
+  Impl& s = *impl_;
+  const Measured now = measure(heldout, exec);
+  if (!std::isfinite(now.loss))
+    throw invalid_argument(
+        fmt::format("the held-out loss is not a number before step {}; use a smaller learning rate",
+                    s.step + 1));
+  const HeldoutLook look{s.step, static_cast<float>(now.loss), static_cast<float>(now.divergence)};
+  const bool better = std::all_of(s.looks.begin(), s.looks.end(),
+                                  [&](const HeldoutLook& l) { return aim(look) < aim(l); });
+  s.looks.push_back(look);
+  if (keep_best && better) {
+    s.best.assign(s.decoder.runner.weights.begin(), s.decoder.runner.weights.end());
+    s.best_state = s.decoder.parts->state();
+  }
+  return look;
+}
+
+const std::vector<HeldoutLook>& Trainer::looks() const { return impl_->looks; }
+
+void Trainer::restore_best() {
+  Impl& s = *impl_;
+  if (s.best.empty()) return;
+  std::copy(s.best.begin(), s.best.end(), s.decoder.runner.weights.begin());
+  s.decoder.parts->adopt_state(s.best_state);
+}
+
 TrainResult Trainer::result() const {
   const Impl& s = *impl_;
   TrainResult out{{}, {}, s.losses, s.tokens, s.seconds};
@@ -247,6 +287,9 @@ TrainResult Trainer::result() const {
 void Trainer::save_checkpoint(const std::string& path) const {
   const Impl& s = *impl_;
   const std::vector<float> state = s.decoder.parts->state();
+  std::vector<float> looks;
+  for (const HeldoutLook& l : s.looks)
+    looks.insert(looks.end(), {static_cast<float>(l.step), l.loss, l.divergence});
   const auto view = [](const Buffer<float>& b) {
     return std::span(b.data(), static_cast<size_t>(b.size()));
   };
@@ -261,6 +304,9 @@ void Trainer::save_checkpoint(const std::string& path) const {
                     view(s.decoder.runner.first),
                     view(s.decoder.runner.second),
                     state,
+                    looks,
+                    s.best,
+                    s.best_state,
                     {}},
                    s.damaged != path);
   s.damaged.clear();

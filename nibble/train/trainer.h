@@ -38,6 +38,14 @@ struct TrainOptions {
   std::string origin;
 };
 
+/// How the held-out part stood before step number `step` (of the first, 0). As a checkpoint has
+/// it.
+struct HeldoutLook {
+  int64_t step = 0;
+  float loss = 0;        ///< nats a token
+  float divergence = 0;  ///< KL(teacher || model), where there is a teacher
+};
+
 /// What a run begins with and learns from.
 struct TrainStart {
   WeightLoader load;  ///< empty: random weights
@@ -78,6 +86,14 @@ class Trainer {
     int64_t targets = 0;
   };
   Measured measure(const std::vector<std::vector<int32_t>>& sequences, const Exec& exec);
+  /// measure(), remembered; where `keep_best`, so are the weights that did best by aim().
+  HeldoutLook look(const std::vector<std::vector<int32_t>>& heldout, const Exec& exec,
+                   bool keep_best);
+  const std::vector<HeldoutLook>& looks() const;
+  /// What the run descends, of a look: of two the lower is better.
+  double aim(const HeldoutLook& look) const;
+  /// The weights of the best look, where they were kept.
+  void restore_best();
   int64_t step() const;
   TrainResult result() const;
   /// Checkpoint: weights, both moments, step, losses, options and a hash of the data, with a CRC;

@@ -1,0 +1,224 @@
+#include "nibble/jobs/train_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nibble/compress/untie.h"
+#include "nibble/core/error.h"
+#include "nibble/model/hf_cache.h"
+#include "nibble/model/plain_model.h"
+#include "nibble/quant/number.h"
+#include "nibble/train/presets.h"
+#include "nibble/train/teacher.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kUsualWindow = 256;  // tokens, of a model that goes on
+
+// Names stand for random weights: planning asks for their types only.
+std::shared_ptr<const WeightSource> no_weights(const DecoderConfig& config) {
+  TensorMap out;
+  for (const ParamSpec& p : parameter_table(config))
+    out.emplace(p.name, Tensor(DType::f32, p.shape));
+  return weights_in_memory(std::move(out));
+}
+
+TrainedModel from_random_weights(const TrainJob& job) {
+  TrainedModel out;
+  out.options = preset(job.config ? "char" : job.preset);
+  if (job.config) out.options.config = *job.config;
+  if (!job.tokenizer.empty()) {
+    out.model.companions = of_file_in(job.tokenizer);
+    const int64_t rows = out.model.companions->tokenizer()->vocab_size();
+    if (out.options.config.vocab_size < rows) out.options.config.vocab_size = rows;
+  } else {
+    out.characters = CharTokenizer::from_text(job.text.text, !out.options.random_windows);
+    out.options.config.vocab_size = out.characters->vocab_size();
+    out.model.companions = tokenizer_alone(std::make_shared<CharTokenizer>(*out.characters));
+  }
+  validate(out.options.config);
+  out.model.config = out.options.config;
+  out.model.weights = no_weights(out.options.config);
+  return out;
+}
+
+TrainedModel from_model(const TrainJob& job) {
+  TrainedModel out;
+  out.from_scratch = false;
+  out.model = plain_model(open_model(resolve_model(job.from)));
+  out.warnings = out.model.warnings;
+  TrainOptions& o = out.options;
+  o.config = out.model.decoder_config();
+  o.adam = {.learning_rate = 3e-4,
+            .beta1 = 0.9,
+            .beta2 = 0.95,
+            .warmup_steps = 20,
+            .schedule = Schedule::cosine,
+            .final_fraction = 0.1,
+            .clip_norm = 1};
+  o.batch = 8;
+  o.random_windows = !reads_lines(out.model.require_tokenizer());
+  o.window = std::min(o.config.context, kUsualWindow);
+  return out;
+}
+
+void take_options(const TrainJob& job, TrainOptions& o) {
+  const auto take = [](const auto& given, auto& to) {
+    if (given) to = *given;
+  };
+  take(job.steps, o.steps);
+  take(job.batch, o.batch);
+  take(job.learning_rate, o.adam.learning_rate);
+  take(job.weight_decay, o.adam.weight_decay);
+  take(job.clip_norm, o.adam.clip_norm);
+  take(job.final_fraction, o.adam.final_fraction);
+  take(job.beta1, o.adam.beta1);
+  take(job.beta2, o.adam.beta2);
+  if (!job.from.empty()) o.adam.warmup_steps = std::min(o.adam.warmup_steps, o.steps / 10);
+  take(job.warmup_steps, o.adam.warmup_steps);
+  if (!job.schedule.empty()) o.adam.schedule = parse_schedule(job.schedule);
+  if (job.window > 0) o.window = job.window;
+  o.seed = job.seed;
+  o.batch *= job.accumulate;
+  o.step.accumulate = job.accumulate;
+  o.step.recompute = job.recompute;
+  o.step.distill_share = job.distill_share;
+}
+
+QuantizeOptions quantize_options_of(const QatJob& qat) {
+  QuantizeOptions q;
+  q.scheme = parse_scheme(qat.scheme);
+  q.scale_dtype = qat.scale_dtype;
+  q.also = qat.also;
+  for (const std::string& k : qat.keep) q.keep.push_back(parse_keep_rule(k));
+  for (const std::string& s : qat.set) q.set.push_back(parse_set_rule(s));
+  q.in_memory = true;
+  return q;
+}
+
+// What quantize() would quantize; weights of a quantized source in the same scheme keep their
+// scales to begin with.
+void plan_fake_quantization(const QatJob& qat, TrainedModel& out) {
+  constexpr int64_t kFirstShare = 3;  // of the steps, in floats
+  const QuantizeOptions q = quantize_options_of(qat);
+  check_options(q);
+  if (auto untied = untied_model(out.model, q, out.warnings)) {
+    out.model = std::move(*untied);
+    out.options.config = out.model.decoder_config();
+  }
+  out.plans = plan_quantization(out.model, q, out.warnings);
+  FakeQuantization& fake = out.options.quantization;
+  fake.scale_dtype = qat.scale_dtype;
+  fake.begin = qat.begin.value_or(out.from_scratch ? out.options.steps / kFirstShare : 0);
+  fake.scale_rate = qat.scale_rate.value_or(fake.scale_rate);
+  for (const ParameterPlan& plan : out.plans) {
+    if (!plan.scheme) continue;
+    fake.schemes.emplace(plan.spec.name, *plan.scheme);
+    const auto* stored = out.model.as_stored.get();
+    if (stored == nullptr || stored->stored_as(plan.spec.name).scheme != plan.scheme) continue;
+    const Weight w = stored->get(plan.spec.name);
+    if (!w.quantized().input_order) fake.known.emplace(plan.spec.name, w.quantized());
+  }
+  if (fake.schemes.empty()) throw invalid_argument("`qat`: nothing of the model is quantized");
+}
+
+// A checkpoint belongs to the same beginning.
+std::string origin_of(const Model& model) { return content_hash(model); }
+
+void take_teacher(const TrainJob& job, TrainedModel& out) {
+  const Model teacher = plain_model(open_model(resolve_model(job.distill)));
+  const DecoderConfig& config = teacher.decoder_config();
+  if (config.vocab_size != out.options.config.vocab_size)
+    throw invalid_argument(fmt::format("`distill`: {} has a vocabulary of {}, the model one of {}",
+                                       in_quotes(job.distill), config.vocab_size,
+                                       out.options.config.vocab_size));
+  const WeightLoader load = [&](const ParamSpec& p) { return load_weight(teacher, p); };
+  out.options.step.teacher = std::make_shared<Teacher>(config, load, best_train_ops());
+  out.options.origin += " taught by " + origin_of(teacher);
+}
+
+// No folder has types of fewer levels than their codes have: they are integers of as many bits.
+QuantScheme stored_scheme(QuantScheme scheme) {
+  if (number(scheme).kind != NumberKind::levels) return scheme;
+  for (const NamedNumber& n : numbers())
+    if (n.traits.kind == NumberKind::integers && n.traits.bits == scheme.bits())
+      scheme.type = n.type;
+  return scheme;
+}
+
+// One parameter as it was trained.
+Weight trained_weight(const TrainResult& result, const std::string& name) {
+  const auto found = result.quantized.find(name);
+  if (found == result.quantized.end()) return result.weights.at(name);
+  QuantizedTensor out = found->second;
+  out.scheme = stored_scheme(out.scheme);
+  return out;
+}
+
+std::vector<WritableParameter> writable(const TrainedModel& trained, const TrainResult& result) {
+  std::vector<WritableParameter> out;
+  for (ParamSpec& spec : parameter_table(trained.options.config)) {
+    WritableParameter p{spec, std::nullopt, DType::f32,
+                        [&result, name = spec.name] { return trained_weight(result, name); }};
+    if (const auto w = result.weights.find(spec.name); w != result.weights.end())
+      p.dtype = w->second.dtype();
+    if (const auto q = result.quantized.find(spec.name); q != result.quantized.end()) {
+      p.scheme = stored_scheme(q->second.scheme);
+      p.dtype = trained.options.quantization.scale_dtype;
+    }
+    out.push_back(std::move(p));
+  }
+  return out;
+}
+
+}  // namespace
+
+TrainedModel model_to_train(const TrainJob& job) {
+  TrainedModel out = job.from.empty() ? from_random_weights(job) : from_model(job);
+  take_options(job, out.options);
+  if (!job.qat.scheme.empty()) plan_fake_quantization(job.qat, out);
+  if (!out.from_scratch) {
+    out.options.origin = origin_of(out.model);
+    out.start.load = [model = out.model](const ParamSpec& p) { return load_weight(model, p); };
+  }
+  if (!job.distill.empty()) take_teacher(job, out);
+  return out;
+}
+
+void as_stored_before(const TrainedModel& trained, TrainResult& result) {
+  if (trained.from_scratch) return;
+  for (auto& [name, w] : result.weights) {
+    const DType dtype = trained.model.weights->stored_as(name).dtype;
+    if (dtype != w.dtype()) w = narrowed(w, dtype, name);
+  }
+}
+
+Model trained_in_memory(const TrainedModel& trained, const TrainResult& result) {
+  WeightMap weights;
+  for (const auto& [name, w] : result.weights) weights.emplace(name, w);
+  for (const auto& [name, q] : result.quantized) weights.emplace(name, q);
+  return {trained.model.path,
+          trained.options.config,
+          weights_in_memory(std::move(weights), {}),
+          trained.model.companions,
+          {}};
+}
+
+void write_trained(const std::string& folder, const TrainedModel& trained,
+                   const TrainResult& result, std::vector<std::string>& warnings) {
+  const auto parameters = writable(trained, result);
+  for (const auto& [name, q] : result.quantized) {
+    if (stored_scheme(q.scheme) == q.scheme) continue;
+    warnings.push_back(fmt::format("{} is stored as {}, whose other codes are not used",
+                                   to_string(q.scheme), to_string(stored_scheme(q.scheme))));
+    break;
+  }
+  if (trained.characters)
+    write_model(folder, trained.options.config, parameters, &*trained.characters);
+  else
+    write_model_like(trained.model, folder, parameters, warnings);
+}
+
+}  // namespace nibble
