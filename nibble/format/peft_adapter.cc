@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::string_view kPeftConfig = "adapter_config.json";
 constexpr std::string_view kPeftTensors = "adapter_model.safetensors";
-constexpr std::string_view kPeftPrefix = "base_model.model.";
+constexpr std::string_view kPeftPrefix = "base_model.model.", kBaseLayer = ".base_layer.";
 constexpr int64_t kMostPeftConfig = 1 << 20;
 
 // The ends of the names of a pair.
@@ -153,9 +153,8 @@ class PeftReader {
               "a part of an adapter that nibble does not know (it reads lora_A and lora_B)"),
           name);
     std::string parameter(rest);
-    constexpr std::string_view kBase = ".base_layer.";
-    if (const size_t at = parameter.find(kBase); at != std::string::npos)
-      parameter.replace(at, kBase.size(), ".");
+    if (const size_t at = parameter.find(kBaseLayer); at != std::string::npos)
+      parameter.replace(at, kBaseLayer.size(), ".");
     const bool saved = modules_.is_saved(module_of(parameter));
     if (!out_.replaced.emplace(parameter, PeftReplaced{floats(name), saved}).second)
       throw at_peft_tensor(corrupt("a second tensor for one parameter"), name);
@@ -176,6 +175,13 @@ class PeftReader {
   PeftAdapter& out_;
   PeftModules modules_;
 };
+
+// A whole parameter, with the word that PEFT has for the base's own where its module has A and B.
+std::string written_name(const PeftAdapter& adapter, const std::string& name) {
+  const size_t end = name.rfind('.');
+  if (end == std::string::npos || !adapter.pairs.contains(name.substr(0, end))) return name;
+  return name.substr(0, end) + std::string(kBaseLayer) + name.substr(end + 1);
+}
 
 }  // namespace
 
@@ -202,7 +208,7 @@ void write_peft_adapter(const std::string& folder, const PeftAdapter& adapter) {
     add(module, ends.a, pair.embedding ? transpose(pair.b) : pair.a);
     add(module, ends.b, pair.embedding ? transpose(pair.a) : pair.b);
   }
-  for (const auto& [name, of] : adapter.replaced) add(name, "", of.tensor);
+  for (const auto& [name, of] : adapter.replaced) add(written_name(adapter, name), "", of.tensor);
   write_safetensors(folder + '/' + std::string(kPeftTensors), tensors);
   AtomicFile config(folder + '/' + std::string(kPeftConfig));
   config.write(peft_config_text(adapter.config));

@@ -89,8 +89,13 @@ TEST_F(PeftAdapterFiles, IsWrittenAsItIsRead) {
                                        4.0, false};
   adapter.pairs["model.e"] = {counting({2, 3}), counting({5, 2}), 4.0, true};
   adapter.replaced["lm_head.weight"] = {counting({2, 2}), true};
+  adapter.replaced["model.layers.0.q.bias"] = {counting({3}), false};
   write_peft_adapter(folder_.path(), adapter);
   const PeftAdapter again = read_peft_adapter(folder_.path());
+  const auto tensors = open_safetensors(folder_ / "adapter_model.safetensors");
+  EXPECT_TRUE(tensors->contains(kQ + ".base_layer.bias"));
+  EXPECT_TRUE(tensors->contains("base_model.model.lm_head.weight"));
+  EXPECT_TRUE(again.replaced.contains("model.layers.0.q.bias"));
   EXPECT_EQ(again.config, adapter.config);
   ASSERT_EQ(again.pairs.size(), 2u);
   for (const auto& [module, pair] : adapter.pairs) {
