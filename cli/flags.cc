@@ -32,6 +32,7 @@ constexpr FlagRow kFlagRows[] = {
     {"data", "--data"},
     {"distill", "--distill"},
     {"distill_share", "--distill-share"},
+    {"expert_balance", "--expert-balance"},
     {"force", "--force"},
     {"format", "--format"},
     {"half_step_divisor", "--half-step"},

@@ -118,6 +118,9 @@ void add_optimizer(CLI::App& verb, TrainJob& job) {
   verb.add_option("--window", job.window,
                   "Tokens of a sequence (default: the context, at most 256 of --from)")
       ->check(CLI::Range(int64_t{1}, kMost));
+  verb.add_option("--expert-balance", job.expert_balance,
+                  "Of a mixture of experts: coefficient of the loss that keeps them equally busy")
+      ->check(number_between(0.0, 999.0));
   verb.add_flag("--recompute", job.recompute,
                 "Keep one layer's activations and compute the others again: less memory, a third "
                 "more time");

@@ -47,6 +47,7 @@ struct TrainJob {
   std::optional<double> learning_rate, weight_decay, clip_norm, final_fraction, beta1, beta2;
   std::string schedule;  ///< "linear", "cosine", "constant"; empty: the preset's
   bool recompute = false;
+  double expert_balance = 0;  ///< coefficient of the experts' balance loss
   QatJob qat;
   std::string distill;  ///< a model whose probabilities are learnt, as resolve_model() takes it
   double distill_share = 1;

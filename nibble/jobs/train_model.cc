@@ -84,6 +84,9 @@ void take_options(const TrainJob& job, TrainOptions& o) {
   o.batch *= job.accumulate;
   o.step.accumulate = job.accumulate;
   o.step.recompute = job.recompute;
+  o.step.expert_balance = job.expert_balance;
+  if (job.expert_balance > 0 && o.config.experts == 0)
+    throw invalid_argument("`expert_balance`: the model has no experts");
   o.step.distill_share = job.distill_share;
 }
 

@@ -26,6 +26,12 @@ DecoderGradient<T>::DecoderGradient(const DecoderConfig& config, std::span<const
 }
 
 template <class T>
+void DecoderGradient<T>::balance_experts(double coefficient) {
+  balance_.coefficient = coefficient;
+  for (const auto& layer : layers_) layer->balance(coefficient > 0 ? &balance_ : nullptr);
+}
+
+template <class T>
 void DecoderGradient<T>::reserve(int64_t rows) {
   if (rows <= capacity_) return;
   capacity_ = round_up(rows, kTrainAlign);
@@ -51,6 +57,7 @@ void DecoderGradient<T>::embed(const DecoderView<T>& w) {
 
 template <class T>
 const T* DecoderGradient<T>::through_layers(const DecoderView<T>& w, const T* x) {
+  balance_.begin();
   for (size_t i = 0; i < w.layers.size(); ++i) {
     if (recompute_) {
       std::copy_n(x, rows_ * config_.hidden_size, inputs_[i].data());
@@ -64,6 +71,7 @@ const T* DecoderGradient<T>::through_layers(const DecoderView<T>& w, const T* x)
 template <class T>
 void DecoderGradient<T>::back_through_layers(const DecoderView<T>& w,
                                              const DecoderSlopes<T>& into) {
+  balance_.counting = false;
   for (size_t i = w.layers.size(); i-- > 0;) {
     if (recompute_) layer(i).forward(w.layers[i], starts_, inputs_[i].data());
     layer(i).backward(dx_.data(), {}, &into.layers[i]);
@@ -117,6 +125,10 @@ double DecoderGradient<T>::run(const DecoderView<T>& w, const Batch& batch, cons
   const T* const x = forward(w, batch, chunk);
   const double loss = head_.run(w.head, rows_, x, batch.target.data() + chunk.first_row, scale,
                                 dx_.data(), into == nullptr ? nullptr : &into->head, teacher);
+  const auto targets = std::count_if(batch.target.begin() + chunk.first_row,
+                                     batch.target.begin() + chunk.first_row + rows_,
+                                     [](int32_t id) { return id >= 0; });
+  balance_.scale = double{scale} * static_cast<double>(targets);
   if (into != nullptr) backward(w, *into);
   return loss;
 }

@@ -63,6 +63,11 @@ class DecoderGradient {
   /// that is null.
   double run(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk, T scale,
              const DecoderSlopes<T>* into, const TeacherRows<T>* teacher = nullptr);
+  /// From now on run() descends that much of the experts' balance loss, too, of the chunk's rows in
+  /// the share that its targets have; it is not in what run() returns.
+  void balance_experts(double coefficient);
+  /// The balance loss that the last run() has seen.
+  double balance_loss() const { return balance_.loss(); }
   /// HeadGradient::label_loss() of the last run().
   double label_loss() const { return head_.label_loss(); }
   /// The residual stream behind the last layer, [rows of the chunk, hidden_size], until the next
@@ -90,6 +95,7 @@ class DecoderGradient {
   std::vector<size_t> layer_of_;                           // which of them runs a layer
   std::vector<Buffer<T>> inputs_;                          // of each layer, where `recompute`
   HeadGradient<T> head_;
+  ExpertBalance balance_;
   int64_t rows_ = 0, capacity_ = 0;
   std::span<const int32_t> token_, position_;  // of the chunk's rows
   std::vector<int64_t> starts_;

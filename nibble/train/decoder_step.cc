@@ -5,8 +5,6 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kDecoderChunks = 8;
-
 // The first `count` sequences of a chunk, which loses them.
 Chunk take_front(Chunk& rest, const Batch& batch, int64_t count) {
   const int64_t end = std::min(rest.begin + count, rest.end);
@@ -44,6 +42,7 @@ DecoderStep::DecoderStep(const ParamLayout& layout, const TrainOps<float>& ops)
 void DecoderStep::reserve(size_t threads, size_t chunks) {
   while (passes_.size() < threads) {
     passes_.push_back(std::make_unique<Pass>(config_, plans_, ops_, options_.recompute));
+    passes_.back()->balance_experts(options_.expert_balance);
     if (options_.teacher != nullptr)
       teachers_.push_back(std::make_unique<TeacherPass>(*options_.teacher, ops_));
   }
@@ -69,7 +68,7 @@ double DecoderStep::run_pieces(size_t worker, const Batch& batch, const Chunk& c
 
 double DecoderStep::step(const Batch& batch, const TrainAdam<float>& adam, double clip_norm,
                          int threads) {
-  const std::vector<Chunk> chunks = cut_into_chunks(batch, kDecoderChunks);
+  const std::vector<Chunk> chunks = cut_into_chunks(batch, options_.chunks);
   reserve(static_cast<size_t>(threads), chunks.size());
   const auto targets = static_cast<double>(batch.targets());
   const float scale = 1.0f / static_cast<float>(targets);
@@ -80,7 +79,7 @@ double DecoderStep::step(const Batch& batch, const TrainAdam<float>& adam, doubl
 }
 
 DecoderStep::Losses DecoderStep::measure(const Batch& batch, int threads) {
-  const std::vector<Chunk> chunks = cut_into_chunks(batch, kDecoderChunks);
+  const std::vector<Chunk> chunks = cut_into_chunks(batch, options_.chunks);
   reserve(static_cast<size_t>(threads), 0);
   std::vector<Losses> each(chunks.size());
   runner.evaluate(chunks.size(), threads, [&](size_t worker, size_t c) {

@@ -1,6 +1,7 @@
 // Experts: where rows go to, and how they come back (Shazeer et al. 2017). Which experts are chosen
 // has no gradient; with what weight they come back has one.
 #include <algorithm>
+#include <cmath>
 
 #include "nibble/train/gradient_step.h"
 
@@ -31,6 +32,7 @@ class RouteGradient : public GradientStep<T> {
       choose_experts(plan_, to);
     }
     experts_.find(plan_, routing_.data(), r.rows);
+    if (r.balance != nullptr && r.balance->counting) count(r.rows, *r.balance);
     r.experts = experts_;
     for (int64_t i = 0; i < r.rows * plan_.chosen; ++i)
       std::copy_n(x_ + experts_.sources[i] * width_, width_, gathered_.data() + i * width_);
@@ -46,7 +48,10 @@ class RouteGradient : public GradientStep<T> {
       T* const to = dx + experts_.sources[i] * width_;
       for (int64_t c = 0; c < width_; ++c) to[c] += dgathered[i * width_ + c];
     }
-    for (int64_t row = 0; row < r.rows; ++row) slopes_of_logits(r.slope(BufferId::routing), row);
+    for (int64_t row = 0; row < r.rows; ++row) {
+      slopes_of_logits(r.slope(BufferId::routing), row);
+      if (r.balance != nullptr) add_balance(*r.balance, row);
+    }
     if (r.into != nullptr)
       r.products.weights(r.weights->router, r.rows, x_, dlogits_.data(), r.into->router);
     r.products.backward(r.weights->router, r.rows, dlogits_.data(), dx, true);
@@ -55,6 +60,34 @@ class RouteGradient : public GradientStep<T> {
   }
 
  private:
+  // p of one row.
+  void probabilities(int64_t row) {
+    const T* const logits = logits_.data() + row * plan_.experts;
+    const T most = *std::max_element(logits, logits + plan_.experts);
+    p_.resize(static_cast<size_t>(plan_.experts));
+    double sum = 0;
+    for (size_t e = 0; e < p_.size(); ++e) sum += p_[e] = std::exp(double{logits[e] - most});
+    for (double& p : p_) p /= sum;
+  }
+  void count(int64_t rows, ExpertBalance& to) {
+    to.rows += rows;
+    to.chosen.resize(static_cast<size_t>(plan_.experts));
+    to.probability.resize(to.chosen.size());
+    for (int64_t row = 0; row < rows; ++row) {
+      probabilities(row);
+      for (size_t e = 0; e < p_.size(); ++e) to.probability[e] += p_[e];
+    }
+    for (size_t e = 0; e < p_.size(); ++e)
+      to.chosen[e] += experts_.starts[e + 1] - experts_.starts[e];
+  }
+  void add_balance(const ExpertBalance& of, int64_t row) {
+    probabilities(row);
+    double mean = 0;
+    for (size_t e = 0; e < p_.size(); ++e) mean += p_[e] * of.slope(e);
+    T* const to = dlogits_.data() + row * plan_.experts;
+    for (size_t e = 0; e < p_.size(); ++e) to[e] += static_cast<T>(p_[e] * (of.slope(e) - mean));
+  }
+
   // From those of the weights, which are the softmax of the chosen logits.
   void slopes_of_logits(const T* dweights, int64_t row) {
     const T* const routing = routing_.data() + row * plan_.width();
@@ -76,6 +109,7 @@ class RouteGradient : public GradientStep<T> {
   Buffer<T> logits_, dlogits_, routing_, gathered_;
   std::vector<int32_t> memory_;
   ExpertRows experts_;
+  std::vector<double> p_;  // of one row
 };
 
 // The slope of `routing` is that of the weights, [rows, chosen].

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nibble/model/expert_rows.h"
+#include "nibble/train/expert_balance.h"
 #include "nibble/train/layer_weights.h"
 
 namespace nibble {
@@ -41,6 +42,7 @@ struct StepRows {
   std::array<bool, kBuffers> started{};      // something has been added to them
   const OutputGradients<T>* hear = nullptr;  // null: nobody
   const LayerSlopes<T>* into = nullptr;      // where gradients of weights go; null: nowhere
+  ExpertBalance* balance = nullptr;          // of the whole decoder; null: there is no such loss
 
   const T* value(BufferId id) const { return values[static_cast<size_t>(id)]; }
   void set(BufferId id, const T* made) { values[static_cast<size_t>(id)] = made; }

@@ -27,6 +27,8 @@ class LayerGradient {
   LayerGradient& operator=(const LayerGradient&) = delete;
 
   const LayerPlan& plan() const { return plan_; }
+  /// Routers take part in it; it must outlive this.
+  void balance(ExpertBalance* balance) { rows_.balance = balance; }
 
   /// Returns the residual stream behind the layer, from x in front of it, both [rows, hidden_size];
   /// it lives until the next call. `starts` are the first rows of the sequences, each of which

@@ -13,8 +13,10 @@ struct StepOptions {
   /// Pieces in which the sequences of a chunk go through the model one after another: memory of
   /// activations falls with it, and what is computed is the same.
   int64_t accumulate = 1;
-  bool recompute = false;    ///< activations of a layer are computed again by its backward pass
-  double distill_share = 1;  ///< of the divergence from the teacher; the rest is of the labels
+  bool recompute = false;     ///< activations of a layer are computed again by its backward pass
+  int64_t chunks = 8;         ///< of a batch at most: each has gradients of its own
+  double expert_balance = 0;  ///< coefficient of the experts' balance loss (expert_balance.h)
+  double distill_share = 1;   ///< of the divergence from the teacher; the rest is of the labels
   std::shared_ptr<const Teacher> teacher = {};  ///< null: the labels alone are learnt
 };
 

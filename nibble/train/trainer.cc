@@ -32,6 +32,8 @@ void validate_options(const TrainOptions& o) {
                  fmt::format("windows of {} tokens are longer than the model's context of {}",
                              o.window, o.config.context));
   require_option(o.step.accumulate >= 1, "`accumulate` must be at least 1");
+  require_option(o.step.expert_balance >= 0 && o.step.expert_balance < 1e3,
+                 "the coefficient of the experts' balance must be 0 to 1000");
   require_option(o.step.distill_share >= 0 && o.step.distill_share <= 1,
                  "`distill_share` must be 0 to 1");
   const FakeQuantization& q = o.quantization;
@@ -84,11 +86,13 @@ std::string describe_rest(const DecoderConfig& c) {
 std::string describe_more(const TrainOptions& o) {
   const FakeQuantization& q = o.quantization;
   std::string out = fmt::format(
-      ", schedule {}, window {}, accumulate {}, recompute {}, distill {}, begins with {}, scales "
+      ", schedule {}, window {}, accumulate {}, recompute {}, balance {}, distill {}, begins with "
+      "{}, scales "
       "{} "
       "from step {} each {} at {}",
       to_string(o.adam.schedule), o.window, o.step.accumulate, o.step.recompute,
-      o.step.distill_share, o.origin, to_string(q.scale_dtype), q.begin, q.refresh, q.scale_rate);
+      o.step.expert_balance, o.step.distill_share, o.origin, to_string(q.scale_dtype), q.begin,
+      q.refresh, q.scale_rate);
   for (const auto& [name, scheme] : q.schemes)
     out += fmt::format(", {} as {}", name, to_string(scheme));
   return out;

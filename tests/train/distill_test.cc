@@ -54,6 +54,16 @@ TEST_P(Distillation, RecomputedActivationsGiveTheSameGradients) {
   EXPECT_LT(check.worst_error(7), kWorstGradient);
 }
 
+TEST(ExpertBalance, GradientsOfTheLossThatKeepsThemBusy) {
+  for (const bool recompute : {false, true}) {
+    GradientCheck check(small_config("mixtral"), ref_train_ops_f64(), recompute);
+    const double without = check.loss();
+    check.balance(0.5);
+    EXPECT_GT(check.loss(), without + 0.4) << "it is 1 at least, times the experts of a row";
+    EXPECT_LT(check.worst_error(5), kWorstGradient);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Train, Distillation,
                          testing::Values("gpt2", "llama", "mixtral", "gemma2", "lfm2"));
 

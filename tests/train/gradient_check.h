@@ -64,7 +64,9 @@ class GradientCheck {
     transpose_weights(layout_, ops_, weights_.data(), transposed_.data());
     const auto view = view_of(layout_, weights_.data(), transposed_.data());
     const double scale = 1.0 / static_cast<double>(batch_.targets());
-    if (!teacher_) return pass_.run(view, batch_, chunk(), scale, into) * scale;
+    if (!teacher_)
+      return pass_.run(view, batch_, chunk(), scale, into) * scale +
+             balance_ * pass_.balance_loss();
     const auto rows = teacher_->rows(batch_, chunk());
     return pass_.run(view, batch_, chunk(), scale, into, &rows) * scale;
   }
@@ -76,6 +78,10 @@ class GradientCheck {
   // The teacher's weights are those under test.
   void learn_from_itself() {
     std::copy(weights_.begin(), weights_.end(), teacher_->weights.begin());
+  }
+  void balance(double coefficient) {
+    balance_ = coefficient;
+    pass_.balance_experts(coefficient);
   }
   // Every third target is none.
   void skip_targets() {
@@ -116,6 +122,7 @@ class GradientCheck {
   const TrainOps<double>& ops_;
   const ParamLayout layout_;
   Batch batch_;
+  double balance_ = 0;
   Buffer<double> weights_{layout_.size}, transposed_{layout_.transposed_size};
   DecoderGradient<double> pass_;
   std::unique_ptr<TeacherOfDoubles> teacher_;
