@@ -72,8 +72,12 @@ template <class T>
 struct TrainOps {
   const char* name;
   void (*product)(const TrainProduct<T>&);
-  /// to[j, i] = from[i, j]; from is [n, k], ld k; to is [k, n] with its own ld.
-  void (*transpose)(int64_t n, int64_t k, const T* from, T* to, int64_t ld);
+  /// to[j, i] = from[i, j]; from is [n, k], to is [k, n].
+  void (*transpose_rows)(int64_t n, int64_t k, const T* from, int64_t from_ld, T* to, int64_t ld);
+  /// The same of rows without anything between them.
+  void transpose(int64_t n, int64_t k, const T* from, T* to, int64_t ld) const {
+    transpose_rows(n, k, from, k, to, ld);
+  }
   void (*norm)(const TrainNorm<T>&);
   void (*norm_backward)(const TrainNorm<T>&, const TrainNormGradient<T>&);
   void (*attention)(const TrainAttention<T>&);
@@ -86,6 +90,10 @@ struct TrainOps {
   /// y = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016).
   void (*gelu)(int64_t n, const T* x, T* y);
   void (*gelu_backward)(int64_t n, const T* x, const T* dy, T* dx);
+  /// x = softmax(scale x) of one row.
+  void (*softmax)(int64_t n, T scale, T* x);
+  /// dp = dL/dp of p = softmax(scale x) becomes dL/dx = scale p (dp - sum p dp).
+  void (*softmax_backward)(int64_t n, T scale, const T* p, T* dp);
   /// For each row: sum = sum_j exp(x[j] - max), gap = max - x[target], so that the loss is log(sum)
   /// + gap; then x = scale (softmax(x) - onehot(target)), its gradient.
   void (*cross_entropy)(int64_t rows, int64_t n, int64_t ld, const int32_t* target, T scale, T* x,

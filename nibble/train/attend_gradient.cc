@@ -49,7 +49,7 @@ class AttendGradient : public GradientStep<T> {
     T *const dq = read_gradient(r, q_), *const dk = read_gradient(r, k_),
              *const dv = r.slope(BufferId::v);
     for_each_sequence(r, [&](const AttentionTask<T>& task, int64_t q, int64_t kv) {
-      attention_.backward(task, mixed_.data() + q, dout + q, dq + q, dk + kv, dv + kv);
+      attention_.backward(task, dout + q, dq + q, dk + kv, dv + kv);
     });
     prepare_backward(r, q_);
     prepare_backward(r, k_);
@@ -88,8 +88,9 @@ class AttendGradient : public GradientStep<T> {
     for (size_t s = 0; s + 1 < r.starts.size(); ++s) {
       const int64_t first = r.starts[s], tokens = r.starts[s + 1] - first;
       const int64_t q = first * q_.heads * head_dim_, kv = first * k_.heads * head_dim_;
-      f(AttentionTask<T>{tokens, q_.heads, k_.heads, head_dim_, rule.window, T(rule.softcap),
-                         q_.read.data() + q, k_.read.data() + kv, v_ + kv},
+      f(AttentionTask<T>{tokens, q_.heads, k_.heads, head_dim_, rule.window, T(rule.softcap), T{1},
+                         q_.heads * head_dim_, k_.heads * head_dim_, q_.read.data() + q,
+                         k_.read.data() + kv, v_ + kv},
         q, kv);
     }
   }

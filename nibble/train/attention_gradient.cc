@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nibble/train/softmax_row.h"
+#include "nibble/train/soft_cap.h"
 
 namespace nibble {
 namespace {
@@ -43,21 +43,27 @@ void AttentionGradient<T>::for_each_tile(const AttentionTask<T>& a, F f) {
   }
 }
 
-// p = softmax(q k^T), 0 where a query does not see a key.
+// f(row of the tile, where the keys that its query sees begin and end in that row).
+template <class T>
+template <class F>
+void AttentionGradient<T>::for_each_query(const AttentionTask<T>& a, const Tile& t, F f) {
+  for (int64_t r = 0; r < t.rows; ++r)
+    f(r, first_key(a, t.first + r) - t.key, t.first + r + 1 - t.key);
+}
+
+// p = softmax(scale q k^T), 0 where a query does not see a key.
 template <class T>
 void AttentionGradient<T>::probabilities(const AttentionTask<T>& a, const Tile& t) {
-  const int64_t width = a.heads * a.head_dim;
-  ops_.product({t.rows, t.keys, a.head_dim, a.q + t.first * width + t.head * a.head_dim, width, 1,
+  ops_.product({t.rows, t.keys, a.head_dim, a.q + t.first * a.q_ld + t.head * a.head_dim, a.q_ld, 1,
                 k_transposed_.data() + kv_column(a, t.head) * ld_ + t.key, ld_, p_.data(), ld_,
                 false});
   if (a.softcap > 0) cap(a, t);
-  for (int64_t r = 0; r < t.rows; ++r) {
+  for_each_query(a, t, [&](int64_t r, int64_t begin, int64_t end) {
     T* const row = p_.data() + r * ld_;
-    const int64_t query = t.first + r, begin = first_key(a, query) - t.key, end = query + 1 - t.key;
     std::fill(row, row + begin, T{0});
-    softmax_row(ops_, end - begin, row + begin);
+    ops_.softmax(end - begin, a.scale, row + begin);
     std::fill(row + end, row + t.keys, T{0});
-  }
+  });
 }
 
 // Scores become softcapped ones (Gemma Team 2024); what slopes() needs of that is kept.
@@ -68,59 +74,62 @@ void AttentionGradient<T>::cap(const AttentionTask<T>& a, const Tile& t) {
     soft_cap(a.softcap, t.keys, p_.data() + r * ld_, cap_slopes_.data() + r * ld_);
 }
 
-// dp = dL/d(scores). The sum over keys of p dL/dp is the dot product of the output and its
-// gradient.
+// dp = dL/d(scores).
 template <class T>
-void AttentionGradient<T>::slopes(const AttentionTask<T>& a, const Tile& t, const T* out,
-                                  const T* dout) {
-  const int64_t width = a.heads * a.head_dim, at = t.first * width + t.head * a.head_dim;
-  ops_.product({t.rows, t.keys, a.head_dim, dout + at, width, 1,
+void AttentionGradient<T>::slopes(const AttentionTask<T>& a, const Tile& t, const T* dout) {
+  const int64_t width = a.heads * a.head_dim;
+  ops_.product({t.rows, t.keys, a.head_dim, dout + t.first * width + t.head * a.head_dim, width, 1,
                 v_transposed_.data() + kv_column(a, t.head) * ld_ + t.key, ld_, dp_.data(), ld_,
                 false});
-  for (int64_t r = 0; r < t.rows; ++r) {
-    T mean = 0;
-    for (int64_t d = 0; d < a.head_dim; ++d)
-      mean += out[at + r * width + d] * dout[at + r * width + d];
-    const T* const p = p_.data() + r * ld_;
+  for_each_query(a, t, [&](int64_t r, int64_t begin, int64_t end) {
     T* const dp = dp_.data() + r * ld_;
-    for (int64_t u = 0; u < t.keys; ++u) dp[u] = p[u] * (dp[u] - mean);
-    if (a.softcap == 0) continue;
+    std::fill(dp, dp + begin, T{0});
+    ops_.softmax_backward(end - begin, a.scale, p_.data() + r * ld_ + begin, dp + begin);
+    std::fill(dp + end, dp + t.keys, T{0});
+    if (a.softcap == 0) return;
     const T* const slope = cap_slopes_.data() + r * ld_;
-    for (int64_t u = 0; u < t.keys; ++u) dp[u] *= slope[u];
-  }
+    for (int64_t u = begin; u < end; ++u) dp[u] *= slope[u];
+  });
+}
+
+// to [kv_width, ld] = the transpose of keys or values.
+template <class T>
+void AttentionGradient<T>::turn(const AttentionTask<T>& a, const T* from, Buffer<T>& to) {
+  ops_.transpose_rows(a.tokens, a.kv_heads * a.head_dim, from, a.kv_ld, to.data(), ld_);
 }
 
 template <class T>
 void AttentionGradient<T>::forward(const AttentionTask<T>& a, T* out) {
-  const int64_t width = a.heads * a.head_dim, kv = a.kv_heads * a.head_dim;
-  ops_.transpose(a.tokens, kv, a.k, k_transposed_.data(), ld_);
+  const int64_t width = a.heads * a.head_dim;
+  turn(a, a.k, k_transposed_);
   for_each_tile(a, [&](const Tile& t) {
     probabilities(a, t);
     ops_.product({t.rows, a.head_dim, t.keys, p_.data(), ld_, 1,
-                  a.v + t.key * kv + kv_column(a, t.head), kv,
+                  a.v + t.key * a.kv_ld + kv_column(a, t.head), a.kv_ld,
                   out + t.first * width + t.head * a.head_dim, width, false});
   });
 }
 
 template <class T>
-void AttentionGradient<T>::backward(const AttentionTask<T>& a, const T* out, const T* dout, T* dq,
-                                    T* dk, T* dv) {
+void AttentionGradient<T>::backward(const AttentionTask<T>& a, const T* dout, T* dq, T* dk, T* dv) {
   const int64_t width = a.heads * a.head_dim, kv = a.kv_heads * a.head_dim;
-  ops_.transpose(a.tokens, kv, a.k, k_transposed_.data(), ld_);
-  ops_.transpose(a.tokens, kv, a.v, v_transposed_.data(), ld_);
-  std::fill(dk, dk + a.tokens * kv, T{0});
-  std::fill(dv, dv + a.tokens * kv, T{0});
+  turn(a, a.k, k_transposed_);
+  turn(a, a.v, v_transposed_);
+  for (int64_t t = 0; t < a.tokens; ++t) {
+    std::fill_n(dk + t * a.kv_ld, kv, T{0});
+    std::fill_n(dv + t * a.kv_ld, kv, T{0});
+  }
   for_each_tile(a, [&](const Tile& t) {
-    const int64_t query = t.first * width + t.head * a.head_dim;
-    const int64_t key = t.key * kv + kv_column(a, t.head);
+    const int64_t query = t.first * a.q_ld + t.head * a.head_dim;
+    const int64_t key = t.key * a.kv_ld + kv_column(a, t.head);
     probabilities(a, t);
-    ops_.product(
-        {t.keys, a.head_dim, t.rows, p_.data(), 1, ld_, dout + query, width, dv + key, kv, true});
-    slopes(a, t, out, dout);
-    ops_.product(
-        {t.rows, a.head_dim, t.keys, dp_.data(), ld_, 1, a.k + key, kv, dq + query, width, false});
-    ops_.product(
-        {t.keys, a.head_dim, t.rows, dp_.data(), 1, ld_, a.q + query, width, dk + key, kv, true});
+    ops_.product({t.keys, a.head_dim, t.rows, p_.data(), 1, ld_,
+                  dout + t.first * width + t.head * a.head_dim, width, dv + key, a.kv_ld, true});
+    slopes(a, t, dout);
+    ops_.product({t.rows, a.head_dim, t.keys, dp_.data(), ld_, 1, a.k + key, a.kv_ld, dq + query,
+                  a.q_ld, false});
+    ops_.product({t.keys, a.head_dim, t.rows, dp_.data(), 1, ld_, a.q + query, a.q_ld, dk + key,
+                  a.kv_ld, true});
   });
 }
 

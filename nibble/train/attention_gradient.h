@@ -15,7 +15,10 @@ struct AttentionTask {
   int64_t tokens, heads, kv_heads, head_dim;
   int64_t window;  ///< positions that a token sees, itself included; 0 = all
   T softcap;       ///< scores become cap tanh(score / cap), where above 0
-  const T* q;      ///< [tokens, heads * head_dim], times the scale of scores already
+  T scale;         ///< of scores; with a softcap 1
+  /// Rows of queries and of keys and values, and of their gradients, are so far apart.
+  int64_t q_ld, kv_ld;
+  const T* q;      ///< [tokens, heads * head_dim]
   const T *k, *v;  ///< [tokens, kv_heads * head_dim]
 };
 
@@ -27,10 +30,10 @@ class AttentionGradient {
   /// Makes room for sequences of so many tokens, with keys of kv_heads * head_dim = kv_width.
   void reserve(int64_t tokens, int64_t kv_width);
 
-  /// out [tokens, heads * head_dim] = softmax(q k^T) v for every head.
+  /// out [tokens, heads * head_dim] = softmax(scale q k^T) v for every head.
   void forward(const AttentionTask<T>& a, T* out);
-  /// dq, dk, dv = dL/d(q, k, v), all of them written, from dout = dL/dout and what forward() gave.
-  void backward(const AttentionTask<T>& a, const T* out, const T* dout, T* dq, T* dk, T* dv);
+  /// dq, dk, dv = dL/d(q, k, v), all of them written, from dout = dL/dout.
+  void backward(const AttentionTask<T>& a, const T* dout, T* dq, T* dk, T* dv);
 
  private:
   // Queries [first, first + rows) of one head and the keys [key, key + keys) that they see.
@@ -39,9 +42,12 @@ class AttentionGradient {
   };
   template <class F>
   void for_each_tile(const AttentionTask<T>& a, F f);
+  template <class F>
+  void for_each_query(const AttentionTask<T>& a, const Tile& t, F f);
   void probabilities(const AttentionTask<T>& a, const Tile& t);
   void cap(const AttentionTask<T>& a, const Tile& t);
-  void slopes(const AttentionTask<T>& a, const Tile& t, const T* out, const T* dout);
+  void turn(const AttentionTask<T>& a, const T* from, Buffer<T>& to);
+  void slopes(const AttentionTask<T>& a, const Tile& t, const T* dout);
 
   const TrainOps<T>& ops_;
   int64_t ld_ = 0;                         // of everything with a column for each key

@@ -5,7 +5,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
-#include "nibble/train/softmax_row.h"
+#include "nibble/train/soft_cap.h"
 
 namespace nibble {
 namespace {
@@ -197,7 +197,7 @@ void HeadGradient<T>::expect(const HeadView<T>& w) {
       throw corrupt("the model's outputs are not finite: its gradients cannot be computed");
   }
   cap();
-  for (int64_t r = 0; r < rows_; ++r) softmax_row(ops_, n, logits_.data() + r * ld_);
+  for (int64_t r = 0; r < rows_; ++r) ops_.softmax(n, T{1}, logits_.data() + r * ld_);
   const bool capped = config_.final_softcap > 0;
   for (int64_t i = 0; i < rows_ * ld_ && capped; ++i) weighted_[i] = logits_[i] * cap_slopes_[i];
   const T* const by = (capped ? weighted_ : logits_).data();

@@ -91,9 +91,8 @@ LayerPlan gradient_plan(const DecoderConfig& config, int layer) {
 }
 
 LayerPlan training_plan(const DecoderConfig& config, int layer) {
-  constexpr int64_t kLongest = 256;  // beyond, tiles that keep no probabilities are better
   LayerPlan split = gradient_plan(config, layer);
-  if (!split.attention || config.context > kLongest) return split;
+  if (!split.attention) return split;
   const AttentionPlan& a = *split.attention;
   const AttentionRule& rule = a.rule;
   if (a.rotary || a.q_norm >= 0 || rule.window > 0 || rule.softcap > 0 ||

@@ -17,7 +17,7 @@ namespace nibble {
 /// their own, under the roles q, k and v.
 LayerPlan gradient_plan(const DecoderConfig& config, int layer);
 
-/// The plan by which a layer is trained: where TrainOps::attention is what its heads do, queries,
+/// The plan by which a layer is trained: where heads do what TrainOps::attention does, queries,
 /// keys and values are one matrix (role qkv), however they are stored; otherwise gradient_plan().
 LayerPlan training_plan(const DecoderConfig& config, int layer);
 

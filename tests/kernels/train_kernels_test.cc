@@ -69,6 +69,9 @@ TEST_P(TrainKernels, Transpose) {
       ops().transpose(n, k, from.data(), got.data(), n + 5);
       ref().transpose(n, k, from.data(), want.data(), n + 5);
       EXPECT_EQ(got, want);
+      ops().transpose_rows(n, k - 1, from.data(), k, got.data(), n + 5);
+      ref().transpose_rows(n, k - 1, from.data(), k, want.data(), n + 5);
+      EXPECT_EQ(got, want);
     }
   }
 }
@@ -168,6 +171,21 @@ TEST_P(TrainKernels, Activations) {
     run(ops(), got);
     run(ref(), want);
     for (size_t i = 0; i < got.size(); ++i) expect_near(got[i], want[i], 2e-6, "activation");
+  }
+}
+
+TEST_P(TrainKernels, SoftmaxAndItsGradient) {
+  for (int64_t n : {1, 2, 8, 16, 27, 65, 300}) {
+    const Floats dy = random_floats(n, 2);
+    const auto run = [&](const TrainOps<float>& o, std::vector<Floats>& out) {
+      out = {random_floats(n, 1, 10), dy};
+      o.softmax(n, 0.3f, out[0].data());
+      o.softmax_backward(n, 0.3f, out[0].data(), out[1].data());
+    };
+    std::vector<Floats> got, want;
+    run(ops(), got);
+    run(ref(), want);
+    for (size_t i = 0; i < got.size(); ++i) expect_near(got[i], want[i], 2e-6, "softmax");
   }
 }
 

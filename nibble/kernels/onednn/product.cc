@@ -12,7 +12,7 @@
 namespace nibble {
 namespace {
 
-constexpr int64_t kCachedElements = int64_t{1} << 18;  // 1 MiB of f32
+constexpr int64_t kCachedElements = int64_t{1} << 15;
 constexpr int64_t kWorthACall = int64_t{1} << 21;      // multiplications
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 namespace nibble {
 
-/// True where oneDNN is faster than our own kernels: when b no longer fits the second-level cache,
+/// True where oneDNN is faster than our own kernels: when b no longer fits the first-level caches,
 /// which ours does not block for (measured in docs/performance.md).
 bool onednn_is_better(const TrainProduct<float>& product);
 

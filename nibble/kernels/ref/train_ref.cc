@@ -21,9 +21,9 @@ void product(const TrainProduct<T>& g) {
 }
 
 template <class T>
-void transpose(int64_t n, int64_t k, const T* from, T* to, int64_t ld) {
+void transpose(int64_t n, int64_t k, const T* from, int64_t from_ld, T* to, int64_t ld) {
   for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < k; ++j) to[j * ld + i] = from[i * k + j];
+    for (int64_t j = 0; j < k; ++j) to[j * ld + i] = from[i * from_ld + j];
   }
 }
 
@@ -171,6 +171,21 @@ void gelu_backward(int64_t n, const T* x, const T* dy, T* dx) {
 }
 
 template <class T>
+void softmax(int64_t n, T scale, T* x) {
+  const T top = *std::max_element(x, x + n);
+  T total = 0;
+  for (int64_t j = 0; j < n; ++j) total += x[j] = std::exp(scale * (x[j] - top));
+  for (int64_t j = 0; j < n; ++j) x[j] /= total;
+}
+
+template <class T>
+void softmax_backward(int64_t n, T scale, const T* p, T* dp) {
+  T mean = 0;
+  for (int64_t j = 0; j < n; ++j) mean += p[j] * dp[j];
+  for (int64_t j = 0; j < n; ++j) dp[j] = scale * p[j] * (dp[j] - mean);
+}
+
+template <class T>
 void cross_entropy(int64_t rows, int64_t n, int64_t ld, const int32_t* target, T scale, T* x,
                    T* sum, T* gap) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -228,6 +243,8 @@ constexpr TrainOps<T> kOps = {"ref",
                               relu_backward<T>,
                               gelu<T>,
                               gelu_backward<T>,
+                              softmax<T>,
+                              softmax_backward<T>,
                               cross_entropy<T>,
                               add_bias<T>,
                               bias_backward<T>,

@@ -1,0 +1,123 @@
+// A step of training a GPT-2: forward, backward, AdamW. With --serve it answers lines "SHAPE
+// PRECISION THREADS STEPS" with seconds a step, the loss and
+// the processor's seconds, for those who measure something else in turn (bench/peers/steps.py).
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "nibble/core/error.h"
+#include "nibble/model/shapes.h"
+#include "nibble/train/adam_schedule.h"
+#include "nibble/train/decoder_step.h"
+#include "nibble/train/initial_weights.h"
+
+namespace nibble::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kTokens = 256, kSteps = 1'000'000;
+
+struct Shape {
+  std::string name;
+  int64_t sequences;
+  DecoderConfig config;
+};
+
+const Shape& shape_of(const std::string& name) {
+  static const std::map<std::string, Shape> kAll = [] {
+    const DecoderConfig large = random_model("gpt2-124m", 42).decoder_config();
+    DecoderConfig small = large;
+    small.vocab_size = 2048;
+    small.layers = small.heads = small.kv_heads = 6;
+    small.hidden_size = 192;
+    small.head_dim = 32;
+    small.intermediate_size = 768;
+    small.context = kTokens;
+    std::map<std::string, Shape> out;
+    for (const Shape& s : {Shape{"gpt2-shakespeare", 8, small}, Shape{"gpt2-124m", 4, large}})
+      out.emplace(s.name, s);
+    return out;
+  }();
+  const auto found = kAll.find(name);
+  if (found == kAll.end()) throw invalid_argument("no shape is called " + name);
+  return found->second;
+}
+
+// A batch of the same random tokens, step after step.
+class Stepper {
+ public:
+  explicit Stepper(const Shape& shape) : layout_(make_layout(shape.config)) {
+    decoder_ = std::make_unique<DecoderStep>(layout_, best_train_ops());
+    PyRandom random(42);
+    draw_weights(layout_, 0.02, random, decoder_->runner.weights.data());
+    for (int64_t s = 0; s < shape.sequences; ++s) {
+      std::vector<int32_t> ids;
+      for (int64_t t = 0; t <= kTokens; ++t)
+        ids.push_back(
+            static_cast<int32_t>(random.below(static_cast<uint64_t>(shape.config.vocab_size))));
+      batch_.append(ids);
+    }
+  }
+  double step(int threads) {
+    const AdamOptions adam{.learning_rate = 1e-4, .beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1};
+    return decoder_->step(batch_, adam_of_step(adam, done_++, kSteps), 1.0, threads);
+  }
+
+ private:
+  const ParamLayout layout_;
+  std::unique_ptr<DecoderStep> decoder_;
+  Batch batch_;
+  int64_t done_ = 0;
+};
+
+Stepper& stepper(const std::string& shape) {
+  static std::map<std::string, Stepper> made;
+  return made.try_emplace(shape, shape_of(shape)).first->second;
+}
+
+void decoder_step(benchmark::State& state, const char* shape) {
+  Stepper& s = stepper(shape);
+  s.step(2);
+  for (auto _ : state) s.step(static_cast<int>(state.range(0)));
+  state.SetItemsProcessed(state.iterations() * shape_of(shape).sequences * kTokens);
+}
+BENCHMARK_CAPTURE(decoder_step, shakespeare, "gpt2-shakespeare")
+    ->Arg(1)
+    ->Arg(2)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+int serve() {
+  std::string shape, precision;
+  int threads = 0, steps = 0;
+  while (std::cin >> shape >> precision >> threads >> steps) {
+    Stepper& s = stepper(shape);
+    double loss = 0;
+    const auto start = Clock::now();
+    const std::clock_t before = std::clock();
+    for (int i = 0; i < steps; ++i) loss = s.step(threads);
+    const std::chrono::duration<double> took = Clock::now() - start;
+    const double used = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+    fmt::print("{} {} {}\n", took.count() / steps, loss, used / steps);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace nibble::bench
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--serve") return nibble::bench::serve();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 64;
+  benchmark::RunSpecifiedBenchmarks();
+}
