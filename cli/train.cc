@@ -12,6 +12,7 @@
 #include "nibble/core/error.h"
 #include "nibble/model/config_file.h"
 #include "nibble/model/hf_cache.h"
+#include "nibble/report/train_page.h"
 #include "nibble/report/train_report.h"
 #include "nibble/train/presets.h"
 
@@ -20,7 +21,7 @@ namespace {
 
 struct TrainFlags {
   TrainJob job;
-  std::string data, heldout, scale_dtype = "f16";
+  std::string data, heldout, report, scale_dtype = "f16";
   bool reference = false;
   const CLI::Option *preset = nullptr, *batch = nullptr;
 };
@@ -46,7 +47,12 @@ void run_train(const Common& common, const TrainFlags& o) {
   job.command = common.command_line;
   job.qat.scale_dtype = parse_scale_dtype(o.scale_dtype);
   if (o.reference) return show_train(common, job, train_reference(job, make_exec(common)));
+  const auto page = open_report(o.report, o.job.force);
   TrainSummary result = train(job, make_exec(common));
+  if (page) {
+    page->write(train_html(job, result));
+    page->commit();
+  }
   show_warnings(common, in_flags(result.warnings));
   show_train(common, job, result);
 }
@@ -157,6 +163,7 @@ void add_watching(CLI::App& verb, TrainFlags& o) {
   verb.add_option("--patience", o.job.patience,
                   "Stop after so many looks without a better one, and keep the best weights")
       ->check(CLI::Range(int64_t{1}, kMost));
+  verb.add_option("--report", o.report, "HTML page to write, with the curves");
   verb.add_option("--log", o.job.log, "File for a line of JSON a step");
 }
 
@@ -210,7 +217,8 @@ void add_train(CLI::App& app, Common& common) {
       "  nibble train --from my-model-int2 --qat int2:g32 --distill my-model --data book.txt "
       "-o my-model-int2-qat");
   verb->callback([&common, o] {
-    refuse_inputs_as_outputs({o->job.out, o->job.log}, training_inputs(*o));
+    refuse_inputs_as_outputs({o->job.out, o->report}, training_inputs(*o));
+    refuse_inputs_as_outputs({"", o->job.log}, training_inputs(*o));
     if (o->job.preset == "mlp") return run_mlp(common, *o);
     check_train(*o);
     run_train(common, *o);

@@ -26,17 +26,19 @@ constexpr std::string_view kSensitivityScheme = "int4:g16";
 // One row of the demo's table.
 struct Variant {
   std::string_view name, folder, scheme;
-  bool keep_embeddings;
+  bool keep_embeddings, trained;  // trained: for the scheme, from the start
 };
 constexpr Variant kVariants[] = {
-    {"int8 per tensor", "int8-tensor", "int8:tensor", false},
-    {"int8 per channel", "int8", "int8:channel", false},
-    {"int8, embeddings kept", "int8-keep-embeddings", "int8:channel", true},
-    {"int8 + int8 activations", "int8-a8", "int8:a8", false},
-    {"int4 g16", "int4-g16", "int4:g16", false},
-    {"int4 g16 asymmetric", "int4-g16-asym", "int4:g16:asym", false},
-    {"int3 g16", "int3-g16", "int3:g16", false},
-    {"int2 g16", "int2-g16", "int2:g16", false},
+    {"int8 per tensor", "int8-tensor", "int8:tensor", false, false},
+    {"int8 per channel", "int8", "int8:channel", false, false},
+    {"int8, embeddings kept", "int8-keep-embeddings", "int8:channel", true, false},
+    {"int8 + int8 activations", "int8-a8", "int8:a8", false, false},
+    {"int4 g16", "int4-g16", "int4:g16", false, false},
+    {"int4 g16 asymmetric", "int4-g16-asym", "int4:g16:asym", false, false},
+    {"int3 g16", "int3-g16", "int3:g16", false, false},
+    {"int3 g16, QAT", "int3-g16-qat", "int3:g16", false, true},
+    {"int2 g16", "int2-g16", "int2:g16", false, false},
+    {"int2 g16, QAT", "int2-g16-qat", "int2:g16", false, true},
 };
 
 QuantizeOptions options_of(const Variant& v) {
@@ -140,15 +142,28 @@ void write_marker(const std::string& folder) {
   file.commit();
 }
 
-TrainSummary train_base(const DemoJob& job, const std::string& folder, const Exec& exec) {
+TrainJob train_job(const DemoJob& job, const std::string& out) {
   TrainJob base;
   base.preset = job.preset;
   base.text = job.text;
-  base.out = folder + "/f32";
+  base.out = out;
   base.steps = job.steps;
   base.batch = job.batch;
   base.seed = job.seed;
-  return train(base, exec);
+  return base;
+}
+
+// One variant's folder: the base quantized, or the same run once more with the quantizer in it.
+void make(const Variant& v, const DemoJob& job, const Model& base, const std::string& path,
+          const Exec& exec) {
+  if (!v.trained) {
+    quantize_model(base.path, path, options_of(v), exec);
+    return;
+  }
+  TrainJob trained = train_job(job, path);
+  trained.qat.scheme = v.scheme;
+  trained.samples = 0;
+  train(trained, exec);
 }
 
 // The base, then each variant, made into a folder of its own.
@@ -164,7 +179,7 @@ void add_models(const DemoJob& job, const Model& base, const std::string& folder
   add("f32", "f32", base);
   for (const Variant& v : kVariants) {
     const std::string path = fmt::format("{}/{}", folder, v.folder);
-    quantize_model(base.path, path, options_of(v), exec);
+    make(v, job, base, path, exec);
     add(v.name, v.folder, open_model(path));
   }
 }
@@ -175,7 +190,7 @@ DemoResult demo(const DemoJob& job, const Exec& exec, const DemoHook& finish) {
   AtomicFolder folder(job.out, may_replace(job));
   const std::string& at = folder.path();
   DemoResult result;
-  describe(job, train_base(job, at, exec), exec, result);
+  describe(job, train(train_job(job, at + "/f32"), exec), exec, result);
   const Model base = open_model(at + "/f32");
   const SequenceData data = sequences(job.text.text, base.require_tokenizer(),
                                       base.decoder_config().context, result.data_seed);

@@ -14,6 +14,7 @@
 #include "nibble/jobs/train_data.h"
 #include "nibble/jobs/train_loop.h"
 #include "nibble/jobs/train_model.h"
+#include "nibble/model/hf_cache.h"
 #include "nibble/train/checkpoint.h"
 
 namespace nibble {
@@ -43,12 +44,25 @@ void require_enough(const SequenceData& data) {
   }
 }
 
+// Of conversations the answers count.
+std::vector<ScoredSequence> scored(const std::vector<std::vector<int32_t>>& sequences) {
+  std::vector<ScoredSequence> out;
+  for (const std::vector<int32_t>& given : sequences) {
+    ScoredSequence s;
+    for (const int32_t id : given) {
+      if (id < 0) s.first_scored = std::ssize(s.ids) + 1;
+      s.ids.push_back(id_of(id));
+    }
+    out.push_back(std::move(s));
+  }
+  return out;
+}
+
 void measure_trained(const Model& folder, const SequenceData& data, const TrainJob& job,
                      const Exec& exec, TrainSummary& out) {
   const Decoder model = load_decoder(folder, {.threads = exec.threads});
   if (!data.heldout.empty()) {
-    const LossResult loss =
-        measure_loss(logits_of(model), all_scored(data.heldout), exec, "measure");
+    const LossResult loss = measure_loss(logits_of(model), scored(data.heldout), exec, "measure");
     out.heldout_loss = loss.loss;
     out.heldout_standard_error = loss.standard_error;
   }
@@ -84,6 +98,14 @@ void summarize(const TrainJob& job, const TrainOptions& options, TrainResult res
   out.losses = std::move(result.losses);
 }
 
+// Of the teacher on the same text: what can be reached.
+double loss_of_teacher(const TrainJob& job, const SequenceData& data, const Exec& exec) {
+  if (job.distill.empty() || data.heldout.empty()) return 0;
+  const Decoder teacher =
+      load_decoder(open_model(resolve_model(job.distill)), {.threads = exec.threads});
+  return measure_loss(logits_of(teacher), scored(data.heldout), exec, "measure the teacher").loss;
+}
+
 TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
   std::optional<AtomicFolder> folder;
   if (!job.out.empty()) folder.emplace(job.out, job.force);
@@ -98,6 +120,8 @@ TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
   out.stopped_early = run_training(job, trainer, options, data.heldout, exec);
   out.looks = trainer.looks();
   out.distilled = options.step.teacher != nullptr;
+  out.teacher_loss = loss_of_teacher(job, data, exec);
+  out.run = run_info(exec, job.command);
   TrainResult result = trainer.result();
   require_finite(result.weights);
   as_stored_before(trained, result);

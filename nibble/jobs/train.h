@@ -9,6 +9,7 @@
 
 #include "nibble/compress/quantize.h"
 #include "nibble/core/exec.h"
+#include "nibble/jobs/run_info.h"
 #include "nibble/jobs/text.h"
 #include "nibble/train/reference.h"
 #include "nibble/train/trainer.h"
@@ -67,6 +68,7 @@ struct TrainJob {
 };
 
 struct TrainSummary {
+  RunInfo run;
   DecoderConfig config;
   int64_t parameters = 0, steps = 0, batch = 0;
   uint64_t seed = 0;
@@ -80,6 +82,7 @@ struct TrainSummary {
   std::vector<HeldoutLook> looks;  ///< at the held-out part, the first before the first step
   bool stopped_early = false;      ///< the weights are those of the best look
   bool distilled = false;          ///< looks and losses are of the divergence from a teacher
+  double teacher_loss = 0;         ///< of the teacher on the held-out part; 0: there is none
   double bits_per_weight = 0;      ///< where it is quantized
   std::vector<std::string> samples;
   std::string resumed_from;  ///< the checkpoint, where there was one

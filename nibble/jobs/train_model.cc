@@ -6,6 +6,7 @@
 
 #include "nibble/compress/untie.h"
 #include "nibble/core/error.h"
+#include "nibble/jobs/train_data.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/model/plain_model.h"
 #include "nibble/quant/number.h"
@@ -180,6 +181,7 @@ std::vector<WritableParameter> writable(const TrainedModel& trained, const Train
 
 TrainedModel model_to_train(const TrainJob& job) {
   TrainedModel out = job.from.empty() ? from_random_weights(job) : from_model(job);
+  if (is_chat_data(job.text)) out.options.random_windows = false;
   take_options(job, out.options);
   if (!job.qat.scheme.empty()) plan_fake_quantization(job.qat, out);
   if (!out.from_scratch) {

@@ -25,6 +25,7 @@ JsonWriter begin_training(std::string_view preset) {
 }
 
 std::string sample_lines(const std::vector<std::string>& samples) {
+  if (samples.empty()) return "";
   std::string out = "samples:\n";
   for (const std::string& s : samples) out += fmt::format("  {}\n", printable(s, 4096));
   return out;
@@ -43,15 +44,48 @@ std::string train_json(const TrainJob& job, const TrainSummary& t) {
   out.field("heldout_loss", t.heldout_loss);
   out.field("heldout_standard_error", t.heldout_standard_error).field("seconds", t.seconds);
   out.field("tokens_per_second", t.tokens_per_second).field("resumed_from", t.resumed_from);
+  if (!job.from.empty()) out.field("from", job.from);
+  if (!job.qat.scheme.empty())
+    out.field("qat", job.qat.scheme).field("bits_per_weight", t.bits_per_weight);
+  if (t.distilled) out.field("distill", job.distill).field("teacher_loss", t.teacher_loss);
+  if (job.patience > 0) out.field("stopped_early", t.stopped_early);
+  out.key("looks").begin_array();
+  for (const HeldoutLook& look : t.looks) {
+    out.begin_object().field("step", look.step).field("loss", double{look.loss});
+    if (t.distilled) out.field("divergence", double{look.divergence});
+    out.end_object();
+  }
+  out.end_array();
   return out.array("samples", t.samples).end_object().finish();
 }
+
+namespace {
+
+// What the held-out text said before and after, and where the run ended.
+std::string look_lines(const TrainSummary& t) {
+  std::string out;
+  if (t.looks.size() > 1) {
+    const HeldoutLook &first = t.looks.front(), &last = t.looks.back();
+    out += fmt::format("held-out loss before: {:.4f}", double{first.loss});
+    if (t.distilled)
+      out +=
+          fmt::format("; KL from the teacher {:.5f}, at the end {:.5f}; the teacher's loss {:.4f}",
+                      double{first.divergence}, double{last.divergence}, t.teacher_loss);
+    out += '\n';
+  }
+  if (t.stopped_early) out += "stopped early; the weights are those of the best look\n";
+  if (t.bits_per_weight > 0) out += fmt::format("{:.2f} bits a weight\n", t.bits_per_weight);
+  return out;
+}
+
+}  // namespace
 
 std::string render_terminal(const TrainJob& job, const TrainSummary& t) {
   return fmt::format("{} weights, {} of {} in {:.2f} s ({:.0f} tokens/s)\n", t.parameters,
                      counted(t.steps, "step"), t.batch, t.seconds, t.tokens_per_second) +
          fmt::format("training loss {:.4f}, held-out loss {:.4f} +- {:.4f} nats a token\n",
                      t.train_loss, t.heldout_loss, t.heldout_standard_error) +
-         sample_lines(t.samples) + model_line(job);
+         look_lines(t) + sample_lines(t.samples) + model_line(job);
 }
 
 std::string train_json(const TrainJob& job, const ReferenceResult& r) {

@@ -37,7 +37,7 @@ TEST(DemoJob, MakesAFolderOfEachModelAndMeasuresIt) {
   EXPECT_FALSE(std::filesystem::exists(partial));
   EXPECT_EQ(test::get_file(out + "/report.html"), "a page");
   EXPECT_TRUE(std::filesystem::exists(out + "/" + kDemoMarker));
-  ASSERT_EQ(r.models.size(), 9u);
+  ASSERT_EQ(r.models.size(), 11u);
   for (const Measurement& m : r.models) {
     EXPECT_EQ(scheme_summary(open_model(out + "/" + m.folder)), m.scheme) << m.name;
     EXPECT_EQ(m.tokens, r.models[0].tokens);
