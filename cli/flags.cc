@@ -35,6 +35,7 @@ constexpr FlagRow kFlagRows[] = {
     {"expert_balance", "--expert-balance"},
     {"force", "--force"},
     {"format", "--format"},
+    {"freeze", "--freeze"},
     {"half_step_divisor", "--half-step"},
     {"heads", "--heads"},
     {"importance_file", "--imatrix"},

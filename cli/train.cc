@@ -127,6 +127,8 @@ void add_optimizer(CLI::App& verb, TrainJob& job) {
   verb.add_option("--expert-balance", job.expert_balance,
                   "Of a mixture of experts: coefficient of the loss that keeps them equally busy")
       ->check(number_between(0.0, 999.0));
+  verb.add_option("--freeze", job.freeze,
+                  "PATTERN: parameters that stay as they are, * and ? allowed (repeatable)");
   verb.add_flag("--recompute", job.recompute,
                 "Keep one layer's activations and compute the others again: less memory, a third "
                 "more time");

@@ -47,6 +47,7 @@ struct TrainJob {
   int64_t window = 0;      ///< tokens of a sequence; 0: the context, at most 256 of `from`
   std::optional<double> learning_rate, weight_decay, clip_norm, final_fraction, beta1, beta2;
   std::string schedule;  ///< "linear", "cosine", "constant"; empty: the preset's
+  std::vector<std::string> freeze;  ///< patterns of parameters that stay as they are
   bool recompute = false;
   double expert_balance = 0;  ///< coefficient of the experts' balance loss
   QatJob qat;

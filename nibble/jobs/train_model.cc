@@ -128,6 +128,18 @@ void plan_fake_quantization(const QatJob& qat, TrainedModel& out) {
   if (fake.schemes.empty()) throw invalid_argument("`qat`: nothing of the model is quantized");
 }
 
+void freeze(const TrainJob& job, TrainedModel& out) {
+  for (const std::string& pattern : job.freeze) {
+    const size_t before = out.options.frozen.size();
+    for (const ParamSpec& p : parameter_table(out.options.config))
+      if (glob_match(pattern, p.name)) out.options.frozen.insert(p.name);
+    if (out.options.frozen.size() == before)
+      throw invalid_argument(fmt::format("`freeze` {}: no parameter has such a name that is not "
+                                         "frozen already (`nibble inspect` lists them)",
+                                         in_quotes(pattern)));
+  }
+}
+
 // A checkpoint belongs to the same beginning.
 std::string origin_of(const Model& model) { return content_hash(model); }
 
@@ -184,6 +196,7 @@ TrainedModel model_to_train(const TrainJob& job) {
   if (is_chat_data(job.text)) out.options.random_windows = false;
   take_options(job, out.options);
   if (!job.qat.scheme.empty()) plan_fake_quantization(job.qat, out);
+  freeze(job, out);
   if (!out.from_scratch) {
     out.options.origin = origin_of(out.model);
     out.start.load = [model = out.model](const ParamSpec& p) { return load_weight(model, p); };

@@ -35,8 +35,9 @@ std::string curve(const TrainSummary& t) {
   if (!t.distilled && t.heldout_loss > 0)
     plot.levels.push_back({t.heldout_loss, "held out " + format_fixed(t.heldout_loss, 3), 4});
   return fmt::format(
-      "<figure>{}<figcaption>The band is the range over a few steps, the line their running "
-      "mean.</figcaption></figure>\n",
+      "<div class=\"grid\"><figure>{}<figcaption>The band is the range over a few steps, the line "
+      "their running "
+      "mean.</figcaption></figure></div>\n",
       curve_plot(plot));
 }
 
@@ -61,12 +62,16 @@ std::string looks_plot(const TrainSummary& t, std::string_view title,
 
 std::string looks(const TrainSummary& t) {
   if (t.looks.size() < 2) return "";
-  std::string out = looks_plot(
-      t, "loss", [](const HeldoutLook& l) { return double{l.loss}; }, t.teacher_loss);
-  if (!t.distilled) return out;
-  return out + looks_plot(
-                   t, "divergence from the teacher",
-                   [](const HeldoutLook& l) { return double{l.divergence}; }, 0);
+  std::string out =
+      "<div class=\"grid\">" +
+      looks_plot(
+          t, "loss", [](const HeldoutLook& l) { return double{l.loss}; }, t.teacher_loss);
+  if (!t.distilled) return out + "</div>\n";
+  return out +
+         looks_plot(
+             t, "divergence from the teacher",
+             [](const HeldoutLook& l) { return double{l.divergence}; }, 0) +
+         "</div>\n";
 }
 
 std::string facts(const TrainJob& job, const TrainSummary& t) {

@@ -30,7 +30,8 @@ struct FlatLayout {
   int64_t matrices_end = 0;      ///< [0, matrices_end) are matrices; a multiple of kTrainAlign
   int64_t scales_begin = 0;      ///< [scales_begin, size) are scales of fake_quantizer.h
   float scale_rate = 1;          ///< their learning rate, as a share of that of weights
-  int64_t size = 0;              ///< of the flat array, padding included; such a multiple too
+  std::vector<std::pair<int64_t, int64_t>> frozen;  ///< ranges that stay, in order
+  int64_t size = 0;  ///< of the flat array, padding included; such a multiple too
   int64_t transposed_size = 0;
   std::vector<MatrixSlot> products;  ///< every matrix that rows are multiplied with
 

@@ -41,6 +41,22 @@ void StepRunner::pull_back(Team& team) {
   team.sync();
 }
 
+// f(from, to) of what stays in [begin, end).
+template <class F>
+void StepRunner::for_each_frozen(int64_t begin, int64_t end, F f) const {
+  for (const auto& [first, last] : layout_.frozen) {
+    const int64_t from = std::max(first, begin), to = std::min(last, end);
+    if (from < to) f(from, to);
+  }
+}
+
+// What stays has no part in the norm of the gradient.
+void StepRunner::freeze(int64_t begin, int64_t end) {
+  for_each_frozen(begin, end, [&](int64_t from, int64_t to) {
+    std::fill(gradients_[0].data() + from, gradients_[0].data() + to, 0.0f);
+  });
+}
+
 void StepRunner::adam_range(TrainAdam<float> adam, int64_t begin, int64_t end) {
   const auto part = [&](int64_t from, int64_t to) {
     from = std::max(from, begin), to = std::min(to, end);
@@ -53,6 +69,20 @@ void StepRunner::adam_range(TrainAdam<float> adam, int64_t begin, int64_t end) {
   part(layout_.matrices_end, layout_.scales_begin);
   adam.learning_rate *= layout_.scale_rate;
   part(layout_.scales_begin, layout_.size);
+}
+
+// Without a gradient Adam moves nothing, but its decay does: what stays is put back.
+void StepRunner::learn(const TrainAdam<float>& adam, int64_t begin, int64_t end) {
+  std::vector<std::vector<float>> kept;
+  for_each_frozen(begin, end, [&](int64_t from, int64_t to) {
+    kept.emplace_back(weights.data() + from, weights.data() + to);
+  });
+  adam_range(adam, begin, end);
+  size_t next = 0;
+  for_each_frozen(begin, end, [&](int64_t from, int64_t) {
+    std::copy(kept[next].begin(), kept[next].end(), weights.data() + from);
+    ++next;
+  });
 }
 
 double StepRunner::block_square(int64_t block) const {
@@ -125,6 +155,7 @@ double StepRunner::step(size_t chunks, const ChunkGradient& chunk_gradient, Trai
     if (!failed()) {
       reduce(chunks, from, to);
       pull_back(team);
+      freeze(from, to);
       TrainAdam<float> mine = adam;
       if (clip_norm > 0) {
         for (int64_t b = begin; b < end; ++b)
@@ -132,7 +163,7 @@ double StepRunner::step(size_t chunks, const ChunkGradient& chunk_gradient, Trai
         team.sync();
         mine.gradient_scale = static_cast<float>(clip_scale(clip_norm));
       }
-      adam_range(mine, from, to);
+      learn(mine, from, to);
     }
   });
   rethrow();

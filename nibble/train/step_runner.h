@@ -58,6 +58,10 @@ class StepRunner {
   bool failed() const;
   void reduce(size_t chunks, int64_t begin, int64_t end);
   void pull_back(Team& team);
+  void freeze(int64_t begin, int64_t end);
+  template <class F>
+  void for_each_frozen(int64_t begin, int64_t end, F f) const;
+  void learn(const TrainAdam<float>& adam, int64_t begin, int64_t end);
   void adam_range(TrainAdam<float> adam, int64_t begin, int64_t end);
   double block_square(int64_t block) const;
   double clip_scale(double clip_norm) const;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -93,6 +94,7 @@ std::string describe_more(const TrainOptions& o) {
       to_string(o.adam.schedule), o.window, o.step.accumulate, o.step.recompute,
       o.step.expert_balance, o.step.distill_share, o.origin, to_string(q.scale_dtype), q.begin,
       q.refresh, q.scale_rate);
+  for (const std::string& name : o.frozen) out += ", frozen " + name;
   for (const auto& [name, scheme] : q.schemes)
     out += fmt::format(", {} as {}", name, to_string(scheme));
   return out;
@@ -127,11 +129,26 @@ const TrainOptions& checked(const TrainOptions& options, const Sequences& data) 
 
 }  // namespace
 
+namespace {
+
+ParamLayout layout_of(const TrainOptions& o) {
+  ParamLayout out = make_layout(o.config);
+  for (size_t i = 0; i < out.table.size(); ++i) {
+    if (!o.frozen.contains(out.table[i].name)) continue;
+    const int64_t begin = out.offsets[i], size = out.table[i].shape.elements();
+    out.frozen.emplace_back(begin, begin + size);
+  }
+  std::sort(out.frozen.begin(), out.frozen.end());
+  return out;
+}
+
+}  // namespace
+
 struct Trainer::Impl {
   Impl(const TrainOptions& o, const Sequences& sequences, const TrainStart& start)
       : options(checked(o, sequences)),
         data(sequences),
-        layout(make_layout(o.config)),
+        layout(layout_of(o)),
         ops(best_train_ops()),
         sampler(data, o.seed, o.batch, window_of(o), o.random_windows),
         decoder(layout.config, layout.plans, ops, whole(start), o.step) {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,7 @@ struct TrainOptions {
   bool random_windows = false;  ///< running text: each sequence a window at a random offset
   int64_t window = 0;           ///< tokens of such a window; 0: the config's context
   StepOptions step;
+  std::set<std::string> frozen;  ///< parameters that stay, by stored name
   FakeQuantization quantization;
   /// What tells the run's beginning and its teacher from others (a hash of their weights): a
   /// checkpoint belongs to one of them.

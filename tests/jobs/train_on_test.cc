@@ -192,6 +192,25 @@ TEST_F(TrainOn, MoreBatchesOfAStepAreOneStep) {
   EXPECT_NEAR(one.heldout_loss, four.heldout_loss, 1e-3);
 }
 
+TEST_F(TrainOn, WhatIsFrozenStays) {
+  TrainJob j = job("out");
+  j.freeze = {"wte*", "*attn*"};
+  j.weight_decay = 0.1;
+  train(j, {});
+  const Model before = open_model(in_), after = open_model(folder_ / "out");
+  int64_t same = 0, moved = 0;
+  for (const ParamSpec& p : parameter_table(before.config)) {
+    const bool stays = glob_match("wte*", p.name) || glob_match("*attn*", p.name);
+    EXPECT_EQ(load_weight(before, p).values() == load_weight(after, p).values(), stays) << p.name;
+    ++(stays ? same : moved);
+  }
+  EXPECT_GT(same, 1);
+  EXPECT_GT(moved, 1);
+  j.force = true;
+  j.freeze = {"nothing*"};
+  expect_error(ErrorKind::invalid_argument, "no parameter has such a name", [&] { train(j, {}); });
+}
+
 TEST_F(TrainOn, RefusesWhatCannotBe) {
   TrainJob j = job();
   j.distill = write_tiny_decoder(tiny_decoder(tiny_decoder_config("llama"), 5), folder_ / "other");
