@@ -13,10 +13,13 @@
 #include <string>
 
 #include "nibble/core/error.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/model/shapes.h"
 #include "nibble/train/adam_schedule.h"
 #include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
+#include "nibble/train/narrow_weights.h"
+#include "nibble/train/whole_decoder.h"
 
 namespace nibble::bench {
 namespace {
@@ -51,11 +54,34 @@ const Shape& shape_of(const std::string& name) {
   return found->second;
 }
 
+// A decoder that is multiplied with in bf16.
+class NarrowDecoder : public WholeDecoder {
+ public:
+  explicit NarrowDecoder(const ParamLayout& layout)
+      : WholeDecoder(layout, best_train_ops(), [](const FlatLayout&, float*) {}), narrow_(layout) {}
+  DecoderView<float> view(const float* trained) override {
+    DecoderView<float> out = WholeDecoder::view(trained);
+    narrow_.put_into(out, trained);
+    return out;
+  }
+  void prepare(const float* trained, int64_t share, int64_t shares) override {
+    for (int64_t i = share; i < std::ssize(layout().products); i += shares)
+      narrow_.round(layout().products[static_cast<size_t>(i)], trained);
+  }
+
+ private:
+  NarrowWeights narrow_;
+};
+
 // A batch of the same random tokens, step after step.
 class Stepper {
  public:
-  explicit Stepper(const Shape& shape) : layout_(make_layout(shape.config)) {
-    decoder_ = std::make_unique<DecoderStep>(layout_, best_train_ops());
+  Stepper(const Shape& shape, bool narrow) : layout_(make_layout(shape.config)) {
+    if (narrow)
+      decoder_ = std::make_unique<DecoderStep>(layout_.config, layout_.plans, best_train_ops(),
+                                               std::make_unique<NarrowDecoder>(layout_));
+    else
+      decoder_ = std::make_unique<DecoderStep>(layout_, best_train_ops());
     PyRandom random(42);
     draw_weights(layout_, 0.02, random, decoder_->runner.weights.data());
     for (int64_t s = 0; s < shape.sequences; ++s) {
@@ -78,18 +104,28 @@ class Stepper {
   int64_t done_ = 0;
 };
 
-Stepper& stepper(const std::string& shape) {
+Stepper& stepper(const std::string& shape, const std::string& precision) {
   static std::map<std::string, Stepper> made;
-  return made.try_emplace(shape, shape_of(shape)).first->second;
+  const bool narrow = precision == "bf16";
+  if (!narrow && precision != "f32") throw invalid_argument("precision is f32 or bf16");
+  if (narrow && !has_bf16_products()) throw unsupported("this processor does not multiply bf16");
+  return made.try_emplace(shape + precision, shape_of(shape), narrow).first->second;
 }
 
-void decoder_step(benchmark::State& state, const char* shape) {
-  Stepper& s = stepper(shape);
+void decoder_step(benchmark::State& state, const char* shape, const char* precision) {
+  if (precision == std::string("bf16") && !has_bf16_products())
+    return state.SkipWithError("this processor does not multiply bf16");
+  Stepper& s = stepper(shape, precision);
   s.step(2);
   for (auto _ : state) s.step(static_cast<int>(state.range(0)));
   state.SetItemsProcessed(state.iterations() * shape_of(shape).sequences * kTokens);
 }
-BENCHMARK_CAPTURE(decoder_step, shakespeare, "gpt2-shakespeare")
+BENCHMARK_CAPTURE(decoder_step, shakespeare_f32, "gpt2-shakespeare", "f32")
+    ->Arg(1)
+    ->Arg(2)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(decoder_step, shakespeare_bf16, "gpt2-shakespeare", "bf16")
     ->Arg(1)
     ->Arg(2)
     ->UseRealTime()
@@ -99,7 +135,7 @@ int serve() {
   std::string shape, precision;
   int threads = 0, steps = 0;
   while (std::cin >> shape >> precision >> threads >> steps) {
-    Stepper& s = stepper(shape);
+    Stepper& s = stepper(shape, precision);
     double loss = 0;
     const auto start = Clock::now();
     const std::clock_t before = std::clock();

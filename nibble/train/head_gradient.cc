@@ -62,13 +62,14 @@ void HeadGradient<T>::reserve(int64_t rows, bool transposed) {
     *b = Buffer<T>(config_.final_softcap > 0 ? rows * ld_ : 0);
 }
 
-// What the matrix gives for rows of x; its padding columns are computed too (they are zeros).
+// What the matrix gives for rows of x; its padding columns are zeros.
 template <class T>
 void HeadGradient<T>::forward(const HeadView<T>& w, int64_t rows, const T* x) {
   const MatrixView<T>& m = w.matrix;
-  reserve(rows, m.transposed != nullptr);
+  reserve(rows, m.transposed != nullptr || m.narrow != nullptr);
   rows_ = rows;
   read_ = config_.final_norm ? norm_.forward(ops_, w.norm, rows, x) : x;
+  if (m.narrow != nullptr) return products_.forward(m, rows, read_, logits_.data(), false, ld_);
   if (m.transposed != nullptr)
     return ops_.product(
         {rows, ld_, m.k, read_, m.k, 1, m.transposed, m.ld, logits_.data(), ld_, false});
@@ -92,9 +93,8 @@ void HeadGradient<T>::backward(const HeadView<T>& w, T* dx, const HeadSlopes<T>&
   const MatrixView<T>& m = w.matrix;
   const T* const dy = logits_.data();
   T* const below = config_.final_norm ? gradient_.data() : dx;
-  if (into.matrix.weight != nullptr)
-    ops_.product({m.n, m.k, rows_, dy, 1, ld_, read_, m.k, into.matrix.weight, m.k, true});
-  ops_.product({rows_, m.k, m.n, dy, ld_, 1, m.weight, m.k, below, m.k, false});
+  products_.weights(m, rows_, read_, dy, into.matrix, ld_);
+  products_.backward(m, rows_, dy, below, false, ld_);
   if (config_.final_norm) norm_.backward(ops_, w.norm, below, dx, into.norm, false);
 }
 

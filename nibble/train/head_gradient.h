@@ -18,7 +18,8 @@ struct HeadParts {
   NormParts<V> norm;
   Matrix matrix;  ///< [vocab_size, hidden_size]
 };
-/// The matrix may lack its transposed copy: with a wide vocabulary it is what is largest.
+/// The matrix may lack its transposed copy: with a wide vocabulary it is what is largest. draw()
+/// reads it as T, whether it is there as bf16 or not.
 template <class T>
 using HeadView = HeadParts<MatrixView<T>, const T>;
 template <class T>
@@ -58,7 +59,10 @@ template <class T>
 class HeadGradient {
  public:
   HeadGradient(const DecoderConfig& config, const TrainOps<T>& ops)
-      : config_(config), ops_(ops), norm_(config.norm, config.norm_eps, config.hidden_size) {}
+      : config_(config),
+        ops_(ops),
+        products_(ops),
+        norm_(config.norm, config.norm_eps, config.hidden_size) {}
 
   /// Returns the sum of the losses -log p(target) of rows x [rows, hidden_size], or of what
   /// `teacher` makes of them (its vocabulary is the same); rows whose target is negative have none.
@@ -97,6 +101,7 @@ class HeadGradient {
 
   const DecoderConfig& config_;
   const TrainOps<T>& ops_;
+  MatrixProducts<T> products_;
   const int64_t ld_ = round_up(config_.vocab_size, kTrainAlign);
   int64_t capacity_ = 0, rows_ = 0;  // rows in use
   double label_loss_ = 0;

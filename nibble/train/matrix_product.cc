@@ -44,41 +44,49 @@ TrainMatrix<T> make_matrix(std::span<const float> weight, std::span<const float>
 }
 
 template <class T>
-const uint16_t* MatrixProducts<T>::rounded(const float* x, int64_t size) {
-  rounded_.resize(std::max(rounded_.size(), static_cast<size_t>(size)));
-  best_layer_ops().to_bf16(x, size, rounded_.data());
-  return rounded_.data();
+const uint16_t* MatrixProducts<T>::round(const float* x, int64_t size, std::vector<uint16_t>& to) {
+  to.resize(std::max(to.size(), static_cast<size_t>(size)));
+  best_layer_ops().to_bf16(x, size, to.data());
+  return to.data();
 }
 
 template <class T>
 void MatrixProducts<T>::forward(const MatrixView<T>& w, int64_t rows, const T* x, T* y,
-                                bool accumulate) {
+                                bool accumulate, int64_t ld) {
+  if (ld == 0) ld = w.n;
   if (w.narrow == nullptr) {
-    ops_.product({rows, w.n, w.k, x, w.k, 1, w.transposed, w.ld, y, w.n, accumulate});
+    ops_.product({rows, w.n, w.k, x, w.k, 1, w.transposed, w.ld, y, ld, accumulate});
   } else if constexpr (std::is_same_v<T, float>) {
-    onednn_product(Bf16Product{rows, w.n, w.k, rounded(x, rows * w.k), w.k, 1, w.narrow, 1, w.k, y,
-                               w.n, accumulate});
+    onednn_product(Bf16Product{rows, w.n, w.k, round(x, rows * w.k, x_), w.k, 1, w.narrow, 1, w.k,
+                               y, ld, accumulate});
   }
   if (w.bias != nullptr) ops_.add_bias(rows, w.n, w.bias, y);
 }
 
 template <class T>
 void MatrixProducts<T>::backward(const MatrixView<T>& w, int64_t rows, const T* dy, T* dx,
-                                 bool accumulate) {
+                                 bool accumulate, int64_t ld) {
+  if (ld == 0) ld = w.n;
   if (w.narrow == nullptr) {
-    ops_.product({rows, w.k, w.n, dy, w.n, 1, w.weight, w.k, dx, w.k, accumulate});
+    ops_.product({rows, w.k, w.n, dy, ld, 1, w.weight, w.k, dx, w.k, accumulate});
   } else if constexpr (std::is_same_v<T, float>) {
-    onednn_product(Bf16Product{rows, w.k, w.n, rounded(dy, rows * w.n), w.n, 1, w.narrow, w.k, 1,
+    onednn_product(Bf16Product{rows, w.k, w.n, round(dy, rows * ld, y_), ld, 1, w.narrow, w.k, 1,
                                dx, w.k, accumulate});
   }
 }
 
 template <class T>
 void MatrixProducts<T>::weights(const MatrixView<T>& w, int64_t rows, const T* x, const T* dy,
-                                const MatrixSlope<T>& to) {
-  if (to.weight != nullptr)
-    ops_.product({w.n, w.k, rows, dy, 1, w.n, x, w.k, to.weight, w.k, true});
+                                const MatrixSlope<T>& to, int64_t ld) {
+  if (ld == 0) ld = w.n;
   if (to.bias != nullptr) ops_.bias_backward(rows, w.n, dy, to.bias);
+  if (to.weight == nullptr) return;
+  if (w.narrow == nullptr) {
+    ops_.product({w.n, w.k, rows, dy, 1, ld, x, w.k, to.weight, w.k, true});
+  } else if constexpr (std::is_same_v<T, float>) {
+    onednn_product(Bf16Product{w.n, w.k, rows, round(dy, rows * ld, y_), 1, ld,
+                               round(x, rows * w.k, x_), w.k, 1, to.weight, w.k, true});
+  }
 }
 
 template struct TrainMatrix<float>;

@@ -9,13 +9,15 @@
 
 namespace nibble {
 
-/// A weight W [n, k] as products read it: as T beside its transposed copy, or alone as bf16.
+/// A weight W [n, k] as products read it: as T beside its transposed copy, or as bf16, which goes
+/// before: what it is multiplied with is then rounded to bf16 as well, sums are in f32, and the
+/// other two may be null (only where has_bf16_products(), and T is float).
 template <class T>
 struct MatrixView {
   int64_t n = 0, k = 0, ld = 0;
   const T* weight = nullptr;         ///< [n, k]
   const T* transposed = nullptr;     ///< [k, ld]
-  const uint16_t* narrow = nullptr;  ///< [n, k]; the two above are null then
+  const uint16_t* narrow = nullptr;  ///< [n, k]
   const T* bias = nullptr;           ///< [n], or null
 };
 
@@ -44,24 +46,27 @@ TrainMatrix<T> make_matrix(std::span<const float> weight, std::span<const float>
 template <class T>
 Buffer<T> buffer_of(std::span<const float> values);
 
-/// Scratch memory of one thread.
+/// Scratch memory of one thread. x and dx are [rows, k], y and dy [rows, n] with `ld` from one row
+/// to the next (0: n; where there is a bias, or its gradient is asked for, n).
 template <class T>
 class MatrixProducts {
  public:
   explicit MatrixProducts(const TrainOps<T>& ops) : ops_(ops) {}
-  /// y (+)= x W^T + b; x is [rows, k].
-  void forward(const MatrixView<T>& w, int64_t rows, const T* x, T* y, bool accumulate);
-  /// dx (+)= dy W; dy is [rows, n].
-  void backward(const MatrixView<T>& w, int64_t rows, const T* dy, T* dx, bool accumulate);
+  /// y (+)= x W^T + b.
+  void forward(const MatrixView<T>& w, int64_t rows, const T* x, T* y, bool accumulate,
+               int64_t ld = 0);
+  /// dx (+)= dy W.
+  void backward(const MatrixView<T>& w, int64_t rows, const T* dy, T* dx, bool accumulate,
+                int64_t ld = 0);
   /// dW += dy^T x, db += sum of dy, as far as they are asked for.
   void weights(const MatrixView<T>& w, int64_t rows, const T* x, const T* dy,
-               const MatrixSlope<T>& to);
+               const MatrixSlope<T>& to, int64_t ld = 0);
 
  private:
-  const uint16_t* rounded(const float* x, int64_t size);
+  static const uint16_t* round(const float* x, int64_t size, std::vector<uint16_t>& to);
 
   const TrainOps<T>& ops_;
-  std::vector<uint16_t> rounded_;
+  std::vector<uint16_t> x_, y_;  // rounded
 };
 
 }  // namespace nibble
