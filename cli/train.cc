@@ -61,7 +61,7 @@ void run_train(const Common& common, const TrainFlags& o) {
 std::vector<std::string> training_inputs(const TrainFlags& o) {
   std::vector<std::string> out = {o.data, o.heldout, o.job.tokenizer,
                                   names_config(o) ? o.job.preset : ""};
-  for (const std::string& model : {o.job.from, o.job.distill}) {
+  for (const std::string& model : {o.job.from, o.job.distill, o.job.lora.adapter}) {
     if (model.empty()) continue;
     const auto files = model_inputs(resolve_model(model));
     out.insert(out.end(), files.begin(), files.end());
@@ -88,6 +88,8 @@ void check_train(const TrainFlags& o) {
   if (o.job.qat.scheme.empty() && !(o.job.qat.set.empty() && o.job.qat.keep.empty() &&
                                     o.job.qat.also.empty() && !o.job.qat.begin))
     throw invalid_argument("--set, --keep, --quantize and --qat-begin belong to --qat SCHEME");
+  if (o.job.lora.asked() && !goes_on(o))
+    throw invalid_argument("--lora and --adapter need --from MODEL, the base");
   if (o.reference && goes_on(o)) throw invalid_argument("--reference is for the preset micro only");
   if (o.reference && o.job.preset != "micro")
     throw invalid_argument("--reference is for the preset micro only");
@@ -103,7 +105,8 @@ void check_train(const TrainFlags& o) {
 constexpr int64_t kMost = 1'000'000'000;
 
 void add_optimizer(CLI::App& verb, TrainJob& job) {
-  verb.add_option("--lr", job.learning_rate, "Learning rate at its peak (--from: 3e-4)")
+  verb.add_option("--lr", job.learning_rate,
+                  "Learning rate at its peak (--from: 3e-4, --lora: 2e-3)")
       ->check(number_between(1e-12, 100.0));
   verb.add_option("--schedule", job.schedule,
                   fmt::format("How it falls behind the warm-up: {} (--from: cosine)",
@@ -155,6 +158,14 @@ void add_qat(CLI::App& verb, TrainFlags& o) {
                   "Of the divergence in the loss; the rest is the text's")
       ->capture_default_str()
       ->check(number_between(0.0, 1.0));
+}
+
+void add_lora(CLI::App& verb, TrainFlags& o) {
+  verb.add_option("--lora", o.job.lora.options,
+                  "Train an adapter beside --from, which stays as it is stored, packed or plain: "
+                  "r=8,alpha=16,targets=all-linear,dropout=0.05,rslora, as far as wanted "
+                  "(targets: q_proj+v_proj)");
+  verb.add_option("--adapter", o.job.lora.adapter, "A PEFT adapter to go on with, beside --from");
 }
 
 void add_watching(CLI::App& verb, TrainFlags& o) {
@@ -210,6 +221,7 @@ void add_train(CLI::App& app, Common& common) {
   verb->add_flag("--force", o->job.force, "Replace OUT where it exists");
   add_optimizer(*verb, o->job);
   add_qat(*verb, *o);
+  add_lora(*verb, *o);
   add_watching(*verb, *o);
   add_common(
       *verb, common,
@@ -217,7 +229,8 @@ void add_train(CLI::App& app, Common& common) {
       "  nibble train micro --reference --data names.txt --json\n"
       "  nibble train --from my-model --data book.txt -o my-model-tuned --lr 1e-4\n"
       "  nibble train --from my-model-int2 --qat int2:g32 --distill my-model --data book.txt "
-      "-o my-model-int2-qat");
+      "-o my-model-int2-qat\n"
+      "  nibble train --from my-model-nf4 --lora r=8,alpha=16 --data book.txt -o book-adapter");
   verb->callback([&common, o] {
     refuse_inputs_as_outputs({o->job.out, o->report}, training_inputs(*o));
     refuse_inputs_as_outputs({"", o->job.log}, training_inputs(*o));

@@ -135,6 +135,8 @@ TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
   }
   if (!trained.plans.empty())
     out.bits_per_weight = planned_bits_per_weight(trained.plans, options.quantization.scale_dtype);
+  if (trained.lora)
+    for (const auto& [name, w] : result.weights) out.adapter_parameters += w.elements();
   summarize(job, options, std::move(result), out);
   return out;
 }

@@ -30,6 +30,16 @@ struct QatJob {
   std::optional<double> scale_rate;
 };
 
+/// LoRA: thin matrices beside a model that stays as it is stored; a PEFT adapter is what is
+/// written.
+struct LoraJob {
+  /// parse_lora(); empty: none, but for `adapter`.
+  std::string options;
+  std::string adapter;  ///< one to go on with, as read_peft_adapter() takes it
+
+  bool asked() const { return !options.empty() || !adapter.empty(); }
+};
+
 struct TrainJob {
   std::string preset = "demo";
   /// What is trained instead, from random weights, on running text.
@@ -51,6 +61,7 @@ struct TrainJob {
   bool recompute = false;
   double expert_balance = 0;  ///< coefficient of the experts' balance loss
   QatJob qat;
+  LoraJob lora;
   std::string distill;  ///< a model whose probabilities are learnt, as resolve_model() takes it
   double distill_share = 1;
   int64_t eval_every = 0;  ///< steps between two looks at the held-out part; 0: a tenth of all
@@ -72,6 +83,7 @@ struct TrainSummary {
   RunInfo run;
   DecoderConfig config;
   int64_t parameters = 0, steps = 0, batch = 0;
+  int64_t adapter_parameters = 0;  ///< where an adapter is what was trained
   uint64_t seed = 0;
   int64_t train_sequences = 0, heldout_sequences = 0;
   int64_t train_tokens = 0;

@@ -7,6 +7,7 @@
 #include "nibble/compress/untie.h"
 #include "nibble/core/error.h"
 #include "nibble/jobs/train_data.h"
+#include "nibble/model/adapted_model.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/model/plain_model.h"
 #include "nibble/quant/number.h"
@@ -17,6 +18,8 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kUsualWindow = 256;  // tokens, of a model that goes on
+
+constexpr double kLoraRate = 2e-3;
 
 // Names stand for random weights: planning asks for their types only.
 std::shared_ptr<const WeightSource> no_weights(const DecoderConfig& config) {
@@ -48,7 +51,8 @@ TrainedModel from_random_weights(const TrainJob& job) {
 TrainedModel from_model(const TrainJob& job) {
   TrainedModel out;
   out.from_scratch = false;
-  out.model = plain_model(open_model(resolve_model(job.from)));
+  out.model = open_model(resolve_model(job.from));
+  if (!job.lora.asked()) out.model = plain_model(out.model);
   out.warnings = out.model.warnings;
   TrainOptions& o = out.options;
   o.config = out.model.decoder_config();
@@ -59,6 +63,7 @@ TrainedModel from_model(const TrainJob& job) {
             .schedule = Schedule::cosine,
             .final_fraction = 0.1,
             .clip_norm = 1};
+  if (job.lora.asked()) o.adam.learning_rate = kLoraRate;
   o.batch = 8;
   o.random_windows = !reads_lines(out.model.require_tokenizer());
   o.window = std::min(o.config.context, kUsualWindow);
@@ -173,6 +178,20 @@ Weight trained_weight(const TrainResult& result, const std::string& name) {
   return out;
 }
 
+void take_lora(const TrainJob& job, TrainedModel& out) {
+  if (out.from_scratch) throw invalid_argument("`lora` needs a model to adapt: give `from`");
+  if (!job.qat.scheme.empty())
+    throw invalid_argument("`qat` and `lora`: one run trains the weights or an adapter, not both");
+  if (!job.freeze.empty())
+    throw invalid_argument("`freeze` and `lora`: the base of an adapter stays as it is anyhow");
+  out.lora = plan_lora(job, out.model);
+  out.options.origin += out.lora->described;
+  out.start.parts = [load = out.start.load, options = out.lora->options](
+                        const ParamLayout& layout, const TrainOps<float>& ops) {
+    return std::make_unique<LoraParts>(layout, ops, load, options);
+  };
+}
+
 std::vector<WritableParameter> writable(const TrainedModel& trained, const TrainResult& result) {
   std::vector<WritableParameter> out;
   for (ParamSpec& spec : parameter_table(trained.options.config)) {
@@ -198,15 +217,16 @@ TrainedModel model_to_train(const TrainJob& job) {
   if (!job.qat.scheme.empty()) plan_fake_quantization(job.qat, out);
   freeze(job, out);
   if (!out.from_scratch) {
-    out.options.origin = origin_of(out.model);
+    out.options.origin = origin_of(plain_model(out.model));
     out.start.load = [model = out.model](const ParamSpec& p) { return load_weight(model, p); };
   }
+  if (job.lora.asked()) take_lora(job, out);
   if (!job.distill.empty()) take_teacher(job, out);
   return out;
 }
 
 void as_stored_before(const TrainedModel& trained, TrainResult& result) {
-  if (trained.from_scratch) return;
+  if (trained.from_scratch || trained.lora) return;
   for (auto& [name, w] : result.weights) {
     const DType dtype = trained.model.weights->stored_as(name).dtype;
     if (dtype != w.dtype()) w = narrowed(w, dtype, name);
@@ -214,6 +234,8 @@ void as_stored_before(const TrainedModel& trained, TrainResult& result) {
 }
 
 Model trained_in_memory(const TrainedModel& trained, const TrainResult& result) {
+  if (trained.lora)
+    return with_adapter(trained.model, trained_adapter(*trained.lora, result), "the adapter");
   WeightMap weights;
   for (const auto& [name, w] : result.weights) weights.emplace(name, w);
   for (const auto& [name, q] : result.quantized) weights.emplace(name, q);
@@ -226,6 +248,7 @@ Model trained_in_memory(const TrainedModel& trained, const TrainResult& result) 
 
 void write_trained(const std::string& folder, const TrainedModel& trained,
                    const TrainResult& result, std::vector<std::string>& warnings) {
+  if (trained.lora) return write_peft_adapter(folder, trained_adapter(*trained.lora, result));
   const auto parameters = writable(trained, result);
   for (const auto& [name, q] : result.quantized) {
     if (stored_scheme(q.scheme) == q.scheme) continue;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nibble/jobs/train.h"
+#include "nibble/jobs/train_lora.h"
 #include "nibble/model/model.h"
 
 namespace nibble {
@@ -19,6 +20,7 @@ struct TrainedModel {
   TrainOptions options;
   TrainStart start;
   std::vector<ParameterPlan> plans;
+  std::optional<LoraPlan> lora;
   std::vector<std::string> warnings;
 };
 

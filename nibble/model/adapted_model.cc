@@ -188,20 +188,15 @@ std::vector<std::string> names_of(const AdapterChanges& changes) {
   return {names.begin(), names.end()};
 }
 
-Model changed_model(const Model& model, const std::vector<AdapterChoice>& choices, bool merges,
-                    int threads, std::vector<std::string>* changed) {
+Model changed_model(const Model& model, const std::vector<AdapterChoice>& choices,
+                    const std::vector<PeftAdapter>& adapters, bool merges, int threads,
+                    std::vector<std::string>* changed) {
   if (choices.empty()) return model;
   Model out = model;
   DecoderConfig config = model.decoder_config();
-  std::vector<PeftAdapter> adapters;
   bool apart = false;
-  for (const AdapterChoice& c : choices) {
-    if (!std::isfinite(c.weight))
-      throw invalid_argument(fmt::format("the weight {} is no finite number", c.weight))
-          .in_file(c.path);
-    adapters.push_back(read_peft_adapter(resolve_model(c.path)));
-    naming_file(c.path, [&] { apart = parts_ends(config, adapters.back()) || apart; });
-  }
+  for (size_t i = 0; i < choices.size(); ++i)
+    naming_file(choices[i].path, [&] { apart = parts_ends(config, adapters[i]) || apart; });
   Adapting adapting(config, apart);
   for (size_t i = 0; i < choices.size(); ++i)
     naming_file(choices[i].path, [&] { adapting.add(adapters[i], choices[i].weight); });
@@ -212,6 +207,17 @@ Model changed_model(const Model& model, const std::vector<AdapterChoice>& choice
   out.weights =
       std::make_shared<AdaptedWeights>(model.weights, std::move(changes), merges, threads);
   out.as_stored = nullptr;
+  return out;
+}
+
+std::vector<PeftAdapter> read_all(const std::vector<AdapterChoice>& choices) {
+  std::vector<PeftAdapter> out;
+  for (const AdapterChoice& c : choices) {
+    if (!std::isfinite(c.weight))
+      throw invalid_argument(fmt::format("the weight {} is no finite number", c.weight))
+          .in_file(c.path);
+    out.push_back(read_peft_adapter(resolve_model(c.path)));
+  }
   return out;
 }
 
@@ -237,11 +243,15 @@ std::vector<AdapterChoice> parse_adapters(const std::vector<std::string>& texts)
 
 Model with_adapters(const Model& model, const std::vector<AdapterChoice>& adapters,
                     std::vector<std::string>* changed) {
-  return changed_model(model, adapters, false, 1, changed);
+  return changed_model(model, adapters, read_all(adapters), false, 1, changed);
+}
+
+Model with_adapter(const Model& model, const PeftAdapter& adapter, const std::string& name) {
+  return changed_model(model, {{name}}, {adapter}, false, 1, nullptr);
 }
 
 Model merged_model(const Model& model, const std::vector<AdapterChoice>& adapters, int threads) {
-  return changed_model(model, adapters, true, threads, nullptr);
+  return changed_model(model, adapters, read_all(adapters), true, threads, nullptr);
 }
 
 }  // namespace nibble

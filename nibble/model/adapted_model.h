@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "nibble/format/peft_adapter.h"
 #include "nibble/model/model.h"
 
 namespace nibble {
@@ -27,6 +28,9 @@ std::vector<AdapterChoice> parse_adapters(const std::vector<std::string>& texts)
 /// `changed`: where not null, the names of the parameters that are not the base's.
 Model with_adapters(const Model& model, const std::vector<AdapterChoice>& adapters,
                     std::vector<std::string>* changed = nullptr);
+
+/// The same with one that is in memory; errors call it by that name.
+Model with_adapter(const Model& model, const PeftAdapter& adapter, const std::string& name);
 
 /// The same with the weights that adapters change as floats, made as they are asked for: f32, said
 /// to be of the type of the base's plain weights, or f16 where those are quantized.

@@ -16,15 +16,17 @@ std::vector<ParamSpec> table_of(DecoderConfig config, bool apart) {
 }  // namespace
 
 AdapterNames::AdapterNames(const DecoderConfig& config, bool apart)
-    : apart_(apart && config.tied), table_(table_of(config, apart)) {
-  const std::string prefix(architecture(config.architecture).prefix);
+    : apart_(apart && config.tied),
+      prefix_(architecture(config.architecture).prefix),
+      file_prefix_(config.name_prefix),
+      table_(table_of(config, apart)) {
   for (size_t i = 0; i < table_.size(); ++i) {
     const std::string& name = table_[i].name;
     rows_.emplace(name, i);
     if (table_[i].role == Role::lm_head) continue;
     const std::string bare = name.substr(config.name_prefix.size());
     rows_.emplace(bare, i);
-    rows_.emplace(prefix + bare, i);
+    rows_.emplace(prefix_ + bare, i);
   }
   if (config.tied && !apart) rows_.emplace(kHeadWeight, rows_.at(embedding().name));
 }
@@ -32,6 +34,14 @@ AdapterNames::AdapterNames(const DecoderConfig& config, bool apart)
 const ParamSpec* AdapterNames::find(std::string_view name) const {
   const auto found = rows_.find(name);
   return found == rows_.end() ? nullptr : &table_[found->second];
+}
+
+std::string AdapterNames::module_of(const ParamSpec& spec) const {
+  constexpr std::string_view kEnd = ".weight";
+  NIBBLE_CHECK(spec.name.ends_with(kEnd));
+  const std::string stored = spec.name.substr(0, spec.name.size() - kEnd.size());
+  if (spec.role == Role::lm_head) return stored;
+  return prefix_ + stored.substr(file_prefix_.size());
 }
 
 const ParamSpec& AdapterNames::of_role(Role role) const {

@@ -19,6 +19,9 @@ class AdapterNames {
 
   /// Null for a name that is none. A tied head is the embedding.
   const ParamSpec* find(std::string_view name) const;
+  /// The path that transformers gives the module of a weight: a name without its ".weight".
+  std::string module_of(const ParamSpec& spec) const;
+  const std::vector<ParamSpec>& table() const { return table_; }
   bool apart() const { return apart_; }
   const ParamSpec& head() const;
   const ParamSpec& embedding() const;
@@ -26,6 +29,7 @@ class AdapterNames {
  private:
   const ParamSpec& of_role(Role role) const;
   bool apart_;
+  std::string prefix_, file_prefix_;  // of transformers, and of the base's names
   std::vector<ParamSpec> table_;
   std::map<std::string, size_t, std::less<>> rows_;
 };

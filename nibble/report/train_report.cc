@@ -32,7 +32,8 @@ std::string sample_lines(const std::vector<std::string>& samples) {
 }
 
 std::string model_line(const TrainJob& job) {
-  return job.out.empty() ? "" : fmt::format("model: {}\n", job.out);
+  return job.out.empty() ? ""
+                         : fmt::format("{}: {}\n", job.lora.asked() ? "adapter" : "model", job.out);
 }
 
 }  // namespace
@@ -40,6 +41,7 @@ std::string model_line(const TrainJob& job) {
 std::string train_json(const TrainJob& job, const TrainSummary& t) {
   JsonWriter out = begin_training(job.preset);
   out.field("out", job.out).field("parameters", t.parameters).field("steps", t.steps);
+  if (t.adapter_parameters > 0) out.field("adapter_parameters", t.adapter_parameters);
   out.field("batch", t.batch).field("seed", t.seed).field("train_loss", t.train_loss);
   out.field("heldout_loss", t.heldout_loss);
   out.field("heldout_standard_error", t.heldout_standard_error).field("seconds", t.seconds);
@@ -81,7 +83,9 @@ std::string look_lines(const TrainSummary& t) {
 }  // namespace
 
 std::string render_terminal(const TrainJob& job, const TrainSummary& t) {
-  return fmt::format("{} weights, {} of {} in {:.2f} s ({:.0f} tokens/s)\n", t.parameters,
+  const std::string beside =
+      t.adapter_parameters > 0 ? fmt::format("{} of an adapter beside ", t.adapter_parameters) : "";
+  return fmt::format("{}{} weights, {} of {} in {:.2f} s ({:.0f} tokens/s)\n", beside, t.parameters,
                      counted(t.steps, "step"), t.batch, t.seconds, t.tokens_per_second) +
          fmt::format("training loss {:.4f}, held-out loss {:.4f} +- {:.4f} nats a token\n",
                      t.train_loss, t.heldout_loss, t.heldout_standard_error) +

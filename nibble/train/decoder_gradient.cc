@@ -41,6 +41,17 @@ void DecoderGradient<T>::reserve(int64_t rows) {
   if (config_.embedding_norm) norm_.reserve(capacity_);
 }
 
+template <class T>
+void DecoderGradient<T>::look_up(const DecoderView<T>& w, int32_t token, T* to) {
+  const int64_t width = config_.hidden_size;
+  if (w.tokens != nullptr) {
+    std::copy_n(w.tokens + token * width, width, to);
+    return;
+  }
+  if (looked_up_.size() == 0) looked_up_ = Buffer<float>(width);
+  std::copy_n(w.stored_tokens->read(token, 1, looked_up_.data()), width, to);
+}
+
 // Rows of tokens, times a scale where there is one, and of positions.
 template <class T>
 void DecoderGradient<T>::embed(const DecoderView<T>& w) {
@@ -48,7 +59,7 @@ void DecoderGradient<T>::embed(const DecoderView<T>& w) {
   const T by = T(config_.embedding_scale);
   T* to = embedded_.data();
   for (size_t r = 0; r < token_.size(); ++r, to += width) {
-    std::copy_n(w.tokens + token_[r] * width, width, to);
+    look_up(w, token_[r], to);
     for (int64_t i = 0; i < width && by != 1; ++i) to[i] *= by;
     if (w.positions != nullptr)
       ops_.add(width, w.positions + (config_.position_offset + position_[r]) * width, to);
@@ -122,6 +133,7 @@ template <class T>
 double DecoderGradient<T>::run(const DecoderView<T>& w, const Batch& batch, const Chunk& chunk,
                                T scale, const DecoderSlopes<T>* into,
                                const TeacherRows<T>* teacher) {
+  for (const auto& layer : layers_) layer->begin(into == nullptr ? -1 : chunk.first_row);
   const T* const x = forward(w, batch, chunk);
   const double loss = head_.run(w.head, rows_, x, batch.target.data() + chunk.first_row, scale,
                                 dx_.data(), into == nullptr ? nullptr : &into->head, teacher);

@@ -17,6 +17,8 @@ namespace nibble {
 template <class Matrix, class V>
 struct DecoderParts {
   V *tokens = nullptr, *positions = nullptr;  ///< tables, [rows, hidden_size]
+  /// The first of them as it is stored, where it is null.
+  const StoredMatrix* stored_tokens = nullptr;
   NormParts<V> embedding_norm;
   std::vector<LayerParts<Matrix, V>> layers;
   HeadParts<Matrix, V> head;
@@ -86,6 +88,7 @@ class DecoderGradient {
   void back_through_layers(const DecoderView<T>& w, const DecoderSlopes<T>& into);
   LayerGradient<T>& layer(size_t i) { return *layers_[layer_of_[i]]; }
   void embed(const DecoderView<T>& w);
+  void look_up(const DecoderView<T>& w, int32_t token, T* to);
   void embed_backward(const DecoderSlopes<T>& into, T* dx);
 
   const DecoderConfig& config_;
@@ -101,6 +104,7 @@ class DecoderGradient {
   std::vector<int64_t> starts_;
   RowNorm<T> norm_;  // of embeddings
   Buffer<T> embedded_, dx_, dembedded_;
+  Buffer<float> looked_up_;  // a stored row
 };
 
 }  // namespace nibble

@@ -74,9 +74,19 @@ void HeadGradient<T>::forward(const HeadView<T>& w, int64_t rows, const T* x) {
     return ops_.product(
         {rows, ld_, m.k, read_, m.k, 1, m.transposed, m.ld, logits_.data(), ld_, false});
   ops_.transpose(rows, m.k, read_, turned_.data(), rows);
-  ops_.product(
-      {m.n, rows, m.k, m.weight, m.k, 1, turned_.data(), rows, columns_.data(), rows, false});
+  multiply_turned(m);
   ops_.transpose(m.n, rows, columns_.data(), logits_.data(), ld_);
+}
+
+// columns = W turned, W as it lies.
+template <class T>
+void HeadGradient<T>::multiply_turned(const MatrixView<T>& m) {
+  const auto multiply = [&](int64_t first, int64_t n, const T* rows_of_w) {
+    ops_.product({n, rows_, m.k, rows_of_w, m.k, 1, turned_.data(), rows_,
+                  columns_.data() + first * rows_, rows_, false});
+  };
+  if (m.stored == nullptr) return multiply(0, m.n, m.weight);
+  stored_.for_each_tile(*m.stored, m.k, multiply);
 }
 
 template <class T>

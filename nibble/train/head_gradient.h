@@ -90,6 +90,7 @@ class HeadGradient {
  private:
   void reserve(int64_t rows, bool transposed);
   void forward(const HeadView<T>& w, int64_t rows, const T* x);
+  void multiply_turned(const MatrixView<T>& m);
   void cap();
   double learn_labels(const int32_t* targets, T scale);
   double learn_teacher(const int32_t* targets, T scale, const TeacherRows<T>& teacher,
@@ -116,6 +117,7 @@ class HeadGradient {
   Buffer<T> cap_slopes_, weighted_;
   // For a matrix without its transposed copy: what it reads and gives, transposed.
   Buffer<T> turned_, columns_;
+  StoredProducts<T> stored_{ops_};
 };
 
 /// The label that u, in [0, 1), draws from p.

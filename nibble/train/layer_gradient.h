@@ -29,6 +29,8 @@ class LayerGradient {
   const LayerPlan& plan() const { return plan_; }
   /// Routers take part in it; it must outlive this.
   void balance(ExpertBalance* balance) { rows_.balance = balance; }
+  /// MatrixProducts::begin() of what follows.
+  void begin(int64_t first_row) { rows_.products.begin(first_row); }
 
   /// Returns the residual stream behind the layer, from x in front of it, both [rows, hidden_size];
   /// it lives until the next call. `starts` are the first rows of the sequences, each of which

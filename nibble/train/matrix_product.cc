@@ -54,25 +54,31 @@ template <class T>
 void MatrixProducts<T>::forward(const MatrixView<T>& w, int64_t rows, const T* x, T* y,
                                 bool accumulate, int64_t ld) {
   if (ld == 0) ld = w.n;
-  if (w.narrow == nullptr) {
+  if (w.stored != nullptr) {
+    stored_.forward(*w.stored, w.k, rows, x, y, ld, accumulate);
+  } else if (w.narrow == nullptr) {
     ops_.product({rows, w.n, w.k, x, w.k, 1, w.transposed, w.ld, y, ld, accumulate});
   } else if constexpr (std::is_same_v<T, float>) {
     onednn_product(Bf16Product{rows, w.n, w.k, round(x, rows * w.k, x_), w.k, 1, w.narrow, 1, w.k,
                                y, ld, accumulate});
   }
   if (w.bias != nullptr) ops_.add_bias(rows, w.n, w.bias, y);
+  for (const LowRankView<T>& added : w.added) added_.forward(added, rows, x, y, ld);
 }
 
 template <class T>
 void MatrixProducts<T>::backward(const MatrixView<T>& w, int64_t rows, const T* dy, T* dx,
                                  bool accumulate, int64_t ld) {
   if (ld == 0) ld = w.n;
-  if (w.narrow == nullptr) {
+  if (w.stored != nullptr) {
+    stored_.backward(*w.stored, w.k, rows, dy, ld, dx, accumulate);
+  } else if (w.narrow == nullptr) {
     ops_.product({rows, w.k, w.n, dy, ld, 1, w.weight, w.k, dx, w.k, accumulate});
   } else if constexpr (std::is_same_v<T, float>) {
     onednn_product(Bf16Product{rows, w.k, w.n, round(dy, rows * ld, y_), ld, 1, w.narrow, w.k, 1,
                                dx, w.k, accumulate});
   }
+  for (const LowRankView<T>& added : w.added) added_.backward(added, rows, dy, ld, dx);
 }
 
 template <class T>
@@ -80,6 +86,8 @@ void MatrixProducts<T>::weights(const MatrixView<T>& w, int64_t rows, const T* x
                                 const MatrixSlope<T>& to, int64_t ld) {
   if (ld == 0) ld = w.n;
   if (to.bias != nullptr) ops_.bias_backward(rows, w.n, dy, to.bias);
+  if (to.added != nullptr)
+    for (const LowRankView<T>& added : w.added) added_.weights(added, rows, x, dy, ld, to.added);
   if (to.weight == nullptr) return;
   if (w.narrow == nullptr) {
     ops_.product({w.n, w.k, rows, dy, 1, ld, x, w.k, to.weight, w.k, true});

@@ -5,26 +5,31 @@
 #include <span>
 #include <vector>
 
-#include "nibble/train/buffer.h"
+#include "nibble/train/low_rank_product.h"
+#include "nibble/train/stored_matrix.h"
 
 namespace nibble {
 
 /// A weight W [n, k] as products read it: as T beside its transposed copy, or as bf16, which goes
 /// before: what it is multiplied with is then rounded to bf16 as well, sums are in f32, and the
-/// other two may be null (only where has_bf16_products(), and T is float).
+/// other two may be null (only where has_bf16_products(), and T is float). Or as it is stored: then
+/// all three are null. And what is added to it.
 template <class T>
 struct MatrixView {
   int64_t n = 0, k = 0, ld = 0;
-  const T* weight = nullptr;         ///< [n, k]
-  const T* transposed = nullptr;     ///< [k, ld]
-  const uint16_t* narrow = nullptr;  ///< [n, k]
-  const T* bias = nullptr;           ///< [n], or null
+  const T* weight = nullptr;             ///< [n, k]
+  const T* transposed = nullptr;         ///< [k, ld]
+  const uint16_t* narrow = nullptr;      ///< [n, k]
+  const T* bias = nullptr;               ///< [n], or null
+  const StoredMatrix* stored = nullptr;  ///< [n, k]
+  std::span<const LowRankView<T>> added = {};
 };
 
 /// Where the gradients of a weight and of its bias are added up; null: they are not asked for.
 template <class T>
 struct MatrixSlope {
   T *weight = nullptr, *bias = nullptr;
+  T* added = nullptr;  ///< the flat array in which what is added has its places
 };
 
 /// A weight and its bias in memory of their own.
@@ -51,7 +56,9 @@ Buffer<T> buffer_of(std::span<const float> values);
 template <class T>
 class MatrixProducts {
  public:
-  explicit MatrixProducts(const TrainOps<T>& ops) : ops_(ops) {}
+  explicit MatrixProducts(const TrainOps<T>& ops) : ops_(ops), stored_(ops), added_(ops) {}
+  /// LowRankProducts::begin().
+  void begin(int64_t first_row) { added_.begin(first_row); }
   /// y (+)= x W^T + b.
   void forward(const MatrixView<T>& w, int64_t rows, const T* x, T* y, bool accumulate,
                int64_t ld = 0);
@@ -67,6 +74,8 @@ class MatrixProducts {
 
   const TrainOps<T>& ops_;
   std::vector<uint16_t> x_, y_;  // rounded
+  StoredProducts<T> stored_;
+  LowRankProducts<T> added_;
 };
 
 }  // namespace nibble

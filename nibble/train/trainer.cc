@@ -151,7 +151,8 @@ struct Trainer::Impl {
         layout(layout_of(o)),
         ops(best_train_ops()),
         sampler(data, o.seed, o.batch, window_of(o), o.random_windows),
-        decoder(layout.config, layout.plans, ops, whole(start), o.step) {
+        decoder(layout.config, layout.plans, ops,
+                start.parts ? start.parts(layout, ops) : whole(start), o.step) {
     decoder.parts->begin(decoder.runner.weights.data());
   }
 

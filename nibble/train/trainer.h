@@ -51,6 +51,9 @@ struct HeldoutLook {
 /// What a run begins with and learns from.
 struct TrainStart {
   WeightLoader load;  ///< empty: random weights
+  /// Makes what is trained, from the places of all weights; empty: the whole decoder.
+  std::function<std::unique_ptr<TrainedParts>(const ParamLayout&, const TrainOps<float>&)> parts =
+      {};
 };
 
 struct TrainStep {

@@ -9,6 +9,7 @@
 #include "nibble/model/model.h"
 #include "nibble/train/adam_schedule.h"
 #include "nibble/train/decoder_step.h"
+#include "nibble/train/lora_parts.h"
 #include "nibble/train/whole_decoder.h"
 #include "tests/support/shared.h"
 
@@ -41,9 +42,29 @@ std::vector<Batch> batches_of(const Model& model, const JsonFields& golden) {
   return out;
 }
 
+// As the rule has them: PEFT's names, A by a formula, B 0.
+LoraOptions golden_adapter(const Model& model, const JsonFields& golden) {
+  LoraOptions out;
+  for (const std::string& module : golden.strings("runs.llama_lora.modules")) {
+    const auto table = parameter_table(model.decoder_config());
+    const auto p = std::find_if(table.begin(), table.end(), [&](const ParamSpec& spec) {
+      return spec.name == module + ".weight";
+    });
+    LoraModule m{*p, module, 8, 2.0};
+    const int64_t k = p->shape[1];
+    m.a = Tensor(DType::f32, {8, k});
+    m.b = Tensor(DType::f32, {p->shape[0], 8});
+    for (int64_t i = 0; i < 8 * k; ++i)
+      m.a.mutable_data<float>()[static_cast<size_t>(i)] = static_cast<float>(
+          std::sin(1.0 + static_cast<double>(i)) / std::sqrt(static_cast<double>(k)));
+    out.modules.push_back(std::move(m));
+  }
+  return out;
+}
+
 class GoldenLosses : public testing::Test {
  protected:
-  void check(const std::string& run, StepOptions options, double student = 1) {
+  void check(const std::string& run, StepOptions options, double student = 1, double decay = 0.1) {
     const JsonFields golden = golden_losses();
     const std::string path = "../shared/data/" + golden.string("runs." + run + ".model");
     if (test::lacks_shared(path)) GTEST_SKIP() << path;
@@ -61,13 +82,18 @@ class GoldenLosses : public testing::Test {
         for (int64_t j = 0; j < p.shape.elements(); ++j) w[j] *= static_cast<float>(student);
       }
     };
-    DecoderStep decoder(layout.config, layout.plans, best_train_ops(),
-                        std::make_unique<WholeDecoder>(layout, best_train_ops(), begin), options);
+    std::unique_ptr<TrainedParts> parts;
+    if (run == "llama_lora")
+      parts = std::make_unique<LoraParts>(layout, best_train_ops(), load,
+                                          golden_adapter(model, golden));
+    else
+      parts = std::make_unique<WholeDecoder>(layout, best_train_ops(), begin);
+    DecoderStep decoder(layout.config, layout.plans, best_train_ops(), std::move(parts), options);
     decoder.parts->begin(decoder.runner.weights.data());
     const AdamOptions adam{.learning_rate = 1e-3,
                            .beta1 = 0.9,
                            .beta2 = 0.95,
-                           .weight_decay = 0.1,
+                           .weight_decay = decay,
                            .warmup_steps = 5,
                            .schedule = Schedule::constant};
     const std::vector<double> expected = numbers_at(golden, "runs." + run + ".loss");
@@ -93,6 +119,7 @@ TEST_F(GoldenLosses, MixtralWithABalanceLoss) {
   check("mixtral_balanced", {.chunks = 1, .expert_balance = 0.02});
 }
 TEST_F(GoldenLosses, Distilled) { check("gpt2_distill", {}, 0.9); }
+TEST_F(GoldenLosses, LlamaWithAnAdapter) { check("llama_lora", {}, 1, 0); }
 
 }  // namespace
 }  // namespace nibble
