@@ -132,6 +132,8 @@ void add_optimizer(CLI::App& verb, TrainJob& job) {
       ->check(number_between(0.0, 999.0));
   verb.add_option("--freeze", job.freeze,
                   "PATTERN: parameters that stay as they are, * and ? allowed (repeatable)");
+  verb.add_flag("--bf16", job.bf16,
+                "Products in bf16 with sums in f32, where the processor has them: faster");
   verb.add_flag("--recompute", job.recompute,
                 "Keep one layer's activations and compute the others again: less memory, a third "
                 "more time");
@@ -158,6 +160,10 @@ void add_qat(CLI::App& verb, TrainFlags& o) {
                   "Of the divergence in the loss; the rest is the text's")
       ->capture_default_str()
       ->check(number_between(0.0, 1.0));
+  verb.add_option("--corrupt", o.job.corrupt,
+                  "Share of the tokens read that become random ones, for a teacher alone: the data "
+                  "go further")
+      ->check(number_between(0.0, 0.99));
 }
 
 void add_lora(CLI::App& verb, TrainFlags& o) {

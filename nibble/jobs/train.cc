@@ -127,7 +127,13 @@ TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
   as_stored_before(trained, result);
   out.train_sequences = static_cast<int64_t>(data.train.size());
   out.heldout_sequences = static_cast<int64_t>(data.heldout.size());
-  measure_trained(trained_in_memory(trained, result), data, job, exec, out);
+  try {
+    measure_trained(trained_in_memory(trained, result), data, job, exec, out);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::corrupt) throw;
+    throw corrupt("the trained model gives no finite numbers: use a smaller learning rate (" +
+                  e.reason() + ")");
+  }
   if (folder) {
     write_trained(folder->path(), trained, result, out.warnings);
     folder->commit();

@@ -56,14 +56,15 @@ struct TrainJob {
   int64_t accumulate = 1;  ///< batches of a step, one after another
   int64_t window = 0;      ///< tokens of a sequence; 0: the context, at most 256 of `from`
   std::optional<double> learning_rate, weight_decay, clip_norm, final_fraction, beta1, beta2;
-  std::string schedule;  ///< "linear", "cosine", "constant"; empty: the preset's
+  std::string schedule;             ///< "linear", "cosine", "constant"; empty: the preset's
   std::vector<std::string> freeze;  ///< patterns of parameters that stay as they are
-  bool recompute = false;
+  bool recompute = false, bf16 = false;
   double expert_balance = 0;  ///< coefficient of the experts' balance loss
   QatJob qat;
   LoraJob lora;
   std::string distill;  ///< a model whose probabilities are learnt, as resolve_model() takes it
   double distill_share = 1;
+  double corrupt = 0;      ///< share of the tokens read that are random ones, beside a teacher
   int64_t eval_every = 0;  ///< steps between two looks at the held-out part; 0: a tenth of all
   int64_t patience = 0;    ///< looks without a better loss until it stops; 0: it does not
 

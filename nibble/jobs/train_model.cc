@@ -90,10 +90,12 @@ void take_options(const TrainJob& job, TrainOptions& o) {
   o.batch *= job.accumulate;
   o.step.accumulate = job.accumulate;
   o.step.recompute = job.recompute;
+  o.step.bf16 = job.bf16;
   o.step.expert_balance = job.expert_balance;
   if (job.expert_balance > 0 && o.config.experts == 0)
     throw invalid_argument("`expert_balance`: the model has no experts");
   o.step.distill_share = job.distill_share;
+  o.step.corrupt = job.corrupt;
 }
 
 QuantizeOptions quantize_options_of(const QatJob& qat) {
@@ -139,9 +141,10 @@ void freeze(const TrainJob& job, TrainedModel& out) {
     for (const ParamSpec& p : parameter_table(out.options.config))
       if (glob_match(pattern, p.name)) out.options.frozen.insert(p.name);
     if (out.options.frozen.size() == before)
-      throw invalid_argument(fmt::format("`freeze` {}: no parameter has such a name that is not "
-                                         "frozen already (`nibble inspect` lists them)",
-                                         in_quotes(pattern)));
+      throw invalid_argument(
+          fmt::format("`freeze` {}: no parameter has such a name that is not "
+                      "frozen already (`nibble inspect` lists them)",
+                      in_quotes(pattern)));
   }
 }
 
@@ -184,6 +187,10 @@ void take_lora(const TrainJob& job, TrainedModel& out) {
     throw invalid_argument("`qat` and `lora`: one run trains the weights or an adapter, not both");
   if (!job.freeze.empty())
     throw invalid_argument("`freeze` and `lora`: the base of an adapter stays as it is anyhow");
+  if (job.bf16)
+    throw invalid_argument(
+        "`bf16` and `lora`: a base is multiplied with as it is stored; leave it "
+        "out");
   out.lora = plan_lora(job, out.model);
   out.options.origin += out.lora->described;
   out.start.parts = [load = out.start.load, options = out.lora->options](

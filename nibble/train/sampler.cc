@@ -26,6 +26,14 @@ std::vector<int64_t> epoch_order(uint64_t seed, uint64_t epoch, size_t n) {
   return order;
 }
 
+void corrupt_tokens(Batch& batch, double share, int64_t vocabulary, uint64_t seed, int64_t step) {
+  PyRandom random(mix(mix(seed) ^ mix(static_cast<uint64_t>(step) + 1)));
+  for (int32_t& token : batch.token) {
+    if (random.random() < share)
+      token = static_cast<int32_t>(random.below(static_cast<uint64_t>(vocabulary)));
+  }
+}
+
 Sampler::Sampler(const std::vector<std::vector<int32_t>>& data, uint64_t seed, int64_t batch,
                  int64_t context, bool windows)
     : data_(data), seed_(seed), batch_(batch), context_(context), windows_(windows) {

@@ -12,6 +12,11 @@ namespace nibble {
 /// The numbers 0 .. n-1 in the random order of an epoch.
 std::vector<int64_t> epoch_order(uint64_t seed, uint64_t epoch, size_t n);
 
+/// Replaces each token that is read by a random one of `vocabulary` with probability `share`: a
+/// teacher says something of any text, and a student that has seen more of them knows its function,
+/// not its answers on one text. A function of seed and step alone.
+void corrupt_tokens(Batch& batch, double share, int64_t vocabulary, uint64_t seed, int64_t step);
+
 /// Without `windows`: all sequences in a new random order each epoch, step after step. With: for
 /// each row of the batch one window of context + 1 ids at a random offset (shorter where the
 /// sequence is).

@@ -8,6 +8,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/train/adam_schedule.h"
 #include "nibble/train/checkpoint.h"
 #include "nibble/train/decoder_step.h"
@@ -35,6 +36,11 @@ void validate_options(const TrainOptions& o) {
   require_option(o.step.accumulate >= 1, "`accumulate` must be at least 1");
   require_option(o.step.expert_balance >= 0 && o.step.expert_balance < 1e3,
                  "the coefficient of the experts' balance must be 0 to 1000");
+  if (o.step.bf16 && !has_bf16_products())
+    throw unsupported("`bf16`: this processor does not multiply bf16 (or NIBBLE_ISA forbids it)");
+  require_option(o.step.corrupt == 0 || (o.step.corrupt > 0 && o.step.corrupt < 1 &&
+                                         o.step.teacher != nullptr && o.step.distill_share == 1),
+                 "`corrupt` must be 0 to 1, and is for what a teacher alone is learnt from");
   require_option(o.step.distill_share >= 0 && o.step.distill_share <= 1,
                  "`distill_share` must be 0 to 1");
   const FakeQuantization& q = o.quantization;
@@ -94,6 +100,8 @@ std::string describe_more(const TrainOptions& o) {
       to_string(o.adam.schedule), o.window, o.step.accumulate, o.step.recompute,
       o.step.expert_balance, o.step.distill_share, o.origin, to_string(q.scale_dtype), q.begin,
       q.refresh, q.scale_rate);
+  if (o.step.bf16) out += ", products in bf16";
+  if (o.step.corrupt > 0) out += fmt::format(", corrupt {}", o.step.corrupt);
   for (const std::string& name : o.frozen) out += ", frozen " + name;
   for (const auto& [name, scheme] : q.schemes)
     out += fmt::format(", {} as {}", name, to_string(scheme));
@@ -164,12 +172,14 @@ struct Trainer::Impl {
           PyRandom random(o.seed);
           draw_weights(places, o.init_std, random, trained);
         },
-        options.quantization);
+        options.quantization, options.step.bf16);
   }
 
   void one_step(int threads) {
     decoder.parts->before_step(step, decoder.runner.weights.data(), threads);
     sampler.fill(step, batch);
+    if (options.step.corrupt > 0)
+      corrupt_tokens(batch, options.step.corrupt, options.config.vocab_size, options.seed, step);
     const double loss = decoder.step(batch, adam_of_step(options.adam, step, options.steps),
                                      options.adam.clip_norm, threads);
     if (!std::isfinite(loss)) {

@@ -7,7 +7,7 @@
 namespace nibble {
 
 WholeDecoder::WholeDecoder(ParamLayout layout, const TrainOps<float>& ops, Begin begin,
-                           FakeQuantization quantization)
+                           FakeQuantization quantization, bool narrow)
     : layout_(std::move(layout)),
       ops_(ops),
       begin_(std::move(begin)),
@@ -27,14 +27,17 @@ WholeDecoder::WholeDecoder(ParamLayout layout, const TrainOps<float>& ops, Begin
     fake_of_[row] = &fakes_.back();
   }
   if (!fakes_.empty()) effective_ = Buffer<float>(layout_.matrices_end);
+  if (narrow) narrow_ = std::make_unique<NarrowWeights>(layout_);
 }
 
 void WholeDecoder::begin(float* trained) { begin_(layout_, trained); }
 
 // Matrices are read from where they are fake-quantized, all others where they are trained.
 DecoderView<float> WholeDecoder::view(const float* trained) {
-  return view_of<float>(layout_, trained, transposed_.data(),
-                        fakes_.empty() ? trained : effective_.data());
+  const float* const matrices = fakes_.empty() ? trained : effective_.data();
+  DecoderView<float> out = view_of<float>(layout_, trained, transposed_.data(), matrices);
+  if (narrow_) narrow_->put_into(out, matrices);
+  return out;
 }
 
 DecoderSlopes<float> WholeDecoder::slopes(float* gradient) const {
@@ -54,9 +57,18 @@ void WholeDecoder::quantize(size_t row, const float* trained) {
   fake->quantizer.make(trained + at, to);
 }
 
+// What products read besides the weights themselves.
+void WholeDecoder::copy_product(const MatrixSlot& m, const float* weights) {
+  ops_.transpose(m.n, m.k, weights + m.weight, transposed_.data() + m.transposed, m.ld);
+  if (narrow_) narrow_->round(m, weights);
+}
+
 void WholeDecoder::prepare(const float* trained, int64_t share, int64_t shares) {
-  if (fakes_.empty())
-    return transpose_weights(layout_, ops_, trained, transposed_.data(), share, shares);
+  if (fakes_.empty()) {
+    for (int64_t i = share; i < std::ssize(layout_.products); i += shares)
+      copy_product(layout_.products[static_cast<size_t>(i)], trained);
+    return;
+  }
   // A product may join matrices: whoever transposes it makes what it is made of.
   for (size_t row = 0; row < layout_.table.size(); ++row) {
     if (is_weight(layout_.table[row]) && layout_.product_of_row[row] < 0 &&
@@ -66,8 +78,7 @@ void WholeDecoder::prepare(const float* trained, int64_t share, int64_t shares) 
   for (int64_t i = share; i < std::ssize(layout_.products); i += shares) {
     for (size_t row = 0; row < layout_.table.size(); ++row)
       if (layout_.product_of_row[row] == i) quantize(row, trained);
-    const MatrixSlot& m = layout_.products[static_cast<size_t>(i)];
-    ops_.transpose(m.n, m.k, effective_.data() + m.weight, transposed_.data() + m.transposed, m.ld);
+    copy_product(layout_.products[static_cast<size_t>(i)], effective_.data());
   }
 }
 

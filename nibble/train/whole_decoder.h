@@ -2,10 +2,12 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "nibble/train/fake_quantizer.h"
+#include "nibble/train/narrow_weights.h"
 #include "nibble/train/trained_parts.h"
 
 namespace nibble {
@@ -26,8 +28,9 @@ class WholeDecoder : public TrainedParts {
   /// Fills the flat array of parameters.
   using Begin = std::function<void(const FlatLayout&, float* trained)>;
   /// ops must outlive it.
+  /// Where `narrow`, products are in bf16 (NarrowWeights), of a teacher's not.
   WholeDecoder(ParamLayout layout, const TrainOps<float>& ops, Begin begin,
-               FakeQuantization quantization = {});
+               FakeQuantization quantization = {}, bool narrow = false);
 
   const FlatLayout& layout() const override { return layout_; }
   void begin(float* trained) override;
@@ -49,6 +52,7 @@ class WholeDecoder : public TrainedParts {
   };
   void settle(Fake& fake, float* trained, int threads, bool first);
   void quantize(size_t row, const float* trained);
+  void copy_product(const MatrixSlot& slot, const float* weights);
 
   ParamLayout layout_;
   const TrainOps<float>& ops_;
@@ -58,6 +62,7 @@ class WholeDecoder : public TrainedParts {
   std::vector<Fake*> fake_of_;  // by row; null: it is multiplied with as it is
   bool on_ = false;             // fake quantization
   Buffer<float> effective_, transposed_;
+  std::unique_ptr<NarrowWeights> narrow_;  // null: products are in f32
 };
 
 }  // namespace nibble

@@ -2,6 +2,9 @@
 // are computed again.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "nibble/train/sampler.h"
 #include "nibble/train/teacher.h"
 #include "tests/train/gradient_check.h"
 #include "tests/train/tiny_runs.h"
@@ -97,6 +100,23 @@ TEST(Training, LearnsFromATeacher) {
   EXPECT_GT(before.divergence, 1);
   EXPECT_LT(after.divergence, 0.2 * before.divergence);
   EXPECT_LT(after.loss, before.loss);
+}
+
+TEST(Training, CorruptedTokensFollowFromSeedAndStep) {
+  Batch a, b, c;
+  for (Batch* batch : {&a, &b, &c}) batch->append(std::vector<int32_t>(1001, 5));
+  corrupt_tokens(a, 0.3, 27, 1, 4);
+  corrupt_tokens(b, 0.3, 27, 1, 4);
+  corrupt_tokens(c, 0.3, 27, 1, 5);
+  EXPECT_EQ(a.token, b.token);
+  EXPECT_NE(a.token, c.token);
+  EXPECT_EQ(a.target, std::vector<int32_t>(1000, 5));
+  const auto changed =
+      std::count_if(a.token.begin(), a.token.end(), [](int32_t t) { return t != 5; });
+  EXPECT_NEAR(static_cast<double>(changed), 0.3 * 26 / 27 * 1000, 60);
+  TrainOptions o = options_of("llama", 5);
+  o.step.corrupt = 0.1;
+  EXPECT_THROW(Trainer(o, words(40, 16)), Error) << "labels say nothing of other texts";
 }
 
 // What is not to be learnt is read all the same, and has no loss.

@@ -7,6 +7,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/random.h"
+#include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/quant/number.h"
 #include "nibble/train/whole_decoder.h"
 #include "tests/train/tiny_runs.h"
@@ -182,6 +183,19 @@ TEST(QuantizedTraining, TheLossIsThatOfThePackedModel) {
     const Model model = in_memory(o.config, got.weights, CharTokenizer::from_text(kTinyText, true));
     EXPECT_NEAR(seen, mean_loss(model, heldout), 1e-5) << type;
   }
+}
+
+TEST(QuantizedTraining, ProductsInBf16LearnAboutTheSame) {
+  if (!has_bf16_products()) GTEST_SKIP() << "no bf16 products here";
+  const Sequences data = words(200, 16);
+  TrainOptions o = quantized_options("llama", "int3:g8", 100);
+  const TrainResult wide = train(o, data);
+  o.step.bf16 = true;
+  const TrainResult narrow = train(o, data);
+  expect_same_bytes(narrow, train(o, data, 3));
+  EXPECT_NE(narrow.losses.back(), wide.losses.back());
+  EXPECT_NEAR(narrow.losses.back(), wide.losses.back(), 0.15);
+  EXPECT_NEAR(narrow.losses.front(), wide.losses.front(), 0.01);
 }
 
 TEST(QuantizedTraining, BeginsWhenItIsTold) {
