@@ -69,6 +69,11 @@ void HeadGradient<T>::forward(const HeadView<T>& w, int64_t rows, const T* x) {
   reserve(rows, m.transposed != nullptr || m.narrow != nullptr);
   rows_ = rows;
   read_ = config_.final_norm ? norm_.forward(ops_, w.norm, rows, x) : x;
+  if (m.inputs != nullptr && *m.inputs != ActivationType::none) {
+    if (coded_.size() < rows * m.k) coded_ = Buffer<T>(rows * m.k);
+    round_inputs(*m.inputs, rows, m.k, read_, coded_.data());
+    read_ = coded_.data();
+  }
   if (m.narrow != nullptr) return products_.forward(m, rows, read_, logits_.data(), false, ld_);
   if (m.transposed != nullptr)
     return ops_.product(

@@ -111,6 +111,7 @@ class HeadGradient {
   Buffer<T> gradient_, expected_;  // [rows, hidden_size]
   Buffer<T> sum_, gap_;            // [rows]
   std::vector<int32_t> labels_;    // of rows that have none, any
+  Buffer<T> coded_;                // what is read, where inputs are rounded
   std::vector<T> spoken_;          // logits of a teacher's row
   Buffer<T> logits_;               // [rows, ld]; then their gradient, or probabilities
   // Where logits are capped, [rows, ld]: dlogits / d(what the matrix gave), and p times that.

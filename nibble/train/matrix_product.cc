@@ -6,6 +6,7 @@
 #include "nibble/core/error.h"
 #include "nibble/kernels/layer.h"
 #include "nibble/kernels/onednn/product_bf16.h"
+#include "nibble/train/rounded_inputs.h"
 
 namespace nibble {
 
@@ -51,9 +52,18 @@ const uint16_t* MatrixProducts<T>::round(const float* x, int64_t size, std::vect
 }
 
 template <class T>
+const T* MatrixProducts<T>::read(const MatrixView<T>& w, int64_t rows, const T* x) {
+  if (w.inputs == nullptr || *w.inputs == ActivationType::none) return x;
+  if (inputs_.size() < rows * w.k) inputs_ = Buffer<T>(rows * w.k);
+  round_inputs(*w.inputs, rows, w.k, x, inputs_.data());
+  return inputs_.data();
+}
+
+template <class T>
 void MatrixProducts<T>::forward(const MatrixView<T>& w, int64_t rows, const T* x, T* y,
                                 bool accumulate, int64_t ld) {
   if (ld == 0) ld = w.n;
+  x = read(w, rows, x);
   if (w.stored != nullptr) {
     stored_.forward(*w.stored, w.k, rows, x, y, ld, accumulate);
   } else if (w.narrow == nullptr) {
@@ -89,6 +99,7 @@ void MatrixProducts<T>::weights(const MatrixView<T>& w, int64_t rows, const T* x
   if (to.added != nullptr)
     for (const LowRankView<T>& added : w.added) added_.weights(added, rows, x, dy, ld, to.added);
   if (to.weight == nullptr) return;
+  x = read(w, rows, x);
   if (w.narrow == nullptr) {
     ops_.product({w.n, w.k, rows, dy, 1, ld, x, w.k, to.weight, w.k, true});
   } else if constexpr (std::is_same_v<T, float>) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "nibble/quant/scheme.h"
 #include "nibble/train/low_rank_product.h"
 #include "nibble/train/stored_matrix.h"
 
@@ -23,6 +24,8 @@ struct MatrixView {
   const T* bias = nullptr;               ///< [n], or null
   const StoredMatrix* stored = nullptr;  ///< [n, k]
   std::span<const LowRankView<T>> added = {};
+  /// How rows are rounded before they are multiplied, now; null: they are not.
+  const ActivationType* inputs = nullptr;
 };
 
 /// Where the gradients of a weight and of its bias are added up; null: they are not asked for.
@@ -70,10 +73,12 @@ class MatrixProducts {
                const MatrixSlope<T>& to, int64_t ld = 0);
 
  private:
+  const T* read(const MatrixView<T>& w, int64_t rows, const T* x);
   static const uint16_t* round(const float* x, int64_t size, std::vector<uint16_t>& to);
 
   const TrainOps<T>& ops_;
   std::vector<uint16_t> x_, y_;  // rounded
+  Buffer<T> inputs_;             // rounded as MatrixView::inputs says
   StoredProducts<T> stored_;
   LowRankProducts<T> added_;
 };

@@ -1,8 +1,12 @@
 #include "nibble/train/whole_decoder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
 
 #include "nibble/core/error.h"
+#include "nibble/train/rounded_inputs.h"
 
 namespace nibble {
 
@@ -27,16 +31,43 @@ WholeDecoder::WholeDecoder(ParamLayout layout, const TrainOps<float>& ops, Begin
     fake_of_[row] = &fakes_.back();
   }
   if (!fakes_.empty()) effective_ = Buffer<float>(layout_.matrices_end);
+  inputs_.resize(layout_.products.size());
+  for (size_t i = 0; i < inputs_.size(); ++i) (void)inputs_of(i);
   if (narrow) narrow_ = std::make_unique<NarrowWeights>(layout_);
 }
 
 void WholeDecoder::begin(float* trained) { begin_(layout_, trained); }
+
+// How the rows of a product are rounded, which all that it is made of must agree on.
+ActivationType WholeDecoder::inputs_of(size_t product) const {
+  std::optional<ActivationType> out;
+  for (size_t row = 0; row < layout_.table.size(); ++row) {
+    if (layout_.product_of_row[row] != static_cast<int64_t>(product)) continue;
+    const Fake* const fake = fake_of_[row];
+    const auto here = fake == nullptr ? ActivationType::none : fake->quantizer.scheme().activations;
+    if (here != ActivationType::none && !rounds_inputs(here))
+      throw invalid_argument(fmt::format("{}: inputs are rounded to a8 or a8full in training",
+                                         to_string(fake->quantizer.scheme())));
+    if (out && *out != here)
+      throw invalid_argument("queries, keys and values round their inputs in different ways");
+    out = here;
+  }
+  return out.value_or(ActivationType::none);
+}
 
 // Matrices are read from where they are fake-quantized, all others where they are trained.
 DecoderView<float> WholeDecoder::view(const float* trained) {
   const float* const matrices = fakes_.empty() ? trained : effective_.data();
   DecoderView<float> out = view_of<float>(layout_, trained, transposed_.data(), matrices);
   if (narrow_) narrow_->put_into(out, matrices);
+  const auto round = [&](MatrixView<float>& m) {
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      if (m.weight == matrices + layout_.products[i].weight) m.inputs = &inputs_[i];
+  };
+  for (auto& layer : out.layers)
+    for (auto& site : layer.sites)
+      for (MatrixView<float>& m : site) round(m);
+  round(out.head.matrix);
   return out;
 }
 
@@ -108,6 +139,8 @@ void WholeDecoder::settle(Fake& fake, float* trained, int threads, bool first) {
 void WholeDecoder::before_step(int64_t step, float* trained, int threads) {
   const int64_t since = step - quantization_.begin;
   on_ = !fakes_.empty() && since >= 0;
+  for (size_t i = 0; i < inputs_.size(); ++i)
+    inputs_[i] = on_ ? inputs_of(i) : ActivationType::none;
   if (!on_) return;
   for (Fake& fake : fakes_) {
     const bool first = since == 0, learnt = fake.quantizer.learnt() > 0;

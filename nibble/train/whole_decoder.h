@@ -52,6 +52,7 @@ class WholeDecoder : public TrainedParts {
   };
   void settle(Fake& fake, float* trained, int threads, bool first);
   void quantize(size_t row, const float* trained);
+  ActivationType inputs_of(size_t product) const;
   void copy_product(const MatrixSlot& slot, const float* weights);
 
   ParamLayout layout_;
@@ -59,8 +60,9 @@ class WholeDecoder : public TrainedParts {
   const Begin begin_;
   const FakeQuantization quantization_;
   std::vector<Fake> fakes_;
-  std::vector<Fake*> fake_of_;  // by row; null: it is multiplied with as it is
-  bool on_ = false;             // fake quantization
+  std::vector<Fake*> fake_of_;          // by row; null: it is multiplied with as it is
+  bool on_ = false;                     // fake quantization
+  std::vector<ActivationType> inputs_;  // of every product, as they are rounded now
   Buffer<float> effective_, transposed_;
   std::unique_ptr<NarrowWeights> narrow_;  // null: products are in f32
 };
