@@ -15,9 +15,11 @@
 #include "nibble/core/error.h"
 #include "nibble/kernels/onednn/product_bf16.h"
 #include "nibble/model/shapes.h"
+#include "nibble/quant/rtn.h"
 #include "nibble/train/adam_schedule.h"
 #include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
+#include "nibble/train/lora_parts.h"
 #include "nibble/train/narrow_weights.h"
 #include "nibble/train/whole_decoder.h"
 
@@ -27,6 +29,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kTokens = 256, kSteps = 1'000'000;
+constexpr std::string_view kAdapter = "lora-";
 
 struct Shape {
   std::string name;
@@ -73,17 +76,43 @@ class NarrowDecoder : public WholeDecoder {
   NarrowWeights narrow_;
 };
 
+// An adapter of rank 8 at every matrix of the layers of a random model, whose matrices are in
+// `scheme`.
+std::unique_ptr<TrainedParts> adapter_parts(const ParamLayout& layout, const std::string& scheme) {
+  LoraOptions options;
+  for (const ParamSpec& p : layout.table)
+    if (p.is_matrix() && p.layer >= 0 && !p.bias) options.modules.push_back({p, p.name, 8, 2.0});
+  PyRandom random(42);
+  const WeightLoader load = [&](const ParamSpec& p) -> Weight {
+    Tensor w(DType::f32, p.shape);
+    for (float& v : w.mutable_data<float>())
+      v = static_cast<float>(is_weight(p) ? random.gauss(0, 0.02) : p.bias ? 0.0 : 1.0);
+    if (scheme == "f32" || !p.is_matrix() || p.layer < 0) return w;
+    return quantize_rtn(w, parse_scheme(scheme), {}, p.name);
+  };
+  return std::make_unique<LoraParts>(layout, best_train_ops(), load, std::move(options));
+}
+
 // A batch of the same random tokens, step after step.
 class Stepper {
  public:
-  Stepper(const Shape& shape, bool narrow) : layout_(make_layout(shape.config)) {
-    if (narrow)
+  // `precision`: f32, bf16, or lora-SCHEME.
+  Stepper(const Shape& shape, const std::string& precision) : layout_(make_layout(shape.config)) {
+    const bool adapter = precision.starts_with(kAdapter);
+    if (adapter)
+      decoder_ =
+          std::make_unique<DecoderStep>(layout_.config, layout_.plans, best_train_ops(),
+                                        adapter_parts(layout_, precision.substr(kAdapter.size())));
+    else if (precision == "bf16")
       decoder_ = std::make_unique<DecoderStep>(layout_.config, layout_.plans, best_train_ops(),
                                                std::make_unique<NarrowDecoder>(layout_));
     else
       decoder_ = std::make_unique<DecoderStep>(layout_, best_train_ops());
     PyRandom random(42);
-    draw_weights(layout_, 0.02, random, decoder_->runner.weights.data());
+    if (adapter)
+      decoder_->parts->begin(decoder_->runner.weights.data());
+    else
+      draw_weights(layout_, 0.02, random, decoder_->runner.weights.data());
     for (int64_t s = 0; s < shape.sequences; ++s) {
       std::vector<int32_t> ids;
       for (int64_t t = 0; t <= kTokens; ++t)
@@ -107,9 +136,10 @@ class Stepper {
 Stepper& stepper(const std::string& shape, const std::string& precision) {
   static std::map<std::string, Stepper> made;
   const bool narrow = precision == "bf16";
-  if (!narrow && precision != "f32") throw invalid_argument("precision is f32 or bf16");
+  if (!narrow && precision != "f32" && !precision.starts_with(kAdapter))
+    throw invalid_argument("precision is f32, bf16 or lora-SCHEME");
   if (narrow && !has_bf16_products()) throw unsupported("this processor does not multiply bf16");
-  return made.try_emplace(shape + precision, shape_of(shape), narrow).first->second;
+  return made.try_emplace(shape + precision, shape_of(shape), precision).first->second;
 }
 
 void decoder_step(benchmark::State& state, const char* shape, const char* precision) {

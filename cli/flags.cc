@@ -48,6 +48,7 @@ constexpr FlagRow kFlagRows[] = {
     {"kv", "--kv"},
     {"kv_heads", "--kv-heads"},
     {"layers", "--layers"},
+    {"loftq", "--loftq"},
     {"lora", "--lora"},
     {"max_kl", "--max-kl"},
     {"max_memory", "--max-memory"},

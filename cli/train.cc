@@ -61,7 +61,8 @@ void run_train(const Common& common, const TrainFlags& o) {
 std::vector<std::string> training_inputs(const TrainFlags& o) {
   std::vector<std::string> out = {o.data, o.heldout, o.job.tokenizer,
                                   names_config(o) ? o.job.preset : ""};
-  for (const std::string& model : {o.job.from, o.job.distill, o.job.lora.adapter}) {
+  for (const std::string& model :
+       {o.job.from, o.job.distill, o.job.lora.adapter, o.job.lora.loftq}) {
     if (model.empty()) continue;
     const auto files = model_inputs(resolve_model(model));
     out.insert(out.end(), files.begin(), files.end());
@@ -88,6 +89,8 @@ void check_train(const TrainFlags& o) {
   if (o.job.qat.scheme.empty() && !(o.job.qat.set.empty() && o.job.qat.keep.empty() &&
                                     o.job.qat.also.empty() && !o.job.qat.begin))
     throw invalid_argument("--set, --keep, --quantize and --qat-begin belong to --qat SCHEME");
+  if (!o.job.lora.loftq.empty() && o.job.lora.options.empty())
+    throw invalid_argument("--loftq belongs to --lora");
   if (o.job.lora.asked() && !goes_on(o))
     throw invalid_argument("--lora and --adapter need --from MODEL, the base");
   if (o.reference && goes_on(o)) throw invalid_argument("--reference is for the preset micro only");
@@ -171,6 +174,9 @@ void add_lora(CLI::App& verb, TrainFlags& o) {
                   "Train an adapter beside --from, which stays as it is stored, packed or plain: "
                   "r=8,alpha=16,targets=all-linear,dropout=0.05,rslora, as far as wanted "
                   "(targets: q_proj+v_proj)");
+  verb.add_option("--loftq", o.job.lora.loftq,
+                  "The float model that a quantized --from was made of: the adapter begins as what "
+                  "was lost, as near as its rank allows");
   verb.add_option("--adapter", o.job.lora.adapter, "A PEFT adapter to go on with, beside --from");
 }
 

@@ -34,6 +34,8 @@ ROWS = [
     ("gpt2-shakespeare", "bf16", "bf16-compiled", 3, 0),
     ("gpt2-124m", "f32", "f32", 1, 0),
     ("gpt2-124m", "bf16", "bf16", 1, 0),
+    ("gpt2-124m", "lora-nf4:g64", "qlora-f32", 1, 2.0),
+    ("gpt2-124m", "lora-nf4:g64", "qlora-bf16", 1, 0),
 ]
 
 

@@ -1,7 +1,8 @@
 """A GPT-2 in PyTorch, as fast as it is written: answers lines "SHAPE PRECISION THREADS STEPS" with seconds a step.
 
 A step is forward, backward, clipping and AdamW (fused). PRECISION: f32 or bf16 (autocast), either with
-"-compiled" behind it for torch.compile.
+"-compiled" behind it for torch.compile. qlora-f32 and qlora-bf16: matrices of the blocks in nf4 by bitsandbytes, which
+multiplies in that type, and PEFT's LoRA of rank 8 at each of them, which alone is trained.
 """
 
 import functools
@@ -53,14 +54,31 @@ class GPT2(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
+def with_adapters(model, dtype):
+    import bitsandbytes
+    import peft
+
+    for block in model.blocks:
+        for name in ("qkv", "out", "up", "down"):
+            plain = getattr(block, name)
+            packed = bitsandbytes.nn.Linear4bit(plain.in_features, plain.out_features, compute_dtype=dtype, quant_type="nf4")
+            packed.load_state_dict(plain.state_dict())
+            setattr(block, name, packed.to("cpu"))
+    model.requires_grad_(False)
+    config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["qkv", "out", "up", "down"])
+    return peft.inject_adapter_in_model(config, model)
+
+
 @functools.cache
 def stepper(shape, precision):
     sequences, vocabulary, *rest = SHAPES[shape]
     torch.manual_seed(42)
     model = GPT2(vocabulary, *rest)
     kind, _, compiled = precision.partition("-")
+    if kind == "qlora":
+        model, compiled = with_adapters(model, getattr(torch, {"f32": "float32", "bf16": "bfloat16"}[compiled])), ""
     run = torch.compile(model) if compiled else model
-    groups = [{"params": [p for p in model.parameters() if (p.ndim > 1) == matrix], "weight_decay": 0.1 * matrix}
+    groups = [{"params": [p for p in model.parameters() if p.requires_grad and (p.ndim > 1) == matrix], "weight_decay": 0.1 * matrix}
               for matrix in (True, False)]
     optimizer = torch.optim.AdamW(groups, lr=1e-4, betas=(0.9, 0.95), fused=True)
     ids = torch.randint(vocabulary, (sequences, TOKENS + 1))

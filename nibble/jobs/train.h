@@ -36,6 +36,9 @@ struct LoraJob {
   /// parse_lora(); empty: none, but for `adapter`.
   std::string options;
   std::string adapter;  ///< one to go on with, as read_peft_adapter() takes it
+  /// A float model whose weights less those of the quantized base are what A and B begin with, as
+  /// near as their rank allows (LoftQ, Li et al. 2023); as resolve_model() takes it.
+  std::string loftq;
 
   bool asked() const { return !options.empty() || !adapter.empty(); }
 };

@@ -15,6 +15,8 @@
 #include "nibble/model/adapted_model.h"
 #include "nibble/model/adapter_names.h"
 #include "nibble/model/hf_cache.h"
+#include "nibble/model/plain_model.h"
+#include "nibble/quant/nearest_low_rank.h"
 
 namespace nibble {
 namespace {
@@ -81,6 +83,7 @@ class LoraPlanner {
     out_.options.seed = job.seed;
     job.lora.adapter.empty() ? begin_new() : go_on(job.lora.adapter);
     out_.config.base = job.from;
+    if (!job.lora.loftq.empty()) begin_with_the_loss(job.lora.loftq);
     describe();
   }
 
@@ -156,6 +159,30 @@ class LoraPlanner {
       m.a = convert(pair.a, DType::f32);
       m.b = convert(pair.b, DType::f32);
       out_.options.modules.push_back(std::move(m));
+    }
+  }
+
+  void begin_with_the_loss(const std::string& path) {
+    const Model floats = plain_model(open_model(resolve_model(path)));
+    if (floats.decoder_config() != model_.decoder_config())
+      throw invalid_argument(
+          fmt::format("`loftq`: {} is not the model that the base was made of", in_quotes(path)));
+    const AdapterNames theirs(floats.decoder_config(), false);
+    for (LoraModule& m : out_.options.modules) {
+      if (m.a.elements() > 0)
+        throw invalid_argument("`loftq` is what an adapter begins with, and `adapter` has begun");
+      const ParamSpec& p = *names_.find(m.name + ".weight");
+      std::vector<float> lost = load_weight(floats, *theirs.find(m.name + ".weight")).values();
+      const std::vector<float> kept = load_weight(model_, p).values();
+      for (size_t i = 0; i < lost.size(); ++i)
+        lost[i] = static_cast<float>((double{lost[i]} - double{kept[i]}) / m.scale);
+      const int64_t n = p.shape[0], k = p.shape[1];
+      LowRank start = nearest_low_rank(lost, n, k, std::min({m.rank, n, k}));
+      if (start.rank() < m.rank)
+        throw bad_lora(fmt::format("`loftq`: a rank of {} is more than {} of {} has", m.rank,
+                                   in_quotes(m.name), p.shape.to_string()));
+      m.a = std::move(start.a);
+      m.b = std::move(start.b);
     }
   }
 

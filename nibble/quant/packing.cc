@@ -56,16 +56,30 @@ void pack_codes(std::span<const uint8_t> codes, int bits, std::span<uint8_t> row
 void unpack_codes(std::span<const uint8_t> row, int bits, std::span<uint8_t> codes) {
   NIBBLE_CHECK(static_cast<int64_t>(row.size()) ==
                packed_row_bytes(static_cast<int64_t>(codes.size()), bits));
+  if (bits == 8) {
+    std::copy_n(row.begin(), codes.size(), codes.begin());
+    return;
+  }
   const uint32_t mask = (1u << bits) - 1;
-  size_t in = 0;
+  size_t i = 0, in = 0;
+  for (; bits == 4 && i + 2 <= codes.size(); i += 2, ++in) {
+    codes[i] = row[in] & 15;
+    codes[i + 1] = row[in] >> 4;
+  }
+  for (; i + 8 <= codes.size(); i += 8) {  // eight codes are `bits` bytes
+    uint64_t together = 0;
+    for (int b = 0; b < bits; ++b) together |= uint64_t{row[in++]} << (8 * b);
+    for (size_t j = 0; j < 8; ++j, together >>= bits)
+      codes[i + j] = static_cast<uint8_t>(together & mask);
+  }
   uint32_t window = 0;
   int filled = 0;
-  for (uint8_t& code : codes) {
+  for (; i < codes.size(); ++i) {
     if (filled < bits) {
       window |= static_cast<uint32_t>(row[in++]) << filled;
       filled += 8;
     }
-    code = static_cast<uint8_t>(window & mask);
+    codes[i] = static_cast<uint8_t>(window & mask);
     window >>= bits;
     filled -= bits;
   }

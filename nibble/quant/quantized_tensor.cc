@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -218,6 +219,36 @@ float QuantizedTensor::offset(int64_t i) const {
   return value * of_block(*this, *super_offsets, i);
 }
 
+namespace {
+
+// What each code stands for in one group.
+struct GroupValues {
+  std::span<const float> table;  // empty: code - zero
+  float scale, offset;
+  int zero;
+  bool adds;
+  float operator()(size_t code) const {
+    const float value =
+        table.empty() ? static_cast<float>(static_cast<int>(code) - zero) : table[code];
+    const float product = value * scale;
+    return adds ? product + offset : product;
+  }
+};
+
+// Of few codes each value is made once.
+void fill_group(const GroupValues& value, int bits, std::span<const uint8_t> codes, float* out) {
+  constexpr int kMostTabled = 4;  // bits
+  if (bits > kMostTabled) {
+    for (size_t i = 0; i < codes.size(); ++i) out[i] = value(codes[i]);
+    return;
+  }
+  std::array<float, size_t{1} << kMostTabled> values;
+  for (size_t c = 0; c < size_t{1} << bits; ++c) values[c] = value(c);
+  for (size_t i = 0; i < codes.size(); ++i) out[i] = values[codes[i] & 15];
+}
+
+}  // namespace
+
 void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out) {
   NIBBLE_CHECK(!q.scheme.is_float() && static_cast<int64_t>(out.size()) == q.k());
   const int bits = q.scheme.bits();
@@ -231,16 +262,14 @@ void dequantize_row(const QuantizedTensor& q, int64_t row, std::span<float> out)
   const bool one_scale = q.scheme.granularity == Granularity::tensor;
   int64_t at = one_scale ? 0 : row * q.scales.shape()[1];
   for (int64_t begin = 0; begin < q.k(); begin += group, ++at) {
-    const float scale = q.scale(at);
-    const int zero = zero_of(q, at);
-    const float offset = q.offsets ? q.offset(at) : 0;
-    const auto end = static_cast<size_t>(std::min(begin + group, q.k()));
-    for (auto i = static_cast<size_t>(begin); i < end; ++i) {
-      const size_t input = order.empty() ? i : static_cast<size_t>(order[i]);
-      const float value = table.empty() ? static_cast<float>(codes[i] - zero) : table[codes[i]];
-      const float product = value * scale;
-      out[input] = q.offsets ? product + offset : product;
-    }
+    const GroupValues value{table, q.scale(at), q.offsets ? q.offset(at) : 0, zero_of(q, at),
+                            q.offsets.has_value()};
+    const auto from = static_cast<size_t>(begin),
+               end = static_cast<size_t>(std::min(begin + group, q.k()));
+    if (order.empty())
+      fill_group(value, bits, std::span(codes).subspan(from, end - from), out.data() + from);
+    for (size_t i = from; i < end && !order.empty(); ++i)
+      out[static_cast<size_t>(order[i])] = value(codes[i]);
   }
 }
 

@@ -11,6 +11,7 @@ another. Ends with 1 where something does not hold, 0 otherwise.
   ...-two   two adapters, 0.7 and -0.5 times
   ...-nf4   on the base that `nibble quantize --scheme nf4` makes, which stays so and is not merged; PEFT runs it with the
             weights that bitsandbytes unpacks, in f32 (its own products on a CPU round to bf16)
+  ...-trained   the adapter is what `nibble train --lora` makes on that base
 """
 import dataclasses
 import json
@@ -37,6 +38,7 @@ class Case:
     options: dict
     second: dict | None = None
     packed: bool = False
+    trained: str = ""
 
 
 LINEAR = {"target_modules": "all-linear"}
@@ -52,6 +54,9 @@ CASES = {
     "llama-two": Case({"target_modules": ["q_proj", "gate_proj"], "r": 8},
                       {"target_modules": ["gate_proj", "o_proj"], "r": 5, "lora_alpha": 20}),
     "llama-nf4": Case(LINEAR, packed=True),
+    "llama-trained": Case({}, trained="r=4,alpha=8,dropout=0.05"),
+    "llama-nf4-trained": Case({}, packed=True, trained="r=8,rslora,targets=q_proj+v_proj+down_proj"),
+    "gpt2-trained": Case({}, trained="r=4"),
     "gpt2-all": Case(LINEAR | {"fan_in_fan_out": True}),
     "gpt2-attention-rslora": Case({"target_modules": ["c_attn"], "r": 6, "use_rslora": True, "fan_in_fan_out": True}),
     "gpt2-bias": Case({"target_modules": ["c_fc", "attn.c_proj"], "bias": "lora_only", "fan_in_fan_out": True}),
@@ -117,12 +122,18 @@ def merged_loss(nibble, base, ids, words, out):
 def check(nibble, model, text, work):
     case = CASES[work.name]
     shutil.rmtree(work, ignore_errors=True)
-    folders, weights = adapters_of(case, model, work)
+    work.mkdir(parents=True)
     base, theirs = model, loaded(model)
+    if not case.trained:
+        folders, weights = adapters_of(case, model, work)
     if case.packed:
         base = work / "packed"
         command(nibble, "quantize", model, "-o", base, "--scheme", "nf4", "--quiet")
         theirs = unpacked(base, model)
+    if case.trained:
+        folders, weights = [work / "trained"], [1.0]
+        command(nibble, "train", "--from", base, "--lora", case.trained, "--data", text.path, "-o", folders[0], "--steps", 10,
+                "--batch", 4, "--samples", 0, "--quiet")
     expected = peft_loss(theirs, folders, weights, text.ids)
     words = [w for folder, weight in zip(folders, weights) for w in ("--adapter", f"{folder}={weight}")]
     alone, beside = nibble_loss(nibble, base, text.path), nibble_loss(nibble, base, text.path, words)

@@ -52,6 +52,8 @@ class TrainLora : public testing::Test {
   std::string quantized(const std::string& scheme) const {
     QuantizeOptions options;
     options.scheme = parse_scheme(scheme);
+    for (const ParamSpec& p : parameter_table(open_model(base_).config))
+      if (p.layer < 0) options.keep.push_back(parse_keep_rule(p.name));
     quantize_model(base_, folder_ / scheme, options, {});
     return folder_ / scheme;
   }
@@ -95,7 +97,7 @@ TEST_F(TrainLora, AdaptsWhatIsNamed) {
 TEST_F(TrainLora, GoesOnWithAnAdapter) {
   train(job(base_, "first"), {});
   TrainJob j = job(base_, "second");
-  j.lora = {"dropout=0.1", folder_ / "first"};
+  j.lora = {"dropout=0.1", folder_ / "first", ""};
   const TrainSummary r = train(j, {});
   EXPECT_NEAR(r.looks.front().loss, loss_of(base_, "first"), 1e-4);
   EXPECT_EQ(r.heldout_loss, loss_of(base_, "second"));
@@ -136,8 +138,22 @@ TEST_F(TrainLora, TrainsNoWholeParametersOfAnAdapter) {
   const Weight head = open_model(base_).weights->get("lm_head.weight");
   adapter.replaced["lm_head.weight"] = {head.plain(), true};
   TrainJob j = job(base_, "");
-  j.lora = {"", test::put_adapter(folder_ / "saved", adapter)};
+  j.lora = {"", test::put_adapter(folder_ / "saved", adapter), ""};
   expect_error(ErrorKind::unsupported, "changes whole parameters", [&] { train(j, {}); });
+}
+
+TEST_F(TrainLora, BeginsWithWhatQuantizationLost) {
+  const std::string packed = quantized("int3:g8");
+  TrainJob j = job(packed, "");
+  j.steps = 1;
+  j.lora.options = "r=8,alpha=4";
+  j.lora.loftq = base_;
+  const double exact = loss_of(base_), lost = std::abs(loss_of(packed) - exact);
+  EXPECT_LT(std::abs(train(j, {}).looks.front().loss - exact), 0.6 * lost);
+  j.lora.options = "r=16";
+  EXPECT_NEAR(train(j, {}).looks.front().loss, exact, 1e-4) << "all of it, of matrices 16 wide";
+  j.lora.options = "r=17";
+  expect_error(ErrorKind::invalid_argument, "`loftq`: a rank of 17", [&] { train(j, {}); });
 }
 
 // Where one is read, as PEFT would have it, is checked by tests/interop/peft_adapters.py.
