@@ -102,6 +102,16 @@ Weight quantize_parameter(const Model& model, const ParameterPlan& plan,
   return chosen.quantize({w, *plan.scheme, tuning, plan.spec.name, nullptr, threads}).weight;
 }
 
+// GGUF's types have a file of their own.
+void require_folder_scheme(const QuantScheme& scheme) {
+  require_makeable(scheme);
+  if (number(scheme).block.bytes > 0)
+    throw unsupported(
+        fmt::format("{} cannot be stored in a Hugging Face folder: name the output NAME.gguf",
+                    to_string(scheme)));
+  require_expressible(scheme);
+}
+
 namespace {
 
 std::string hash_of(const CalibrationText& text) {
@@ -177,20 +187,10 @@ std::vector<WritableParameter> to_be_written(const Making& making, ExportCheck& 
   return parameters;
 }
 
-// GGUF's types have a file of their own.
-void require_layout(const QuantScheme& scheme) {
-  require_makeable(scheme);
-  if (number(scheme).block.bytes > 0)
-    throw unsupported(
-        fmt::format("{} cannot be stored in a Hugging Face folder: name the output NAME.gguf",
-                    to_string(scheme)));
-  require_expressible(scheme);
-}
-
 void require_storable(const QuantizeOptions& options) {
   const OutputFormat& first = options.formats.front();
   if (!options.in_gguf && (first.layout != nullptr || first.in_onnx)) return;  // by their plans
-  const auto require = options.in_gguf ? require_gguf_type : require_layout;
+  const auto require = options.in_gguf ? require_gguf_type : require_folder_scheme;
   if (!options.scheme.is_float()) require(options.scheme);
   for (const SetRule& r : options.set) {
     if (!r.scheme.is_float()) require(r.scheme);

@@ -164,6 +164,9 @@ void check_options(const QuantizeOptions& options);
 std::vector<ParameterPlan> plan_quantization(const Model& model, const QuantizeOptions& options,
                                              std::vector<std::string>& warnings);
 
+/// Error{unsupported} for a scheme that no Hugging Face folder holds.
+void require_folder_scheme(const QuantScheme& scheme);
+
 /// Error{unsupported} for what one of the formats cannot hold of the plans, before anything is
 /// computed.
 void require_plans(const Model& model, const QuantizeOptions& options);

@@ -107,9 +107,9 @@ double loss_of_teacher(const TrainJob& job, const SequenceData& data, const Exec
 }
 
 TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
-  std::optional<AtomicFolder> folder;
-  if (!job.out.empty()) folder.emplace(job.out, job.force);
-  TrainedModel trained = model_to_train(job);
+  const TrainedModel trained = model_to_train(job);
+  std::optional<TrainOutput> output;
+  if (!job.out.empty()) output.emplace(job, trained);
   const TrainOptions& options = trained.options;
   const SequenceData data = data_to_train(job, trained);
   require_enough(data);
@@ -134,9 +134,8 @@ TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
     throw corrupt("the trained model gives no finite numbers: use a smaller learning rate (" +
                   e.reason() + ")");
   }
-  if (folder) {
-    write_trained(folder->path(), trained, result, out.warnings);
-    folder->commit();
+  if (output) {
+    output->write(result, out.warnings, exec);
     remove_checkpoint(job);
   }
   if (!trained.plans.empty())

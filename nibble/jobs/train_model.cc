@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "nibble/compress/provenance.h"
 #include "nibble/compress/untie.h"
 #include "nibble/core/error.h"
+#include "nibble/core/version.h"
 #include "nibble/jobs/train_data.h"
 #include "nibble/model/adapted_model.h"
 #include "nibble/model/hf_cache.h"
@@ -111,9 +113,11 @@ QuantizeOptions quantize_options_of(const QatJob& qat) {
 
 // What quantize() would quantize; weights of a quantized source in the same scheme keep their
 // scales to begin with.
-void plan_fake_quantization(const QatJob& qat, TrainedModel& out) {
+void plan_fake_quantization(const TrainJob& job, TrainedModel& out) {
+  const QatJob& qat = job.qat;
   constexpr int64_t kFirstShare = 3;  // of the steps, in floats
-  const QuantizeOptions q = quantize_options_of(qat);
+  QuantizeOptions q = quantize_options_of(qat);
+  if (!job.out.empty()) q = options_for_output(out.model, job.out, std::move(q));
   check_options(q);
   if (auto untied = untied_model(out.model, q, out.warnings)) {
     out.model = std::move(*untied);
@@ -221,7 +225,7 @@ TrainedModel model_to_train(const TrainJob& job) {
   TrainedModel out = job.from.empty() ? from_random_weights(job) : from_model(job);
   if (is_chat_data(job.text)) out.options.random_windows = false;
   take_options(job, out.options);
-  if (!job.qat.scheme.empty()) plan_fake_quantization(job.qat, out);
+  if (!job.qat.scheme.empty()) plan_fake_quantization(job, out);
   freeze(job, out);
   if (!out.from_scratch) {
     out.options.origin = origin_of(plain_model(out.model));
@@ -253,20 +257,70 @@ Model trained_in_memory(const TrainedModel& trained, const TrainResult& result) 
           {}};
 }
 
-void write_trained(const std::string& folder, const TrainedModel& trained,
-                   const TrainResult& result, std::vector<std::string>& warnings) {
-  if (trained.lora) return write_peft_adapter(folder, trained_adapter(*trained.lora, result));
-  const auto parameters = writable(trained, result);
+TrainOutput::TrainOutput(const TrainJob& job, const TrainedModel& trained)
+    : job_(job), trained_(trained) {
+  const OutputTarget target = output_targets(job.out, {}).front();
+  if (trained.lora || trained.characters) {
+    if (target.format.in_gguf)
+      throw invalid_argument(fmt::format("{} is made as a folder: choose another name",
+                                         trained.lora ? "an adapter" : "this model"));
+    folder_.emplace(job.out, job.force);
+    return;
+  }
+  std::vector<WritableParameter> planned;
+  const FakeQuantization& fake = trained.options.quantization;
+  for (ParamSpec& spec : parameter_table(trained.options.config)) {
+    WritableParameter p{spec, std::nullopt, DType::f32, nullptr};
+    if (const auto found = fake.schemes.find(spec.name); found != fake.schemes.end()) {
+      p.scheme = stored_scheme(storable_scheme(found->second, spec.shape[1]));
+      p.dtype = fake.scale_dtype;
+      if (!target.format.in_gguf) require_folder_scheme(*p.scheme);
+    }
+    planned.push_back(std::move(p));
+  }
+  require_format(trained.model, planned, target.format);
+  output_.emplace(target, job.force);
+}
+
+std::string TrainOutput::about(const TrainResult& result, int64_t bytes) const {
+  JsonWriter out;
+  out.begin_object().field("schema_version", kProvenanceSchema);
+  out.field("nibble_version", version()).field("command", job_.command);
+  out.field("from", job_.from).field("steps", static_cast<int64_t>(result.losses.size()));
+  out.field("tokens", result.tokens).field("seed", job_.seed);
+  if (!job_.qat.scheme.empty()) out.field("qat", job_.qat.scheme);
+  if (!job_.distill.empty()) out.field("distill", job_.distill);
+  return out.field("file_bytes", bytes).end_object().finish();
+}
+
+void TrainOutput::write(const TrainResult& result, std::vector<std::string>& warnings,
+                        const Exec& exec) {
+  if (trained_.lora) {
+    write_peft_adapter(folder_->path(), trained_adapter(*trained_.lora, result));
+    return folder_->commit();
+  }
+  auto parameters = writable(trained_, result);
   for (const auto& [name, q] : result.quantized) {
     if (stored_scheme(q.scheme) == q.scheme) continue;
     warnings.push_back(fmt::format("{} is stored as {}, whose other codes are not used",
                                    to_string(q.scheme), to_string(stored_scheme(q.scheme))));
     break;
   }
-  if (trained.characters)
-    write_model(folder, trained.options.config, parameters, &*trained.characters);
-  else
-    write_model_like(trained.model, folder, parameters, warnings);
+  if (trained_.characters) {
+    write_model(folder_->path(), trained_.options.config, parameters, &*trained_.characters);
+    return folder_->commit();
+  }
+  ExportCheck check;
+  for (WritableParameter& p : parameters) {
+    p.make = [&check, &exec, make = p.make, name = p.spec.name] {
+      Weight w = make();
+      check.note(name, w, exec.threads);
+      return w;
+    };
+  }
+  output_->write(
+      {trained_.model, parameters, check}, [&](int64_t bytes) { return about(result, bytes); },
+      warnings, exec);
 }
 
 }  // namespace nibble

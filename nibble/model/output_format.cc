@@ -66,7 +66,13 @@ void require_format(const Model& original, const std::vector<WritableParameter>&
                     const OutputFormat& format) {
   if (format.in_gguf) return require_gguf(original, parameters);
   if (format.in_onnx) return require_onnx(original, parameters);
-  if (format.layout != nullptr) require_folder(parameters, *format.layout);
+  if (format.layout != nullptr) return require_folder(parameters, *format.layout);
+  // Nobody chose: the first that can say all.
+  SchemeMap schemes;
+  for (const WritableParameter& p : parameters)
+    if (p.scheme) schemes.emplace(module_of(p.spec.name), *p.scheme);
+  if (const WeightLayout* layout = layout_that_says(schemes))
+    require_folder(parameters, *layout);
 }
 
 }  // namespace nibble

@@ -13,6 +13,7 @@
 #include "nibble/text/line_data.h"
 #include "tests/jobs/models.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/shared.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/tiny_decoders.h"
 
@@ -84,6 +85,38 @@ TEST_F(TrainOn, QuantizedWhileItIsTrained) {
     EXPECT_LT(r.bits_per_weight, 7) << scheme;
     EXPECT_TRUE(is_quantized(open_model(folder_ / "q")));
   }
+}
+
+TEST_F(TrainOn, RefusesWhatTheOutputCannotHoldBeforeAnyStep) {
+  TrainJob j = job("q");
+  j.qat.scheme = "q4_1";
+  Exec exec;
+  exec.progress = [](const Progress& p) { EXPECT_NE(p.task, "train"); };
+  expect_error(ErrorKind::unsupported, "name the output NAME.gguf", [&] { train(j, exec); });
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "q"));
+  j.out = folder_ / "q.gguf";
+  expect_error(ErrorKind::unsupported, "", [&] { train(j, exec); });
+}
+
+// Block types that only GGUF files have.
+TEST(TrainOnGguf, IsWrittenAsAFile) {
+  const std::string from = "../shared/data/models/stories260k";
+  if (test::lacks_shared(from)) GTEST_SKIP() << from;
+  const test::TempFolder folder;
+  TrainJob j;
+  j.from = from;
+  j.text = {"text", "Once upon a time there was a little girl. She was happy. " + long_text()};
+  j.out = folder / "m.gguf";
+  j.steps = 3;
+  j.batch = 2;
+  j.samples = 0;
+  j.qat.scheme = "q4_1";
+  j.qat.keep = {"*down_proj*"};
+  const TrainSummary r = train(j, {});
+  const Model made = open_model(j.out);
+  EXPECT_EQ(made.weights->get("model.layers.0.self_attn.q_proj.weight").stored_as(), "q4_1");
+  EXPECT_NEAR(r.looks.back().loss, r.heldout_loss, 1e-3);
+  EXPECT_FALSE(std::filesystem::exists(j.out + ".resume"));
 }
 
 TEST_F(TrainOn, BeginsWithTheCodesOfAQuantizedModelAndItsTeacher) {
