@@ -1,11 +1,10 @@
 """A step of training, nibble against PyTorch, in turn in one run.
 
-usage: steps.py BENCH_STEP [--runs 7] [--only SUBSTRING] [--json OUT] [--write DOCUMENT]
+usage: steps.py BENCH_STEP [--runs 7] [--only SUBSTRING] [--json OUT]
 
 Two threads that wait for each other lose far more to a busy neighbour than one process of any other kind: PyTorch's
-step took 2 to 10 times as long beside a compiler, nibble's 3 times. So a pair of measurements counts only where other
-processes used less than QUIET cores during both; a row without enough of them is not reported. --write puts the
-table into DOCUMENT, between the lines that mark it.
+step took 5 to 18 times as long beside compilers, nibble's 2 to 6 times. So a pair of measurements counts only where
+other processes used less than QUIET cores during both; a row without LEAST of them is not reported.
 """
 
 import argparse
@@ -19,12 +18,8 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, ".."))
-import marked_section
-
 THREADS, QUIET, LEAST = 2, 0.08, 3
 TICKS = os.sysconf("SC_CLK_TCK")
-MARK = "bench-steps"
 
 # shape, precision here and there, steps a measurement, goal of the ratio (0: none)
 ROWS = [
@@ -109,7 +104,6 @@ def main():
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--only", default="")
     parser.add_argument("--json")
-    parser.add_argument("--write")
     options = parser.parse_args()
     name, flags = processor()
     version = subprocess.run([sys.executable, "-c", "import torch; print(torch.__version__)"], check=True, capture_output=True,
@@ -144,8 +138,6 @@ def main():
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)
-    if options.write:
-        marked_section.write(options.write, MARK, lines)
 
 
 if __name__ == "__main__":
