@@ -14,6 +14,7 @@
 #include "nibble/jobs/train_data.h"
 #include "nibble/jobs/train_loop.h"
 #include "nibble/jobs/train_model.h"
+#include "nibble/jobs/train_output.h"
 #include "nibble/model/hf_cache.h"
 #include "nibble/train/checkpoint.h"
 

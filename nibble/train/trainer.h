@@ -8,37 +8,16 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "nibble/core/exec.h"
 #include "nibble/core/tensor_source.h"
-#include "nibble/model/config.h"
 #include "nibble/text/line_data.h"
-#include "nibble/train/adam_options.h"
-#include "nibble/train/step_options.h"
-#include "nibble/train/whole_decoder.h"
+#include "nibble/train/train_options.h"
 
 namespace nibble {
-
-struct TrainOptions {
-  DecoderConfig config;
-  AdamOptions adam;
-  int64_t steps = 1000;
-  int64_t batch = 32;  ///< sequences a step
-  uint64_t seed = 42;  ///< of the weights and of the order of sequences
-  double init_std = 0.08;
-  bool random_windows = false;  ///< running text: each sequence a window at a random offset
-  int64_t window = 0;           ///< tokens of such a window; 0: the config's context
-  StepOptions step;
-  std::set<std::string> frozen;  ///< parameters that stay, by stored name
-  FakeQuantization quantization;
-  /// What tells the run's beginning and its teacher from others (a hash of their weights): a
-  /// checkpoint belongs to one of them.
-  std::string origin;
-};
 
 /// How the held-out part stood before step number `step` (of the first, 0). As a checkpoint has
 /// it.

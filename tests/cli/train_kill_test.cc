@@ -46,10 +46,8 @@ TEST(TrainCommand, GoesOnAfterKillMinusNine) {
   PyRandom random(7);
   int ended = 0, killed = 0;
   for (; killed < 50; ++killed) {
-    const test::CommandResult r =
-        run(folder / "out", whole.seconds * (0.05 + 0.5 * random.random()));
-    if (!fs::exists(folder / "out")) continue;
-    EXPECT_EQ(r.exit_code, 0) << r.err;
+    run(folder / "out", whole.seconds * (0.05 + 0.5 * random.random()));
+    if (!fs::exists(folder / "out")) continue;  // else it is whole, whenever the signal came
     EXPECT_EQ(read_file(folder / "out/model.safetensors"), expected) << killed;
     fs::remove_all(folder / "out");
     ++ended;
