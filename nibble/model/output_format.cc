@@ -71,8 +71,7 @@ void require_format(const Model& original, const std::vector<WritableParameter>&
   SchemeMap schemes;
   for (const WritableParameter& p : parameters)
     if (p.scheme) schemes.emplace(module_of(p.spec.name), *p.scheme);
-  if (const WeightLayout* layout = layout_that_says(schemes))
-    require_folder(parameters, *layout);
+  if (const WeightLayout* layout = layout_that_says(schemes)) require_folder(parameters, *layout);
 }
 
 }  // namespace nibble

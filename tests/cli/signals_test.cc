@@ -17,8 +17,8 @@ INSTANTIATE_TEST_SUITE_P(Command, Ignored, ::testing::Values(SIGHUP, SIGINT, SIG
 TEST_P(Ignored, SignalsStayIgnored) {
   const int signal = GetParam();
   const CommandResult r =
-      run_nibble({"train", "micro", "--steps", "250000", "--batch", "1", "--threads", "1", "--quiet",
-                  "--data", "data/names.txt"},
+      run_nibble({"train", "micro", "--steps", "250000", "--batch", "1", "--threads", "1",
+                  "--quiet", "--data", "data/names.txt"},
                  {.limit_s = 120, .signal = signal, .signal_after_s = 0.3, .in_child = [signal] {
                     std::signal(signal, SIG_IGN);
                   }});

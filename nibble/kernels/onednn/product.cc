@@ -13,7 +13,7 @@ namespace nibble {
 namespace {
 
 constexpr int64_t kCachedElements = int64_t{1} << 15;
-constexpr int64_t kWorthACall = int64_t{1} << 21;      // multiplications
+constexpr int64_t kWorthACall = int64_t{1} << 21;  // multiplications
 
 }  // namespace
 
