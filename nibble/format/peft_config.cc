@@ -131,7 +131,7 @@ std::vector<std::pair<std::string, T>> pattern_rows(const JsonFields& f, const s
 }
 
 std::string bias_word(const JsonFields& f) {
-  const std::string word = f.string_or("bias", "none");
+  std::string word = f.string_or("bias", "none");
   for (const std::string_view known : {"none", "all", "lora_only"}) {
     if (word == known) return word;
   }

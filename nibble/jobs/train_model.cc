@@ -25,7 +25,7 @@ std::shared_ptr<const WeightSource> no_weights(const DecoderConfig& config) {
   TensorMap out;
   for (const ParamSpec& p : parameter_table(config))
     out.emplace(p.name, Tensor(DType::f32, p.shape));
-  return weights_in_memory(std::move(out));
+  return weights_in_memory(out);
 }
 
 TrainedModel from_random_weights(const TrainJob& job) {

@@ -39,7 +39,7 @@ const ParamSpec* AdapterNames::find(std::string_view name) const {
 std::string AdapterNames::module_of(const ParamSpec& spec) const {
   constexpr std::string_view kEnd = ".weight";
   NIBBLE_CHECK(spec.name.ends_with(kEnd));
-  const std::string stored = spec.name.substr(0, spec.name.size() - kEnd.size());
+  std::string stored = spec.name.substr(0, spec.name.size() - kEnd.size());
   if (spec.role == Role::lm_head) return stored;
   return prefix_ + stored.substr(file_prefix_.size());
 }

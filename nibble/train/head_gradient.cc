@@ -5,6 +5,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/train/rounded_inputs.h"
 #include "nibble/train/soft_cap.h"
 
 namespace nibble {
