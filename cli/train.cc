@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <span>
+
 #include "cli/command.h"
 #include "cli/data.h"
 #include "cli/flags.h"
@@ -18,6 +21,14 @@
 
 namespace nibble::cli {
 namespace {
+
+// What runs of a kind of their own read; anything else would be passed over in silence.
+constexpr std::string_view kOfMlp[] = {"preset",  "--data",    "--out",   "--steps",
+                                       "--batch", "--seed",    "--force", "--json",
+                                       "--quiet", "--threads", "--resume"};
+constexpr std::string_view kOfReference[] = {"preset",    "--data",     "--out",  "--steps",
+                                             "--seed",    "--force",    "--json", "--quiet",
+                                             "--threads", "--reference"};
 
 struct TrainFlags {
   TrainJob job;
@@ -78,6 +89,28 @@ void run_mlp(const Common& common, const TrainFlags& o) {
               : print_out(in_flags(render_terminal(job, result)));
 }
 
+void refuse_unread(const CLI::App& verb, std::string_view kind,
+                   std::span<const std::string_view> read) {
+  for (const CLI::Option* option : verb.get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() == 0 || std::find(read.begin(), read.end(), name) != read.end()) continue;
+    throw invalid_argument(fmt::format("{} takes no {}", kind, name));
+  }
+}
+
+// Options that say how another one is meant.
+void check_companions(const CLI::App& verb) {
+  const auto given = [&](const std::string& name) { return verb.get_option(name)->count() > 0; };
+  const auto belongs = [&](std::initializer_list<const char*> names, const char* to) {
+    for (const char* name : names)
+      if (given(name) && !given(to))
+        throw invalid_argument(fmt::format("{} belongs to {}", name, to));
+  };
+  belongs({"--set", "--keep", "--quantize", "--qat-begin", "--scale-lr", "--scale-dtype"}, "--qat");
+  belongs({"--distill-share", "--corrupt"}, "--distill");
+  belongs({"--loftq"}, "--lora");
+}
+
 void check_train(const TrainFlags& o) {
   if (goes_on(o) && o.preset->count() > 0)
     throw invalid_argument("--from names what is trained: give no preset beside it");
@@ -86,18 +119,10 @@ void check_train(const TrainFlags& o) {
                                        fmt::join(preset_names(), ", ")));
   if (!o.job.tokenizer.empty() && !names_config(o))
     throw invalid_argument("--tokenizer is for a config.json");
-  if (o.job.qat.scheme.empty() && !(o.job.qat.set.empty() && o.job.qat.keep.empty() &&
-                                    o.job.qat.also.empty() && !o.job.qat.begin))
-    throw invalid_argument("--set, --keep, --quantize and --qat-begin belong to --qat SCHEME");
-  if (!o.job.lora.loftq.empty() && o.job.lora.options.empty())
-    throw invalid_argument("--loftq belongs to --lora");
   if (o.job.lora.asked() && !goes_on(o))
     throw invalid_argument("--lora and --adapter need --from MODEL, the base");
-  if (o.reference && goes_on(o)) throw invalid_argument("--reference is for the preset micro only");
   if (o.reference && o.job.preset != "micro")
     throw invalid_argument("--reference is for the preset micro only");
-  if (o.reference && (o.job.resume || o.job.batch))
-    throw invalid_argument("--reference takes neither --resume nor --batch");
   if (o.job.resume && o.job.out.empty())
     throw invalid_argument("--resume needs -o, the folder whose training goes on");
   if (o.data.empty() && (goes_on(o) || names_config(o) || preset(o.job.preset).random_windows))
@@ -196,7 +221,7 @@ void add_watching(CLI::App& verb, TrainFlags& o) {
 
 void add_train(CLI::App& app, Common& common) {
   CLI::App* verb = app.add_subcommand(
-      "train", "Train a small model: micro, demo, char (a text), a config.json's or mlp (MNIST)");
+      "train", "Train a model: a preset, a config.json's, or one that is there already (--from)");
   const auto o = std::make_shared<TrainFlags>();
   verb->add_option("preset", o->job.preset,
                    "micro (4,192 weights), demo (about 31,000), char (for a text file), mlp "
@@ -243,7 +268,10 @@ void add_train(CLI::App& app, Common& common) {
       "  nibble train --from my-model-int2 --qat int2:g32 --distill my-model --data book.txt "
       "-o my-model-int2-qat\n"
       "  nibble train --from my-model-nf4 --lora r=8,alpha=16 --data book.txt -o book-adapter");
-  verb->callback([&common, o] {
+  verb->callback([&common, o, verb] {
+    if (o->job.preset == "mlp") refuse_unread(*verb, "mlp", kOfMlp);
+    if (o->reference) refuse_unread(*verb, "--reference", kOfReference);
+    check_companions(*verb);
     refuse_inputs_as_outputs({o->job.out, o->report}, training_inputs(*o));
     refuse_inputs_as_outputs({"", o->job.log}, training_inputs(*o));
     if (o->job.preset == "mlp") return run_mlp(common, *o);

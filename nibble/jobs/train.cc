@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
+#include <memory>
 
+#include "nibble/compress/model_output.h"
 #include "nibble/core/error.h"
 #include "nibble/core/files.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/core/in_file.h"
 #include "nibble/eval/measure.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/jobs/train_data.h"
@@ -108,13 +110,21 @@ double loss_of_teacher(const TrainJob& job, const SequenceData& data, const Exec
 }
 
 TrainSummary train_on_text(const TrainJob& job, const Exec& exec) {
+  if (!job.out.empty()) refuse_existing(job.out, job.force);
   const TrainedModel trained = model_to_train(job);
   std::optional<TrainOutput> output;
   if (!job.out.empty()) output.emplace(job, trained);
   const TrainOptions& options = trained.options;
-  const SequenceData data = data_to_train(job, trained);
-  require_enough(data);
-  Trainer trainer(options, data.train, trained.start);
+  const SequenceData data = naming_file(job.text.name, [&] {
+    SequenceData cut = data_to_train(job, trained);
+    require_enough(cut);
+    return cut;
+  });
+  // What is wrong with the weights lies in the model.
+  const auto made = naming_file(trained.model.path, [&] {
+    return std::make_unique<Trainer>(options, data.train, trained.start);
+  });
+  Trainer& trainer = *made;
   TrainSummary out;
   out.warnings = trained.warnings;
   begin_run(job, trainer, out);
@@ -161,17 +171,6 @@ ReferenceResult train_digit_by_digit(const TrainJob& job, const Exec& exec) {
   return result;
 }
 
-// What is wrong with the data lies in the text.
-template <class F>
-auto naming_text(const Text& text, const F& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    if (e.kind() == ErrorKind::corrupt) e.set_file(text.name);
-    throw;
-  }
-}
-
 }  // namespace
 
 double final_loss(const std::vector<float>& losses) {
@@ -181,12 +180,10 @@ double final_loss(const std::vector<float>& losses) {
   return n == 0 ? 0 : sum / static_cast<double>(n);
 }
 
-TrainSummary train(const TrainJob& job, const Exec& exec) {
-  return naming_text(job.text, [&] { return train_on_text(job, exec); });
-}
+TrainSummary train(const TrainJob& job, const Exec& exec) { return train_on_text(job, exec); }
 
 ReferenceResult train_reference(const TrainJob& job, const Exec& exec) {
-  return naming_text(job.text, [&] { return train_digit_by_digit(job, exec); });
+  return naming_file(job.text.name, [&] { return train_digit_by_digit(job, exec); });
 }
 
 }  // namespace nibble

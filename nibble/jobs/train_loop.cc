@@ -42,8 +42,9 @@ class TrainingLoop {
 
   // At the held-out part, where there is one and somebody wants to know.
   void look() {
-    if (heldout_.empty() || (job_.from.empty() && job_.patience == 0 && job_.qat.scheme.empty()))
-      return;
+    const bool asked =
+        !job_.from.empty() || job_.patience > 0 || job_.eval_every > 0 || !job_.qat.scheme.empty();
+    if (heldout_.empty() || !asked) return;
     const auto& looks = trainer_.looks();
     if (!looks.empty() && looks.back().step == trainer_.step()) return;
     const HeldoutLook now = trainer_.look(heldout_, exec_, job_.patience > 0);
@@ -51,13 +52,11 @@ class TrainingLoop {
   }
 
   bool out_of_patience() const {
-    const auto& looks = trainer_.looks();
-    if (job_.patience == 0 || looks.empty()) return false;
-    const auto best = std::min_element(looks.begin(), looks.end(),
-                                       [&](const HeldoutLook& a, const HeldoutLook& b) {
-                                         return trainer_.aim(a) < trainer_.aim(b);
-                                       });
-    return looks.end() - best > job_.patience;
+    std::vector<double> aims;
+    for (const HeldoutLook& look : trainer_.looks())
+      if (trainer_.counts(look)) aims.push_back(trainer_.aim(look));
+    if (job_.patience == 0 || aims.empty()) return false;
+    return aims.end() - std::min_element(aims.begin(), aims.end()) > job_.patience;
   }
 
   void hear(const TrainStep& s) {

@@ -6,6 +6,7 @@
 
 #include "nibble/compress/untie.h"
 #include "nibble/core/error.h"
+#include "nibble/core/in_file.h"
 #include "nibble/jobs/train_data.h"
 #include "nibble/model/adapted_model.h"
 #include "nibble/model/hf_cache.h"
@@ -20,13 +21,15 @@ constexpr int64_t kUsualWindow = 256;  // tokens, of a model that goes on
 
 constexpr double kLoraRate = 2e-3;
 
-// Names stand for random weights: planning asks for their types only.
-std::shared_ptr<const WeightSource> no_weights(const DecoderConfig& config) {
-  TensorMap out;
-  for (const ParamSpec& p : parameter_table(config))
-    out.emplace(p.name, Tensor(DType::f32, p.shape));
-  return weights_in_memory(out);
-}
+// Stands for weights that are not drawn yet: who plans asks for their types only.
+class WeightsToCome : public WeightSource {
+ public:
+  Weight get(std::string_view name) const override {
+    throw not_found("it has not been trained yet").at("tensor " + in_quotes(name));
+  }
+  StoredAs stored_as(std::string_view) const override { return {}; }
+  int64_t file_bytes() const override { return 0; }
+};
 
 TrainedModel from_random_weights(const TrainJob& job) {
   TrainedModel out;
@@ -37,13 +40,15 @@ TrainedModel from_random_weights(const TrainJob& job) {
     const int64_t rows = out.model.companions->tokenizer()->vocab_size();
     if (out.options.config.vocab_size < rows) out.options.config.vocab_size = rows;
   } else {
-    out.characters = CharTokenizer::from_text(job.text.text, !out.options.random_windows);
+    out.characters = naming_file(job.text.name, [&] {
+      return CharTokenizer::from_text(job.text.text, !out.options.random_windows);
+    });
     out.options.config.vocab_size = out.characters->vocab_size();
     out.model.companions = tokenizer_alone(std::make_shared<CharTokenizer>(*out.characters));
   }
   validate(out.options.config);
   out.model.config = out.options.config;
-  out.model.weights = no_weights(out.options.config);
+  out.model.weights = std::make_shared<WeightsToCome>();
   return out;
 }
 

@@ -17,7 +17,7 @@ struct Checkpoint {
   double seconds = 0;
   std::span<const float> losses, weights, first, second;
   std::span<const float> state;             ///< TrainedParts::state()
-  std::span<const float> looks;             ///< HeldoutLook, three numbers each
+  std::span<const float> looks;             ///< HeldoutLook, four numbers each
   std::span<const float> best, best_state;  ///< weights and state of the best look, or nothing
 
   std::string file;

@@ -19,7 +19,8 @@ namespace {
 
 using Sequences = std::vector<std::vector<int32_t>>;
 
-constexpr int kMeasuredTogether = 8;  // sequences
+constexpr int kMeasuredTogether = 8;             // sequences
+constexpr int64_t kStepPart = int64_t{1} << 20;  // a step is two numbers that f32 holds
 
 ParamLayout layout_of(const TrainOptions& o) {
   ParamLayout out = make_layout(o.config);
@@ -79,8 +80,10 @@ struct Trainer::Impl {
     best.assign(c.best.begin(), c.best.end());
     best_state.assign(c.best_state.begin(), c.best_state.end());
     looks.clear();
-    for (size_t i = 0; i + 2 < c.looks.size(); i += 3)
-      looks.push_back({static_cast<int64_t>(c.looks[i]), c.looks[i + 1], c.looks[i + 2]});
+    for (size_t i = 0; i + 3 < c.looks.size(); i += 4)
+      looks.push_back(
+          {static_cast<int64_t>(c.looks[i]) * kStepPart + static_cast<int64_t>(c.looks[i + 1]),
+           c.looks[i + 2], c.looks[i + 3]});
     std::copy(c.weights.begin(), c.weights.end(), decoder.runner.weights.begin());
     std::copy(c.first.begin(), c.first.end(), decoder.runner.first.begin());
     std::copy(c.second.begin(), c.second.end(), decoder.runner.second.begin());
@@ -153,6 +156,11 @@ Trainer::Measured Trainer::measure(const Sequences& sequences, const Exec& exec)
   return out;
 }
 
+bool Trainer::counts(const HeldoutLook& look) const {
+  const FakeQuantization& q = impl_->options.quantization;
+  return q.schemes.empty() || look.step >= q.begin;
+}
+
 double Trainer::aim(const HeldoutLook& look) const {
   const StepOptions& o = impl_->options.step;
   const double share = o.teacher == nullptr ? 0 : o.distill_share;
@@ -167,8 +175,10 @@ HeldoutLook Trainer::look(const Sequences& heldout, const Exec& exec, bool keep_
         fmt::format("the held-out loss is not a number before step {}; use a smaller learning rate",
                     s.step + 1));
   const HeldoutLook look{s.step, static_cast<float>(now.loss), static_cast<float>(now.divergence)};
-  const bool better = std::all_of(s.looks.begin(), s.looks.end(),
-                                  [&](const HeldoutLook& l) { return aim(look) < aim(l); });
+  const bool better =
+      counts(look) && std::all_of(s.looks.begin(), s.looks.end(), [&](const HeldoutLook& l) {
+        return !counts(l) || aim(look) < aim(l);
+      });
   s.looks.push_back(look);
   if (keep_best && better) {
     s.best.assign(s.decoder.runner.weights.begin(), s.decoder.runner.weights.end());
@@ -203,7 +213,8 @@ void Trainer::save_checkpoint(const std::string& path) const {
   const std::vector<float> state = s.decoder.parts->state();
   std::vector<float> looks;
   for (const HeldoutLook& l : s.looks)
-    looks.insert(looks.end(), {static_cast<float>(l.step), l.loss, l.divergence});
+    looks.insert(looks.end(), {static_cast<float>(l.step / kStepPart),
+                               static_cast<float>(l.step % kStepPart), l.loss, l.divergence});
   const auto view = [](const Buffer<float>& b) {
     return std::span(b.data(), static_cast<size_t>(b.size()));
   };

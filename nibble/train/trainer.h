@@ -70,10 +70,14 @@ class Trainer {
     int64_t targets = 0;
   };
   Measured measure(const std::vector<std::vector<int32_t>>& sequences, const Exec& exec);
-  /// measure(), remembered; where `keep_best`, so are the weights that did best by aim().
+  /// measure(), remembered; where `keep_best`, so are the weights that did best by aim() of the
+  /// looks that count.
   HeldoutLook look(const std::vector<std::vector<int32_t>>& heldout, const Exec& exec,
                    bool keep_best);
   const std::vector<HeldoutLook>& looks() const;
+  /// Whether it is about what the run is to give: a look at floats that are going to be
+  /// fake-quantized is not.
+  bool counts(const HeldoutLook& look) const;
   /// What the run descends, of a look: of two the lower is better.
   double aim(const HeldoutLook& look) const;
   /// The weights of the best look, where they were kept.

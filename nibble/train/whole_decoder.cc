@@ -9,6 +9,14 @@
 #include "nibble/train/rounded_inputs.h"
 
 namespace nibble {
+namespace {
+
+bool is_frozen(const FlatLayout& layout, size_t row) {
+  return std::any_of(layout.frozen.begin(), layout.frozen.end(),
+                     [&](const auto& range) { return range.first == layout.offsets[row]; });
+}
+
+}  // namespace
 
 WholeDecoder::WholeDecoder(ParamLayout layout, const TrainOps<float>& ops, Begin begin,
                            FakeQuantization quantization, bool narrow)
@@ -27,12 +35,16 @@ WholeDecoder::WholeDecoder(ParamLayout layout, const TrainOps<float>& ops, Begin
     NIBBLE_CHECK(p.is_matrix());
     FakeQuantizer quantizer(found->second, p.shape, quantization_.scale_dtype);
     const int64_t learnt = layout_.add_scales(quantizer.learnt());
+    if (is_frozen(layout_, row)) layout_.frozen.emplace_back(learnt, learnt + quantizer.learnt());
     fakes_.push_back({row, std::move(quantizer), learnt});
     fake_of_[row] = &fakes_.back();
   }
   if (!fakes_.empty()) effective_ = Buffer<float>(layout_.matrices_end);
   inputs_.resize(layout_.products.size());
   for (size_t i = 0; i < inputs_.size(); ++i) (void)inputs_of(i);
+  decides_.resize(layout_.products.size());
+  for (const auto& [key, product] : layout_.product_of)
+    decides_[product] = key.role == Role::router;
   if (narrow) narrow_ = std::make_unique<NarrowWeights>(layout_);
 }
 
@@ -89,15 +101,17 @@ void WholeDecoder::quantize(size_t row, const float* trained) {
 }
 
 // What products read besides the weights themselves.
-void WholeDecoder::copy_product(const MatrixSlot& m, const float* weights) {
-  ops_.transpose(m.n, m.k, weights + m.weight, transposed_.data() + m.transposed, m.ld);
+void WholeDecoder::copy_product(size_t product, const float* weights) {
+  const MatrixSlot& m = layout_.products[product];
   if (narrow_) narrow_->round(m, weights);
+  if (!narrow_ || decides_[product])
+    ops_.transpose(m.n, m.k, weights + m.weight, transposed_.data() + m.transposed, m.ld);
 }
 
 void WholeDecoder::prepare(const float* trained, int64_t share, int64_t shares) {
   if (fakes_.empty()) {
     for (int64_t i = share; i < std::ssize(layout_.products); i += shares)
-      copy_product(layout_.products[static_cast<size_t>(i)], trained);
+      copy_product(static_cast<size_t>(i), trained);
     return;
   }
   // A product may join matrices: whoever transposes it makes what it is made of.
@@ -109,7 +123,7 @@ void WholeDecoder::prepare(const float* trained, int64_t share, int64_t shares) 
   for (int64_t i = share; i < std::ssize(layout_.products); i += shares) {
     for (size_t row = 0; row < layout_.table.size(); ++row)
       if (layout_.product_of_row[row] == i) quantize(row, trained);
-    copy_product(layout_.products[static_cast<size_t>(i)], effective_.data());
+    copy_product(static_cast<size_t>(i), effective_.data());
   }
 }
 

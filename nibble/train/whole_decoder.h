@@ -53,7 +53,7 @@ class WholeDecoder : public TrainedParts {
   void settle(Fake& fake, float* trained, int threads, bool first);
   void quantize(size_t row, const float* trained);
   ActivationType inputs_of(size_t product) const;
-  void copy_product(const MatrixSlot& slot, const float* weights);
+  void copy_product(size_t product, const float* weights);
 
   ParamLayout layout_;
   const TrainOps<float>& ops_;
@@ -63,6 +63,7 @@ class WholeDecoder : public TrainedParts {
   std::vector<Fake*> fake_of_;          // by row; null: it is multiplied with as it is
   bool on_ = false;                     // fake quantization
   std::vector<ActivationType> inputs_;  // of every product, as they are rounded now
+  std::vector<bool> decides_;           // of every product: a router, which is never rounded
   Buffer<float> effective_, transposed_;
   std::unique_ptr<NarrowWeights> narrow_;  // null: products are in f32
 };

@@ -17,6 +17,13 @@ inline std::string write_reader(const std::string& folder) {
   return folder;
 }
 
+/// Running text of the letters that such a model knows.
+inline std::string reader_text() {
+  std::string out;
+  for (int i = 0; i < 40; ++i) out += kTinyText;
+  return out;
+}
+
 inline std::string write_classifier(const std::string& folder) {
   const MlpConfig config{{784, 8, 10}};
   std::filesystem::create_directories(folder);

@@ -20,12 +20,6 @@ namespace {
 
 using test::expect_error;
 
-std::string adapted_text() {
-  std::string out;
-  for (int i = 0; i < 40; ++i) out += kTinyText;
-  return out;
-}
-
 class TrainLora : public testing::Test {
  protected:
   TrainLora() : base_(test::write_reader(folder_ / "base")) {}
@@ -34,7 +28,7 @@ class TrainLora : public testing::Test {
     TrainJob job;
     job.from = base;
     job.lora.options = "r=4,alpha=8,dropout=0.05";
-    job.text = {"text", adapted_text()};
+    job.text = {"text", test::reader_text()};
     job.out = out.empty() ? "" : folder_ / out;
     job.steps = 60;
     job.batch = 4;
@@ -45,8 +39,8 @@ class TrainLora : public testing::Test {
   double loss_of(const std::string& base, const std::string& adapter = "") const {
     Model model = open_model(base);
     if (!adapter.empty()) model = with_adapters(model, {{folder_ / adapter}});
-    const auto data =
-        sequences(adapted_text(), model.require_tokenizer(), model.decoder_config().context, 42);
+    const auto data = sequences(test::reader_text(), model.require_tokenizer(),
+                                model.decoder_config().context, 42);
     return measure_loss(logits_of(load_decoder(model)), all_scored(data.heldout), {}, "").loss;
   }
   std::string quantized(const std::string& scheme) const {
@@ -77,6 +71,8 @@ TEST_F(TrainLora, WritesAnAdapterWithTheLossThatTrainingSaw) {
     const PeftAdapter adapter = read_peft_adapter(folder_ / "adapter");
     EXPECT_EQ(adapter.config.base, base);
     EXPECT_EQ(adapter.config.rank, 4);
+    EXPECT_NE(read_file(folder_ / "adapter/adapter_config.json").find("\"lora_dropout\": 0.05"),
+              std::string::npos);
     EXPECT_EQ(adapter.pairs.size(), 6u) << "the matrices of the one layer";
   }
 }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -22,13 +23,6 @@ namespace {
 
 using test::expect_error;
 
-// Running text of the letters that a model of kTinyText knows.
-std::string long_text() {
-  std::string out;
-  for (int i = 0; i < 40; ++i) out += kTinyText;
-  return out;
-}
-
 class TrainOn : public testing::Test {
  protected:
   TrainOn() { in_ = test::write_reader(folder_ / "in"); }
@@ -36,7 +30,7 @@ class TrainOn : public testing::Test {
   TrainJob job(const std::string& out = "") const {
     TrainJob job;
     job.from = in_;
-    job.text = {"text", long_text()};
+    job.text = {"text", test::reader_text()};
     job.out = out.empty() ? "" : folder_ / out;
     job.steps = 30;
     job.batch = 4;
@@ -46,8 +40,8 @@ class TrainOn : public testing::Test {
   }
   double loss_of(const std::string& name) const {
     const Model model = open_model(folder_ / name);
-    const auto data =
-        sequences(long_text(), model.require_tokenizer(), model.decoder_config().context, 42);
+    const auto data = sequences(test::reader_text(), model.require_tokenizer(),
+                                model.decoder_config().context, 42);
     return measure_loss(logits_of(load_decoder(model)), all_scored(data.heldout), {}, "").loss;
   }
   std::string bytes(const std::string& name) const {
@@ -105,7 +99,8 @@ TEST(TrainOnGguf, IsWrittenAsAFile) {
   const test::TempFolder folder;
   TrainJob j;
   j.from = from;
-  j.text = {"text", "Once upon a time there was a little girl. She was happy. " + long_text()};
+  j.text = {"text",
+            "Once upon a time there was a little girl. She was happy. " + test::reader_text()};
   j.out = folder / "m.gguf";
   j.steps = 3;
   j.batch = 2;
@@ -150,6 +145,105 @@ TEST_F(TrainOn, StopsEarlyWithTheBestWeights) {
   for (const HeldoutLook& look : r.looks) best = std::min(best, look.loss);
   EXPECT_NEAR(r.heldout_loss, best, 1e-4);
   EXPECT_LT(best, r.looks.back().loss);
+}
+
+// Floats that are going to be quantized are no result, however good: patience begins with
+// quantization.
+TEST_F(TrainOn, FloatsBeforeQuantizationAreNotTheBest) {
+  TrainJob j = job("out");
+  j.steps = 60;
+  j.qat.scheme = "int2:g8";
+  j.qat.begin = 40;
+  j.eval_every = 5;
+  j.patience = 2;
+  const TrainSummary r = train(j, {});
+  EXPECT_GT(r.steps, 40);
+  float best = 1e9f, floats = 1e9f;
+  for (const HeldoutLook& look : r.looks) {
+    float& lowest = look.step < 40 ? floats : best;
+    lowest = std::min(lowest, look.loss);
+  }
+  EXPECT_LT(floats, best) << "or this test shows nothing";
+  EXPECT_NEAR(r.heldout_loss, best, 1e-4);
+  EXPECT_TRUE(is_quantized(open_model(folder_ / "out")));
+}
+
+TEST_F(TrainOn, WhatIsFrozenKeepsItsCodesAndScales) {
+  QuantizeOptions options;
+  options.scheme = parse_scheme("int3:g8");
+  quantize_model(in_, folder_ / "three", options, {});
+  TrainJob j = job("out");
+  j.from = folder_ / "three";
+  j.qat.scheme = "int3:g8";
+  j.freeze = {"*attn*"};
+  train(j, {});
+  const Model before = open_model(j.from), after = open_model(folder_ / "out");
+  int64_t same = 0;
+  for (const ParamSpec& p : parameter_table(before.config)) {
+    if (!p.is_matrix() || p.layer < 0) continue;
+    const bool stays = glob_match("*attn*", p.name);
+    EXPECT_EQ(load_weight(before, p).values() == load_weight(after, p).values(), stays) << p.name;
+    same += stays ? 1 : 0;
+  }
+  EXPECT_GT(same, 0);
+}
+
+TEST_F(TrainOn, LooksWhereItIsAskedTo) {
+  TrainJob j;
+  j.preset = "micro";
+  j.text = {"tiny", kTinyText};
+  j.steps = 6;
+  j.batch = 2;
+  j.samples = 0;
+  EXPECT_TRUE(train(j, {}).looks.empty());
+  j.eval_every = 2;
+  EXPECT_EQ(train(j, {}).looks.size(), 4u);
+}
+
+TEST_F(TrainOn, NamesWhatIsToBlame) {
+  TrainJob j = job();
+  const Model good = open_model(in_);
+  WeightMap weights;
+  for (const ParamSpec& p : parameter_table(good.config)) weights[p.name] = load_weight(good, p);
+  Tensor bad = weights.begin()->second.floats();
+  bad = Tensor::from<float>(bad.shape(), std::vector<float>(bad.data<float>().size(), NAN));
+  weights.begin()->second = bad;
+  j.from = test::write_reader(folder_ / "nan");
+  std::vector<WritableParameter> parameters;
+  for (const ParamSpec& p : parameter_table(good.config))
+    parameters.push_back({p, {}, DType::f32, [&weights, p] { return weights.at(p.name); }});
+  write_model(j.from, good.config, parameters, nullptr);
+  expect_error(ErrorKind::corrupt, j.from + ": tensor ", [&] { train(j, {}); });
+  j = job();
+  j.text.text = "";
+  expect_error(ErrorKind::corrupt, "text: ", [&] { train(j, {}); });
+  j = job();
+  j.learning_rate = 90;
+  j.weight_decay = 100;  // each step multiplies the weights by -9,000
+  j.steps = 200;
+  try {
+    train(j, {});
+    ADD_FAILURE() << "it must diverge";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string_view(e.what()).find("smaller learning rate"), std::string_view::npos);
+    EXPECT_FALSE(std::string_view(e.what()).starts_with("text:")) << e.what();
+  }
+}
+
+// A config.json whose decoder reads by another folder's tokenizer.
+TEST_F(TrainOn, AConfigWithATokenizer) {
+  TrainJob j = job("out");
+  j.from = "";
+  j.preset = "config.json";
+  j.config = tiny_decoder_config("llama");
+  j.tokenizer = in_;
+  j.steps = 120;
+  train(j, {});
+  const Model made = open_model(folder_ / "out");
+  EXPECT_EQ(made.decoder_config().architecture, "llama");
+  EXPECT_EQ(made.require_tokenizer().vocab_size(),
+            open_model(in_).require_tokenizer().vocab_size());
+  EXPECT_NO_THROW(load_decoder(made));
 }
 
 TEST_F(TrainOn, StoppedAndResumedItEndsWithTheSameBytes) {
