@@ -36,7 +36,7 @@ void run_convert(const Common& common, const ConvertFlags& o) {
     job.options.to = parse_dtype(o.to);
     if (!job.options.to) job.options.format = format_of(o.to);
   }
-  const std::string out = conversion_target(job.out, job.options).path;
+  const std::string out = output_target(job.out, job.options.format).path;
   refuse_inputs_as_outputs({out, ""}, model_inputs(resolve_model(job.model)));
   ConvertResult result = convert(job, make_exec(common));
   result.warnings = in_flags(result.warnings);

@@ -29,7 +29,7 @@ void run_merge(const Common& common, const MergeFlags& o) {
   std::vector<std::string> inputs = model_inputs(resolve_model(job.model));
   inputs.push_back(o.text);
   for (const AdapterChoice& a : parse_adapters(job.options.adapters)) inputs.push_back(a.path);
-  refuse_inputs_as_outputs({merge_target(job.out, job.options).path, ""}, inputs);
+  refuse_inputs_as_outputs({output_target(job.out, job.options.format).path, ""}, inputs);
   if (!o.text.empty()) job.text = load_text(o.text);
   MergeResult result = merge(job, make_exec(common), tell(common));
   result.warnings = in_flags(result.warnings);

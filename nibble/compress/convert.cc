@@ -11,7 +11,6 @@
 #include "nibble/core/float_formats.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/same_file.h"
-#include "nibble/core/version.h"
 #include "nibble/model/write_gguf.h"
 
 namespace nibble {
@@ -38,7 +37,8 @@ class Conversion {
     note_inputs();
     result_.input_file_bytes = model_.weights->file_bytes();
     result_.file_bytes = output.write(
-        {model_, parameters_, check_}, [this](int64_t) { return provenance(); }, result_.warnings,
+        {model_, parameters_, check_},
+        [this](int64_t) { return copy_provenance(model_, options_.command); }, result_.warnings,
         exec_);
     result_.lossless = result_.lossless && result_.changed.empty();
     return std::move(result_);
@@ -108,18 +108,6 @@ class Conversion {
         "stay as they are");
   }
 
-  std::string provenance() const {
-    JsonWriter out;
-    out.begin_object()
-        .field("schema_version", kProvenanceSchema)
-        .field("nibble_version", version());
-    out.field("command", options_.command);
-    out.key("input").begin_object().field("model_type", model_type(model_.config));
-    out.field("file_bytes", model_.weights->file_bytes());
-    out.field("stored_in", scheme_summary(model_)).end_object();
-    return out.end_object().finish();
-  }
-
   const Model& model_;
   const ConvertOptions& options_;
   const Exec& exec_;
@@ -133,16 +121,10 @@ class Conversion {
 
 }  // namespace
 
-OutputTarget conversion_target(const std::string& out, const ConvertOptions& options) {
-  std::vector<OutputFormat> formats;
-  if (options.format) formats.push_back(*options.format);
-  return output_targets(out, formats).front();
-}
-
 ConvertResult convert_model(const std::string& in, const std::string& out,
                             const ConvertOptions& options, const Exec& exec) {
   require_float(options.to);
-  const OutputTarget target = conversion_target(out, options);
+  const OutputTarget target = output_target(out, options.format);
   const std::string inputs[] = {in};
   refuse_same_file(target.path, inputs);
   const Model model = open_model(in);

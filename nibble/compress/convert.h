@@ -31,12 +31,9 @@ struct ConvertResult {
   bool lossless = true;
 };
 
-/// Where convert_model() writes, and what.
-OutputTarget conversion_target(const std::string& out, const ConvertOptions& options);
-
-/// Writes the model `in` into conversion_target(). Weights are read and written one at a time,
-/// and what was written is read back. Error{invalid_argument} for another `to`, Error{unsupported}
-/// where the format cannot hold the model.
+/// Writes the model `in` into output_target(out, options.format). Weights are read and written one
+/// at a time, and what was written is read back. Error{invalid_argument} for another `to`,
+/// Error{unsupported} where the format cannot hold the model.
 ConvertResult convert_model(const std::string& in, const std::string& out,
                             const ConvertOptions& options, const Exec& exec);
 

@@ -11,7 +11,6 @@
 #include "nibble/core/error.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/same_file.h"
-#include "nibble/core/version.h"
 #include "nibble/model/adapted_model.h"
 #include "nibble/model/plain_model.h"
 #include "nibble/quant/number.h"
@@ -52,8 +51,9 @@ class Merging {
     result_.path = target_.path;
     result_.input_file_bytes = merged_.weights->file_bytes();
     result_.file_bytes = output.write(
-        {merged_, parameters_, check_}, [this](int64_t) { return about(); }, result_.warnings,
-        exec_);
+        {merged_, parameters_, check_},
+        [this](int64_t) { return copy_provenance(beside_, options_.command, options_.adapters); },
+        result_.warnings, exec_);
     return std::move(result_);
   }
 
@@ -146,17 +146,6 @@ class Merging {
     return w;
   }
 
-  std::string about() const {
-    JsonWriter out;
-    out.begin_object().field("schema_version", kProvenanceSchema);
-    out.field("nibble_version", version()).field("command", options_.command);
-    out.key("input").begin_object().field("model_type", model_type(beside_.config));
-    out.field("file_bytes", beside_.weights->file_bytes());
-    out.field("stored_in", scheme_summary(beside_));
-    write_adapters(options_.adapters, out);
-    return out.end_object().end_object().finish();
-  }
-
   const std::vector<AdapterChoice> adapters_;
   std::vector<std::string> changed_;
   const Model beside_, merged_;
@@ -171,17 +160,11 @@ class Merging {
 
 }  // namespace
 
-OutputTarget merge_target(const std::string& out, const MergeOptions& options) {
-  std::vector<OutputFormat> formats;
-  if (options.format) formats.push_back(*options.format);
-  return output_targets(out, formats).front();
-}
-
 MergedOutput merge_adapters(const std::string& in, const std::string& out,
                             const MergeOptions& options, const Exec& exec) {
   if (options.adapters.empty()) throw invalid_argument("`adapter` is needed: what is to be merged");
   (void)goal_of(options.to);
-  const OutputTarget target = merge_target(out, options);
+  const OutputTarget target = output_target(out, options.format);
   std::vector<std::string> inputs = {in};
   for (const AdapterChoice& a : parse_adapters(options.adapters)) inputs.push_back(a.path);
   refuse_same_file(target.path, inputs);

@@ -32,13 +32,10 @@ struct MergedOutput {
   std::vector<std::string> warnings;
 };
 
-/// Where merge_adapters() writes, and what.
-OutputTarget merge_target(const std::string& out, const MergeOptions& options);
-
-/// Writes the model `in` with its adapters merged into merge_target(): one weight is in memory at a
-/// time, and what was written is read back. Errors before any work: no adapter, one that does not
-/// fit, an output that is an input or exists without force, a scheme that the output cannot hold or
-/// that nibble does not quantize to.
+/// Writes the model `in` with its adapters merged into output_target(out, options.format): one
+/// weight is in memory at a time, and what was written is read back. Errors before any work: no
+/// adapter, one that does not fit, an output that is an input or exists without force, a scheme
+/// that the output cannot hold or that nibble does not quantize to.
 MergedOutput merge_adapters(const std::string& in, const std::string& out,
                             const MergeOptions& options, const Exec& exec);
 

@@ -49,11 +49,26 @@ void write_adapters(const std::vector<std::string>& adapters, JsonWriter& out) {
   out.end_array();
 }
 
+void begin_provenance(std::string_view command, JsonWriter& out) {
+  out.begin_object().field("schema_version", kProvenanceSchema);
+  out.field("nibble_version", version()).field("command", command);
+}
+
+std::string copy_provenance(const Model& input, std::string_view command,
+                            const std::vector<std::string>& adapters) {
+  JsonWriter out;
+  begin_provenance(command, out);
+  out.key("input").begin_object().field("model_type", model_type(input.config));
+  out.field("file_bytes", input.weights->file_bytes());
+  out.field("stored_in", scheme_summary(input));
+  write_adapters(adapters, out);
+  return out.end_object().end_object().finish();
+}
+
 std::string provenance(const Model& input, const QuantizeOptions& options,
                        const QuantizeResult& result) {
   JsonWriter out;
-  out.begin_object().field("schema_version", kProvenanceSchema);
-  out.field("nibble_version", version()).field("command", options.command);
+  begin_provenance(options.command, out);
   write_recipe(options, out);
   out.key("input").begin_object().field("model_type", model_type(input.config));
   out.field("file_bytes", result.input_file_bytes);

@@ -15,6 +15,15 @@ inline constexpr int kProvenanceSchema = 2;
 /// where there are none.
 void write_adapters(const std::vector<std::string>& adapters, JsonWriter& out);
 
+/// The begin of nibble.json, whoever makes the model: schema version, nibble's version, the
+/// command.
+void begin_provenance(std::string_view command, JsonWriter& out);
+
+/// The text of nibble.json of a model in other clothes: what `input` was, and which adapters were
+/// merged into it.
+std::string copy_provenance(const Model& input, std::string_view command,
+                            const std::vector<std::string>& adapters = {});
+
 /// The text of nibble.json: schema version, nibble's version, the
 /// recipe (enough to run it again and get the same bytes), a hash of each input tensor file, what
 /// came out.

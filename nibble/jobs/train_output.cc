@@ -4,7 +4,6 @@
 
 #include "nibble/compress/provenance.h"
 #include "nibble/core/error.h"
-#include "nibble/core/version.h"
 #include "nibble/quant/number.h"
 
 namespace nibble {
@@ -73,8 +72,7 @@ TrainOutput::TrainOutput(const TrainJob& job, const TrainedModel& trained)
 
 std::string TrainOutput::about(const TrainResult& result, int64_t bytes) const {
   JsonWriter out;
-  out.begin_object().field("schema_version", kProvenanceSchema);
-  out.field("nibble_version", version()).field("command", job_.command);
+  begin_provenance(job_.command, out);
   out.field("from", job_.from).field("steps", static_cast<int64_t>(result.losses.size()));
   out.field("tokens", result.tokens).field("seed", job_.seed);
   if (!job_.qat.scheme.empty()) out.field("qat", job_.qat.scheme);

@@ -62,6 +62,12 @@ std::vector<OutputTarget> output_targets(const std::string& out,
   return targets;
 }
 
+OutputTarget output_target(const std::string& out, const std::optional<OutputFormat>& format) {
+  std::vector<OutputFormat> formats;
+  if (format) formats.push_back(*format);
+  return output_targets(out, formats).front();
+}
+
 void require_format(const Model& original, const std::vector<WritableParameter>& parameters,
                     const OutputFormat& format) {
   if (format.in_gguf) return require_gguf(original, parameters);

@@ -2,6 +2,7 @@
 // an ONNX folder, or a GGUF file.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,9 @@ struct OutputTarget {
 /// that is no GGUF file where `out` is the name of one.
 std::vector<OutputTarget> output_targets(const std::string& out,
                                          std::span<const OutputFormat> formats);
+
+/// The one target of at most one format.
+OutputTarget output_target(const std::string& out, const std::optional<OutputFormat>& format);
 
 /// Error{unsupported} where a format cannot hold these, before anything is computed.
 void require_format(const Model& original, const std::vector<WritableParameter>& parameters,

@@ -10,30 +10,19 @@
 #include "nibble/nn/embedding.h"
 #include "nibble/nn/linear.h"
 #include "nibble/quant/rtn.h"
+#include "tests/nn/drawn.h"
 
 namespace nibble {
 namespace {
 
-std::vector<float> thin_noise(int64_t count, uint64_t seed) {
-  std::vector<float> out(static_cast<size_t>(count));
-  uint64_t state = seed * 2654435761u + 1;
-  for (float& v : out) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    v = static_cast<float>(static_cast<int64_t>(state >> 33) - (1 << 30)) / (1 << 30);
-  }
-  return out;
-}
-
-Tensor thin_tensor(int64_t n, int64_t k, uint64_t seed) {
-  return Tensor::from<float>(Shape{n, k}, thin_noise(n * k, seed));
-}
+using namespace test;
 
 std::shared_ptr<const LowRank> thin_change(int64_t n, int64_t k, int64_t r, uint64_t seed) {
-  return std::make_shared<LowRank>(LowRank{thin_tensor(r, k, seed), thin_tensor(n, r, seed + 1)});
+  return std::make_shared<LowRank>(LowRank{drawn_matrix(r, k, seed), drawn_matrix(n, r, seed + 1)});
 }
 
 Weight stored_in(const std::string& scheme, int64_t n, int64_t k, uint64_t seed) {
-  const Tensor w = thin_tensor(n, k, seed);
+  const Tensor w = drawn_matrix(n, k, seed);
   return scheme == "f32" ? Weight(w) : Weight(quantize_rtn(w, parse_scheme(scheme), {}, "w"));
 }
 
@@ -68,7 +57,7 @@ TEST(LowRank, IsAddedToTheProductsOfItsMemberAlone) {
     const LinearGroup with = three_members(scheme, k, true),
                       without = three_members(scheme, k, false);
     for (const int64_t m : {1, 3, 5, 100}) {
-      const auto x = thin_noise(m * k, 7);
+      const auto x = drawn_noise(m * k, 7);
       const auto y = products(with, x, m, 2), base = products(without, x, m, 2);
       EXPECT_EQ(y[1], base[1]);
       for (const size_t member : {size_t{0}, size_t{2}}) {
@@ -103,7 +92,7 @@ TEST(LowRank, GivesTheSameBytesForAnyThreadsAndRows) {
   const int64_t k = 96;
   for (const std::string scheme : {"f32", "int4:g32", "int8:a8"}) {
     const LinearGroup group = three_members(scheme, k, true);
-    const auto x = thin_noise(16 * k, 7);
+    const auto x = drawn_noise(16 * k, 7);
     const auto all = products(group, x, 16, 1);
     EXPECT_EQ(products(group, x, 16, 2), all);
     EXPECT_EQ(products(group, x, 16, 5), all);
