@@ -205,7 +205,7 @@ std::string peft_config_text(const PeftConfig& c) {
   out.key("base_model_name_or_path");
   c.base.empty() ? out.null() : out.value(c.base);
   out.field("inference_mode", true).field("r", c.rank).field("lora_alpha", c.alpha);
-  out.field("lora_dropout", 0.0).field("use_rslora", c.rank_stabilized);
+  out.field("lora_dropout", c.dropout).field("use_rslora", c.rank_stabilized);
   write_names("target_modules", c.targets, out);
   write_names("exclude_modules", c.excluded, out);
   write_list("modules_to_save", c.saved, out);

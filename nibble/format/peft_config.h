@@ -24,6 +24,7 @@ struct ModuleNames {
 struct PeftConfig {
   int64_t rank = 8;
   double alpha = 8;
+  double dropout = 0;            ///< told to who trains it on; not read, since it changes nothing
   bool rank_stabilized = false;  ///< the scale is alpha / sqrt(rank) instead of alpha / rank
   ModuleNames targets, excluded;
   std::vector<std::string> saved;  ///< ends of the paths of modules that are replaced as a whole

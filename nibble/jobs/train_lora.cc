@@ -87,7 +87,10 @@ class LoraPlanner {
     describe();
   }
 
-  LoraPlan take() { return std::move(out_); }
+  LoraPlan take() {
+    out_.config.dropout = choice_.dropout;
+    return std::move(out_);
+  }
 
  private:
   void begin_new() {

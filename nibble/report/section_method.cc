@@ -49,6 +49,10 @@ constexpr std::array kWords = {
          "How many weights share a scale: a whole matrix, one row of it (one output "
          "channel), or a run of g weights in a row, written g16. Fewer share: less error, "
          "more scales to store, which is why int4 with groups of 16 has 5 bits a weight."},
+    Word{"QAT",
+         "Quantization-aware training: the model is trained with its weights rounded, so that the "
+         "others make up for what rounding does. Rows without it are rounded when training is "
+         "over."},
     Word{"Held-out text",
          "Text kept away from training. Loss on it tells what the model has learned rather than "
          "remembered."},
