@@ -212,9 +212,12 @@ void Trainer::save_checkpoint(const std::string& path) const {
   const Impl& s = *impl_;
   const std::vector<float> state = s.decoder.parts->state();
   std::vector<float> looks;
-  for (const HeldoutLook& l : s.looks)
-    looks.insert(looks.end(), {static_cast<float>(l.step / kStepPart),
-                               static_cast<float>(l.step % kStepPart), l.loss, l.divergence});
+  for (const HeldoutLook& l : s.looks) {
+    const int64_t high = l.step / kStepPart;
+    const int64_t low = l.step % kStepPart;
+    looks.insert(looks.end(),
+                 {static_cast<float>(high), static_cast<float>(low), l.loss, l.divergence});
+  }
   const auto view = [](const Buffer<float>& b) {
     return std::span(b.data(), static_cast<size_t>(b.size()));
   };
