@@ -110,6 +110,26 @@ Seeds chat_template() {
                   "{# c #}{%- if a.b['c'] == \"x\\'\" -%} y {%+ endif %}{{ {'a':1}}}"})};
 }
 
+Seeds jinja() {
+  const std::string chat = R"({"messages":[{"role":"system","content":"S"},{"role":"user","content":
+"\u00e9 <b>"},{"role":"assistant","content":[{"type":"text","text":"A"}]}],"tools":[{"a":{"b":1.5}}],
+"bos_token":"<s>","add_generation_prompt":true})";
+  Seeds out;
+  for (const char* source :
+       {"{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m['content']|trim }}{% endfor %}",
+        "{%- set ns = namespace(a=0) -%}{% for m in messages if m.role != 'user' recursive %}"
+        "{% set ns.a = ns.a + loop.index0 %}{{ loop.previtem }}{% if loop.first %}{% continue %}"
+        "{% endif %}{% endfor %}{{ ns.a }}",
+        "{% macro m(x, y=[1, 2]) -%}{{ x|tojson(indent=2) }}{{ y[::-1] }}{{ caller() }}"
+        "{%- endmacro %}{% call m(tools) %}{{ '%s' % x }}{% endcall %}",
+        "{% set x %}{% generation %}{{ messages|map(attribute='role')|join(', ') }}"
+        "{% endgeneration %}{% endset %}{{ x.split(',')|last|upper }}{{ x.find('u') }}",
+        "{{ 'a' if messages is sequence and 1 < 2.5 else {'a': (1, none)}.items()|list }}",
+        "{% raw %}{{{% endraw %}{#- c #}{{ range(3)|select('odd')|list ~ -2 ** 3 // 4 }}"})
+    out.push_back(joined({chat, source}));
+  return out;
+}
+
 Seeds regex() {
   const std::string text = "Hello it's  12 \u4e2d\n";
   Seeds out{joined({std::string(nibble::kGpt2Pattern), text}),
@@ -148,6 +168,7 @@ std::map<std::string, Seeds> text_seeds() {
           {"sentencepiece", sentencepiece()},
           {"gguf_vocabulary", gguf_vocabulary()},
           {"chat_template", chat_template()},
+          {"jinja", jinja()},
           {"regex", regex()},
           {"json", json()},
           {"generation_config", generation_config()},
