@@ -71,6 +71,8 @@ constexpr FlagRow kFlagRows[] = {
     {"sweeps", "--sweeps"},
     {"system", "--system"},
     {"temperature", "--temperature"},
+    {"template_arg", "--template-arg"},
+    {"template_date", "--template-date"},
     {"text", "--text"},
     {"threads", "--threads"},
     {"to", "--to"},

@@ -5,7 +5,7 @@
 
 #include "cli/data.h"
 #include "nibble/core/error.h"
-#include "nibble/text/chat_template.h"
+#include "nibble/text/chat_formats.h"
 
 namespace nibble::cli {
 namespace {
@@ -33,9 +33,18 @@ void add_prompts(CLI::App& verb, PromptFiles& files, GenerateJob& o) {
   verb.add_option("--prompts-file", files.lines_file, "A prompt on each line of a file");
   verb.add_flag("--chat", o.chat, "The prompt is a user's turn: the model answers it");
   verb.add_option("--system", o.system, "With --chat: what the model is told beforehand");
-  verb.add_option("--chat-format", o.chat_format,
+  add_template(verb, o.template_choice);
+}
+
+void add_template(CLI::App& verb, ChatChoice& o) {
+  verb.add_option("--chat-format", o.format,
                   fmt::format("With --chat: this format whatever the model's template says: {}",
                               fmt::join(chat_format_names(), ", ")));
+  verb.add_option("--template-arg", o.args,
+                  "With --chat: NAME=VALUE, a variable of the chat template, as "
+                  "enable_thinking=false (VALUE is JSON, else a text; repeatable)");
+  verb.add_option("--template-date", o.date,
+                  "With --chat: the day that the template is told, as 2026-01-15 (default: today)");
 }
 
 std::vector<std::string> prompt_texts(const std::vector<std::string>& given,

@@ -1,23 +1,37 @@
 #include "fuzz/parts.h"
 #include "nibble/core/error.h"
 #include "nibble/text/char_tokenizer.h"
-#include "nibble/text/chat_template.h"
-#include "nibble/text/template_shape.h"
+#include "nibble/text/chat_data.h"
+#include "nibble/text/chat_formats.h"
 
-// A user's turn, a system text and a chat template. The shape of any template is found and bounded;
-// one that is known renders, as does every format with these texts.
+// A user's turn, a system text, a chat template and a line of training data. Whatever the texts of
+// people are, a named format writes them as they are; a template and the data are refused or make
+// sequences whose answers lie in order within their ids.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const auto [user, system, text] = parts_of<3>(data, size);
-  if (nibble::template_shape(text).size() > 4 * text.size() + 16) __builtin_trap();
-  (void)nibble::recognise_chat_template(text);
+  const auto [user, system, source, line] = parts_of<4>(data, size);
   static const nibble::CharTokenizer tokenizer({U'a'}, true);
+  const std::tm day = nibble::template_time("2026-01-15");
   for (const std::string_view name : nibble::chat_format_names()) {
     try {
-      const auto& format = nibble::chat_format(name);
-      const auto given = system.empty() ? std::nullopt : std::optional(std::string(system));
-      (void)nibble::chat_prompt(format, tokenizer, given, user, "26 Jul 2024");
+      nibble::Conversation c;
+      if (!system.empty()) c.add("system", system);
+      c.add("user", user);
+      const nibble::ChatTemplate chat(nibble::chat_format(name), tokenizer, day);
+      (void)nibble::text_parts(chat.render(c));
     } catch (const nibble::Error&) {
     }
+  }
+  try {
+    const nibble::ChatTemplate chat(source, tokenizer, day);
+    (void)nibble::answer_ends(chat, tokenizer);
+    for (const nibble::ChatSequence& s : nibble::chat_sequences(line, chat, tokenizer, 100)) {
+      size_t done = 0;
+      for (const auto& [begin, end] : s.answers) {
+        if (begin < done || end < begin || end > s.ids.size()) __builtin_trap();
+        done = end;
+      }
+    }
+  } catch (const nibble::Error&) {
   }
   return 0;
 }

@@ -105,9 +105,11 @@ Seeds chat_template() {
       "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
       "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
       "'<|im_start|>assistant\\n' }}{% endif %}";
-  return {joined({"Hi", "", chatml}), joined({" Hi ", "Be brief.", chatml}),
+  const std::string line =
+      R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"aa"}]})";
+  return {joined({"Hi", "", chatml, line}), joined({" Hi ", "Be brief.", chatml, line}),
           joined({"{text}", "{bos}",
-                  "{# c #}{%- if a.b['c'] == \"x\\'\" -%} y {%+ endif %}{{ {'a':1}}}"})};
+                  "{% generation %}{{ messages[1].content }}{% endgeneration %}a", line})};
 }
 
 Seeds jinja() {

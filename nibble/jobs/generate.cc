@@ -30,7 +30,7 @@ constexpr SamplingField kSamplingFields[] = {
 struct Generation {
   const GenerateJob& job;
   const Model& folder;
-  const ChatFormat* format;
+  std::optional<Chat> chat;
   GenerationDefaults defaults;
   std::vector<Prompt> prompts;
   std::vector<std::string> stop;
@@ -38,12 +38,13 @@ struct Generation {
 };
 
 std::vector<Prompt> encode_prompts(const GenerateJob& job, const Model& folder,
-                                   const ChatFormat* format, const GenerationDefaults& defaults) {
+                                   const std::optional<Chat>& chat,
+                                   const GenerationDefaults& defaults) {
   const Tokenizer& tokenizer = folder.require_tokenizer();
   const auto bos = defaults.bos ? defaults.bos : tokenizer.bos();
   std::vector<Prompt> out;
   for (const std::string& text : job.prompts)
-    out.push_back(encode_prompt(text, job, format, tokenizer, bos));
+    out.push_back(encode_prompt(text, job, chat ? &*chat : nullptr, tokenizer, bos));
   return out;
 }
 
@@ -82,8 +83,8 @@ void choose_sampling(const Generation& g, const NoticeHook& tell, GenerateResult
 
 void choose_ends(Generation& g) {
   g.options.stop = text_ends(g.folder, g.defaults);
-  if (g.format != nullptr) {
-    const auto ends = answer_ends(*g.format, g.folder.require_tokenizer());
+  if (g.chat) {
+    const auto ends = g.chat->ends(g.folder.require_tokenizer());
     g.options.stop.insert(g.options.stop.end(), ends.begin(), ends.end());
   }
   g.stop = g.job.stop;
@@ -184,9 +185,9 @@ GenerateResult generate(const GenerateJob& job, const Exec& exec, const NoticeHo
   out.kv = job.kv;
   Model folder = open_choice(job.model, exec);
   note_warnings(warnings_of(folder), tell, out.warnings);
-  Generation g{job, folder, chat_format_of(job, folder), {}, {}, {}, {}};
+  Generation g{job, folder, chat_of(job, folder), {}, {}, {}, {}};
   g.defaults = read_generation_defaults(folder);
-  g.prompts = encode_prompts(job, folder, g.format, g.defaults);
+  g.prompts = encode_prompts(job, folder, g.chat, g.defaults);
   choose_sampling(g, tell, out);
   choose_ends(g);
   g.options.sampling = out.sampling;

@@ -10,6 +10,7 @@
 
 #include "nibble/core/exec.h"
 #include "nibble/eval/generation.h"
+#include "nibble/jobs/chat.h"
 #include "nibble/jobs/model_choice.h"
 #include "nibble/jobs/notice.h"
 
@@ -18,8 +19,9 @@ namespace nibble {
 struct GenerateJob {
   ModelChoice model;
   std::vector<std::string> prompts = {""};
-  bool chat = false;                ///< a prompt is a user's turn, which the model answers
-  std::string system, chat_format;  ///< of a chat; empty: none, what the model's template says
+  bool chat = false;           ///< a prompt is a user's turn, which the model answers
+  std::string system;          ///< of a chat, before the user's turn; empty: none
+  ChatChoice template_choice;  ///< of a chat
   SamplingOptions sampling = {.temperature = 0.5};
   /// Of `sampling`, what was set on purpose ("top_p"): generation_config.json decides the rest.
   std::set<std::string> given;

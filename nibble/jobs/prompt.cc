@@ -1,34 +1,39 @@
 #include "nibble/jobs/prompt.h"
 
 #include "nibble/core/error.h"
-#include "nibble/core/in_file.h"
 
 namespace nibble {
 
-const ChatFormat* chat_format_of(const GenerateJob& job, const Model& model) {
-  if (!job.chat) {
-    if (!job.system.empty() || !job.chat_format.empty())
-      throw invalid_argument("`system` and `chat_format` belong to `chat`");
-    return nullptr;
-  }
-  if (!job.chat_format.empty()) return &chat_format(job.chat_format);
-  return naming_file(model.path, [&] {
-    const bool alone = model.companions == nullptr;
-    return &require_chat_format(alone ? std::nullopt : model.companions->chat_template());
-  });
+std::optional<Chat> chat_of(const GenerateJob& job, const Model& model) {
+  if (job.chat)
+    return Chat(job.template_choice, model.companions.get(), model.require_tokenizer(), model.path);
+  if (!job.system.empty() || !job.template_choice.empty())
+    throw invalid_argument(
+        "`system`, `chat_format`, `template_arg` and `template_date` belong to `chat`");
+  return std::nullopt;
 }
 
-Prompt encode_prompt(const std::string& text, const GenerateJob& job, const ChatFormat* format,
+Conversation begun_conversation(const GenerateJob& job) {
+  Conversation out;
+  if (!job.system.empty()) out.add("system", job.system);
+  return out;
+}
+
+Prompt encode_conversation(const Conversation& conversation, const Chat& chat,
+                           const Tokenizer& tokenizer) {
+  const std::vector<TemplateText> made = chat.made(conversation);
+  return {"", whole_text(made), tokenizer.encode_parts(text_parts(made))};
+}
+
+Prompt encode_prompt(const std::string& text, const GenerateJob& job, const Chat* chat,
                      const Tokenizer& tokenizer, std::optional<int32_t> bos) {
   Prompt out{text, text, {}};
-  if (format == nullptr) {
+  if (chat == nullptr) {
     out.ids = tokenizer.encode(text, true);
   } else {
-    const auto system = job.system.empty() ? std::nullopt : std::optional(job.system);
-    const auto parts = chat_prompt(*format, tokenizer, system, text, chat_day());
-    out.ids = tokenizer.encode_parts(parts);
-    out.shown = out.text = "";
-    for (const TextPart& part : parts) out.text += part.text;
+    Conversation conversation = begun_conversation(job);
+    conversation.add("user", text);
+    out = encode_conversation(conversation, *chat, tokenizer);
   }
   if (out.ids.empty() && bos) out.ids.push_back(*bos);
   if (out.ids.empty()) {

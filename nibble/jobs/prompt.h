@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "nibble/jobs/chat.h"
 #include "nibble/jobs/generate.h"
-#include "nibble/text/chat_template.h"
 
 namespace nibble {
 
@@ -17,12 +17,19 @@ struct Prompt {
   std::vector<int32_t> ids;
 };
 
-/// The format of a chat: the one asked for, or the one of the model's template. Null where the
-/// prompts are plain text.
-const ChatFormat* chat_format_of(const GenerateJob& job, const Model& model);
+/// The chat that the job asks for; nothing where the prompts are plain text.
+std::optional<Chat> chat_of(const GenerateJob& job, const Model& model);
 
-/// `bos` stands for an empty prompt. Error{invalid_argument} where there is neither.
-Prompt encode_prompt(const std::string& text, const GenerateJob& job, const ChatFormat* format,
+/// A conversation that has begun with the job's system text, if it has one.
+Conversation begun_conversation(const GenerateJob& job);
+
+/// A conversation as the model reads it.
+Prompt encode_conversation(const Conversation& conversation, const Chat& chat,
+                           const Tokenizer& tokenizer);
+
+/// `chat` may be null. `bos` stands for an empty prompt; Error{invalid_argument} where there is
+/// neither.
+Prompt encode_prompt(const std::string& text, const GenerateJob& job, const Chat* chat,
                      const Tokenizer& tokenizer, std::optional<int32_t> bos);
 
 }  // namespace nibble

@@ -22,7 +22,9 @@ class FolderCompanions : public Companions {
     if (tokenizer_ == nullptr) tokenizer_ = load_tokenizer(folder_);
     return tokenizer_;
   }
-  std::optional<std::string> chat_template() const override { return read_chat_template(folder_); }
+  std::vector<NamedTemplate> chat_templates() const override {
+    return read_chat_templates(folder_);
+  }
   std::optional<Text> settings(std::string_view file) const override {
     const std::string path = folder_ + "/" + std::string(file);
     std::error_code ignored;

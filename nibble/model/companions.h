@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/text/chat_template.h"
 #include "nibble/text/tokenizer.h"
 
 namespace nibble {
@@ -18,8 +19,10 @@ class Companions {
   /// The same object each time; the first call may load it, and is not for several threads at once.
   /// Errors name the file, or where it was looked for.
   virtual std::shared_ptr<const Tokenizer> tokenizer() const = 0;
-  /// The text of its chat template; nothing where there is none.
-  virtual std::optional<std::string> chat_template() const { return std::nullopt; }
+  /// Its chat templates; none of a model that is not for chats.
+  virtual std::vector<NamedTemplate> chat_templates() const { return {}; }
+  /// The one named "default"; nothing where there is none.
+  std::optional<std::string> chat_template() const { return default_template(chat_templates()); }
   struct Text {
     std::string name;  ///< of the file, for messages
     std::string text;

@@ -97,9 +97,18 @@ class GgufCompanions : public Companions {
     });
     return tokenizer_;
   }
-  std::optional<std::string> chat_template() const override {
-    return naming_file(path_,
-                       [&] { return file_->metadata().string_if("tokenizer.chat_template"); });
+  // "tokenizer.chat_template", and further ones by the names in "tokenizer.chat_templates".
+  std::vector<NamedTemplate> chat_templates() const override {
+    return naming_file(path_, [&] {
+      const GgufMetadata& m = file_->metadata();
+      std::vector<NamedTemplate> out;
+      if (auto text = m.string_if("tokenizer.chat_template")) out.push_back({"default", *text});
+      for (const std::string& name : m.strings("tokenizer.chat_templates")) {
+        if (auto text = m.string_if("tokenizer.chat_template." + name))
+          out.push_back({name, std::move(*text)});
+      }
+      return out;
+    });
   }
 
   std::vector<std::string> carry(const std::string& to) const override {

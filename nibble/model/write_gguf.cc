@@ -269,6 +269,18 @@ void add_vocabulary(const GgufVocabulary& v, GgufWriter& out) {
   add_flag("remove_extra_whitespaces", v.remove_extra_whitespaces, out);
 }
 
+// As llama.cpp's own converter writes them: the default one, and others by their names.
+void add_templates(const std::vector<NamedTemplate>& templates, GgufWriter& out) {
+  std::vector<std::string> names;
+  for (const NamedTemplate& t : templates) {
+    const bool is_default = t.name == "default";
+    if (!is_default) names.push_back(t.name);
+    out.add(is_default ? "tokenizer.chat_template" : "tokenizer.chat_template." + t.name,
+            std::string_view(t.source));
+  }
+  if (!names.empty()) out.add("tokenizer.chat_templates", std::span<const std::string>(names));
+}
+
 // A model without a tokenizer, or with one that GGUF cannot say, is written all the same: it runs
 // on ids.
 void add_companions(const Model& model, GgufWriter& out, std::vector<std::string>& warnings) {
@@ -282,8 +294,7 @@ void add_companions(const Model& model, GgufWriter& out, std::vector<std::string
     warnings.push_back(fmt::format("the file has no tokenizer: {}", e.what()));
     out.add("tokenizer.ggml.model", std::string_view("none"));
   }
-  if (const auto chat = model.companions->chat_template())
-    out.add("tokenizer.chat_template", std::string_view(*chat));
+  add_templates(model.companions->chat_templates(), out);
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ std::string render_terminal(const TokenizeResult& r) {
 std::string tokenize_json(const TokenizeResult& r) {
   JsonWriter out;
   out.begin_object().field("schema_version", kReportSchemaVersion).field("kind", r.kind);
+  if (r.text) out.field("text", *r.text);
   out.field("tokens", static_cast<int64_t>(r.ids.size()));
   return out.array("ids", wide(r.ids)).end_object().finish();
 }

@@ -1,27 +1,31 @@
 // Conversations as training data: a JSON object a line,
-//   {"messages": [{"role": "system" | "user" | "assistant", "content": "..."}, ...]}
+//   {"messages": [{"role": "system" | "user" | "assistant" | ..., "content": "..."}, ...]}
+// with whatever else the model's template has a variable for ("tools", "enable_thinking").
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "nibble/text/chat_template.h"
 
 namespace nibble {
 
-/// A conversation in the model's own words. Ids up to `answer` are read, those from there on (the
-/// answer and what ends it) are to be learnt.
+/// A conversation in the model's own words. Of its ids those of the answers, and what ends each,
+/// are to be learnt; the others are read.
 struct ChatSequence {
   std::vector<int32_t> ids;
-  size_t answer = 0;
+  std::vector<std::pair<size_t, size_t>> answers;  ///< begin and end of each, in order
 };
 
-/// One for each line that is not blank; at most `context` + 1 ids of it. One system text, one
-/// question and one answer each. Error{corrupt} naming the line that is anything else;
-/// Error{invalid_argument} for a system text where the format has no place for one.
-std::vector<ChatSequence> chat_sequences(std::string_view lines, const ChatFormat& format,
+/// At most `context` + 1 ids of each line that is not blank. What an answer is a template says with
+/// {% generation %}; of one that does not, an answer is what it writes more with it than without.
+/// Where a template writes a conversation in another way as it goes on (the thinking of earlier
+/// answers left out), each answer becomes a sequence of its own, as the model will see it. Error
+/// {corrupt} naming the line that is no conversation, that does not end with an answer, or that the
+/// template refuses.
+std::vector<ChatSequence> chat_sequences(std::string_view lines, const ChatTemplate& chat,
                                          const Tokenizer& tokenizer, int64_t context);
 
 }  // namespace nibble

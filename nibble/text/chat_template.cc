@@ -4,254 +4,180 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <ctime>
 #include <filesystem>
 
 #include "nibble/core/error.h"
 #include "nibble/core/in_file.h"
 #include "nibble/core/mapped_file.h"
+#include "nibble/text/added_tokens.h"
+#include "nibble/text/bpe_tokenizer.h"
+#include "nibble/text/chat_formats.h"
 #include "nibble/text/json_tree.h"
-#include "nibble/text/template_shape.h"
-#include "nibble/text/utf8.h"
 
 namespace nibble {
 namespace {
 
-constexpr size_t kLongestTemplate = 64 << 10;
-constexpr int64_t kMaxTemplate = int64_t{16} << 20;
+constexpr int64_t kMaxTemplateFile = int64_t{16} << 20;
+constexpr std::string_view kDefault = "default";
 
-constexpr std::string_view kImSystem = "<|im_start|>system\n{system}<|im_end|>\n";
-constexpr std::string_view kImTurn = "<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n";
-constexpr std::string_view kImThink =
-    "<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n<think>\n";
-constexpr std::string_view kImEnd = "<|im_end|>";
-constexpr std::string_view kLlama3Turn =
-    "<|start_header_id|>user<|end_header_id|>\n\n{text:trim}<|eot_id|>"
-    "<|start_header_id|>assistant<|end_header_id|>\n\n";
-
-constexpr ChatFormat kFormats[] = {
-    {"chatml", "", kImSystem, kImTurn, {}, kImEnd},
-    {"chatml-bos", "{bos}", kImSystem, kImTurn, {}, kImEnd},
-    {"qwen1.5", "", kImSystem, kImTurn, {}, kImEnd, "You are a helpful assistant"},
-    {"qwen2", "", kImSystem, kImTurn, {}, kImEnd, "You are a helpful assistant."},
-    {"qwen2.5",
-     "",
-     kImSystem,
-     kImTurn,
-     {},
-     kImEnd,
-     "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."},
-    {"qwen-thinking", "", kImSystem, kImThink, {}, kImEnd},
-    {"smollm2",
-     "",
-     kImSystem,
-     kImTurn,
-     {},
-     kImEnd,
-     "You are a helpful AI assistant named SmolLM, trained by Hugging Face"},
-    {"llama-2", "{bos}", "", "[INST] {text:trim} [/INST]",
-     "[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{text:rtrim} [/INST]"},
-    {"llama-3",
-     "{bos}",
-     "<|start_header_id|>system<|end_header_id|>\n\n{system:trim}<|eot_id|>",
-     kLlama3Turn,
-     {},
-     "<|eot_id|>"},
-    {"llama-3.1",
-     "{bos}",
-     "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
-     "Today Date: 26 Jul 2024\n\n{system:trim}<|eot_id|>",
-     kLlama3Turn,
-     {},
-     "<|eot_id|>",
-     ""},
-    {"llama-3.2",
-     "{bos}",
-     "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
-     "Today Date: {date}\n\n{system:trim}<|eot_id|>",
-     kLlama3Turn,
-     {},
-     "<|eot_id|>",
-     ""},
-    {"mistral", "{bos}", "", "[INST] {text} [/INST]"},
-    {"mistral-v3", "{bos}", "", "[INST] {text}[/INST]", "[INST] {system}\n\n{text}[/INST]"},
-    {"mistral-nemo", "{bos}", "", "[INST]{text}[/INST]", "[INST]{system}\n\n{text}[/INST]"},
-    {"mistral-small", "{bos}", "[SYSTEM_PROMPT]{system}[/SYSTEM_PROMPT]", "[INST]{text}[/INST]"},
-    {"zephyr", "", "<|system|>\n{system}{eos}\n", "<|user|>\n{text}{eos}\n<|assistant|>\n"},
-    {"tulu", "", "<|system|>\n{system}\n", "<|user|>\n{text}\n<|assistant|>\n"},
-};
-
-struct KnownTemplate {
-  uint64_t fingerprint;
-  std::string_view format;
-};
-constexpr KnownTemplate kKnown[] = {
-#define NIBBLE_CHAT_TEMPLATE(fingerprint, format) {fingerprint, format},
-#include "nibble/text/chat_templates.inc"
-#undef NIBBLE_CHAT_TEMPLATE
-};
-
-const ChatFormat* find_format(std::string_view name) {
-  const auto* const found = std::find_if(std::begin(kFormats), std::end(kFormats),
-                                         [&](const ChatFormat& f) { return f.name == name; });
-  return found == std::end(kFormats) ? nullptr : found;
-}
-
-// What Python's str.strip() takes off.
-bool is_python_space(char32_t c) {
-  return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x1F) || c == 0x85 || c == 0xA0 ||
-         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-         c == 0x205F || c == 0x3000;
-}
-
-std::string_view trimmed(std::string_view text, bool left) {
-  size_t begin = text.size(), end = 0;
-  for (std::string_view rest = text; !rest.empty();) {
-    const size_t at = text.size() - rest.size();
-    if (is_python_space(take_code_point(rest, text))) continue;
-    begin = std::min(begin, at);
-    end = text.size() - rest.size();
-  }
-  if (!left) begin = 0;
-  return text.substr(std::min(begin, end), end - std::min(begin, end));
-}
-
-// A pattern with its names replaced, appended part by part.
-class Filler {
- public:
-  Filler(const Tokenizer& tokenizer, std::string_view format, std::string_view user,
-         std::string_view system, std::string_view day)
-      : tokenizer_(tokenizer), format_(format), user_(user), system_(system), day_(day) {}
-
-  void add(std::string_view pattern) {
-    while (!pattern.empty()) {
-      const size_t open = std::min(pattern.find('{'), pattern.size());
-      text(pattern.substr(0, open), false);
-      if (open == pattern.size()) return;
-      const size_t close = pattern.find('}', open);
-      NIBBLE_CHECK(close != std::string_view::npos);
-      name(pattern.substr(open + 1, close - open - 1));
-      pattern.remove_prefix(close + 1);
-    }
-  }
-  std::vector<TextPart> parts;
-
- private:
-  void name(std::string_view n) {
-    if (n == "bos") return token(tokenizer_.bos(), "BOS");
-    if (n == "eos") return token(tokenizer_.eos(), "EOS");
-    if (n == "date") return text(day_, false);
-    const std::string_view given = n.starts_with("system") ? system_ : user_;
-    const bool left = n.ends_with(":trim");
-    text(left || n.ends_with(":rtrim") ? trimmed(given, left) : given, true);
-  }
-
-  void text(std::string_view t, bool literal) {
-    if (!t.empty()) parts.push_back({repaired_utf8(t), literal, -1});
-  }
-
-  void token(std::optional<int32_t> id, std::string_view what) {
-    if (!id) {
-      throw unsupported(fmt::format("the chat format {} needs a {} token, the tokenizer names none",
-                                    format_, what));
-    }
-    parts.push_back({tokenizer_.token_text(*id), false, *id});
-  }
-
-  const Tokenizer& tokenizer_;
-  std::string_view format_, user_, system_, day_;
-};
-
-// Of a list of named templates the one named "default".
-std::optional<std::string> template_of(const JsonNode& root) {
+// "chat_template" of a file: a text, or a list of named ones.
+std::vector<NamedTemplate> templates_in(const JsonNode& root) {
   const JsonNode* node = root.find("chat_template");
-  if (node == nullptr) return std::nullopt;
-  if (node->type == JsonNode::Type::string) return node->text;
+  if (node == nullptr) return {};
+  if (node->type == JsonNode::Type::string) return {{std::string(kDefault), node->text}};
   if (node->type != JsonNode::Type::array) throw node->wrong("a string or a list of templates");
-  for (const JsonNode& one : node->children) {
-    if (one.string("name") == "default") return one.string("template");
+  std::vector<NamedTemplate> out;
+  for (const JsonNode& one : node->children)
+    out.push_back({one.string("name"), one.string("template")});
+  return out;
+}
+
+std::vector<NamedTemplate> templates_in_file(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return {};
+  return naming_file(path, [&] {
+    JsonTreeBuilder builder;
+    parse_json(read_file(path, kMaxTemplateFile), builder);
+    return templates_in(builder.root);
+  });
+}
+
+// Those in files of their own, by their names.
+void add_files(const std::string& folder, std::vector<NamedTemplate>& out) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".jinja") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files) {
+    const std::string name = file.stem().string();
+    std::erase_if(out, [&](const NamedTemplate& t) { return t.name == name; });
+    out.push_back({name, read_file(file.string(), kMaxTemplateFile)});
+  }
+}
+
+void name_token(const std::string& key, const std::string& text,
+                std::vector<TemplateVariable>& out) {
+  const auto found = std::find_if(out.begin(), out.end(),
+                                  [&](const TemplateVariable& v) { return v.name == key; });
+  if (key != "additional_special_tokens" && key != "extra_special_tokens") {
+    if (found == out.end()) out.push_back({key, json_text_node(text), false});
+    return;
+  }
+  TemplateVariable& list = found == out.end() ? out.emplace_back() : *found;
+  list.name = key;
+  list.people = false;
+  list.value.type = JsonNode::Type::array;
+  list.value.children.push_back(json_text_node(text));
+}
+
+// Its special tokens by the names that transformers gives them.
+std::vector<TemplateVariable> token_variables(const Tokenizer& tokenizer) {
+  std::vector<TemplateVariable> out;
+  if (const auto bos = tokenizer.bos()) name_token("bos_token", tokenizer.token_text(*bos), out);
+  if (const auto eos = tokenizer.eos()) name_token("eos_token", tokenizer.token_text(*eos), out);
+  const BpeParts* parts = tokenizer.bpe_parts();
+  if (parts == nullptr) return out;
+  for (const auto& [key, text] : parts->named_tokens) name_token(key, text, out);
+  if (parts->unknown) name_token("unk_token", tokenizer.token_text(*parts->unknown), out);
+  return out;
+}
+
+// The longest token that a text begins with.
+std::optional<int32_t> token_at(const Tokenizer& tokenizer, std::string_view text) {
+  for (size_t n = std::min(text.size(), kMaxAddedContent); n > 0; --n) {
+    if (const auto id = tokenizer.added_token(text.substr(0, n))) return id;
   }
   return std::nullopt;
 }
 
 }  // namespace
 
-const ChatFormat* recognise_chat_template(std::string_view text) {
-  if (text.size() > kLongestTemplate) return nullptr;
-  const uint64_t fingerprint = template_fingerprint(text);
-  for (const KnownTemplate& known : kKnown) {
-    if (known.fingerprint == fingerprint) return find_format(known.format);
+std::vector<NamedTemplate> read_chat_templates(const std::string& folder) {
+  std::error_code ignored;
+  const std::string jinja = folder + "/chat_template.jinja";
+  std::vector<NamedTemplate> out;
+  if (std::filesystem::exists(jinja, ignored))
+    out.push_back({std::string(kDefault), read_file(jinja, kMaxTemplateFile)});
+  for (const char* file : {"/tokenizer_config.json", "/chat_template.json"}) {
+    if (out.empty()) out = templates_in_file(folder + file);
   }
-  return nullptr;
-}
-
-const ChatFormat& chat_format(std::string_view name) {
-  if (const ChatFormat* found = find_format(name)) return *found;
-  throw invalid_argument(fmt::format("no chat format {}; use one of {}", in_quotes(name),
-                                     fmt::join(chat_format_names(), ", ")));
-}
-
-std::vector<std::string_view> chat_format_names() {
-  std::vector<std::string_view> out;
-  for (const ChatFormat& f : kFormats) out.push_back(f.name);
+  add_files(folder + "/additional_chat_templates", out);
   return out;
 }
 
-std::optional<std::string> read_chat_template(const std::string& folder) {
-  std::error_code ignored;
-  const std::string jinja = folder + "/chat_template.jinja";
-  if (std::filesystem::exists(jinja, ignored)) return read_file(jinja, kMaxTemplate);
-  const std::string config = folder + "/tokenizer_config.json";
-  if (!std::filesystem::exists(config, ignored)) return std::nullopt;
-  return naming_file(config, [&] {
-    JsonTreeBuilder builder;
-    parse_json(read_file(config, kMaxTemplate), builder);
-    return template_of(builder.root);
-  });
+std::optional<std::string> default_template(const std::vector<NamedTemplate>& templates) {
+  for (const NamedTemplate& t : templates) {
+    if (t.name == kDefault) return t.source;
+  }
+  return std::nullopt;
 }
 
-const ChatFormat& require_chat_format(const std::optional<std::string>& text) {
+const std::string& choose_template(const std::vector<NamedTemplate>& templates, bool tools) {
+  const std::string_view wanted[] = {tools ? "tool_use" : kDefault, kDefault};
+  for (const std::string_view name : wanted) {
+    for (const NamedTemplate& t : templates) {
+      if (t.name == name) return t.source;
+    }
+  }
   const std::string names = fmt::format("{}", fmt::join(chat_format_names(), ", "));
-  if (!text) {
-    throw unsupported(
-        fmt::format("no chat template (chat_template.jinja, or chat_template in "
-                    "tokenizer_config.json): is this a chat model? `chat_format` names one of {}",
-                    names));
+  throw unsupported(
+      fmt::format("no chat template (chat_template.jinja, or chat_template in "
+                  "tokenizer_config.json{}): is this "
+                  "a chat model? `chat_format` names one of {}",
+                  templates.empty() ? "" : ": there is none named default", names));
+}
+
+ChatTemplate::ChatTemplate(std::string_view source, const Tokenizer& tokenizer, const std::tm& now)
+    : program_(ChatProgram::parse(source)), tokens_(token_variables(tokenizer)), now_(now) {}
+
+std::vector<TemplateText> ChatTemplate::render(const Conversation& conversation) const {
+  std::vector<TemplateVariable> all = tokens_;
+  const auto& own = conversation.variables();
+  all.insert(all.end(), own.begin(), own.end());
+  return program_.render(all, now_);
+}
+
+// What stands behind an answer. A template that refuses so short a conversation names none.
+std::optional<int32_t> ChatTemplate::answer_end(const Tokenizer& tokenizer) const {
+  constexpr std::string_view kAnswer = "Answer";
+  Conversation short_one;
+  short_one.add("user", "Question");
+  short_one.add("assistant", kAnswer);
+  try {
+    const auto made = render(short_one.beginning(2, false));
+    for (size_t i = made.size(); i-- > 0;) {
+      if (!made[i].people || !made[i].text.ends_with(kAnswer)) continue;
+      return i + 1 < made.size() ? token_at(tokenizer, made[i + 1].text) : std::nullopt;
+    }
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::corrupt) throw;
   }
-  if (const ChatFormat* found = recognise_chat_template(*text)) return *found;
-  throw corrupt(
-      fmt::format("its chat template is none that nibble knows, and templates are never "
-                  "executed: `chat_format` names one of {}",
-                  names));
+  return std::nullopt;
 }
 
-std::vector<TextPart> chat_prompt(const ChatFormat& f, const Tokenizer& tokenizer,
-                                  const std::optional<std::string>& system, std::string_view user,
-                                  std::string_view day) {
-  if (system && f.system.empty() && f.merged.empty()) {
-    throw invalid_argument(
-        fmt::format("`system`: the chat format {} has no place for a system text", f.name));
+std::vector<TextPart> text_parts(const std::vector<TemplateText>& made) {
+  std::vector<TextPart> out;
+  for (const TemplateText& one : made) {
+    if (!out.empty() && out.back().literal == one.people)
+      out.back().text += one.text;
+    else
+      out.push_back({one.text, one.people, -1});
   }
-  const std::string_view text = system ? std::string_view(*system) : f.default_system.value_or("");
-  Filler filler(tokenizer, f.name, user, text, day);
-  filler.add(f.begin);
-  if (!f.system.empty() && (system || f.default_system)) filler.add(f.system);
-  filler.add(system && f.system.empty() ? f.merged : f.turn);
-  return std::move(filler.parts);
+  return out;
 }
 
-std::string chat_day() {
-  constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  return fmt::format("{:02} {} {}", parts.tm_mday, kMonths[parts.tm_mon], parts.tm_year + 1900);
+std::string whole_text(const std::vector<TemplateText>& made) {
+  std::string out;
+  for (const TemplateText& one : made) out += one.text;
+  return out;
 }
 
-std::vector<int32_t> answer_ends(const ChatFormat& format, const Tokenizer& tokenizer) {
+std::vector<int32_t> answer_ends(const ChatTemplate& chat, const Tokenizer& tokenizer) {
   std::vector<int32_t> out = tokenizer.ends();
-  const auto end = tokenizer.added_token(format.answer_end);
+  const auto end = chat.answer_end(tokenizer);
   if (end && std::find(out.begin(), out.end(), *end) == out.end()) out.push_back(*end);
   return out;
 }

@@ -1,56 +1,58 @@
-// Chat templates: what stands around the turns of a conversation. A model's template is a program
-// in Jinja; it is recognised by its text as one of the common formats, which are data here, or
-// refused. It is never executed.
+// Chat templates: the program in Jinja that comes with a model and writes a conversation as the
+// model was trained on it. Every chat goes through one: the model's, or one of nibble's own that is
+// asked for by name (chat_formats.h).
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "nibble/text/conversation.h"
 #include "nibble/text/tokenizer.h"
 
 namespace nibble {
 
-/// In the patterns {bos}, {eos}, {text}, {system} and {date} stand for what they say; {text:trim}
-/// and {text:rtrim} take white space off both ends or the right one.
-struct ChatFormat {
-  std::string_view name;    ///< "chatml", "llama-3", ...
-  std::string_view begin;   ///< of every prompt
-  std::string_view system;  ///< the system turn; empty where there is none of its own
-  /// One user turn and the beginning of the answer.
-  std::string_view turn;
-  std::string_view merged = {};      ///< such a turn with the system text in it
-  std::string_view answer_end = {};  ///< ends the answer, beside EOS, as a token of its own
-  std::optional<std::string_view> default_system = {};  ///< where the caller gives none
+struct NamedTemplate {
+  std::string name;  ///< "default", "tool_use", ...
+  std::string source;
 };
 
-/// The format of a template; nullptr where it is none that is known, changed or longer than 64 KiB.
-const ChatFormat* recognise_chat_template(std::string_view text);
-/// The format of that name; Error{invalid_argument} lists them.
-const ChatFormat& chat_format(std::string_view name);
-std::vector<std::string_view> chat_format_names();
+/// Those of a model folder: chat_template.jinja, else "chat_template" in tokenizer_config.json
+/// (one, or a list of them), else in chat_template.json; and additional_chat_templates/NAME.jinja.
+std::vector<NamedTemplate> read_chat_templates(const std::string& folder);
+/// The one named "default"; nothing where there is none.
+std::optional<std::string> default_template(const std::vector<NamedTemplate>& templates);
+/// For a conversation with tools "tool_use" where there is one, else "default". Error{unsupported},
+/// in one line, where there is none.
+const std::string& choose_template(const std::vector<NamedTemplate>& templates, bool tools);
 
-/// The text of a model folder's template: chat_template.jinja, else "chat_template" in
-/// tokenizer_config.json (of several the one named "default"). Nothing where there is none.
-std::optional<std::string> read_chat_template(const std::string& folder);
-/// The format of a model's template. Error{unsupported}, in one line, where there is none,
-/// Error{corrupt} for an unknown one.
-const ChatFormat& require_chat_format(const std::optional<std::string>& text);
+/// A template with the special tokens of a tokenizer as its variables (bos_token, eos_token, ...).
+class ChatTemplate {
+ public:
+  /// Error{corrupt} naming the line. `now` is what strftime_now() says.
+  ChatTemplate(std::string_view source, const Tokenizer& tokenizer, const std::tm& now);
 
-/// The prompt in parts: what the format writes, where special tokens are meant, and what people
-/// wrote, where none are. Error{invalid_argument} for a system text where the format has no place
-/// for one. `day` is what {date} becomes ("26 Jul 2024").
-std::vector<TextPart> chat_prompt(const ChatFormat& format, const Tokenizer& tokenizer,
-                                  const std::optional<std::string>& system, std::string_view user,
-                                  std::string_view day);
+  /// As ChatProgram::render(); a variable of the conversation counts before one of the tokenizer.
+  std::vector<TemplateText> render(const Conversation& conversation) const;
+  /// What it ends an answer with, beside the ends of the tokenizer, where that is a token of its
+  /// own, special or not.
+  std::optional<int32_t> answer_end(const Tokenizer& tokenizer) const;
 
-/// Today as {date} has it, UTC.
-std::string chat_day();
+ private:
+  ChatProgram program_;
+  std::vector<TemplateVariable> tokens_;
+  std::tm now_;
+};
 
-/// The ids that end an answer: the tokenizer's and the format's own where that is one token,
-/// special or not.
-std::vector<int32_t> answer_ends(const ChatFormat& format, const Tokenizer& tokenizer);
+/// For the tokenizer: special tokens are meant where the template writes them, nowhere else.
+std::vector<TextPart> text_parts(const std::vector<TemplateText>& made);
+/// All of it as one text.
+std::string whole_text(const std::vector<TemplateText>& made);
+
+/// The ids that end an answer: the tokenizer's, and the template's.
+std::vector<int32_t> answer_ends(const ChatTemplate& chat, const Tokenizer& tokenizer);
 
 }  // namespace nibble

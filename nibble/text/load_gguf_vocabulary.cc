@@ -161,7 +161,8 @@ class GgufReading {
     };
     parts_.bos = read_id("bos_token_id", from_.bos, assumed(1));
     parts_.eos = read_id("eos_token_id", from_.eos, assumed(2));
-    read_id("padding_token_id", from_.padding);
+    if (const auto padding = read_id("padding_token_id", from_.padding))
+      parts_.named_tokens.emplace_back("pad_token", from_.tokens[static_cast<size_t>(*padding)]);
     read_id("mask_token_id", from_.mask);
     parts_.unknown = read_id("unknown_token_id", from_.unknown);
     const auto marked = std::find(types_.begin(), types_.end(), kUnknownToken);

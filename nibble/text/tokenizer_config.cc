@@ -146,6 +146,7 @@ void apply_added(const TokenizerConfig& config, std::vector<bool>& there, BpePar
 // A token that is named and has no id stays text.
 void apply_named(const TokenizerConfig& config, std::vector<bool>& there, BpeParts& parts) {
   for (const NamedToken& named : config.named) {
+    if (!named.overruled) parts.named_tokens.emplace_back(named.key, named.token.content);
     AddedToken token = named.token;
     token.id = parts.tokens.find(token.content);
     if (token.id < 0) continue;

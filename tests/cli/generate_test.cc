@@ -83,13 +83,18 @@ TEST_F(WithModel, HasNoChatTemplate) {
   expect_rejected(run_nibble(generate(model(), {"--chat", "--chat-format", "x"})), 64, "chatml");
 }
 
-// G21: a template is never executed.
-TEST_F(WithModel, RefusesAChatTemplateItDoesNotKnow) {
-  for (const std::string& bad : {std::string("{% for i in range(10**9) %}x{% endfor %}"),
-                                 std::string("{{ x.__class__ }}"), std::string(10 << 20, 'x')}) {
+// G21: a template can do nothing but make text, and not without end.
+TEST_F(WithModel, HostileChatTemplatesEndWithALine) {
+  for (const std::string& bad :
+       {std::string("{% for i in range(10**9) %}x{% endfor %}"),
+        std::string("{% for i in range(99999) %}{% for i in range(99999) %}{{ [i] }}{% endfor %}"
+                    "{% endfor %}"),
+        std::string("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
+        std::string("{{ 'x' * 10 ** 12 }}"), std::string("{{ x.__class__ }}"),
+        std::string("{{ ''.__class__.__mro__ }}"), std::string(10 << 20, 'x')}) {
     put_file(model() + "/chat_template.jinja", bad);
     const CommandResult r = run_nibble(generate(model(), {"--chat", "--prompt", "a"}));
-    expect_rejected(r, 65, "never executed");
+    expect_rejected(r, 65, "chat template");
     EXPECT_LT(r.err.size(), 1000u);
     EXPECT_LT(r.seconds, 2);
   }
@@ -140,10 +145,93 @@ TEST_F(Chat, RendersTheTemplateAndPrintsTheAnswer) {
 }
 
 TEST_F(Chat, AFormatCanBeNamed) {
-  put_file(model() + "/chat_template.jinja", "unknown");
+  put_file(model() + "/chat_template.jinja", "another");
   const json j = result(
       model(), {"--chat", "--chat-format", "tulu", "--prompt", "Hi", "--max-new-tokens", "1"});
   EXPECT_EQ(j.at("prompt"), "<|user|>\nHi\n<|assistant|>\n");
+}
+
+TEST_F(Chat, TheTemplateIsToldWhatTheCallerSays) {
+  put_file(model() + "/chat_template.jinja",
+           "{{ messages[0].content }}|{{ enable_thinking }}|{{ effort|upper }}|"
+           "{{ strftime_now('%d.%m.%Y') }}");
+  const std::vector<std::string> words = {"--chat",
+                                          "--prompt",
+                                          "Hi",
+                                          "--template-arg",
+                                          "enable_thinking=false",
+                                          "--template-arg",
+                                          "effort=high",
+                                          "--template-date",
+                                          "2026-01-15",
+                                          "--max-new-tokens",
+                                          "1"};
+  EXPECT_EQ(result(model(), words).at("prompt"), "Hi|False|HIGH|15.01.2026");
+  expect_rejected(run_nibble(generate(model(), {"--chat", "--prompt", "a", "--template-arg", "x"})),
+                  64, "--template-arg");
+  expect_rejected(
+      run_nibble(generate(model(), {"--chat", "--prompt", "a", "--template-date", "today"})), 64,
+      "--template-date");
+  expect_rejected(run_nibble(generate(model(), {"--prompt", "a", "--template-arg", "x=1"})), 64,
+                  "--chat");
+}
+
+TEST_F(Chat, ATemplateThatRefusesIsHeard) {
+  put_file(model() + "/chat_template.jinja", "\n{{ raise_exception('Not today.') }}");
+  expect_rejected(run_nibble(generate(model(), {"--chat", "--prompt", "a"})), 65,
+                  "chat template, line 2: the template refuses: Not today.");
+}
+
+CommandResult tokenized_chat(const std::string& model, const std::string& file,
+                             std::vector<std::string> more = {}) {
+  std::vector<std::string> words = {"tokenize", model, "--chat", file};
+  words.insert(words.end(), more.begin(), more.end());
+  return run_nibble(words);
+}
+
+TEST_F(Chat, AConversationAsItsModelSeesIt) {
+  const std::string file = folder_ / "chat.json";
+  put_file(file, R"({"messages": [{"role": "user", "content": "One?"}, {"role": "assistant",
+                 "content": "1"}, {"role": "user", "content": "Two?"}]})");
+  const CommandResult r = tokenized_chat(model(), file, {"--json"});
+  expect_success(r);
+  const json j = json::parse(r.out);
+  EXPECT_EQ(j.at("text"),
+            "<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n1<|im_end|>\n"
+            "<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n");
+  const json plain = json::parse(run_nibble({"tokenize", model(), "--no-special", "--json",
+                                             "--text", j.at("text").get<std::string>()})
+                                     .out);
+  EXPECT_EQ(j.at("ids"), plain.at("ids"));
+  EXPECT_FALSE(plain.contains("text"));
+  put_file(file, R"({"messages": [{"role": "user", "content": "a"}], "tools": [{"name": "t"}],
+                 "add_generation_prompt": false, "more": [1]})");
+  put_file(model() + "/chat_template.jinja",
+           "{{ tools|tojson }}{{ add_generation_prompt }}{{ more }}{{ strftime_now('%Y') }}");
+  EXPECT_EQ(
+      json::parse(tokenized_chat(model(), file, {"--json", "--template-date", "2031-01-01"}).out)
+          .at("text"),
+      "[{\"name\": \"t\"}]False[1]2031");
+}
+
+TEST_F(Chat, RefusesWhatIsNoConversation) {
+  const std::string file = folder_ / "chat.json";
+  expect_rejected(tokenized_chat(model(), folder_ / "nothing.json"), 66, "nothing.json");
+  for (const char* wrong : {"", "x", "[]", "{}", R"({"messages": {}})", R"({"message": []})",
+                            R"({"messages": [{"content": "a"}]})"}) {
+    put_file(file, wrong);
+    expect_rejected(tokenized_chat(model(), file), 65, "chat.json");
+  }
+  put_file(file, R"({"messages": [{"role": "user", "content": "a"}]})");
+  expect_rejected(tokenized_chat(model(), file, {"--text", "a"}), 64, "--text");
+  expect_rejected(tokenized_chat(model(), file, {"--template-date", "x"}), 64, "--template-date");
+  expect_rejected(run_nibble({"tokenize", model(), "--text", "a", "--template-arg", "x=1"}), 64,
+                  "--chat");
+  std::filesystem::remove(model() + "/chat_template.jinja");
+  expect_rejected(tokenized_chat(model(), file), 65, "no chat template");
+  expect_success(tokenized_chat(model(), file, {"--chat-format", "chatml"}));
+  put_file(model() + "/chat_template.jinja", "{% if %}");
+  expect_rejected(tokenized_chat(model(), file), 65, "chat template, line 1: expected");
 }
 
 }  // namespace

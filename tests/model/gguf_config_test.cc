@@ -292,8 +292,8 @@ TEST_F(GgufConfigs, ListsOfTheTokenizerAreNoLongerThanAnyVocabulary) {
                [&] { model.require_tokenizer(); });
 }
 
-// BAD_INPUTS G21: templates are text.
-TEST_F(GgufConfigs, G21TemplatesAreNotExecuted) {
+// BAD_INPUTS G21: templates can do nothing but make text, and not without end.
+TEST_F(GgufConfigs, G21TemplatesAreBounded) {
   const std::string long_one(10 << 20, 'x');
   for (const std::string_view text :
        {std::string_view("{% for i in range(10**9) %}x{% endfor %}"),
@@ -305,8 +305,10 @@ TEST_F(GgufConfigs, G21TemplatesAreNotExecuted) {
     file.string("tokenizer.ggml.model", "llama").strings("tokenizer.ggml.tokens", tokens);
     file.string("tokenizer.chat_template", text);
     const Model model = opened(file);
-    expect_error(test::bad_file(), "template",
-                 [&] { require_chat_format(model.companions->chat_template()); });
+    expect_error(ErrorKind::corrupt, "template", [&] {
+      const std::string source = choose_template(model.companions->chat_templates(), false);
+      ChatProgram::parse(source).render({}, std::tm{});
+    });
   }
 }
 
