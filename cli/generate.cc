@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/dialogue.h"
 #include "cli/flags.h"
 #include "cli/load.h"
 #include "cli/prompts.h"
@@ -30,8 +31,11 @@ void run_generate(const Common& common, const CLI::App& verb, const GenerateFlag
   GenerateJob job = o.job;
   validate(job.sampling);
   job.kv = parse_kv(o.kv);
-  job.prompts = prompt_texts(job.prompts, o.prompts);
   job.given = fields_given(verb);
+  const bool no_prompt =
+      job.prompts.empty() && o.prompts.file.empty() && o.prompts.lines_file.empty();
+  if (job.chat && no_prompt) return run_dialogue(common, job);
+  job.prompts = prompt_texts(job.prompts, o.prompts);
   const ShowHook show = common.json ? ShowHook() : print_raw;
   const GenerateResult result = generate(job, make_exec(common), tell(common), show);
   if (common.json) print_raw(generate_json(result));
@@ -88,6 +92,7 @@ void add_generate(CLI::App& app, Common& common) {
              "nibble generate my-model --prompt ka --samples 5 --temperature 0.7\n"
              "  nibble generate gpt2 --scheme int8 --prompt 'Once upon a time' --temperature 0\n"
              "  nibble generate Qwen/Qwen2.5-0.5B-Instruct --chat --prompt 'Why is the sky blue?'\n"
+             "  nibble generate Qwen/Qwen3-0.6B --chat --template-arg enable_thinking=false\n"
              "  nibble generate my-model --prompts-file prompts.txt --shift --max-new-tokens 4000");
   verb->callback([&common, verb, o] { run_generate(common, *verb, *o); });
 }

@@ -31,7 +31,9 @@ void add_prompts(CLI::App& verb, PromptFiles& files, GenerateJob& o) {
   verb.add_option("--prompt", o.prompts, "What the text begins with (repeatable: a text for each)");
   verb.add_option("--prompt-file", files.file, "The same from a file; - is standard input");
   verb.add_option("--prompts-file", files.lines_file, "A prompt on each line of a file");
-  verb.add_flag("--chat", o.chat, "The prompt is a user's turn: the model answers it");
+  verb.add_flag("--chat", o.chat,
+                "The prompt is a user's turn: the model answers it. Without a prompt: a dialogue, "
+                "each line of standard input a turn");
   verb.add_option("--system", o.system, "With --chat: what the model is told beforehand");
   add_template(verb, o.template_choice);
 }

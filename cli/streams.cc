@@ -95,4 +95,27 @@ std::string read_standard_input(int64_t limit) {
   }
 }
 
+std::optional<std::string> InputLines::next() {
+  constexpr size_t kLongest = size_t{16} << 20;
+  char buffer[4096];
+  size_t end = held_.find('\n');
+  while (end == std::string::npos && !ended_) {
+    check_stop();
+    wait_for(STDIN_FILENO, POLLIN);
+    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (n < 0) throw system_error(errno, "standard input", "read");
+    ended_ = n == 0;
+    const size_t before = held_.size();
+    held_.append(buffer, static_cast<size_t>(n));
+    end = held_.find('\n', before);
+    if (held_.size() > kLongest) throw invalid_argument("standard input: a line over 16 MiB");
+  }
+  if (end == std::string::npos && held_.empty()) return std::nullopt;
+  std::string out = held_.substr(0, end);
+  held_.erase(0, end == std::string::npos ? end : end + 1);
+  if (out.ends_with('\r')) out.pop_back();
+  return out;
+}
+
 }  // namespace nibble::cli

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,5 +31,16 @@ void put_raw_message(std::string_view text);
 
 /// Everything on standard input, to its end; a signal that asks for a stop is heard meanwhile.
 std::string read_standard_input(int64_t limit);
+
+/// The same line by line, as they come.
+class InputLines {
+ public:
+  /// Without its end; nothing behind the last one. Error{invalid_argument} for one over 16 MiB.
+  std::optional<std::string> next();
+
+ private:
+  std::string held_;
+  bool ended_ = false;
+};
 
 }  // namespace nibble::cli

@@ -234,5 +234,36 @@ TEST_F(Chat, RefusesWhatIsNoConversation) {
   expect_rejected(tokenized_chat(model(), file), 65, "chat template, line 1: expected");
 }
 
+// Each line of a pipe is a turn; the second one is answered with the first in mind.
+TEST_F(Chat, IsADialogueWhereThereIsNoPrompt) {
+  const std::vector<std::string> words = {"--chat", "--system", "Be brief.", "--max-new-tokens",
+                                          "6"};
+  std::vector<std::string> as_json = words;
+  as_json.emplace_back("--json");
+  const CommandResult r = run_nibble(
+      generate(model(), as_json), {.input = "Who's there?\n\n  \nAnd who are you?", .limit_s = 60});
+  expect_success(r);
+  const json turns = json::parse(r.out).at("results");
+  ASSERT_EQ(turns.size(), 2u);
+  const std::string begun =
+      "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWho's there?<|im_end|>\n"
+      "<|im_start|>assistant\n";
+  EXPECT_EQ(turns[0].at("prompt"), begun);
+  EXPECT_EQ(turns[1].at("prompt"), begun + turns[0].at("text").get<std::string>() +
+                                       "<|im_end|>\n<|im_start|>user\nAnd who are you?<|im_end|>\n"
+                                       "<|im_start|>assistant\n");
+  const CommandResult shown =
+      run_nibble(generate(model(), words), {.input = "Who's there?\r\n", .limit_s = 60});
+  expect_success(shown);
+  EXPECT_EQ(shown.out, turns[0].at("text").get<std::string>() + "\n");
+}
+
+TEST_F(Chat, ADialogueNeedsTurns) {
+  expect_rejected(run_nibble(generate(model(), {"--chat"}), {.input = "\n \n"}), 65,
+                  "standard input");
+  expect_rejected(run_nibble(generate(model(), {"--chat", "--samples", "2"})), 64, "--samples");
+  expect_rejected(run_nibble(generate(model(), {"--chat", "--shift"})), 64, "--shift");
+}
+
 }  // namespace
 }  // namespace nibble::test
