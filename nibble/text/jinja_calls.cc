@@ -46,7 +46,7 @@ Value Run::call(const Value& callee, const Arguments& arguments) {
 
 Value Run::call_macro(const Macro& macro, const Arguments& arguments) {
   const Level level(*this, *macro.node);
-  const Inside inside(*this, macro.around);
+  const Inside inside(*this, macro.around, macro.node->unset);
   bind(macro, arguments);
   TextBuilder out(meter_);
   execute(macro.node->body, out);

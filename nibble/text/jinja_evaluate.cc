@@ -109,11 +109,18 @@ Value Run::evaluate_text(const Node& node) {
   return v;
 }
 
-Value Run::evaluate_name(const Node& node) {
+// nullptr where it is undefined.
+const Value* Run::look_up(std::string_view name) {
   for (const Scope* s = scope_; s != nullptr; s = s->around) {
     meter_.step(static_cast<int64_t>(s->names.size()) / 16);
-    if (const Value* v = s->find(node.text)) return *v;
+    if (const Value* v = s->find(name)) return v;
+    if (s->hides(name)) return nullptr;
   }
+  return nullptr;
+}
+
+Value Run::evaluate_name(const Node& node) {
+  if (const Value* v = look_up(node.text)) return *v;
   return undefined(meter_, fmt::format("'{}' is undefined", node.text));
 }
 
@@ -188,8 +195,9 @@ Value Run::evaluate_slice(const Value& a, const Node& slice) {
   }
   require_defined(a);
   const bool text = a.is(Kind::text), list = a.is(Kind::list), range = a.is(Kind::range);
+  if (a.is(Kind::dict)) throw failure("unhashable type: 'slice'");
   if (!text && !list && !range && !a.is(Kind::tuple))
-    return undefined(meter_, fmt::format("{} object has no slices", type_name(a)));
+    throw failure(fmt::format("'{}' object is not subscriptable", type_name(a)));
   const int64_t step = slice_bound(bounds[2]).value_or(1);
   const auto at =
       slice_indices(meter_, length_of(a), slice_bound(bounds[0]), slice_bound(bounds[1]), step);

@@ -72,20 +72,20 @@ Run::Flow Run::execute_branch(const Node& node, TextBuilder& out) {
 Run::Flow Run::execute_with(const Node& node, TextBuilder& out) {
   std::vector<Value> values;
   for (size_t i = 1; i < node.parts.size(); i += 2) values.push_back(evaluate(*node.parts[i]));
-  const Inside inside(*this);
+  const Inside inside(*this, node.unset);
   for (size_t i = 0; i < values.size(); ++i) assign(*node.parts[2 * i], std::move(values[i]));
   return execute(node.body, out);
 }
 
 Run::Flow Run::execute_scope(const Node& node, TextBuilder& out) {
-  const Inside inside(*this);
+  const Inside inside(*this, node.unset);
   return execute(node.body, out);
 }
 
 void Run::execute_set_block(const Node& node) {
   TextBuilder text(meter_);
   {
-    const Inside inside(*this);
+    const Inside inside(*this, node.unset);
     execute(node.body, text);
   }
   assign(*node.parts[0], filtered(node.parts[1].get(), text.finish()));
@@ -93,14 +93,14 @@ void Run::execute_set_block(const Node& node) {
 
 void Run::execute_filter_block(const Node& node, TextBuilder& out) {
   TextBuilder text(meter_);
-  const Inside inside(*this);
+  const Inside inside(*this, node.unset);
   execute(node.body, text);
   out.add(text_of(shown(meter_, filtered(node.parts[0].get(), text.finish()))));
 }
 
 void Run::execute_generation(const Node& node, TextBuilder& out) {
   TextBuilder text(meter_);
-  const Inside inside(*this);
+  const Inside inside(*this, node.unset);
   execute(node.body, text);
   text.cover(kAnswer);
   out.add(text_of(text.finish()));
@@ -117,9 +117,7 @@ Value Run::filtered(const Node* node, Value v) {
 void Run::assign(const Node& target, Value v) {
   if (target.kind == NodeKind::name) return scope_->set(target.text, std::move(v));
   if (target.kind == NodeKind::tuple) return unpack(target, v);
-  const Value* space = nullptr;
-  for (const Scope* s = scope_; s != nullptr && space == nullptr; s = s->around)
-    space = s->find(target.text);
+  const Value* space = look_up(target.text);
   if (space == nullptr || !space->is(Kind::space))
     throw failure("cannot assign attribute on non-namespace object");
   const std::string& name = target.words[0];
@@ -172,7 +170,7 @@ void Run::execute_loop(const Node& node, const Value& all, int64_t level, TextBu
   loop->around = scope_;
   for (; loop->index < loop->items.size(); ++loop->index) {
     meter_.step();
-    const Inside inside(*this);
+    const Inside inside(*this, node.unset);
     assign(*node.parts[0], loop->items[loop->index]);
     scope_->set("loop", of_object(Kind::loop, loop));
     if (execute(node.body, out) == Flow::leave) return;

@@ -240,18 +240,19 @@ Value filter_trim(Run& run, const Value& self, const Arguments& given) {
 Value filter_truncate(Run& run, const Value& self, const Arguments& given) {
   const Bound bound("truncate", given, {"length", "killwords", "end", "leeway"});
   Meter& meter = run.meter();
-  const Value text = as_text(run, self);
   const Value end = bound.text(2).value_or(of_text(meter, "..."));
   const int64_t length = bound.integer_or(0, 255), leeway = bound.integer_or(3, 5);
   const int64_t kept = length - text_of(end).length;
   if (kept < 0 || leeway < 0) throw failure("truncate: a length shorter than its end");
-  if (text_of(text).length <= length + leeway) return text;
-  size_t cut = offset_of(meter, text_of(text), kept);
-  if (!bound.truth_or(1, false)) cut = std::min(cut, text_of(text).bytes.substr(0, cut).rfind(' '));
+  if (length_of(self) <= length + leeway) return self;
+  if (!self.is(Kind::text)) throw failure(fmt::format("truncate() of a {}", type_name(self)));
+  const Text& text = text_of(self);
+  size_t cut = offset_of(meter, text, kept);
+  if (!bound.truth_or(1, false)) cut = std::min(cut, text.bytes.substr(0, cut).rfind(' '));
   TextBuilder out(meter);
-  out.add(text_of(text), 0, cut);
+  out.add(text, 0, cut);
   out.add(text_of(end));
-  return out.finish(text_of(text).markup);
+  return out.finish(text.markup);
 }
 
 Value filter_urlencode(Run& run, const Value& self, const Arguments&) {

@@ -32,9 +32,14 @@ class Run::Level {
 /// A scope of its own, within the one that is there or another.
 class Run::Inside {
  public:
-  explicit Inside(Run& run) : Inside(run, run.scope_) {}
-  Inside(Run& run, Scope* around) : run_(run), before_(run.scope_), own_(new Scope) {
+  explicit Inside(Run& run) : Inside(run, run.scope_, {}) {}
+  Inside(Run& run, Scope* around) : Inside(run, around, {}) {}
+  /// `unset`: of the node whose body is run; it must outlive the run.
+  Inside(Run& run, const std::vector<std::string>& unset) : Inside(run, run.scope_, unset) {}
+  Inside(Run& run, Scope* around, const std::vector<std::string>& unset)
+      : run_(run), before_(run.scope_), own_(new Scope) {
     own_->around = around;
+    own_->unset = unset.empty() ? nullptr : &unset;
     run.scope_ = own_.get();
   }
   ~Inside() {

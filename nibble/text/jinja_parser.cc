@@ -8,6 +8,7 @@
 #include "nibble/core/error.h"
 #include "nibble/text/jinja_expressions.h"
 #include "nibble/text/jinja_meter.h"
+#include "nibble/text/jinja_scopes.h"
 
 namespace nibble::jinja {
 namespace {
@@ -23,6 +24,7 @@ class StatementParser {
     out.body = until({});
     e_.refuse_unknown();
     out.texts = e_.texts();
+    find_unset(out);
     return out;
   }
 

@@ -1,6 +1,7 @@
 // From the words of a chat template to its tree.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,7 +11,8 @@ namespace nibble::jinja {
 
 struct Program {
   std::vector<NodePtr> body;
-  int64_t texts = 0;  ///< literals: nodes of kind text are numbered below it
+  int64_t texts = 0;               ///< literals: nodes of kind text are numbered below it
+  std::vector<std::string> unset;  ///< as a node has it
 };
 
 /// Error{corrupt} naming the line. Nothing is nested deeper than 60 levels, so that a tree can be

@@ -1,5 +1,7 @@
 #include "nibble/text/jinja_run.h"
 
+#include <algorithm>
+
 #include "nibble/text/jinja_guards.h"
 #include "nibble/text/jinja_tables.h"
 
@@ -10,6 +12,10 @@ const Value* Scope::find(std::string_view name) const {
     if (n == name) return &v;
   }
   return nullptr;
+}
+
+bool Scope::hides(std::string_view name) const {
+  return unset != nullptr && std::find(unset->begin(), unset->end(), name) != unset->end();
 }
 
 void Scope::set(std::string_view name, Value v) {
@@ -36,7 +42,7 @@ Run::~Run() {
 
 Value Run::text() {
   try {
-    const Inside inside(*this);
+    const Inside inside(*this, program_.unset);
     TextBuilder out(meter_);
     execute(program_.body, out);
     return out.finish();

@@ -16,10 +16,12 @@ namespace nibble::jinja {
 /// Names that a part of a template sees: its own, then those around it.
 struct Scope {
   Scope* around = nullptr;
-  bool kept = false;  ///< a macro goes on needing it
+  bool kept = false;                                ///< a macro goes on needing it
+  const std::vector<std::string>* unset = nullptr;  ///< names that are undefined until they are set
   std::vector<std::pair<std::string_view, Value>> names;
 
   const Value* find(std::string_view name) const;
+  bool hides(std::string_view name) const;
   void set(std::string_view name, Value v);
 };
 
@@ -59,6 +61,7 @@ class Run {
   Value evaluate(const Node& node);
   Value evaluate_text(const Node& node);
   Value evaluate_name(const Node& node);
+  const Value* look_up(std::string_view name);
   Value evaluate_items(const Node& node);
   Value evaluate_dict(const Node& node);
   Value evaluate_joined(const Node& node);

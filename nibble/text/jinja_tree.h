@@ -71,6 +71,7 @@ struct Node {
   double real = 0;
   std::string text;
   std::vector<std::string> words;
+  std::vector<std::string> unset;  ///< names that begin undefined in the body (jinja_scopes.h)
   std::vector<NodePtr> parts, body, other;
 };
 
