@@ -54,7 +54,8 @@ struct BpeParts {
   std::optional<int32_t> bos, eos;
   std::vector<int32_t> ends;         ///< of a text, beside eos
   std::vector<int32_t> special_ids;  ///< beside the special ones among `added`
-  /// Special tokens by the names that templates know them by ("pad_token"), the first of each counts.
+  /// Special tokens by the names that templates know them by ("pad_token"), the first of each
+  /// counts.
   std::vector<std::pair<std::string, std::string>> named_tokens;
 };
 

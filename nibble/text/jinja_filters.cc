@@ -168,7 +168,7 @@ Value filter_indent(Run& run, const Value& self, const Arguments& given) {
 Value filter_int(Run&, const Value& self, const Arguments& given) {
   const Bound bound("int", given, {"default", "base"});
   require_defined(self);
-  const Value otherwise = bound.value_or(0, of_integer(0));
+  Value otherwise = bound.value_or(0, of_integer(0));
   if (self.is_integer()) return of_integer(self.integer);
   if (self.is(Kind::real)) return whole_part(self.real).value_or(otherwise);
   if (!self.is(Kind::text)) return otherwise;

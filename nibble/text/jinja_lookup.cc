@@ -90,7 +90,7 @@ Value Run::attribute(const Value& a, std::string_view name) {
   Value method = bound_method(a, name);
   if (!a.is(Kind::dict) || method.is(Kind::function) || would_change(a.kind, name)) return method;
   const Value* found = find_key(dict_of(a), name);
-  return found == nullptr ? std::move(method) : *found;
+  return found == nullptr ? method : *found;
 }
 
 Value Run::item(const Value& a, const Value& key) {

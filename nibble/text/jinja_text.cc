@@ -160,7 +160,7 @@ Value raised(Meter& meter, const Text& text) {
 }
 
 Value escaped(Meter& meter, const Value& text) {
-  const Value as_text = shown(meter, text);
+  Value as_text = shown(meter, text);
   if (text_of(as_text).markup) return as_text;
   const Value out = changed_text(meter, text_of(as_text), [](char32_t c, std::string& into) {
     constexpr std::string_view kMarks = "&<>'\"";
