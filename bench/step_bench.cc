@@ -20,7 +20,6 @@
 #include "nibble/train/decoder_step.h"
 #include "nibble/train/initial_weights.h"
 #include "nibble/train/lora_parts.h"
-#include "nibble/train/narrow_weights.h"
 #include "nibble/train/whole_decoder.h"
 
 namespace nibble::bench {
@@ -57,25 +56,6 @@ const Shape& shape_of(const std::string& name) {
   return found->second;
 }
 
-// A decoder that is multiplied with in bf16.
-class NarrowDecoder : public WholeDecoder {
- public:
-  explicit NarrowDecoder(const ParamLayout& layout)
-      : WholeDecoder(layout, best_train_ops(), [](const FlatLayout&, float*) {}), narrow_(layout) {}
-  DecoderView<float> view(const float* trained) override {
-    DecoderView<float> out = WholeDecoder::view(trained);
-    narrow_.put_into(out, trained);
-    return out;
-  }
-  void prepare(const float* trained, int64_t share, int64_t shares) override {
-    for (int64_t i = share; i < std::ssize(layout().products); i += shares)
-      narrow_.round(layout().products[static_cast<size_t>(i)], trained);
-  }
-
- private:
-  NarrowWeights narrow_;
-};
-
 // An adapter of rank 8 at every matrix of the layers of a random model, whose matrices are in
 // `scheme`.
 std::unique_ptr<TrainedParts> adapter_parts(const ParamLayout& layout, const std::string& scheme) {
@@ -104,8 +84,11 @@ class Stepper {
           std::make_unique<DecoderStep>(layout_.config, layout_.plans, best_train_ops(),
                                         adapter_parts(layout_, precision.substr(kAdapter.size())));
     else if (precision == "bf16")
-      decoder_ = std::make_unique<DecoderStep>(layout_.config, layout_.plans, best_train_ops(),
-                                               std::make_unique<NarrowDecoder>(layout_));
+      decoder_ = std::make_unique<DecoderStep>(
+          layout_.config, layout_.plans, best_train_ops(),
+          std::make_unique<WholeDecoder>(
+              layout_, best_train_ops(), [](const FlatLayout&, float*) {}, FakeQuantization{},
+              true));
     else
       decoder_ = std::make_unique<DecoderStep>(layout_, best_train_ops());
     PyRandom random(42);
