@@ -149,6 +149,24 @@ void add_calibration(CLI::App& verb, QuantizeFlags& o) {
   verb.add_flag("--resume", o.quantize.resume, "Go on from OUT.resume of a run that was stopped");
 }
 
+void add_training(CLI::App& verb, BlockTrainingOptions& t) {
+  verb.add_option("--qat-samples", t.samples, "+qat: samples that each layer is trained on")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 24))
+      ->capture_default_str();
+  verb.add_option("--qat-epochs", t.epochs, "+qat: times that they are gone through")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  verb.add_option("--qat-batch", t.batch, "+qat: samples a step")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  verb.add_option("--qat-lr", t.rate, "+qat: learning rate of weights; 0 trains step sizes alone")
+      ->check(number_between(0.0, 1.0))
+      ->capture_default_str();
+  verb.add_option("--qat-scale-lr", t.scale_rate, "+qat: learning rate of step sizes, relative")
+      ->check(number_between(0.0, 1.0))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 void add_quantize(CLI::App& app, Common& common) {
@@ -173,8 +191,9 @@ void add_quantize(CLI::App& app, Common& common) {
   o->method =
       verb->add_option(
               "--method", o->quantize.method,
-              fmt::format("{}. Joined by + they run from left to right: awq+gptq, rotate+gptq",
-                          fmt::join(names, "; ")))
+              fmt::format(
+                  "{}. Joined by + they run from left to right: awq+gptq, rotate+gptq, yaqa+qat",
+                  fmt::join(names, "; ")))
           ->capture_default_str();
   verb->add_option("--keep", o->keep,
                    "PATTERN[=f32|f16|bf16]: tensors that stay plain, * and ? allowed (repeatable)");
@@ -197,6 +216,7 @@ void add_quantize(CLI::App& app, Common& common) {
                                fmt::join(gguf_mixtures(), ", ")));
   verb->get_option("--type")->excludes(verb->get_option("--scheme"));
   add_calibration(*verb, *o);
+  add_training(*verb, o->quantize.training);
   // Everything so far but what is about this run alone is what a recipe holds.
   o->held = verb->get_options([](const CLI::Option* option) {
     const std::string name = option->get_name();

@@ -280,7 +280,8 @@ class Search {
   // another model each time.
   Known known(const QuantizeOptions& options) {
     const MethodChain chain = parse_method_chain(options.method);
-    if (!chain.steps.empty() || method(chain.quantizer).needs != Calibration::fisher)
+    if (!chain.steps.empty() || chain.trains ||
+        method(chain.quantizer).needs != Calibration::fisher)
       return {&seen_};
     if (metrics_.empty())
       metrics_ = output_metrics(

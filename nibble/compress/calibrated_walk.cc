@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
+#include "nibble/compress/block_training.h"
 #include "nibble/compress/calibrated_weight.h"
 #include "nibble/compress/prepare.h"
 #include "nibble/compress/site_statistics.h"
@@ -29,25 +31,27 @@ int coarsest_bits(const std::vector<ParameterPlan>& plans) {
 class Walk {
  public:
   Walk(const Model& model, const std::vector<ParameterPlan>& plans, const QuantizeOptions& options,
-       const CalibrationText& text, const OutputMetrics& metrics, LayerStore& store,
-       const Exec& exec)
+       const WalkTexts& texts, const OutputMetrics& metrics, LayerStore& store, const Exec& exec)
       : model_(model),
         config_(model.decoder_config()),
         options_(options),
         method_(method(options.method)),
-        text_(text),
+        text_(texts.calibration),
         metrics_(metrics),
         store_(store),
         exec_(exec),
         original_(config_, [&model](const ParamSpec& spec) { return load_weight(model, spec); }),
         products_{.bf16_products = walks_in_bf16(config_, plans, options), .threads = exec.threads},
-        dual_(options.inputs == CalibrationInputs::corrected),
-        hat_(original_, text.samples, options.spill_folder, exec),
-        base_(original_, dual_ ? Samples(text.samples) : Samples(), options.spill_folder, exec) {
+        dual_(corrects_weights(options)),
+        hat_(original_, text_.samples, options.spill_folder, exec),
+        base_(original_, dual_ ? Samples(text_.samples) : Samples(), options.spill_folder, exec) {
     for (const ParameterPlan& p : plans) {
       plans_[p.spec] = &p;
       total_ += p.scheme && (is_walked(p.spec) || is_judged(model, options, p)) ? 1 : 0;
     }
+    if (texts.training != nullptr)
+      training_.emplace(BlockTraining::Setting{model, original_, options, metrics, products_, exec},
+                        *texts.training);
     load_ = [this](const ParamSpec& spec) -> Weight {
       const auto done = done_.find(spec.name);
       return done != done_.end() ? Weight(done->second) : load_weight(model_, spec);
@@ -57,6 +61,7 @@ class Walk {
   void run() {
     hat_.embed();
     if (dual_) base_.embed();
+    if (training_) training_->embed();
     for (int layer = 0; layer < config_.layers; ++layer) run_layer(layer);
     if (store_.has(-1)) return;
     head();
@@ -69,6 +74,7 @@ class Walk {
     const ParameterFinder find(config_, load_, keep_);
     Layer now = build_layer(config_, layer, find, products_), then;
     if (dual_) then = original_.layer(layer, products_);
+    if (training_ && !store_.has(layer)) hat_.mark();
     for (size_t s = 0; s < now.plan.sites.size(); ++s) {
       hat_.read_input(now, s);
       if (dual_) base_.read_input(then, s), base_.add_output(then, s);
@@ -79,7 +85,21 @@ class Walk {
       });
       hat_.add_output(now, s);
     }
+    if (training_) train(layer, find, std::move(now));
     finish(layer);
+  }
+
+  // What the method made of the layer is trained; calibration and training then go on behind what
+  // came of that.
+  void train(int layer, const ParameterFinder& find, Layer now) {
+    training_->aim(layer);
+    if (!store_.has(layer) && training_->train(layer, finished_)) {
+      for (const FinishedWeight& w : finished_) done_[w.name] = dequantize(w.weight, exec_.threads);
+      now = build_layer(config_, layer, find, products_);
+      hat_.rewind();
+      hat_.run(now);
+    }
+    training_->pass(now);
   }
 
   // Hands the finished weights of a layer over, and lets go of the pages that the originals were
@@ -182,6 +202,7 @@ class Walk {
   const LinearOptions products_;
   const bool dual_;
   SampleStream hat_, base_;
+  std::optional<BlockTraining> training_;
   std::map<ParamKey, const ParameterPlan*> plans_;
   std::map<std::string, Tensor, std::less<>> done_;  // of this block, as the rest of it sees them
   WeightLoader load_;
@@ -192,15 +213,20 @@ class Walk {
 
 }  // namespace
 
+bool corrects_weights(const QuantizeOptions& options) {
+  return options.inputs == CalibrationInputs::corrected &&
+         method(options.method).needs != Calibration::nothing;
+}
+
 bool walks_in_bf16(const DecoderConfig& config, const std::vector<ParameterPlan>& plans,
                    const QuantizeOptions& options) {
   return config.hidden_size >= options.bf16_width && coarsest_bits(plans) <= kBf16Bits;
 }
 
 void walk_blocks(const Model& model, const std::vector<ParameterPlan>& plans,
-                 const QuantizeOptions& options, const CalibrationText& text,
+                 const QuantizeOptions& options, const WalkTexts& texts,
                  const OutputMetrics& metrics, LayerStore& store, const Exec& exec) {
-  Walk(model, plans, options, text, metrics, store, exec).run();
+  Walk(model, plans, options, texts, metrics, store, exec).run();
 }
 
 }  // namespace nibble

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "nibble/compress/block_training.h"
 #include "nibble/compress/calibrated_walk.h"
 #include "nibble/compress/fisher_estimate.h"
 #include "nibble/compress/fisher_walk.h"
@@ -118,8 +119,7 @@ void add_grams(const DecoderConfig& config, int64_t width, int64_t inner, const 
 
 QuantizeEstimate estimate_quantization(const Model& model, const std::vector<ParameterPlan>& plans,
                                        const QuantizeOptions& options, int threads) {
-  const bool calibrated =
-      method(options.method).needs != Calibration::nothing && options.importance_file.empty();
+  const bool calibrated = is_calibrated(options) && options.importance_file.empty();
   QuantizeEstimate out;
   int64_t length = 0, width = 0, inner = 0;
   if (calibrated) {
@@ -129,7 +129,7 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
     width = c.hidden_size;
     inner = std::max({c.hidden_size, c.intermediate_size, c.heads * c.head_dim});
   }
-  const bool dual = calibrated && options.inputs == CalibrationInputs::corrected;
+  const bool dual = calibrated && corrects_weights(options);
   const WalkKind walk{out.tokens, dual,
                       calibrated && walks_in_bf16(model.decoder_config(), plans, options)};
   Products products;
@@ -151,13 +151,17 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
   if (calibrated && (dual || method(options.method).needs >= Calibration::hessian))
     add_grams(model.decoder_config(), width, inner, walk, products);
   FisherEstimate fisher;
-  if (method(options.method).needs == Calibration::fisher)
+  if (options.trains_blocks || method(options.method).needs == Calibration::fisher)
     fisher = estimate_fisher(model.decoder_config(), out.tokens, length, threads);
   if (fisher.products > 0)
     products.add(fisher.products, model.decoder_config().hidden_size >= options.bf16_width);
-  const int64_t streams = out.tokens * (width + inner) * 4 * (dual ? 2 : 1);
+  BlockTrainingEstimate training;
+  if (calibrated) training = estimate_block_training(model.decoder_config(), options, threads);
+  products.add(training.products, walk.bf16);
+  const int64_t streams = out.tokens * (width + inner) * 4 * (dual ? 2 : 1) + training.stream_bytes;
   const int64_t samples_at_work = threads * length * (width + 3 * inner) * 4 * (dual ? 2 : 1);
-  const int64_t fixed = kFixedBytes + largest + (calibrated ? block * (dual ? 3 : 2) : 0);
+  const int64_t fixed =
+      kFixedBytes + largest + training.work_bytes + (calibrated ? block * (dual ? 3 : 2) : 0);
   // Gradients come before the walk, which has their metrics beside it.
   const int64_t first = kFixedBytes + fisher.work_bytes;
   out.spilled_bytes = fisher.metric_bytes + std::max(fixed + samples_at_work, first);

@@ -67,13 +67,16 @@ void quantize_layers(const Model& original, const Prepared& ready, LayerStore& s
       return quantize_by_importance(*ready.model, walked_plans(ready.plans), ready.options,
                                     *ready.importance, store, exec);
     OutputMetrics made;
-    const bool wanted = method(ready.options.method).needs == Calibration::fisher;
+    const bool trains = ready.options.trains_blocks;
+    const bool wanted = trains || method(ready.options.method).needs == Calibration::fisher;
     if (wanted && ready.metrics == nullptr && !all_there(ready, store))
-      made = output_metrics(
-          *ready.model, *ready.text,
-          {.bf16_width = ready.options.bf16_width, .spill_folder = ready.options.spill_folder},
-          exec);
-    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options, *ready.text,
+      made = output_metrics(*ready.model, *ready.text,
+                            {.bf16_width = ready.options.bf16_width,
+                             .spill_folder = ready.options.spill_folder,
+                             .streams = trains},
+                            exec);
+    walk_blocks(*ready.model, walked_plans(ready.plans), ready.options,
+                {*ready.text, ready.training_text ? &*ready.training_text : nullptr},
                 wanted && ready.metrics != nullptr ? *ready.metrics : made, store, exec);
   });
 }

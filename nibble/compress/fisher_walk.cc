@@ -1,6 +1,9 @@
 #include "nibble/compress/fisher_walk.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <mutex>
 
@@ -97,7 +100,8 @@ class FisherWalk {
     OutputMetrics out;
     for (int64_t layer = config_.layers; layer-- > 0;) backward(static_cast<int>(layer), out);
     if (judges_table(config_))
-      out.emplace(find_parameter(table_, {Role::token_embedding})->name, of_the_stream());
+      out.emplace(find_parameter(table_, {Role::token_embedding})->name,
+                  of_the_stream(config_.hidden_size));
     return out;
   }
 
@@ -191,6 +195,7 @@ class FisherWalk {
   }
 
   void backward(int layer, OutputMetrics& out) {
+    if (options_.streams) out.emplace(stream_name(layer), of_the_stream(options_.largest_block));
     const auto weights = load(layer);
     const LayerView<float> view = weights.view();
     Workers workers(config_, layer);
@@ -215,20 +220,40 @@ class FisherWalk {
     report();
   }
 
-  // Of what the embedding puts into the stream, once all layers are behind.
-  OutputMetric of_the_stream() {
+  // Of the stream as far as gradients have come back: behind a layer, or what the embedding makes.
+  OutputMetric of_the_stream(int64_t largest_block) {
     const int64_t k = config_.hidden_size;
-    OutputMetric out{{0, k}, {std::vector<float>(static_cast<size_t>(k * k))}};
+    OutputMetric out{equal_pieces(k, 1, largest_block), {}};
+    for (size_t b = 0; b + 1 < out.starts.size(); ++b) {
+      const int64_t size = out.starts[b + 1] - out.starts[b];
+      out.blocks.emplace_back(static_cast<size_t>(size * size));
+    }
     int64_t rows = 0;
     for (size_t s = 0; s < samples_.size(); ++s) {
-      const Rows dx = dx_.take(s);
-      const int64_t m = std::ssize(dx) / k;
-      add_gram(m, k, k, dx.data(), dx.data(), out.blocks[0].data(), exec_.threads);
-      rows += m;
+      Rows dx = dx_.take(s);
+      rows += std::ssize(dx) / k;
+      for (size_t b = 0; b < out.blocks.size(); ++b) add_block(dx, out.starts[b], out.blocks[b]);
+      dx_.put(s, std::move(dx));
     }
-    mirror(k, out.blocks[0].data());
-    for (float& g : out.blocks[0]) g /= static_cast<float>(std::max<int64_t>(1, rows));
+    for (std::vector<float>& block : out.blocks) {
+      mirror(size_of_block(block), block.data());
+      for (float& g : block) g /= static_cast<float>(std::max<int64_t>(1, rows));
+    }
     return out;
+  }
+
+  static int64_t size_of_block(const std::vector<float>& block) {
+    return static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(block.size()))));
+  }
+
+  // The sum over the rows of g g^T of columns from `first` on.
+  void add_block(const Rows& dx, int64_t first, std::vector<float>& block) const {
+    const int64_t k = config_.hidden_size, size = size_of_block(block), m = std::ssize(dx) / k;
+    Rows part;
+    for (int64_t r = 0; r < m && size < k; ++r)
+      part.insert(part.end(), dx.begin() + r * k + first, dx.begin() + r * k + first + size);
+    const float* const g = size < k ? part.data() : dx.data();
+    add_gram(m, size, size, g, g, block.data(), exec_.threads);
   }
 
   const DecoderConfig& config_;
@@ -247,6 +272,8 @@ class FisherWalk {
 };
 
 }  // namespace
+
+std::string stream_name(int layer) { return fmt::format("stream behind layer {}", layer); }
 
 // As many as make kRows gradients in all: on 8,192 tokens of gpt2-shakespeare four draws instead of
 // two took up to 7 % of yaqa's KL away, on 16,384 nothing.

@@ -22,6 +22,7 @@ struct FisherOptions {
   int64_t largest_block = kLargestBlock;  ///< of the metrics, in outputs
   int64_t bf16_width = 1024;              ///< as QuantizeOptions has it, whatever the schemes
   std::string spill_folder = {};          ///< for residual streams, as QuantizeOptions has it
+  bool streams = false;                   ///< the metric of the stream behind each layer, too
 };
 
 /// How many labels will be drawn on a text of so many tokens.
@@ -29,6 +30,9 @@ int draws_for(const FisherOptions& options, int64_t tokens);
 
 /// By stored name; a fused matrix of queries, keys and values has one.
 using OutputMetrics = std::map<std::string, OutputMetric, std::less<>>;
+
+/// The name of the stream behind a layer, among them: no weight is called so.
+std::string stream_name(int layer);
 
 /// Whether the token table's rows have a metric: not where it is the head as well, or where a norm
 /// stands behind it.

@@ -77,6 +77,9 @@ void require_importance_method(const QuantizeOptions& options) {
     throw invalid_argument(
         fmt::format("`importance_file` says what inputs are like that {} changes: {}",
                     fmt::join(chain.steps, ", "), kInstead));
+  if (chain.trains)
+    throw invalid_argument(
+        fmt::format("`importance_file` says nothing that qat could learn from: {}", kInstead));
   if (quantizer.needs > Calibration::absmax)
     throw invalid_argument(fmt::format(
         "`importance_file` has one number for each input, and {} needs to know how inputs go "

@@ -16,6 +16,7 @@ struct Extra {
   std::string_view name, summary;
 };
 constexpr Extra kRotate = {"rotate", "Hadamard rotation of the residual stream, no outliers left"};
+constexpr Extra kQat = {"qat", "behind another: each layer trained to give what the original has"};
 constexpr Extra kLlmInt8 = {"llm_int8", "int8 with inputs beyond 6 kept in f32 at run time"};
 
 // The weights that outliers meet stay in 16 bits in the paper. Here they are int8 like the others,
@@ -51,18 +52,24 @@ std::vector<std::pair<std::string_view, std::string_view>> chain_parts() {
   std::vector<std::pair<std::string_view, std::string_view>> out;
   for (const Method& m : methods()) out.emplace_back(m.name, m.summary);
   for (const Rescaler& r : rescalers()) out.emplace_back(r.name, r.summary);
-  for (const Extra& e : {kRotate, kLlmInt8}) out.emplace_back(e.name, e.summary);
+  for (const Extra& e : {kRotate, kQat, kLlmInt8}) out.emplace_back(e.name, e.summary);
   return out;
 }
 
 MethodChain parse_method_chain(std::string_view text) {
   MethodChain out;
   for (const std::string& part : split(text)) {
-    if (!out.quantizer.empty() || out.spare_outliers) {
-      throw invalid_argument(
-          fmt::format("method {}: {} chooses the numbers and must be the last; awq, smoothquant "
-                      "and rotate may stand before it",
-                      in_quotes(text), out.spare_outliers ? "llm_int8" : out.quantizer));
+    if (part == kQat.name && !out.spare_outliers && !out.trains) {
+      out.trains = true;
+      continue;
+    }
+    if (!out.quantizer.empty() || out.spare_outliers || out.trains) {
+      const std::string_view last = out.spare_outliers ? kLlmInt8.name : out.quantizer;
+      throw invalid_argument(fmt::format(
+          "method {}: {} and must be the last; awq, smoothquant and rotate may stand before it{}",
+          in_quotes(text),
+          out.trains ? "qat trains what is quantized" : fmt::format("{} chooses the numbers", last),
+          out.trains || out.spare_outliers ? "" : ", qat behind it"));
     }
     if (part == kLlmInt8.name) {
       out.spare_outliers = true;
@@ -90,6 +97,8 @@ QuantizeOptions without_steps(const QuantizeOptions& options) {
   const MethodChain chain = parse_method_chain(options.method);
   QuantizeOptions out = options;
   out.method = chain.quantizer;
+  out.trains_blocks = chain.trains;
+  if (chain.trains && chain.quantizer == "rtn") out.tuning.clip = true;  // as training begins
   if (!chain.spare_outliers) return out;
   out.inputs = CalibrationInputs::quantized;  // 8 bits leave nothing to make up for
   spare(out.scheme);

@@ -1,5 +1,6 @@
 // What QuantizeOptions::method says: rescalers and rotations from left to right, then one
-// quantizer: "gptq", "awq", "awq+gptq", "rotate+gptq", "smoothquant".
+// quantizer, and training behind it: "gptq", "awq", "awq+gptq", "rotate+gptq", "smoothquant",
+// "yaqa+qat".
 #pragma once
 
 #include <string>
@@ -14,6 +15,7 @@ struct MethodChain {
   std::vector<std::string> steps;  ///< "awq", "smoothquant", "rotate"
   std::string quantizer;           ///< a name of quant/list.inc
   bool spare_outliers = false;     ///< llm_int8: inputs are a8outlier
+  bool trains = false;             ///< qat: each layer, behind the quantizer
 };
 
 /// Error{invalid_argument} lists what there is, and says where a quantizer is not the last.
@@ -22,7 +24,7 @@ MethodChain parse_method_chain(std::string_view text);
 std::vector<std::pair<std::string_view, std::string_view>> chain_parts();
 
 /// The options that are left when the steps are done: method is the chain's quantizer, and schemes
-/// have the activations that it asks for.
+/// have the activations that it asks for, and trains_blocks is set where the chain trains.
 QuantizeOptions without_steps(const QuantizeOptions& options);
 
 }  // namespace nibble

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "nibble/compress/block_training.h"
 #include "nibble/compress/estimate.h"
 #include "nibble/compress/method_chain.h"
 #include "nibble/compress/rescale_model.h"
@@ -84,7 +85,7 @@ void check_fit(const Model& model, const QuantizeOptions& options, const Calibra
 }  // namespace
 
 bool is_calibrated(const QuantizeOptions& options) {
-  return method(options.method).needs != Calibration::nothing;
+  return options.trains_blocks || method(options.method).needs != Calibration::nothing;
 }
 
 bool is_walked(const ParamSpec& spec) { return spec.layer >= 0 || spec.role == Role::lm_head; }
@@ -111,7 +112,8 @@ Prepared prepare(const Model& original, const std::string& beside, const Quantiz
   const MethodChain chain = parse_method_chain(options.method);
   Prepared out;
   out.model = &original;
-  if (chain.steps.empty()) out.metrics = known.metrics;
+  // Not where they are of another model, or where training needs more of them.
+  if (chain.steps.empty() && !chain.trains) out.metrics = known.metrics;
   out.options = without_steps(options);
   if (auto untied = untied_model(original, out.options, result.warnings)) {
     out.stages.push_back(std::make_unique<Model>(std::move(*untied)));
@@ -120,7 +122,9 @@ Prepared prepare(const Model& original, const std::string& beside, const Quantiz
   out.plans = plan_quantization(*out.model, out.options, result.warnings);
   if (std::count(chain.steps.begin(), chain.steps.end(), "rotate") > 0)
     rotated_model(original, options.calibration.seed);  // nothing is read yet, but refused
-  if (is_calibrated(out.options)) require_levels(out.plans, out.options);
+  if (method(out.options.method).needs != Calibration::nothing)
+    require_levels(out.plans, out.options);
+  if (chain.trains) require_trainable(out.plans);
   out.options = within_memory(original, beside, out.plans, out.options, exec.threads);
   if (!options.importance_file.empty())
     out.importance.emplace(options.importance_file, out.plans, result.warnings);
@@ -133,6 +137,7 @@ Prepared prepare(const Model& original, const std::string& beside, const Quantiz
     out.text =
         known.text != nullptr ? *known.text : calibration_text(original, options.calibration, exec);
     if (loads) check_fit(original, options, *out.text, result, exec);
+    if (chain.trains) out.training_text = training_text(original, options, exec);
   }
   const CalibrationText none;
   for (const std::string& step : chain.steps) {

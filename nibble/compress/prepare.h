@@ -23,10 +23,11 @@ struct Prepared {
   const Model* model = nullptr;                ///< the last of them, or the original
   QuantizeOptions options;                     ///< the quantizer's
   std::vector<ParameterPlan> plans;
-  std::optional<CalibrationText> text;        ///< where anything is calibrated on one
-  std::optional<GivenImportance> importance;  ///< where options.importance_file stands in for it
-  TensorMap static_scales;                    ///< of a8static inputs, by the name of the weight
-  const OutputMetrics* metrics = nullptr;     ///< of `model`, where they are known already
+  std::optional<CalibrationText> text;           ///< where anything is calibrated on one
+  std::optional<CalibrationText> training_text;  ///< where options.trains_blocks
+  std::optional<GivenImportance> importance;     ///< where options.importance_file stands in for it
+  TensorMap static_scales;                       ///< of a8static inputs, by the name of the weight
+  const OutputMetrics* metrics = nullptr;        ///< of `model`, where they are known already
 };
 
 /// Makes the plans and whatever they need. `beside`: the folder to be made, empty where none is;

@@ -46,6 +46,15 @@ enum class CalibrationInputs {
 std::string_view to_string(CalibrationInputs inputs);
 CalibrationInputs parse_calibration_inputs(std::string_view name);
 
+/// How each layer is trained where the method ends in +qat (compress/block_training.h).
+struct BlockTrainingOptions {
+  int64_t samples = 512;     ///< of the calibration text, each CalibrationOptions::length tokens
+  int64_t epochs = 6;        ///< times that they are gone through
+  int64_t batch = 16;        ///< samples a step
+  double rate = 2e-4;        ///< Adam's learning rate of weights; 0: step sizes alone are learnt
+  double scale_rate = 1e-3;  ///< of step sizes, as a share of each
+};
+
 struct QuantizeOptions {
   QuantScheme scheme;
   std::string method = "rtn";  ///< a chain: "gptq", "awq+gptq" (compress/method_chain.h)
@@ -65,8 +74,10 @@ struct QuantizeOptions {
   /// calibration with products in bf16, where the processor has them
   /// (LinearOptions::bf16_products).
   int64_t bf16_width = 1024;
-  MethodOptions tuning;          ///< what else the method is told
-  double outlier_threshold = 6;  ///< of a8outlier: inputs beyond it stay f32
+  MethodOptions tuning;           ///< what else the method is told
+  BlockTrainingOptions training;  ///< of qat behind a method
+  bool trains_blocks = false;     ///< as the chain says (without_steps())
+  double outlier_threshold = 6;   ///< of a8outlier: inputs beyond it stay f32
   /// A mixture of types by its name, "Q4_K_M" (gguf_mixture.h): decides scheme and set; empty:
   /// none.
   std::string type;

@@ -35,6 +35,11 @@ void for_each_option(Options& o, Visit visit) {
   visit("sweeps", o.tuning.sweeps);
   visit("steps", o.tuning.steps);
   visit("outlier_threshold", o.outlier_threshold);
+  visit("training_samples", o.training.samples);
+  visit("training_epochs", o.training.epochs);
+  visit("training_batch", o.training.batch);
+  visit("training_rate", o.training.rate);
+  visit("training_scale_rate", o.training.scale_rate);
 }
 
 struct InputsRow {

@@ -27,6 +27,7 @@ SampleStream::SampleStream(const LayerRunner& runner, Samples samples,
     : runner_(runner),
       samples_(samples),
       exec_(exec),
+      spill_folder_(spill_folder),
       x_(samples.size(), longest(samples) * runner.config().hidden_size, spill_folder),
       input_(samples.size(), longest(samples) * most_kept_floats(runner.config()), spill_folder) {}
 
@@ -60,6 +61,24 @@ void SampleStream::add_output(const Layer& layer, size_t site) {
       with_stream(s, [&](std::vector<float>& x) { runner_.add_output(layer, site, kept, x); });
     });
   });
+}
+
+void SampleStream::run(const Layer& layer) {
+  for_each_sample(samples_, exec_, [&](size_t s) {
+    with_stream(s, [&](std::vector<float>& x) { runner_.run(layer, x); });
+  });
+}
+
+void SampleStream::mark() {
+  if (!marked_)
+    marked_.emplace(samples_.size(), longest(samples_) * runner_.config().hidden_size,
+                    spill_folder_);
+  for (size_t s = 0; s < samples_.size(); ++s)
+    with_stream(s, [&](const std::vector<float>& x) { marked_->put(s, x); });
+}
+
+void SampleStream::rewind() {
+  for (size_t s = 0; s < samples_.size(); ++s) x_.put(s, marked_->take(s));
 }
 
 void SampleStream::read_head() {

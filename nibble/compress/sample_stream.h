@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,8 +39,13 @@ class SampleStream {
   void read_input(const Layer& layer, size_t site);
   /// The stream behind the site's products, where it comes next.
   void add_output(const Layer& layer, size_t site);
+  /// The stream behind a whole layer.
+  void run(const Layer& layer);
   /// What lm_head reads.
   void read_head();
+  /// Remembers the stream as it stands; takes it back to there.
+  void mark();
+  void rewind();
 
   /// What is kept of one sample in front of the site; its residual stream. Different samples may
   /// be looked at by different threads.
@@ -63,7 +69,9 @@ class SampleStream {
   const LayerRunner& runner_;
   const Samples samples_;
   const Exec& exec_;
+  const std::string spill_folder_;
   SampleRows x_, input_;
+  std::optional<SampleRows> marked_;
 };
 
 }  // namespace nibble

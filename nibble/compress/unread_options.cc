@@ -22,10 +22,11 @@ bool any_scheme(const QuantizeOptions& options,
 
 // What a run looks at.
 struct Reads {
-  bool text = false;     // calibration samples
-  bool random = false;   // numbers drawn from the seed
-  bool walk = false;     // inputs that quantized parts make
-  bool descent = false;  // gptq's tuning
+  bool text = false;      // calibration samples
+  bool random = false;    // numbers drawn from the seed
+  bool walk = false;      // inputs that quantized parts make
+  bool descent = false;   // gptq's tuning
+  bool training = false;  // behind the method
   bool clip = false, half_step = false, scales = false;
   bool outliers = false;  // of inputs at run time
 };
@@ -45,6 +46,7 @@ Reads reads_of(const QuantizeOptions& options) {
                    return s.activations == ActivationType::a8_outlier;
                  });
   if (!any_scheme(options, [](const QuantScheme& s) { return !s.is_float(); })) return out;
+  out.training = chain.trains;
   out.walk = method(chain.quantizer).needs != Calibration::nothing && !chain.spare_outliers &&
              options.importance_file.empty();
   out.descent = method(chain.quantizer).second_order;
@@ -69,6 +71,11 @@ constexpr Row kRows[] = {{"calibration_text", &Reads::text},
                          {"act_order", &Reads::descent},
                          {"clip", &Reads::clip},
                          {"half_step_divisor", &Reads::half_step},
+                         {"training_samples", &Reads::training},
+                         {"training_epochs", &Reads::training},
+                         {"training_batch", &Reads::training},
+                         {"training_rate", &Reads::training},
+                         {"training_scale_rate", &Reads::training},
                          {"scale_dtype", &Reads::scales},
                          {"outlier_threshold", &Reads::outliers}};
 
@@ -76,7 +83,7 @@ constexpr Row kRows[] = {{"calibration_text", &Reads::text},
 
 bool reads_text(const QuantizeOptions& options) {
   const MethodChain chain = parse_method_chain(options.method);
-  const bool calibrated = method(chain.quantizer).needs != Calibration::nothing;
+  const bool calibrated = chain.trains || method(chain.quantizer).needs != Calibration::nothing;
   return (calibrated && options.importance_file.empty()) ||
          std::any_of(chain.steps.begin(), chain.steps.end(),
                      [](const std::string& s) { return s != "rotate"; }) ||

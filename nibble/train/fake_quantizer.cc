@@ -25,8 +25,9 @@ float level_of(float w, float scale, float low, float high) {
 
 }  // namespace
 
-FakeQuantizer::FakeQuantizer(const QuantScheme& scheme, const Shape& shape, DType scale_dtype)
-    : scale_dtype_(scale_dtype) {
+FakeQuantizer::FakeQuantizer(const QuantScheme& scheme, const Shape& shape, DType scale_dtype,
+                             bool steady_grid)
+    : scale_dtype_(scale_dtype), steady_grid_(steady_grid) {
   now_.scheme = storable_scheme(scheme, shape[1]);
   now_.shape = shape;
   const NumberTraits& type = number(now_.scheme);
@@ -100,7 +101,7 @@ FakeQuantizer::Group FakeQuantizer::group_of(int64_t index) const {
   const auto i = static_cast<size_t>(index);
   const NumberTraits& type = number(now_.scheme);
   const float half = static_cast<float>(1 << (type.bits - 1)), last = 2 * half - 1;
-  Group g{scale_[i], offset_[i], -half, half - 1};
+  Group g{scale_[i], offset_[i], -half, half - 1, steady_grid_ && learns_ ? state_[i] : scale_[i]};
   if (type.kind == NumberKind::levels)
     g.low = static_cast<float>(type.low), g.high = static_cast<float>(type.high);
   if (now_.offsets) g.low = 0, g.high = last;
@@ -126,7 +127,7 @@ void FakeQuantizer::for_each_group(F f) const {
 void FakeQuantizer::round_group(const Group& g, std::span<const float> w, float* out) const {
   if (table_.empty()) {
     for (size_t i = 0; i < w.size(); ++i)
-      out[i] = level_of(w[i] - g.offset, g.scale, g.low, g.high) * g.scale + g.offset;
+      out[i] = level_of(w[i] - g.offset, g.grid, g.low, g.high) * g.scale + g.offset;
     return;
   }
   constexpr size_t kTogether = 256;
@@ -135,7 +136,7 @@ void FakeQuantizer::round_group(const Group& g, std::span<const float> w, float*
   for (size_t at = 0; at < w.size(); at += kTogether) {
     const size_t count = std::min(kTogether, w.size() - at);
     for (size_t i = 0; i < count; ++i)
-      scaled[i] = g.scale == 0 ? 0 : (w[at + i] - g.offset) / g.scale;
+      scaled[i] = g.grid == 0 ? 0 : (w[at + i] - g.offset) / g.grid;
     number(now_.scheme).nearest(std::span(scaled, count), std::span(codes, count));
     for (size_t i = 0; i < count; ++i) out[at + i] = table_[codes[i]] * g.scale + g.offset;
   }
@@ -156,13 +157,13 @@ void FakeQuantizer::pull_back(const float* w, float* g, float* dlearnt) const {
   for_each_group([&](int64_t index, const Group& of, int64_t first, int64_t count) {
     round_group(of, std::span(w + first, static_cast<size_t>(count)), made.data());
     double by_scale = 0, by_zero = 0;
-    const float a = of.scale * (of.low - slack), b = of.scale * (of.high + slack);
+    const float a = of.grid * (of.low - slack), b = of.grid * (of.high + slack);
     const float low = std::min(a, b), high = std::max(a, b);
     for (int64_t i = 0; i < count; ++i) {
       const float x = w[first + i] - of.offset, y = made[static_cast<size_t>(i)];
       float& slope = g[first + i];
       const bool inside = x >= low && x <= high;
-      by_scale += double{slope} * double{inside ? y - w[first + i] : y};
+      by_scale += double{slope} * double{inside && !steady_grid_ ? y - w[first + i] : y};
       by_zero -= inside ? 0.0 : double{slope} * double{of.scale};
       slope = inside ? slope : 0;
     }
@@ -192,9 +193,9 @@ QuantizedTensor FakeQuantizer::pack(const float* w) const {
     for (size_t i = 0; i < to.size(); ++i) {
       const float x = w[first + static_cast<int64_t>(i)] - g.offset;
       if (table_.empty())
-        to[i] = code_of(index, level_of(x, g.scale, g.low, g.high));
+        to[i] = code_of(index, level_of(x, g.grid, g.low, g.high));
       else
-        scaled[i] = g.scale == 0 ? 0 : x / g.scale;
+        scaled[i] = g.grid == 0 ? 0 : x / g.grid;
     }
     if (!table_.empty()) number(now_.scheme).nearest(std::span(scaled).first(to.size()), to);
   });

@@ -8,6 +8,13 @@
 //   w^ = dequantized(clamp(round(w / scale), low, high))
 //   dL/dw = dL/dw^ inside, 0 beyond        dL/dt = sum dL/dw^ (w^ - w inside, w^ beyond)
 //
+// On a steady grid codes are those in steps of scale0, and a scale that is learnt multiplies them:
+//
+//   w^ = scale clamp(round(w / scale0), low, high)        dL/dt = sum dL/dw^ w^
+//
+// which is exact where LSQ's gradient is a guess: weights that lie on the grid, as methods leave
+// them, have none in LSQ. A grid that has to grow with its weights needs LSQ.
+//
 // With f32 numbers and the scales as they are stored: w^ is what the packed weight dequantizes to,
 // bit for bit. The scales of block types (GGUF's, MLX's) are not learnt but settled anew now and
 // then.
@@ -25,7 +32,8 @@ class FakeQuantizer {
  public:
   /// For a weight of `shape` that is to become what `scheme` says; `scale_dtype` as methods have
   /// it. Where inputs do not fit groups it is another scheme (storable_scheme()).
-  FakeQuantizer(const QuantScheme& scheme, const Shape& shape, DType scale_dtype);
+  FakeQuantizer(const QuantScheme& scheme, const Shape& shape, DType scale_dtype,
+                bool steady_grid = false);
 
   const QuantScheme& scheme() const { return now_.scheme; }
   /// How many numbers are learnt besides the weights: t of every group, then z where the scheme is
@@ -51,6 +59,7 @@ class FakeQuantizer {
  private:
   struct Group {
     float scale, offset, low, high;  // low and high: levels
+    float grid;                      // by which codes are found
   };
   Group group_of(int64_t index) const;
   template <class F>
@@ -61,6 +70,7 @@ class FakeQuantizer {
 
   QuantizedTensor now_;  // without codes
   const DType scale_dtype_;
+  const bool steady_grid_;
   int64_t groups_ = 0, group_ = 0;
   bool learns_ = false;
   std::span<const float> table_;              // values of codes, empty where they are levels

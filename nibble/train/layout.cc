@@ -40,13 +40,21 @@ MatrixSlot slot_of(const ParamLayout& layout, const ParamKey& key) {
   return m;
 }
 
+// As decoder_parts(), of all that the layout has.
+template <class V, class MatrixOf, class VectorOf>
+auto planned_parts(const ParamLayout& layout, const MatrixOf& matrix, const VectorOf& vector) {
+  if (layout.only_layer < 0) return decoder_parts<V>(layout.config, layout.plans, matrix, vector);
+  DecoderParts<std::invoke_result_t<MatrixOf, ParamKey>, V> out;
+  out.layers.push_back(layer_parts<V>(layout.plans.front(), layout.only_layer, matrix, vector));
+  return out;
+}
+
 // `of` is asked for the matrices, `flat` (or `tables`, of what has two extents) for the places of
 // the rest.
 template <class V, class MatrixOf>
 auto parts_of(const ParamLayout& layout, V* flat, V* tables, const MatrixOf& of) {
-  return decoder_parts<V>(
-      layout.config, layout.plans,
-      [&](const ParamKey& key) { return of(layout.products[layout.product_of.at(key)]); },
+  return planned_parts<V>(
+      layout, [&](const ParamKey& key) { return of(layout.products[layout.product_of.at(key)]); },
       [&](const ParamKey& key) -> V* {
         const int64_t at = place(layout, key);
         if (at < 0) return nullptr;
@@ -92,25 +100,44 @@ void FlatLayout::add_product(MatrixSlot m) {
   products.push_back(m);
 }
 
-ParamLayout make_layout(const DecoderConfig& config) {
-  validate(config);
-  ParamLayout out;
-  out.config = config;
-  out.table = parameter_table(config);
+namespace {
+
+// Places of the parameters in out.table, and the products that the plans ask for.
+ParamLayout placed(ParamLayout out) {
   out.place([](const ParamSpec& p) { return p.role == Role::k || p.role == Role::v; });
   for (size_t i = 0; i < out.table.size(); ++i) out.rows.emplace(out.table[i], i);
-  for (int layer = 0; layer < config.layers; ++layer)
-    out.plans.push_back(training_plan(config, layer));
-  // Every matrix that a view of the model asks for.
   const auto add = [&](const ParamKey& key) {
     out.product_of.emplace(key, out.products.size());
     out.add_product(slot_of(out, key));
     return key;
   };
-  decoder_parts<void>(config, out.plans, add, [](const ParamKey&) { return nullptr; });
+  planned_parts<void>(out, add, [](const ParamKey&) { return nullptr; });
   for (size_t row = 0; row < out.table.size(); ++row)
     out.product_of_row.push_back(find_product(out, row));
   return out;
+}
+
+}  // namespace
+
+ParamLayout make_layout(const DecoderConfig& config) {
+  validate(config);
+  ParamLayout out;
+  out.config = config;
+  out.table = parameter_table(config);
+  for (int layer = 0; layer < config.layers; ++layer)
+    out.plans.push_back(training_plan(config, layer));
+  return placed(std::move(out));
+}
+
+ParamLayout make_layout(const DecoderConfig& config, int layer) {
+  validate(config);
+  ParamLayout out;
+  out.config = config;
+  out.only_layer = layer;
+  for (ParamSpec& p : parameter_table(config))
+    if (p.layer == layer) out.table.push_back(std::move(p));
+  out.plans = {training_plan(config, layer)};
+  return placed(std::move(out));
 }
 
 template <class T>

@@ -47,11 +47,14 @@ struct FlatLayout {
 struct ParamLayout : FlatLayout {
   DecoderConfig config;
   std::vector<LayerPlan> plans;           ///< training_plan() of each layer
+  int only_layer = -1;                    ///< the one whose parameters these are; -1: all are
   std::map<ParamKey, size_t> rows;        ///< of the table, by key
   std::map<ParamKey, size_t> product_of;  ///< into products, by the keys of the plans
   std::vector<int64_t> product_of_row;    ///< the product that a row of the table is part of, or -1
 };
 ParamLayout make_layout(const DecoderConfig& config);
+/// Of one layer alone: plans has its plan, and views have it as their only layer and no ends.
+ParamLayout make_layout(const DecoderConfig& config, int layer);
 
 /// Fills the transposed copies of every shares-th matrix of layout.products from number `share` on.
 template <class T>

@@ -19,7 +19,7 @@ void NarrowWeights::put_into(DecoderView<float>& view, const float* weights) con
     for (auto& site : layer.sites)
       for (MatrixView<float>& m : site) narrow(m);
   }
-  narrow(view.head.matrix);
+  if (view.head.matrix.weight != nullptr) narrow(view.head.matrix);
 }
 
 }  // namespace nibble

@@ -33,12 +33,14 @@ WholeDecoder::WholeDecoder(ParamLayout layout, const TrainOps<float>& ops, Begin
     const auto found = quantization_.schemes.find(p.name);
     if (found == quantization_.schemes.end()) continue;
     NIBBLE_CHECK(p.is_matrix());
-    FakeQuantizer quantizer(found->second, p.shape, quantization_.scale_dtype);
+    FakeQuantizer quantizer(found->second, p.shape, quantization_.scale_dtype,
+                            quantization_.steady_grid);
     const int64_t learnt = layout_.add_scales(quantizer.learnt());
     if (is_frozen(layout_, row)) layout_.frozen.emplace_back(learnt, learnt + quantizer.learnt());
     fakes_.push_back({row, std::move(quantizer), learnt});
     fake_of_[row] = &fakes_.back();
   }
+  if (quantization_.only_scales) layout_.frozen = {{0, layout_.scales_begin}};
   if (!fakes_.empty()) effective_ = Buffer<float>(layout_.matrices_end);
   inputs_.resize(layout_.products.size());
   for (size_t i = 0; i < inputs_.size(); ++i) (void)inputs_of(i);

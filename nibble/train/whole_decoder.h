@@ -1,4 +1,5 @@
-// All parameters of a decoder under training, some of them fake-quantized.
+// All parameters of a decoder, or of one of its layers, under training, some of them
+// fake-quantized.
 #pragma once
 
 #include <map>
@@ -16,9 +17,11 @@ namespace nibble {
 struct FakeQuantization {
   std::map<std::string, QuantScheme> schemes;  ///< by stored name; empty: none
   DType scale_dtype = DType::f16;
-  int64_t begin = 0;      ///< the first step (0: from the start) in which they are
-  int64_t refresh = 25;   ///< steps between two searches for the scales of block types
-  double scale_rate = 1;  ///< learning rate of step sizes, as a share of that of weights
+  int64_t begin = 0;         ///< the first step (0: from the start) in which they are
+  int64_t refresh = 25;      ///< steps between two searches for the scales of block types
+  double scale_rate = 1;     ///< learning rate of step sizes, as a share of that of weights
+  bool steady_grid = false;  ///< FakeQuantizer's
+  bool only_scales = false;  ///< of all that is trained these alone are learnt
   /// Weights whose scales are known, by a method that chose them; others get first_guess().
   std::map<std::string, QuantizedTensor> known = {};
 };

@@ -24,6 +24,14 @@ TEST(MethodChain, Spelling) {
   EXPECT_EQ(parse_method_chain("rotate").quantizer, "rtn");
   EXPECT_TRUE(parse_method_chain("llm_int8").spare_outliers);
   EXPECT_EQ(parse_method_chain("rotate+awq+gptq").steps.size(), 2U);
+  const MethodChain trained = parse_method_chain("awq+yaqa+qat");
+  EXPECT_EQ(trained.steps, std::vector<std::string>{"awq"});
+  EXPECT_EQ(trained.quantizer, "yaqa");
+  EXPECT_TRUE(trained.trains);
+  EXPECT_EQ(parse_method_chain("qat").quantizer, "rtn");
+  for (const char* wrong : {"qat+yaqa", "llm_int8+qat", "yaqa+qat+qat", "yaqa+qat+awq"})
+    test::expect_error(ErrorKind::invalid_argument, "must be the last",
+                       [wrong] { parse_method_chain(wrong); });
   test::expect_error(ErrorKind::invalid_argument, "must be the last",
                      [] { parse_method_chain("gptq+awq"); });
   test::expect_error(ErrorKind::invalid_argument, "must be the last",

@@ -41,6 +41,7 @@ TEST_F(Recipe, EveryOptionComesBack) {
   o.importance_file = "a.gguf";
   o.tuning.clip = true, o.tuning.damping = 0.03, o.tuning.act_order = false;
   o.tuning.sweeps = 9, o.tuning.steps = 11;
+  o.training = {7, 5, 3, 0.25, 0.125};
   o.keep = {{"wte*", DType::f16}, {"*.o", std::nullopt}};
   o.set = {{"layers.0.*", parse_scheme("int8:a8")}, {"a=b", parse_scheme("nf4:g64")}};
   o.also = {"lm_head", "embeddings"};
@@ -62,6 +63,11 @@ TEST_F(Recipe, EveryOptionComesBack) {
   EXPECT_EQ(found.tuning.damping, 0.03);
   EXPECT_FALSE(found.tuning.act_order);
   EXPECT_EQ(found.tuning.sweeps, 9);
+  EXPECT_EQ(found.training.samples, 7);
+  EXPECT_EQ(found.training.epochs, 5);
+  EXPECT_EQ(found.training.batch, 3);
+  EXPECT_EQ(found.training.rate, 0.25);
+  EXPECT_EQ(found.training.scale_rate, 0.125);
   EXPECT_EQ(found.tuning.steps, 11);
   ASSERT_EQ(found.keep.size(), 2u);
   EXPECT_EQ(found.keep[0].pattern, "wte*");

@@ -20,6 +20,8 @@ const std::vector<std::string> kAll = {"calibration_text",
                                        "clip",
                                        "outlier_threshold",
                                        "scheme"};
+const std::vector<std::string> kTraining = {"training_samples", "training_epochs", "training_batch",
+                                            "training_rate", "training_scale_rate"};
 
 // The options named in front of the colon.
 std::string unread(const std::string& method, const std::string& scheme) {
@@ -51,6 +53,18 @@ TEST(UnreadOptions, OfEveryKindOfMethod) {
             "`damping`, `sweeps`, `act_order`, "
             "`clip`, `half_step_divisor`, `outlier_threshold`");
   EXPECT_EQ(unread("rtn", "bf16").find("`calibration_text`"), 0U);
+}
+
+TEST(UnreadOptions, OfTraining) {
+  EXPECT_EQ(unread("rtn+qat", "int4:g16"),
+            "`inputs`, `damping`, `sweeps`, `act_order`, `outlier_threshold`");
+  QuantizeOptions o;
+  o.scheme = parse_scheme("int4:g16");
+  o.method = "yaqa+qat";
+  EXPECT_EQ(unread_options(o, kTraining), "");
+  EXPECT_TRUE(reads_text(o));
+  o.method = "yaqa";
+  EXPECT_EQ(unread_options(o, kTraining).find("`training_samples`, `training_epochs`"), 0U);
 }
 
 TEST(UnreadOptions, OnlyThoseThatWereGiven) {

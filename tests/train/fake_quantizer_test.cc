@@ -41,22 +41,24 @@ TEST(FakeQuantizer, IsThePackedWeight) {
   const Tensor w = random_matrix(5, 256, 3);
   for (const DType dtype : {DType::f16, DType::f32}) {
     for (const QuantScheme& scheme : makeable_schemes()) {
-      FakeQuantizer fake(scheme, w.shape(), dtype);
-      fake.settle(first_guess(w, scheme, dtype, "w", 1));
-      std::vector<float> learnt(static_cast<size_t>(fake.learnt()));
-      PyRandom random(9);
-      for (const double moved : {0.0, 0.2}) {
-        for (float& t : learnt) t = static_cast<float>(random.gauss(0, moved));
-        std::vector<float> moving(w.data<float>().begin(), w.data<float>().end());
-        for (float& v : moving) v += static_cast<float>(random.gauss(0, moved));
-        std::vector<float> made(moving.size());
-        fake.follow(learnt.data());
-        fake.make(moving.data(), made.data());
-        const QuantizedTensor packed = fake.pack(moving.data());
-        validate(packed);
-        const Tensor means = dequantize(packed);
-        EXPECT_TRUE(std::equal(made.begin(), made.end(), means.data<float>().begin()))
-            << to_string(scheme) << " moved by " << moved;
+      for (const bool steady : {false, true}) {
+        FakeQuantizer fake(scheme, w.shape(), dtype, steady);
+        fake.settle(first_guess(w, scheme, dtype, "w", 1));
+        std::vector<float> learnt(static_cast<size_t>(fake.learnt()));
+        PyRandom random(9);
+        for (const double moved : {0.0, 0.2}) {
+          for (float& t : learnt) t = static_cast<float>(random.gauss(0, moved));
+          std::vector<float> moving(w.data<float>().begin(), w.data<float>().end());
+          for (float& v : moving) v += static_cast<float>(random.gauss(0, moved));
+          std::vector<float> made(moving.size());
+          fake.follow(learnt.data());
+          fake.make(moving.data(), made.data());
+          const QuantizedTensor packed = fake.pack(moving.data());
+          validate(packed);
+          const Tensor means = dequantize(packed);
+          EXPECT_TRUE(std::equal(made.begin(), made.end(), means.data<float>().begin()))
+              << to_string(scheme) << " moved by " << moved << (steady ? ", steady" : "");
+        }
       }
     }
   }
