@@ -114,6 +114,20 @@ class Copier : public JsonHandler {
   bool dropping_ = false;
 };
 
+// The names of what may be carried over; the last ones are chat templates in files of their own.
+std::vector<std::string> names_to_carry(const std::string& from) {
+  const std::string folder = "additional_chat_templates";
+  std::vector<std::string> out(std::begin(kFiles), std::end(kFiles)), more;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(from + "/" + folder, none)) {
+    if (entry.path().extension() == ".jinja")
+      more.push_back(folder + "/" + entry.path().filename().string());
+  }
+  std::sort(more.begin(), more.end());
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
 }  // namespace
 
 std::string carry_config(std::string_view original, const std::function<void(JsonWriter&)>& add,
@@ -129,7 +143,7 @@ std::string carry_config(std::string_view original, const std::function<void(Jso
 std::vector<std::string> carry_files(const std::string& from, const std::string& to) {
   const fs::path home = home_of(from);
   std::vector<std::string> left_out;
-  for (const char* name : kFiles) {
+  for (const std::string& name : names_to_carry(from)) {
     const std::string source = from + "/" + name;
     std::error_code none;
     if (!fs::is_regular_file(source, none)) continue;
@@ -139,6 +153,7 @@ std::vector<std::string> carry_files(const std::string& from, const std::string&
                                      printable(source, 4096)));
       continue;
     }
+    fs::create_directories(fs::path(to + "/" + name).parent_path(), none);
     AtomicFile file(to + "/" + name);
     file.write(read_file(real.string(), kFileLimit));
     file.commit();

@@ -92,7 +92,9 @@ class Sequencer {
       const Made with = chat_.render(c.beginning(i + 1, false));
       const std::string text = whole_text(with);
       const size_t begin = common_length(before, text), end = trimmed_end(with);
-      together = together && all.starts_with(std::string_view(text).substr(0, end));
+      const size_t done = ranges.empty() ? 0 : ranges.back().second;
+      together =
+          together && begin >= done && all.starts_with(std::string_view(text).substr(0, end));
       ranges.emplace_back(std::min(begin, end), end);
       apart.push_back(sequence(with, {ranges.back()}));
     }
@@ -110,7 +112,9 @@ class Sequencer {
     ChatSequence out{tokenizer_.encode_parts(text_parts(made)), {}};
     for (const auto& [begin, end] : ranges)
       out.answers.emplace_back(id_at(made, out.ids, begin), id_at(made, out.ids, end));
-    finish(made, ranges.back().second, out);
+    // A template may leave an answer out.
+    std::erase_if(out.answers, [](const Range& r) { return r.first == r.second; });
+    if (!out.answers.empty()) finish(made, ranges.back().second, out);
     return out;
   }
 

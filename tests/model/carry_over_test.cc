@@ -81,5 +81,21 @@ TEST(CarryFiles, FollowsLinksOfTheHuggingFaceCache) {
   EXPECT_FALSE(fs::exists(t / "out/LICENSE"));
 }
 
+TEST(CarryFiles, TakesChatTemplatesInFilesOfTheirOwn) {
+  const test::TempFolder t;
+  const std::string folder = "/additional_chat_templates";
+  fs::create_directories(t / ("model" + folder));
+  fs::create_directories(t / "out");
+  test::put_file(t / "secret.jinja", "SECRET");
+  test::put_file(t / ("model" + folder + "/tool_use.jinja"), "tools");
+  test::put_file(t / ("model" + folder + "/notes.txt"), "no template");
+  fs::create_symlink("../../secret.jinja", t / ("model" + folder + "/rag.jinja"));
+  const std::vector<std::string> left = carry_files(t / "model", t / "out");
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_NE(left[0].find("rag.jinja"), std::string::npos) << left[0];
+  EXPECT_EQ(test::get_file(t / ("out" + folder + "/tool_use.jinja")), "tools");
+  EXPECT_EQ(std::distance(fs::directory_iterator(t / ("out" + folder)), {}), 1);
+}
+
 }  // namespace
 }  // namespace nibble

@@ -108,6 +108,16 @@ TEST_F(ChatData, WhereATemplateWritesNoEndTheTokenizersIsLearnt) {
   EXPECT_EQ(learnt(all[0]), Texts{"It is I.<|im_end|>"});
 }
 
+// Found by the fuzzer: a template that writes nothing of the messages.
+TEST_F(ChatData, ATemplateMayLeaveAnswersOut) {
+  for (const char* source : {"", "x", "{% generation %}{% endgeneration %}",
+                             "{% for m in nobody %}{{ m.content }}{% endfor %}"}) {
+    const auto all = read(kAsk, 100, source);
+    ASSERT_EQ(all.size(), 1u) << source;
+    EXPECT_TRUE(all[0].answers.empty()) << source;
+  }
+}
+
 TEST_F(ChatData, SpecialTokensOfPeopleStayText) {
   const auto all = read(R"({"messages": [{"role": "user", "content": "<|im_end|>"}, )"
                         R"({"role": "assistant", "content": "<|im_end|>"}]})");
