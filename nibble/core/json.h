@@ -63,6 +63,7 @@ class JsonFields {
   /// True for an object, false where the path is absent or null. Error{corrupt} naming the key for
   /// anything else.
   bool has_section(std::string_view path) const;
+  bool is_string(std::string_view path) const;
   bool is_null(std::string_view path) const;
   /// Each throws Error{corrupt} naming the key where it is absent or of another type. number()
   /// takes integers as well, and throws where the value is NaN or infinite.
@@ -75,9 +76,11 @@ class JsonFields {
   double number_or(std::string_view path, double otherwise) const;
   bool boolean_or(std::string_view path, bool otherwise) const;
   std::string string_or(std::string_view path, std::string otherwise) const;
-  /// The elements of an array of strings or of integers; empty where the path is absent.
+  /// The elements of an array of strings, of integers or of finite numbers; empty where the path is
+  /// absent.
   std::vector<std::string> strings(std::string_view path) const;
   std::vector<int64_t> integers(std::string_view path) const;
+  std::vector<double> numbers(std::string_view path) const;
   /// The keys directly under a path, in file order.
   std::vector<std::string> keys(std::string_view path) const;
   /// The outermost paths that no call above has asked for, nor for anything under them, in file

@@ -146,6 +146,11 @@ bool JsonFields::is_null(std::string_view path) const {
   return v != nullptr && v->type == Value::Type::null;
 }
 
+bool JsonFields::is_string(std::string_view path) const {
+  const Value* v = find(path);
+  return v != nullptr && v->type == Value::Type::string;
+}
+
 int64_t JsonFields::integer(std::string_view path) const {
   const Value& v = require(path);
   if (v.type != Value::Type::integer) throw mismatch(path, "an integer");
@@ -209,6 +214,13 @@ std::vector<int64_t> JsonFields::integers(std::string_view path) const {
   std::vector<int64_t> out;
   const int64_t n = array_size(path);
   for (int64_t i = 0; i < n; ++i) out.push_back(integer(fmt::format("{}.{}", path, i)));
+  return out;
+}
+
+std::vector<double> JsonFields::numbers(std::string_view path) const {
+  std::vector<double> out;
+  const int64_t n = array_size(path);
+  for (int64_t i = 0; i < n; ++i) out.push_back(number(fmt::format("{}.{}", path, i)));
   return out;
 }
 

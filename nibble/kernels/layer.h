@@ -40,6 +40,16 @@ constexpr int64_t attend_scratch_floats(int64_t head_dim) {
   return kQueryRows * (2 * (head_dim + 16) + kScoreBlock);
 }
 
+/// One token of one head of a gated delta rule (Yang et al. 2024, Gated DeltaNet): the state S
+/// [key_dim, value_dim] fades, what the key recalls is replaced by the value in part, and the query
+/// reads: S *= fade; S += k (write (v - S^T k))^T; out = S^T q.
+struct DeltaToken {
+  const float *q, *k, *v;
+  int64_t key_dim = 0, value_dim = 0;
+  float fade = 0, write = 0;
+  float *state, *out;
+};
+
 struct LayerOps {
   const char* name;
   /// One row of `width`: x / sqrt(mean(x^2) + eps) * gain + bias; gain and bias may be null, y may
@@ -50,8 +60,9 @@ struct LayerOps {
   void (*layer_norm)(const float* x, int64_t width, const float* gain, const float* bias, float eps,
                      float* y);
   void (*relu)(int64_t n, float* x);
-  void (*gelu_tanh)(int64_t n, float* x);                      ///< Hendrycks and Gimpel 2016
-  void (*silu_gate)(const float* gate, int64_t n, float* up);  ///< up *= silu(gate), Shazeer 2020
+  void (*gelu_tanh)(int64_t n, float* x);                        ///< Hendrycks and Gimpel 2016
+  void (*silu_gate)(const float* gate, int64_t n, float* up);    ///< up *= silu(gate), Shazeer 2020
+  void (*sigmoid_gate)(const float* gate, int64_t n, float* x);  ///< x *= 1 / (1 + e^-gate)
   void (*soft_cap)(float cap, int64_t n, float* x);  ///< x = cap tanh(x / cap), Gemma Team 2024
   /// Turns pairs (x[i], x[i + half]) by the angles whose cosines and sines are given (Su et al.
   /// 2021).
@@ -60,6 +71,7 @@ struct LayerOps {
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);  ///< as f32_to_bf16()
   /// sums[g] = the sum of the codes of group g.
   void (*sum_codes)(const int8_t* codes, int64_t k, int64_t group, int32_t* sums);
+  void (*delta)(const DeltaToken&);
   void (*attend[3])(const AttendRows&);  ///< by CacheType
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "nibble/model/architecture.h"
 #include "nibble/model/layer_plan.h"
@@ -46,8 +47,14 @@ class TableBuilder {
     table_.push_back(std::move(spec));
   }
 
-  // Of a norm: all vectors but biases are.
-  static bool is_gain(const ParamSpec& p) { return p.shape.rank() == 1 && !p.bias; }
+  // Of a norm that reads the stream, or queries or keys.
+  static bool is_gain(const ParamSpec& p) {
+    constexpr Role kOthers[] = {Role::delta_decay, Role::delta_decay_bias, Role::delta_norm,
+                                Role::router_correction};
+    const bool other =
+        std::find(std::begin(kOthers), std::end(kOthers), p.role) != std::end(kOthers);
+    return p.shape.rank() == 1 && !p.bias && !other;
+  }
 
   const DecoderConfig& c_;
   const Architecture& names_;
@@ -73,14 +80,40 @@ void require_cap(std::string_view key, double value) {
   if (value != 0) require_positive(key, value);
 }
 
-void validate_rope(const DecoderConfig& c) {
-  const RopeConfig& r = c.rope;
+void require_divisors(std::string_view key, const std::vector<double>& divisors, int64_t pairs) {
+  if (std::ssize(divisors) != pairs)
+    throw bad_value(key, fmt::format("has {} numbers; heads have {} pairs that are turned",
+                                     divisors.size(), pairs));
+  for (const double d : divisors) require_positive(key, d);
+}
+
+void validate_rope(const DecoderConfig& c, const RopeConfig& r) {
   require_positive("rope_theta", r.theta);
-  if (c.head_dim % 2 != 0)
-    throw bad_value("head_dim", fmt::format("{} is odd; rotary positions need pairs", c.head_dim));
+  if (!(r.part > 0 && r.part <= 1))
+    throw bad_value("partial_rotary_factor",
+                    fmt::format("must be above 0 and at most 1 (got {})", r.part));
+  const int64_t width = turned_width(r, c.head_dim);
+  if (width < 2 || width % 2 != 0)
+    throw bad_value("head_dim",
+                    r.part == 1
+                        ? fmt::format("{} is odd; rotary positions need pairs", c.head_dim)
+                        : fmt::format("{} of its {} elements are rotary; positions need pairs",
+                                      width, c.head_dim));
   if (r.scaling == RopeScaling::none) return;
+  if (r.scaling == RopeScaling::dynamic) {
+    if (r.alpha != 0) require_positive("alpha", r.alpha);
+    if (width == 2 && r.alpha > 0)
+      throw bad_value("head_dim", "alpha needs more than one pair that is turned");
+    return;
+  }
+  if (r.scaling == RopeScaling::longrope) {
+    require_range("original_max_position_embeddings", r.original_context, 1, int64_t{1} << 31);
+    require_divisors("short_factor", r.short_factors, width / 2);
+    require_divisors("long_factor", r.long_factors, width / 2);
+    return;
+  }
   require_positive("factor", r.factor);
-  if (r.scaling == RopeScaling::linear) return;
+  if (r.scaling == RopeScaling::linear || r.scaling == RopeScaling::proportional) return;
   require_range("original_max_position_embeddings", r.original_context, 1, int64_t{1} << 31);
   if (r.scaling == RopeScaling::llama3) {
     require_positive("low_freq_factor", r.low_freq_factor);
@@ -96,14 +129,55 @@ void validate_rope(const DecoderConfig& c) {
     throw bad_value("rope_theta", fmt::format("must be above 1 for yarn (got {})", r.theta));
 }
 
+void validate_delta(const DeltaConfig& d) {
+  require_range("linear_num_key_heads", d.key_heads, 1, 1 << 12);
+  require_range("linear_num_value_heads", d.value_heads, 1, 1 << 12);
+  require_range("linear_key_head_dim", d.key_dim, 1, 1 << 12);
+  require_range("linear_value_head_dim", d.value_dim, 1, 1 << 12);
+  require_range("linear_conv_kernel_dim", d.taps, 1, 1 << 10);
+  if (d.value_heads % d.key_heads != 0)
+    throw bad_value("linear_num_value_heads",
+                    fmt::format("{} is no multiple of {} key heads", d.value_heads, d.key_heads));
+}
+
 void validate_kinds(const DecoderConfig& c) {
   if (!c.layer_kinds.empty() && std::ssize(c.layer_kinds) != c.layers)
     throw bad_value("layer_types",
                     fmt::format("names {} layers; there are {}", c.layer_kinds.size(), c.layers));
+  for (const auto& [key, flags] :
+       {std::pair("no_rope_layers", &c.turned), std::pair("mlp_layer_types", &c.sparse)}) {
+    if (!flags->empty() && std::ssize(*flags) != c.layers)
+      throw bad_value(key, fmt::format("names {} layers; there are {}", flags->size(), c.layers));
+  }
   for (const LayerKind kind : c.layer_kinds) {
     if (kind == LayerKind::window) require_range("sliding_window", c.sliding_window, 1, 1LL << 31);
     if (kind == LayerKind::convolution) require_range("conv_L_cache", c.conv_taps, 1, 1 << 10);
+    if (kind == LayerKind::delta) validate_delta(c.delta);
   }
+}
+
+void validate_experts(const DecoderConfig& c) {
+  // Of all layers: each is a row of the parameter table.
+  require_range("num_local_experts", c.experts, 0, (1 << 16) / c.layers);
+  require_range("num_experts_per_tok", c.experts_per_token, c.experts > 0 ? 1 : 0, c.experts);
+  require_range("moe_intermediate_size", c.expert_size, 0, 1 << 24);
+  require_range("shared_expert_intermediate_size", c.shared_size, 0, 1 << 24);
+  if (c.experts == 0) return;
+  const RouterConfig& r = c.router;
+  require_range("n_group", r.groups, 1, std::min(c.experts, kMostExpertGroups));
+  require_range("topk_group", r.groups_chosen, 1, r.groups);
+  require_positive("routed_scaling_factor", r.scale);
+  const int64_t each = c.experts / r.groups;
+  if (each * r.groups != c.experts)
+    throw bad_value("n_group",
+                    fmt::format("{} groups do not divide {} experts", r.groups, c.experts));
+  if (r.best_two && r.groups > 1 && each < 2)
+    throw bad_value("n_group", fmt::format("{} groups of {} experts: groups are chosen by two",
+                                           r.groups, each));
+  if (c.experts_per_token > each * r.groups_chosen)
+    throw bad_value("num_experts_per_tok",
+                    fmt::format("is {}; the groups chosen have {} experts", c.experts_per_token,
+                                each * r.groups_chosen));
 }
 
 }  // namespace
@@ -122,6 +196,27 @@ const ParamSpec* find_parameter(const std::vector<ParamSpec>& table, const Param
 LayerKind layer_kind(const DecoderConfig& config, int layer) {
   return config.layer_kinds.empty() ? LayerKind::full
                                     : config.layer_kinds[static_cast<size_t>(layer)];
+}
+
+bool has_experts(const DecoderConfig& c, int layer) {
+  return c.experts > 0 && (c.sparse.empty() || c.sparse[static_cast<size_t>(layer)] != 0);
+}
+
+int64_t expert_size(const DecoderConfig& c) {
+  return c.expert_size > 0 ? c.expert_size : c.intermediate_size;
+}
+
+std::vector<RopeConfig> ropes(const DecoderConfig& c) {
+  if (c.position != PositionKind::rotary) return {};
+  std::vector<RopeConfig> out{c.rope};
+  if (c.window_rope) out.push_back(*c.window_rope);
+  return out;
+}
+
+int rope_of(const DecoderConfig& c, int layer) {
+  const bool turned = c.turned.empty() || c.turned[static_cast<size_t>(layer)] != 0;
+  if (c.position != PositionKind::rotary || !turned) return -1;
+  return c.window_rope && layer_kind(c, layer) == LayerKind::window ? 1 : 0;
 }
 
 float attention_scale(const DecoderConfig& c) {
@@ -146,9 +241,7 @@ void validate(const DecoderConfig& c) {
   require_range("intermediate_size", c.intermediate_size, 1, 1 << 24);
   require_range("max_position_embeddings", c.context, 1, int64_t{1} << 31);
   require_range("sliding_window", c.sliding_window, 0, int64_t{1} << 31);
-  // Of all layers: each is a row of the parameter table.
-  require_range("num_local_experts", c.experts, 0, (1 << 16) / c.layers);
-  require_range("num_experts_per_tok", c.experts_per_token, c.experts > 0 ? 1 : 0, c.experts);
+  validate_experts(c);
   validate_kinds(c);
   NIBBLE_CHECK(c.position_offset >= 0 && c.position_offset <= 1 << 10);
   if (c.heads % c.kv_heads != 0) {
@@ -158,7 +251,12 @@ void validate(const DecoderConfig& c) {
   require_positive("norm_eps", c.norm_eps);
   require_cap("attn_logit_softcapping", c.attention_softcap);
   require_cap("final_logit_softcapping", c.final_softcap);
-  if (c.position == PositionKind::rotary) validate_rope(c);
+  require_positive("residual_multiplier", c.residual_scale);
+  require_positive("logits_scaling", c.logit_scale);
+  require_positive("embedding_multiplier", c.embedding_scale);
+  if (c.qkv_by_head && c.heads != c.kv_heads)
+    throw bad_value("num_key_value_heads", "must be that of heads where they are one matrix");
+  for (const RopeConfig& r : ropes(c)) validate_rope(c, r);
 }
 
 }  // namespace nibble

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,12 +18,54 @@ namespace nibble {
 enum class NormKind { rms, layer };
 enum class PositionKind { learned, rotary };
 enum class MlpKind { relu, gelu_tanh, gelu, silu_gated, gelu_tanh_gated };
-/// What mixes positions in a layer: attention over all of them or a window, or a short convolution.
-enum class LayerKind : uint8_t { full, window, convolution };
+/// What mixes positions in a layer: attention over all of them or a window, a short convolution, or
+/// a gated delta rule (DeltaConfig).
+enum class LayerKind : uint8_t { full, window, convolution, delta };
+
+/// RMSNorm of queries and keys: of every head before the rotation or behind it, or of all of a
+/// row's heads together, before it.
+enum class QkNorm : uint8_t { none, heads, turned_heads, rows };
+
+/// How the two halves of a layer read the residual stream: the MLP what attention left, or both
+/// what came in, through one norm or each through its own.
+enum class Halves : uint8_t { in_turn, one_norm, own_norms };
+
+/// How a row's experts are chosen, and with what weight each comes back.
+struct RouterConfig {
+  bool sigmoid = false;     ///< an expert's score is the sigmoid of its logit, not softmax over all
+  bool bias = false;        ///< of the logits
+  bool correction = false;  ///< a number for each expert is added to its score when one is chosen
+  bool correction_row = false;  ///< they are stored as [1, experts]
+  bool normalize = true;        ///< weights are scores by their sum, else the scores themselves
+  double floor = 0;             ///< added to that sum
+  double scale = 1;             ///< of all weights
+  /// Experts lie in so many groups, of which the best ones take part; 1: all do.
+  int64_t groups = 1, groups_chosen = 1;
+  bool best_two = false;  ///< a group's score is the sum of its best two, else its best one
+
+  bool operator==(const RouterConfig&) const = default;
+};
+
+/// Layers that keep a matrix for each head and change it by a gated delta rule (Yang et al. 2024,
+/// Gated DeltaNet), behind a short convolution of queries, keys and values.
+struct DeltaConfig {
+  int64_t key_heads = 0, value_heads = 0;  ///< value_heads is a multiple
+  int64_t key_dim = 0, value_dim = 0;      ///< of each head
+  int64_t taps = 0;                        ///< of the convolution
+  /// Two projections, whose rows stand key head by key head (Qwen3-Next), rather than four.
+  bool by_head = false;
+
+  int64_t shared() const { return value_heads / key_heads; }
+  int64_t keys() const { return key_heads * key_dim; }
+  int64_t values() const { return value_heads * value_dim; }
+  int64_t channels() const { return 2 * keys() + values(); }
+
+  bool operator==(const DeltaConfig&) const = default;
+};
 
 inline bool is_gated(MlpKind mlp) { return mlp >= MlpKind::silu_gated; }
 
-inline constexpr int64_t kMostLayers = 10'000;
+inline constexpr int64_t kMostLayers = 10'000, kMostExpertGroups = 64;
 
 struct DecoderConfig {
   std::string architecture = "micro_gpt";  ///< `model_type` in config.json
@@ -42,25 +85,45 @@ struct DecoderConfig {
   float norm_offset = 0;        ///< files hold gains less by this much (Gemma: 1)
   bool embedding_norm = false;  ///< a norm right after the embeddings (microGPT)
   bool final_norm = false;      ///< a norm before lm_head
+  bool pre_norms = true;        ///< a norm of what each half of a layer reads
   bool post_norms = false;      ///< a norm of what each half of a layer adds to the stream
+  Halves halves = Halves::in_turn;
+  double residual_scale = 1;  ///< of what each half of a layer adds to the stream
 
   PositionKind position = PositionKind::learned;
   int64_t position_offset = 0;  ///< rows of the position table before position 0 (OPT: 2)
   RopeConfig rope;
+  std::optional<RopeConfig> window_rope;  ///< of window layers, where theirs is another one
+  std::vector<uint8_t> turned;            ///< of each layer: whether it is rotary; empty: all are
+  /// A query at position p is multiplied with 1 + beta ln(1 + p / every); beta 0: with nothing.
+  double query_beta = 0;
+  int64_t query_every = 1;
   std::vector<LayerKind> layer_kinds;  ///< of each layer; empty: all are LayerKind::full
   int64_t sliding_window = 0;          ///< positions a token sees in window layers, itself included
-  bool qk_norm = false;    ///< RMSNorm of every head's query and key before the rotation
-  bool fused_qkv = false;  ///< q, k and v are one matrix, in this order of rows
+  QkNorm qk_norm = QkNorm::none;
+  bool fused_qkv = false;    ///< q, k and v are one matrix, in this order of rows
+  bool qkv_by_head = false;  ///< of a fused matrix: the rows of a head's q, k and v stand together
+  /// What the heads give is multiplied with the sigmoid of as many outputs more of q, which stand
+  /// behind each head's query.
+  bool attention_gate = false;
 
   MlpKind mlp = MlpKind::relu;
+  bool fused_gate_up = false;  ///< gate and up are one matrix, in this order of rows
   bool qkv_bias = false, o_bias = false, mlp_bias = false;
   int64_t experts = 0, experts_per_token = 0;  ///< 0: the MLP is dense
-  int64_t conv_taps = 0;                       ///< of convolution layers
-  bool conv_bias = false;                      ///< of their projections, too
+  std::vector<uint8_t> sparse;  ///< of each layer: whether it has experts; empty: all have
+  int64_t expert_size = 0;      ///< width inside an expert; 0: intermediate_size
+  int64_t shared_size = 0;      ///< of an expert that every row goes to as well; 0: there is none
+  bool shared_gate = false;     ///< whose output is multiplied with a sigmoid for each row
+  RouterConfig router;
+  DeltaConfig delta;       ///< of delta layers
+  int64_t conv_taps = 0;   ///< of convolution layers
+  bool conv_bias = false;  ///< of their projections, too
 
   double attention_scale = 0;    ///< what q.k is multiplied with; 0: 1 / sqrt(head_dim)
   double attention_softcap = 0;  ///< scores become cap tanh(score / cap); 0: they stay
   double final_softcap = 0;      ///< the same of logits
+  double logit_scale = 1;        ///< what logits are multiplied with, before that
   double embedding_scale = 1;    ///< what a token's embedding is multiplied with
   bool tied = false;             ///< lm_head is the token embedding
 
@@ -80,6 +143,12 @@ std::vector<ParamSpec> parameter_table(const DecoderConfig& config);
 const ParamSpec* find_parameter(const std::vector<ParamSpec>& table, const ParamKey& key);
 
 LayerKind layer_kind(const DecoderConfig& config, int layer);
+bool has_experts(const DecoderConfig& config, int layer);
+/// The width inside an expert.
+int64_t expert_size(const DecoderConfig& config);
+/// Those of a config, and which of them a layer turns its heads by; -1: none.
+std::vector<RopeConfig> ropes(const DecoderConfig& config);
+int rope_of(const DecoderConfig& config, int layer);
 /// DecoderConfig::attention_scale, or what it stands for.
 float attention_scale(const DecoderConfig& config);
 

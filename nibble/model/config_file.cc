@@ -7,6 +7,7 @@
 #include "nibble/model/architecture.h"
 #include "nibble/model/config_keys.h"
 #include "nibble/model/mlp.h"
+#include "nibble/model/text_part.h"
 
 namespace nibble {
 
@@ -14,7 +15,7 @@ JsonFields config_fields(const std::string& path) {
   constexpr int64_t kConfigLimit = 1 << 20;
   const std::string text = read_file(path, kConfigLimit);
   refuse_other_text(text, "the config of a model");
-  return JsonFields::parse(text);
+  return JsonFields::parse(text_part(text));
 }
 
 ModelConfig read_config(const JsonFields& fields, std::vector<std::string>& warnings) {

@@ -9,7 +9,8 @@
 
 namespace nibble {
 
-/// The fields of a config.json. Error{corrupt} where it is none.
+/// The fields of a config.json, of its text part where it has several. Error{corrupt} where it is
+/// none.
 JsonFields config_fields(const std::string& path);
 
 /// The model that they describe. What they say beyond that becomes a warning, a line each. Errors

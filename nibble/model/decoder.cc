@@ -58,7 +58,7 @@ void Decoder::build_ends(const ParameterFinder& find, const LinearOptions& optio
     find.done({Role::lm_head});
   }
   ends_ = ModelEnds(config_, find, !config_.tied);
-  if (config_.position == PositionKind::rotary) rotary_ = Rotary(config_.rope, config_.head_dim);
+  ropes_ = rotaries(config_);
 }
 
 KvCache Decoder::make_cache(int64_t capacity, DType dtype) const {
@@ -142,7 +142,7 @@ void Decoder::run_together(const Batch& batch, const LayerPass& pass, float* log
   team.sync();
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());
   head_.forward(pass.h(), wanted, {std::span(&logits, 1)}, pass.products(), team);
-  if (config_.final_softcap == 0) return;
+  if (!bends_logits(config_)) return;
   team.sync();
   const auto [begin, end] = team.share(wanted * config_.vocab_size);
   cap_logits(config_, {logits + begin, static_cast<size_t>(end - begin)});
@@ -213,7 +213,7 @@ std::span<const float> Decoder::pass(const Batch& batch, Workspace& workspace,
     workspace.logit_rows = wanted;
     workspace.threads = threads;
   }
-  const LayerPass layers(config_, rotary_, batch.sequences, threads, size_, workspace.products,
+  const LayerPass layers(config_, ropes_, batch.sequences, threads, size_, workspace.products,
                          workspace);
   float* const logits = workspace.buffers[kLogits].get<float>(wanted * config_.vocab_size);
   if (m * layer_multiplications_ > kHeardBetween)

@@ -88,7 +88,7 @@ class Decoder {
 
   DecoderConfig config_;
   ModelEnds ends_;  // without a token table where the head is the table
-  Rotary rotary_;
+  std::vector<Rotary> ropes_;
   std::vector<Layer> layers_;
   PassSize size_;
   CacheShape cache_shape_;

@@ -2,26 +2,97 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace nibble {
 
+namespace {
+
+// Logits become scores, in place.
 template <class T>
-void choose_experts(const ExpertPlan& plan, T* routing) {
-  const T* const logits = routing;
+void score(const ExpertPlan& plan, T* logits) {
+  if (plan.router.sigmoid) {
+    for (int64_t e = 0; e < plan.experts; ++e) logits[e] = 1 / (1 + std::exp(-logits[e]));
+    return;
+  }
+  const T most = *std::max_element(logits, logits + plan.experts);
+  T sum = 0;
+  for (int64_t e = 0; e < plan.experts; ++e) sum += logits[e] = std::exp(logits[e] - most);
+  for (int64_t e = 0; e < plan.experts; ++e) logits[e] /= sum;
+}
+
+// By which experts are compared.
+template <class T>
+class Choice {
+ public:
+  Choice(const ExpertPlan& plan, std::span<const float> correction, const T* scores)
+      : plan_(plan), correction_(correction), scores_(scores) {
+    for (int64_t g = 0; g < plan.router.groups; ++g) {
+      if (takes_part(g)) groups_ |= uint64_t{1} << g;
+    }
+  }
+
+  bool allows(int64_t expert) const {
+    return (groups_ >> (expert / (plan_.experts / plan_.router.groups)) & 1) != 0;
+  }
+
+  T of(int64_t expert) const {
+    return correction_.empty() ? scores_[expert]
+                               : scores_[expert] + T(correction_[static_cast<size_t>(expert)]);
+  }
+
+ private:
+  // The score of a group.
+  T of_group(int64_t group) const {
+    const int64_t each = plan_.experts / plan_.router.groups, first = group * each;
+    T best = of(first), second = -std::numeric_limits<T>::infinity();
+    for (int64_t e = first + 1; e < first + each; ++e) {
+      const T value = of(e);
+      second = std::max(second, std::min(best, value));
+      best = std::max(best, value);
+    }
+    return plan_.router.best_two ? best + second : best;
+  }
+  // Whether fewer groups than take part are better, earlier ones first where they are alike.
+  bool takes_part(int64_t own) const {
+    const RouterConfig& r = plan_.router;
+    if (r.groups == r.groups_chosen) return true;
+    const T score = of_group(own);
+    int64_t better = 0;
+    for (int64_t g = 0; g < r.groups; ++g) {
+      const T other = of_group(g);
+      if (other > score || (other == score && g < own)) ++better;
+    }
+    return better < r.groups_chosen;
+  }
+
+  const ExpertPlan& plan_;
+  const std::span<const float> correction_;
+  const T* const scores_;
+  uint64_t groups_ = 0;  // that take part, a bit for each (kMostExpertGroups)
+};
+
+}  // namespace
+
+template <class T>
+void choose_experts(const ExpertPlan& plan, std::span<const float> correction, T* routing) {
+  score(plan, routing);
+  const Choice<T> choice(plan, correction, routing);
   T *const chosen = routing + plan.experts, *const weights = chosen + plan.chosen;
-  T total = 0;
+  T total = T(plan.router.floor);
   for (int64_t i = 0; i < plan.chosen; ++i) {
     int64_t best = -1;
     for (int64_t e = 0; e < plan.experts; ++e) {
       const bool taken = std::find(chosen, chosen + i, static_cast<T>(e)) != chosen + i;
-      if (!taken && (best < 0 || logits[e] > logits[best])) best = e;
+      if (taken || !choice.allows(e)) continue;
+      if (best < 0 || choice.of(e) > choice.of(best)) best = e;
     }
     chosen[i] = static_cast<T>(best);
-    // What softmax over all would give, but for a factor that is the same for each.
-    weights[i] = std::exp(logits[best] - logits[static_cast<int64_t>(chosen[0])]);
+    weights[i] = routing[best];
     total += weights[i];
   }
-  for (int64_t i = 0; i < plan.chosen; ++i) weights[i] /= total;
+  const T by = T(plan.router.scale) / (plan.router.normalize ? total : T{1});
+  for (int64_t i = 0; i < plan.chosen; ++i) weights[i] *= by;
 }
 
 template <class T>
@@ -45,8 +116,8 @@ void ExpertRows::find(const ExpertPlan& plan, const T* routing, int64_t m) {
   starts[0] = 0;
 }
 
-template void choose_experts(const ExpertPlan&, float*);
-template void choose_experts(const ExpertPlan&, double*);
+template void choose_experts(const ExpertPlan&, std::span<const float>, float*);
+template void choose_experts(const ExpertPlan&, std::span<const float>, double*);
 template void ExpertRows::find(const ExpertPlan&, const float*, int64_t);
 template void ExpertRows::find(const ExpertPlan&, const double*, int64_t);
 

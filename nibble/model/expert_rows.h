@@ -3,15 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "nibble/model/layer_plan.h"
 
 namespace nibble {
 
-/// Chooses the experts of one row of `routing` from the logits in it: the most likely ones by
-/// softmax, weights made to sum up to 1 (Jiang et al. 2024, Mixtral).
+/// Chooses the experts of one row of `routing` from the logits in it, which become scores: as
+/// RouterConfig has it. `correction`: a number for each expert, or empty.
 template <class T>
-void choose_experts(const ExpertPlan& plan, T* routing);
+void choose_experts(const ExpertPlan& plan, std::span<const float> correction, T* routing);
 /// The experts chosen, and their weights, in a row of `routing`.
 template <class T>
 const T* chosen_experts(const ExpertPlan& plan, const T* routing) {

@@ -42,9 +42,15 @@ class Sites {
     site.k = site.block = p->shape[1];
   }
 
-  // Experts read what one norm makes, all of them and their router, or what their own up makes.
+  // Experts read what one norm makes, all of them and their router, or what their own up makes. An
+  // expert that every row goes to reads that norm as well.
   void site(size_t index) {
     const Site& s = plan_.sites[index];
+    if (s.members[0].role == Role::shared_gate) {
+      for (const SiteMember& m : s.members) consume(sites_[experts_], {m.role, layer_});
+      if (plan_.gates_rows) consume(sites_[experts_], {Role::shared_router, layer_});
+      return;
+    }
     const bool gathered = s.in == BufferId::gathered;
     for (int e = 0; e < plan_.copies(s); ++e) {
       const int expert = s.experts ? e : -1;
@@ -55,6 +61,7 @@ class Sites {
       if (!gathered) produce(fold, maker(step_of(plan_, index), s.in), expert);
     }
     if (!gathered) return;
+    experts_ = sites_.size() - 1;
     FoldSite& fold = sites_.back();
     consume(fold, {Role::router, layer_});
     const size_t route = maker(step_of(plan_, index), s.in);
@@ -64,7 +71,8 @@ class Sites {
   // The last step before `step` that writes a buffer.
   size_t maker(size_t step, BufferId id) const {
     while (step-- > 0) {
-      if (plan_.steps[step].out == id) return step;
+      const Op op = plan_.steps[step].op;
+      if (plan_.steps[step].out == id && op != Op::gate && op != Op::gate_rows) return step;
     }
     NIBBLE_CHECK(false && "a buffer that nothing fills");
     return 0;
@@ -81,6 +89,20 @@ class Sites {
         rows_of(fold, {Role::conv_in, layer_});
         fold.first_row = plan_.convolution->channels;
         return;
+      case Op::delta:
+        fold.refusal = "a norm of each head stands before it";
+        return;
+      case Op::add:
+        fold.refusal = "nothing stands before it";
+        return;
+      case Op::activate:
+        rows_of(fold, {Role::gate_up, layer_});
+        fold.first_row = plan_.buffer(s.out).width;
+        return;
+      case Op::gate:
+      case Op::gate_rows:
+        NIBBLE_CHECK(false && "they change what others made");
+        return;
       case Op::project:
         return behind_activation(fold, s, expert);
       case Op::route:
@@ -94,6 +116,8 @@ class Sites {
     fold.bias = name(norm.with_bias(true));
     if (fold.weight.empty())
       fold.refusal = "the norm before it has no gain";
+    else if (norm.layer >= 0 && c_.halves == Halves::one_norm)
+      fold.refusal = "both halves of the layer read the norm before it";
     else
       fold.producer = Producer::norm;
   }
@@ -107,6 +131,10 @@ class Sites {
   void behind_attention(FoldSite& fold) const {
     const AttentionShape& shape = plan_.attention->rule.shape;
     const BufferPlan& v = plan_.buffer(BufferId::v);
+    if (!v.is_whole()) {
+      fold.refusal = "the rows of its values stand between others";
+      return;
+    }
     rows_of(fold, {v.within ? Role::qkv : Role::v, layer_});
     fold.first_row = v.first;
     fold.block = shape.head_dim;
@@ -123,6 +151,7 @@ class Sites {
   const DecoderConfig& c_;
   const std::vector<ParamSpec> table_;
   int layer_ = 0;
+  size_t experts_ = 0;  // the site of the layer's experts, in sites_
   LayerPlan plan_;
   std::vector<FoldSite> sites_;
 };

@@ -56,6 +56,9 @@ class RopeOf {
     }
     if (divisors_ != nullptr) return write_llama3();
     if (kind_ == kNoScaling) return;
+    if (kind_ != "linear" && kind_ != "yarn")
+      throw unsupported(fmt::format("{} is none of none, linear and yarn", in_quotes(kind_)))
+          .at(hf::at_key(keys_.full(kScaling)));
     out_.key("rope_scaling").begin_object();
     out_.field("rope_type", kind_).field("factor", factor_);
     if (const auto original = keys_.integer_if(kOriginal); original && kind_ != "linear")

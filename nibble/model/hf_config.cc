@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -29,13 +30,19 @@ std::string tensor_name(std::span<const NameRow> names, std::string_view layers,
                         const ParamKey& key) {
   for (const NameRow& r : names) {
     if (r.role != key.role) continue;
-    const std::string_view end = key.bias ? "bias" : "weight";
-    if (key.layer < 0) return fmt::format("{}.{}", r.name, end);
+    const std::string_view end = r.bare ? "" : key.bias ? ".bias" : ".weight";
+    if (key.layer < 0) return fmt::format("{}{}", r.name, end);
     const std::string inside = fmt::format(fmt::runtime(r.name), key.expert);
-    return fmt::format("{}.{}.{}.{}", layers, key.layer, inside, end);
+    return fmt::format("{}.{}.{}{}", layers, key.layer, inside, end);
   }
   NIBBLE_CHECK(false && "a role without a name");
   return {};
+}
+
+std::string tensor_name_or_llama(std::span<const NameRow> own, const ParamKey& key) {
+  const bool has =
+      std::any_of(own.begin(), own.end(), [&](const NameRow& r) { return r.role == key.role; });
+  return has ? tensor_name(own, "layers", key) : llama_tensor_name(key);
 }
 
 std::string at_key(std::string_view key) { return fmt::format("key \"{}\"", key); }
@@ -55,6 +62,13 @@ double positive(const JsonFields& fields, std::string_view key) {
 
 double positive_or(const JsonFields& fields, std::string_view key, double otherwise) {
   return fields.contains(key) && !fields.is_null(key) ? positive(fields, key) : otherwise;
+}
+
+void set_layer_norm(const JsonFields& f, std::string_view eps_key, bool bias, DecoderConfig& c) {
+  c.norm = NormKind::layer;
+  c.norm_gain = c.final_norm = true;
+  c.norm_bias = bias;
+  c.norm_eps = positive_or(f, eps_key, 1e-5);
 }
 
 void require_flag(const JsonFields& fields, std::string_view key, bool expected) {

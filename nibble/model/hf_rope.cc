@@ -16,7 +16,12 @@ struct ScalingRow {
 constexpr ScalingRow kScalings[] = {{"default", RopeScaling::none},
                                     {"linear", RopeScaling::linear},
                                     {"llama3", RopeScaling::llama3},
-                                    {"yarn", RopeScaling::yarn}};
+                                    {"yarn", RopeScaling::yarn},
+                                    {"dynamic", RopeScaling::dynamic},
+                                    {"longrope", RopeScaling::longrope},
+                                    {"proportional", RopeScaling::proportional}};
+// Names of published files.
+constexpr ScalingRow kOldScalings[] = {{"su", RopeScaling::longrope}};
 
 std::string_view name_of(RopeScaling scaling) {
   for (const ScalingRow& r : kScalings) {
@@ -32,6 +37,9 @@ RopeScaling scaling_of(const std::string& name, const std::string& key) {
     if (r.name == name) return r.scaling;
     known.push_back(r.name);
   }
+  for (const ScalingRow& r : kOldScalings) {
+    if (r.name == name) return r.scaling;
+  }
   throw unsupported(fmt::format("rotary scaling {} is not one that nibble knows (it knows {})",
                                 in_quotes(name), fmt::join(known, ", ")))
       .at(at_key(key));
@@ -46,7 +54,33 @@ void read_yarn(const JsonFields& f, const std::string& at, RopeConfig& rope) {
   rope.truncate = f.boolean_or(at + "truncate", true);
 }
 
+// The context before stretching stands beside it, or at the top; the factor follows from both.
+void read_longrope(const JsonFields& f, const std::string& at, int64_t context, RopeConfig& rope) {
+  const std::string own = at + "original_max_position_embeddings",
+                    top = "original_max_position_embeddings";
+  rope.original_context = f.contains(own) ? size(f, own) : f.contains(top) ? size(f, top) : context;
+  rope.factor = positive_or(
+      f, at + "factor", static_cast<double>(context) / static_cast<double>(rope.original_context));
+  rope.attention_factor = positive_or(f, at + "attention_factor", 0);
+  rope.short_factors = f.numbers(at + "short_factor");
+  rope.long_factors = f.numbers(at + "long_factor");
+}
+
+// Theta grows with texts beyond the context, which are refused.
+void read_dynamic(const JsonFields& f, const std::string& at, int64_t context, RopeConfig& rope) {
+  rope.alpha = positive_or(f, at + "alpha", 0);
+  const std::string original = at + "original_max_position_embeddings";
+  if (f.integer_or(original, context) == context) return;
+  throw unsupported("a theta that grows within the context cannot be run").at(at_key(original));
+}
+
 void read_scaling(const JsonFields& f, const std::string& at, int64_t context, RopeConfig& rope) {
+  if (rope.scaling == RopeScaling::longrope) return read_longrope(f, at, context, rope);
+  if (rope.scaling == RopeScaling::dynamic || rope.scaling == RopeScaling::proportional) {
+    rope.factor = positive_or(f, at + "factor", 1);
+    if (rope.scaling == RopeScaling::dynamic) read_dynamic(f, at, context, rope);
+    return;
+  }
   rope.factor = positive(f, at + "factor");
   if (rope.scaling == RopeScaling::linear) return;
   const std::string original = at + "original_max_position_embeddings";
@@ -93,14 +127,46 @@ void refuse_unread(const JsonFields& f, const std::string& section, RopeScaling 
 
 // One of the two objects, "rope_scaling" or "rope_parameters". `rope` holds the theta outside.
 RopeConfig read_section(const JsonFields& f, const std::string& section, RopeConfig rope,
-                        int64_t context) {
+                        int64_t context, const RopeReading& how) {
   const std::string at = section + '.';
   rope.theta = positive_or(f, at + "rope_theta", rope.theta);
   rope.scaling = read_kind(f, at);
-  refuse_part_of_head(f, at + "partial_rotary_factor");
+  if (how.parts)
+    rope.part = positive_or(f, at + "partial_rotary_factor", rope.part);
+  else
+    refuse_part_of_head(f, at + "partial_rotary_factor");
   if (rope.scaling != RopeScaling::none) read_scaling(f, at, context, rope);
   refuse_unread(f, section, rope.scaling);
   return rope;
+}
+
+void write_numbers(std::string_view key, const std::vector<double>& values, JsonWriter& out) {
+  out.key(key).begin_array();
+  for (const double v : values) out.value(v);
+  out.end_array();
+}
+
+void write_scaling(const RopeConfig& rope, JsonWriter& out) {
+  out.field("rope_type", name_of(rope.scaling));
+  out.field("factor", rope.factor);
+  if (rope.scaling == RopeScaling::llama3 || rope.scaling == RopeScaling::yarn ||
+      rope.scaling == RopeScaling::longrope)
+    out.field("original_max_position_embeddings", rope.original_context);
+  if (rope.attention_factor > 0) out.field("attention_factor", rope.attention_factor);
+  if (rope.alpha > 0) out.field("alpha", rope.alpha);
+  if (rope.scaling == RopeScaling::longrope) {
+    write_numbers("short_factor", rope.short_factors, out);
+    write_numbers("long_factor", rope.long_factors, out);
+  }
+  if (rope.scaling == RopeScaling::llama3) {
+    out.field("low_freq_factor", rope.low_freq_factor);
+    out.field("high_freq_factor", rope.high_freq_factor);
+  }
+  if (rope.scaling != RopeScaling::yarn) return;
+  out.field("beta_fast", rope.beta_fast).field("beta_slow", rope.beta_slow);
+  if (rope.mscale > 0) out.field("mscale", rope.mscale);
+  if (rope.mscale_all_dim > 0) out.field("mscale_all_dim", rope.mscale_all_dim);
+  if (!rope.truncate) out.field("truncate", false);
 }
 
 void require_same_theta(const RopeConfig& chosen, double other, std::string_view where) {
@@ -112,19 +178,27 @@ void require_same_theta(const RopeConfig& chosen, double other, std::string_view
 
 }  // namespace
 
-RopeConfig read_rope(const JsonFields& f, double default_theta, int64_t context) {
-  refuse_part_of_head(f, "partial_rotary_factor");
+RopeConfig read_rope(const JsonFields& f, double default_theta, int64_t context,
+                     const RopeReading& how) {
   RopeConfig rope;
+  rope.neighbours = how.neighbours;
+  if (how.parts)
+    rope.part = positive_or(f, "partial_rotary_factor", how.part);
+  else
+    refuse_part_of_head(f, "partial_rotary_factor");
   rope.theta = positive_or(f, "rope_theta", default_theta);
-  const double outside = rope.theta;
+  const RopeConfig outside = rope;
+  const std::string nested = fmt::format("rope_parameters.{}", how.layers);
+  if (!how.layers.empty() && f.has_section(nested))
+    return read_section(f, nested, rope, context, how);
   const bool old = f.has_section("rope_scaling"), now = f.has_section("rope_parameters");
   if (!old && !now) return rope;
-  rope = read_section(f, old ? "rope_scaling" : "rope_parameters", rope, context);
+  rope = read_section(f, old ? "rope_scaling" : "rope_parameters", rope, context, how);
   if (!f.is_null("rope_theta") && f.contains("rope_theta"))
-    require_same_theta(rope, outside, "at the top");
+    require_same_theta(rope, outside.theta, "at the top");
   if (!old || !now) return rope;
   // People add rope_scaling by hand, as model cards say; transformers lets it win.
-  const RopeConfig other = read_section(f, "rope_parameters", {.theta = outside}, context);
+  const RopeConfig other = read_section(f, "rope_parameters", outside, context, how);
   require_same_theta(rope, other.theta, "in rope_parameters");
   if (other.scaling == RopeScaling::none || other == rope) return rope;
   throw corrupt("and rope_parameters scale differently: keep one of them")
@@ -133,23 +207,40 @@ RopeConfig read_rope(const JsonFields& f, double default_theta, int64_t context)
 
 void write_rope(const RopeConfig& rope, JsonWriter& out) {
   out.field("rope_theta", rope.theta);
+  if (rope.part != 1) out.field("partial_rotary_factor", rope.part);
   if (rope.scaling == RopeScaling::none) return;
   out.key("rope_scaling").begin_object();
-  out.field("rope_type", name_of(rope.scaling));
-  out.field("factor", rope.factor);
-  if (rope.scaling != RopeScaling::linear)
-    out.field("original_max_position_embeddings", rope.original_context);
-  if (rope.scaling == RopeScaling::llama3) {
-    out.field("low_freq_factor", rope.low_freq_factor);
-    out.field("high_freq_factor", rope.high_freq_factor);
-  }
-  if (rope.scaling == RopeScaling::yarn) {
-    if (rope.attention_factor > 0) out.field("attention_factor", rope.attention_factor);
-    out.field("beta_fast", rope.beta_fast).field("beta_slow", rope.beta_slow);
-    if (rope.mscale > 0) out.field("mscale", rope.mscale);
-    if (rope.mscale_all_dim > 0) out.field("mscale_all_dim", rope.mscale_all_dim);
-    if (!rope.truncate) out.field("truncate", false);
-  }
+  write_scaling(rope, out);
+  out.end_object();
+}
+
+namespace {
+
+void write_one(std::string_view key, const RopeConfig& rope,
+               std::initializer_list<std::pair<std::string_view, double>> more, JsonWriter& out) {
+  out.key(key).begin_object();
+  out.field("rope_theta", rope.theta);
+  if (rope.part != 1) out.field("partial_rotary_factor", rope.part);
+  if (rope.scaling == RopeScaling::none)
+    out.field("rope_type", "default");
+  else
+    write_scaling(rope, out);
+  for (const auto& [name, value] : more) out.field(name, value);
+  out.end_object();
+}
+
+}  // namespace
+
+void write_rope_parameters(const RopeConfig& rope,
+                           std::initializer_list<std::pair<std::string_view, double>> more,
+                           JsonWriter& out) {
+  write_one("rope_parameters", rope, more, out);
+}
+
+void write_rope_parameters(const DecoderConfig& c, JsonWriter& out) {
+  out.key("rope_parameters").begin_object();
+  write_one("full_attention", c.rope, {}, out);
+  write_one("sliding_attention", c.window_rope.value_or(c.rope), {}, out);
   out.end_object();
 }
 

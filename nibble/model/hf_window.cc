@@ -12,7 +12,8 @@ namespace {
 // transformers' defaults.
 constexpr int64_t kWindow = 4096, kFirst = 28;
 
-constexpr std::string_view kKinds[] = {"full_attention", "sliding_attention", "conv"};  // LayerKind
+constexpr std::string_view kKinds[] = {"full_attention", "sliding_attention", "conv",
+                                       "linear_attention"};  // LayerKind
 
 std::string_view name_of_kind(LayerKind kind) { return kKinds[static_cast<size_t>(kind)]; }
 
@@ -75,6 +76,18 @@ void read_window(const JsonFields& f, int64_t otherwise, DecoderConfig& c) {
   c.sliding_window = f.contains("sliding_window") ? f.integer_or("sliding_window", 0) : otherwise;
   if (c.sliding_window > 0) set_layer_kinds(c, [](int64_t) { return LayerKind::window; });
   require_kinds(f, c.sliding_window > 0 ? 0 : c.layers, "sliding_window");
+}
+
+void read_window_pattern(const JsonFields& f, int64_t pattern, DecoderConfig& c) {
+  constexpr LayerKind kKinds[] = {LayerKind::full, LayerKind::window};
+  c.sliding_window = f.contains("sliding_window") ? f.integer_or("sliding_window", 0) : kWindow;
+  const bool windows = c.sliding_window > 0;
+  read_layer_types(
+      f, kKinds,
+      [&](int64_t layer) {
+        return windows && (layer + 1) % pattern != 0 ? LayerKind::window : LayerKind::full;
+      },
+      c);
 }
 
 void read_upper_window(const JsonFields& f, DecoderConfig& c) {

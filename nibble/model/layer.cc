@@ -32,8 +32,14 @@ Layer build_layer(const DecoderConfig& config, int layer, const ParameterFinder&
     const ParamKey key{Role::router, layer};
     out.router = LinearGroup({find.linear(key)}, {.threads = options.threads});
     find.done(key);
+    out.router_correction = find.vector({Role::router_correction, layer});
   }
-  if (out.plan.convolution) {
+  if (out.plan.gates_rows) out.row_gate = find.vector({Role::shared_router, layer});
+  if (out.plan.delta) {
+    out.decay = find.vector({Role::delta_decay, layer});
+    out.decay_bias = find.vector({Role::delta_decay_bias, layer});
+  }
+  if (out.plan.convolution || out.plan.delta) {
     const ParamKey key{Role::conv, layer};
     out.taps = find.vector(key);
     out.taps_bias = find.vector(key.with_bias(true));
@@ -46,8 +52,9 @@ int64_t add_layer(const LayerPlan& plan, CacheShape& shape) {
     shape.attention = plan.attention->rule.shape;
     return shape.attention_layers++;
   }
-  NIBBLE_CHECK(plan.convolution);
-  shape.state = plan.convolution->channels * (plan.convolution->taps - 1);
+  NIBBLE_CHECK(plan.convolution || plan.delta);
+  shape.state = plan.delta ? plan.delta->state_floats()
+                           : plan.convolution->channels * (plan.convolution->taps - 1);
   return shape.state_layers++;
 }
 
@@ -80,7 +87,9 @@ int64_t Layer::multiplications() const {
 }
 
 size_t Layer::memory_bytes() const {
-  size_t floats = taps.size() + taps_bias.size(), sum = 0;
+  size_t floats = taps.size() + taps_bias.size() + decay.size() + decay_bias.size() +
+                  router_correction.size() + row_gate.size(),
+         sum = 0;
   for (const NormWeights& n : norms) floats += n.gain.size() + n.bias.size();
   for_each_group([&](const LinearGroup& g) { sum += g.memory_bytes(); });
   return sum + floats * sizeof(float);

@@ -19,7 +19,10 @@ struct Layer {
   std::vector<NormWeights> norms;                ///< as plan.norms
   std::vector<std::vector<LinearGroup>> groups;  ///< [site][expert, or 0]
   LinearGroup router;                            ///< where there are experts
+  std::vector<float> router_correction;          ///< [experts], or empty
+  std::vector<float> row_gate;                   ///< of Op::gate_rows: [hidden_size]
   std::vector<float> taps, taps_bias;            ///< of a convolution: [channels, taps], [channels]
+  std::vector<float> decay, decay_bias;          ///< of a delta layer: [value_heads]
   int64_t place = 0;  ///< among the layers of its kind: where its part of a cache is
 
   LinearGroup& group(size_t site, int64_t expert = 0) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "nibble/core/exec.h"
 #include "nibble/core/team.h"
@@ -28,11 +29,16 @@ struct SequenceRows {
 struct PassSize {
   std::array<int64_t, kBuffers> floats{};  ///< of each buffer, for one row of the stream
   int64_t head_dim = 0, experts = 0, chosen = 0;
+  int64_t ropes = 0;         ///< of the layers
+  int64_t delta_floats = 0;  ///< that a thread needs for a delta layer
 
   void add(const LayerPlan& plan);
   /// Bytes of each buffer of a Workspace that LayerPass takes for `rows` rows, without products.
   std::array<int64_t, kBuffers + 4> bytes(int64_t rows, int threads) const;
 };
+/// The rotations that a pass through layers of a config turns heads by.
+std::vector<Rotary> rotaries(const DecoderConfig& config);
+
 /// Over all layers of a config.
 PassSize pass_size(const DecoderConfig& config);
 
@@ -44,7 +50,7 @@ class LayerPass {
  public:
   /// Everything is referred to, not copied. Buffers are taken from `workspace`; products_bytes is
   /// the most that any of the products needs.
-  LayerPass(const DecoderConfig& config, const Rotary& rotary,
+  LayerPass(const DecoderConfig& config, std::span<const Rotary> ropes,
             std::span<const SequenceRows> sequences, int threads, const PassSize& size,
             int64_t products_bytes, Workspace& workspace);
 
@@ -73,7 +79,12 @@ class LayerPass {
  private:
   struct View {
     float* data;
-    int64_t stride;
+    int64_t stride;     // from row to row
+    int64_t piece = 0;  // columns side by side, ...
+    int64_t step = 0;   // ... and from where they begin to where the next ones do
+    float* at(int64_t row, int64_t column) const {
+      return data + row * stride + column / piece * step + column % piece;
+    }
   };
   View view(const LayerPlan& plan, BufferId id) const;
   float* own_h(const Team& team) const;
@@ -86,12 +97,22 @@ class LayerPass {
   void prepare_row(const Layer& layer, const SequenceRows& s, int64_t row, int64_t position,
                    int64_t kv_head) const;
   void attend_head(const Layer& layer, int64_t kv_head, int64_t step, const Team& team) const;
+  void norm_head(const Layer& layer, int index, float* x) const;
+  void norm_rows(const Layer& layer, const Team& team) const;
   void convolve(const Layer& layer, const Team& team) const;
+  void delta(const Layer& layer, Team& team) const;
+  void delta_head(const Layer& layer, const SequenceRows& s, int64_t first, int64_t head,
+                  float* scratch) const;
+  void keep_delta_inputs(const Layer& layer, const SequenceRows& s, int64_t first) const;
+  void activate(const Layer& layer, const Step& step, const Team& team) const;
+  void gate(const Layer& layer, const Step& step, const Team& team) const;
+  void gate_rows(const Layer& layer, const Step& step, const Team& team) const;
+  void add(const Layer& layer, const Step& step, const Team& team) const;
   void route(const Layer& layer, const Step& step, Team& team) const;
   void combine(const Layer& layer, const Step& step, const Team& team) const;
 
   const DecoderConfig& config_;
-  const Rotary& rotary_;
+  const std::span<const Rotary> ropes_;
   const std::span<const SequenceRows> sequences_;
   int64_t m_ = 0, half_;
   bool own_;  // few rows: each thread computes norms of the stream for itself

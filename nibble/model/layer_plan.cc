@@ -26,23 +26,34 @@ LinearEnd end_of(MlpKind mlp) {
 
 class Builder {
  public:
-  Builder(const DecoderConfig& c, int layer) : c_(c), kind_(layer_kind(c, layer)) {}
+  Builder(const DecoderConfig& c, int layer)
+      : c_(c), layer_(layer), kind_(layer_kind(c, layer)), sparse_(has_experts(c, layer)) {}
 
   LayerPlan build() {
     buffer(BufferId::stream, c_.hidden_size);
-    norm(Role::attn_norm, BufferId::stream, BufferId::normed);
-    kind_ == LayerKind::convolution ? convolution() : attention();
-    norm(Role::mlp_norm, BufferId::stream, BufferId::normed);
-    c_.experts > 0 ? experts() : dense();
+    read(Role::attn_norm);
+    mix();
+    if (c_.halves == Halves::in_turn)
+      join_mixer();
+    else
+      give_mixer(BufferId::mixer_out);
+    if (c_.halves != Halves::one_norm) read(Role::mlp_norm);
+    sparse_ ? experts() : dense();
+    // The stream changes only where nothing else than it is left to be read.
+    if (c_.halves != Halves::in_turn) join(BufferId::mixer_out, Role::post_attn_norm);
     return std::move(plan_);
   }
 
  private:
   void buffer(BufferId id, int64_t width, int64_t rows = 1) {
-    plan_.buffers[static_cast<size_t>(id)] = {width, rows, std::nullopt, 0};
+    plan_.buffers[static_cast<size_t>(id)] = {width, rows, std::nullopt, 0, 0, 0};
   }
   void view(BufferId id, int64_t width, BufferId within, int64_t first) {
-    plan_.buffers[static_cast<size_t>(id)] = {width, 1, within, first};
+    view(id, width, within, first, width, 0);
+  }
+  void view(BufferId id, int64_t width, BufferId within, int64_t first, int64_t piece,
+            int64_t step) {
+    plan_.buffers[static_cast<size_t>(id)] = {width, 1, within, first, piece, step};
   }
 
   int add_norm(Role role, NormKind kind, int64_t width, bool gain, bool bias) {
@@ -54,6 +65,19 @@ class Builder {
     const int index = add_norm(role, c_.norm, c_.hidden_size, c_.norm_gain, c_.norm_bias);
     buffer(out, c_.hidden_size);
     plan_.steps.push_back({Op::norm, in, out, index, LinearEnd::none, out == BufferId::stream});
+  }
+
+  void add(BufferId in, BufferId out, bool adds, double scale) {
+    buffer(out, c_.hidden_size);
+    plan_.steps.push_back({Op::add, in, out, -1, LinearEnd::none, adds, static_cast<float>(scale)});
+  }
+
+  // What a half of the layer reads: the stream, behind its norm where it has one.
+  void read(Role role) {
+    if (c_.pre_norms)
+      norm(role, BufferId::stream, BufferId::normed);
+    else
+      add(BufferId::stream, BufferId::normed, false, 1);
   }
 
   void project(Site site, LinearEnd end = LinearEnd::none) {
@@ -68,44 +92,95 @@ class Builder {
     plan_.steps.push_back({Op::project, in, out, index, end, out == BufferId::stream});
   }
 
-  // What a half of the layer gives joins the stream: at once, or behind a norm of its own.
-  void join(std::string_view title, Role role, bool bias, BufferId in, Role post_norm) {
-    const BufferId to = c_.post_norms ? BufferId::out : BufferId::stream;
-    project({title, {{role, c_.hidden_size, bias, to}}, in, 0});
-    if (c_.post_norms) norm(post_norm, BufferId::out, BufferId::stream);
+  // What a half of the layer gives joins the stream: at once, or behind a norm of its own, or
+  // scaled.
+  bool joins_at_once() const { return !c_.post_norms && c_.residual_scale == 1; }
+  void join(BufferId from, Role post_norm) {
+    if (c_.post_norms)
+      norm(post_norm, from, BufferId::stream);
+    else
+      add(from, BufferId::stream, true, c_.residual_scale);
   }
 
-  void attention() {
-    const int64_t q = c_.heads * c_.head_dim, kv = c_.kv_heads * c_.head_dim;
+  void mix() {
+    if (kind_ == LayerKind::convolution) return convolution();
+    if (kind_ == LayerKind::delta) return delta();
+    attention();
+  }
+
+  // The last projection of the mixer.
+  void give_mixer(BufferId to) {
+    Site site{"attention out", {{Role::o, c_.hidden_size, c_.o_bias, to}}, BufferId::mixed, 0};
+    if (kind_ == LayerKind::convolution) {
+      site.title = "convolution out";
+      site.members = {{Role::conv_out, c_.hidden_size, c_.conv_bias, to}};
+    } else if (kind_ == LayerKind::delta) {
+      site.title = "delta out";
+      site.members = {{Role::delta_out, c_.hidden_size, false, to}};
+    }
+    project(std::move(site));
+  }
+  void join_mixer() {
+    give_mixer(joins_at_once() ? BufferId::stream : BufferId::out);
+    if (!joins_at_once()) join(BufferId::out, Role::post_attn_norm);
+  }
+
+  // Queries, keys and values: three matrices, or one whose parts they are.
+  void heads() {
+    const int64_t d = c_.head_dim, q = c_.heads * d, kv = c_.kv_heads * d;
     const bool bias = c_.qkv_bias;
     Site site{"attention", {}, BufferId::normed, 0};
     if (c_.fused_qkv) {
       site.members = {{Role::qkv, q + 2 * kv, bias, BufferId::qkv}};
+    } else if (c_.attention_gate) {
+      site.members = {{Role::q, 2 * q, bias, BufferId::qkv},
+                      {Role::k, kv, bias, BufferId::k},
+                      {Role::v, kv, bias, BufferId::v}};
     } else {
       site.members = {{Role::q, q, bias, BufferId::q},
                       {Role::k, kv, bias, BufferId::k},
                       {Role::v, kv, bias, BufferId::v}};
     }
     project(std::move(site));
-    if (c_.fused_qkv) {
+    if (c_.attention_gate) {
+      view(BufferId::q, q, BufferId::qkv, 0, d, 2 * d);
+      view(BufferId::heads_gate, q, BufferId::qkv, d, d, 2 * d);
+    } else if (c_.fused_qkv && c_.qkv_by_head) {
+      view(BufferId::q, q, BufferId::qkv, 0, d, 3 * d);
+      view(BufferId::k, kv, BufferId::qkv, d, d, 3 * d);
+      view(BufferId::v, kv, BufferId::qkv, 2 * d, d, 3 * d);
+    } else if (c_.fused_qkv) {
       view(BufferId::q, q, BufferId::qkv, 0);
       view(BufferId::k, kv, BufferId::qkv, q);
       view(BufferId::v, kv, BufferId::qkv, q + kv);
     }
+  }
+
+  AttentionPlan attention_plan() {
     AttentionPlan a;
     a.rule = {{c_.heads, c_.kv_heads, c_.head_dim},
               kind_ == LayerKind::window ? c_.sliding_window : 0,
               attention_scale(c_),
               static_cast<float>(c_.attention_softcap)};
-    a.rotary = c_.position == PositionKind::rotary;
-    if (c_.qk_norm) {
-      a.q_norm = add_norm(Role::q_norm, NormKind::rms, c_.head_dim, true, false);
-      a.k_norm = add_norm(Role::k_norm, NormKind::rms, c_.head_dim, true, false);
-    }
-    plan_.attention = a;
-    buffer(BufferId::mixed, q);
+    a.rope = rope_of(c_, layer_);
+    a.query_beta = c_.query_beta;
+    a.query_every = c_.query_every;
+    if (c_.qk_norm == QkNorm::none) return a;
+    a.norm_rows = c_.qk_norm == QkNorm::rows;
+    a.norm_turned = c_.qk_norm == QkNorm::turned_heads;
+    const int64_t d = c_.head_dim;
+    a.q_norm = add_norm(Role::q_norm, NormKind::rms, a.norm_rows ? c_.heads * d : d, true, false);
+    a.k_norm =
+        add_norm(Role::k_norm, NormKind::rms, a.norm_rows ? c_.kv_heads * d : d, true, false);
+    return a;
+  }
+
+  void attention() {
+    heads();
+    plan_.attention = attention_plan();
+    buffer(BufferId::mixed, c_.heads * c_.head_dim);
     plan_.steps.push_back({Op::attend, BufferId::q, BufferId::mixed});
-    join("attention out", Role::o, c_.o_bias, BufferId::mixed, Role::post_attn_norm);
+    if (c_.attention_gate) plan_.steps.push_back({Op::gate, BufferId::heads_gate, BufferId::mixed});
   }
 
   void convolution() {
@@ -117,41 +192,110 @@ class Builder {
     plan_.convolution = {width, c_.conv_taps, c_.conv_bias};
     buffer(BufferId::mixed, width);
     plan_.steps.push_back({Op::convolve, BufferId::qkv, BufferId::mixed});
-    join("convolution out", Role::conv_out, c_.conv_bias, BufferId::mixed, Role::post_attn_norm);
   }
 
-  Site up(std::string_view title, BufferId in) const {
-    const int64_t width = c_.intermediate_size;
-    Site site{title, {{Role::up, width, c_.mlp_bias, BufferId::up}}, in, 0};
-    if (is_gated(c_.mlp))
-      site.members.insert(site.members.begin(), {Role::gate, width, c_.mlp_bias, BufferId::gate});
-    return site;
+  void delta() {
+    const DeltaConfig& d = c_.delta;
+    Site site{"delta", {}, BufferId::normed, 0};
+    if (d.by_head) {
+      site.members = {{Role::delta_qkv, d.channels() + d.values(), false, BufferId::qkv},
+                      {Role::delta_b, 2 * d.value_heads, false, BufferId::delta_b}};
+    } else {
+      site.members = {{Role::delta_qkv, d.channels(), false, BufferId::qkv},
+                      {Role::delta_z, d.values(), false, BufferId::delta_z},
+                      {Role::delta_b, d.value_heads, false, BufferId::delta_b},
+                      {Role::delta_a, d.value_heads, false, BufferId::delta_a}};
+    }
+    project(std::move(site));
+    if (d.by_head) {
+      view(BufferId::delta_z, d.channels() + d.values(), BufferId::qkv, 0);
+      view(BufferId::delta_a, 2 * d.value_heads, BufferId::delta_b, 0);
+    }
+    plan_.delta = {d, add_norm(Role::delta_norm, NormKind::rms, d.value_dim, true, false)};
+    buffer(BufferId::mixed, d.values());
+    plan_.steps.push_back({Op::delta, BufferId::qkv, BufferId::mixed});
   }
 
   void dense() {
-    project(up("mlp", BufferId::normed), end_of(c_.mlp));
-    join("mlp out", Role::down, c_.mlp_bias, BufferId::up, Role::post_mlp_norm);
+    up();
+    const bool at_once = joins_at_once() && c_.halves == Halves::in_turn;
+    const BufferId to = at_once ? BufferId::stream : BufferId::out;
+    project({"mlp out", {{Role::down, c_.hidden_size, c_.mlp_bias, to}}, BufferId::up, 0});
+    if (!at_once) join(to, Role::post_mlp_norm);
+  }
+
+  // The first projections of the dense MLP.
+  void up() {
+    const int64_t width = c_.intermediate_size;
+    if (c_.fused_gate_up) {
+      project({"mlp",
+               {{Role::gate_up, 2 * width, c_.mlp_bias, BufferId::gate_up}},
+               BufferId::normed,
+               0});
+      view(BufferId::gate, width, BufferId::gate_up, 0);
+      buffer(BufferId::up, width);
+      plan_.steps.push_back({Op::activate, BufferId::gate_up, BufferId::up, -1, end_of(c_.mlp)});
+      return;
+    }
+    Site site{"mlp", {{Role::up, width, c_.mlp_bias, BufferId::up}}, BufferId::normed, 0};
+    if (is_gated(c_.mlp))
+      site.members.insert(site.members.begin(), {Role::gate, width, c_.mlp_bias, BufferId::gate});
+    project(std::move(site), end_of(c_.mlp));
   }
 
   void experts() {
-    plan_.experts = {c_.experts, c_.experts_per_token};
+    const int64_t width = expert_size(c_);
+    plan_.experts = {c_.experts, c_.experts_per_token, c_.router};
     buffer(BufferId::routing, plan_.experts->width());
     buffer(BufferId::gathered, c_.hidden_size, c_.experts_per_token);
     plan_.steps.push_back({Op::route, BufferId::normed, BufferId::gathered});
-    Site in = up("experts", BufferId::gathered);
-    in.experts = true;
+    Site in{"experts",
+            {{Role::up, width, c_.mlp_bias, BufferId::experts_up}},
+            BufferId::gathered,
+            0,
+            true};
+    if (is_gated(c_.mlp))
+      in.members.insert(in.members.begin(),
+                        {Role::gate, width, c_.mlp_bias, BufferId::experts_gate});
     project(std::move(in), end_of(c_.mlp));
     project({"experts out",
-             {{Role::down, c_.hidden_size, c_.mlp_bias, BufferId::out}},
-             BufferId::up,
+             {{Role::down, c_.hidden_size, c_.mlp_bias, BufferId::experts_out}},
+             BufferId::experts_up,
              0,
              true});
-    plan_.steps.push_back(
-        {Op::combine, BufferId::out, BufferId::stream, -1, LinearEnd::none, true});
+    // The stream changes only where nothing else than it is left to be read.
+    const bool at_once = joins_at_once() && c_.shared_size == 0;
+    const BufferId to = at_once ? BufferId::stream : BufferId::out;
+    if (!at_once) buffer(to, c_.hidden_size);
+    plan_.steps.push_back({Op::combine, BufferId::experts_out, to, -1, LinearEnd::none, at_once});
+    if (c_.shared_size > 0) shared_expert(to);
+    if (!at_once) join(to, Role::post_mlp_norm);
+  }
+
+  void shared_expert(BufferId to) {
+    const int64_t width = c_.shared_size;
+    project({"shared expert",
+             {{Role::shared_gate, width, c_.mlp_bias, BufferId::gate},
+              {Role::shared_up, width, c_.mlp_bias, BufferId::up}},
+             BufferId::normed,
+             0},
+            end_of(c_.mlp));
+    const BufferId given = BufferId::shared_out;
+    project({"shared expert out",
+             {{Role::shared_down, c_.hidden_size, c_.mlp_bias, given}},
+             BufferId::up,
+             0});
+    if (c_.shared_gate) {
+      plan_.gates_rows = true;
+      plan_.steps.push_back({Op::gate_rows, BufferId::normed, given});
+    }
+    plan_.steps.push_back({Op::add, given, to, -1, LinearEnd::none, true});
   }
 
   const DecoderConfig& c_;
+  const int layer_;
   const LayerKind kind_;
+  const bool sparse_;
   LayerPlan plan_;
 };
 
@@ -181,12 +325,32 @@ class Parameters {
         if (c.bias) add(Role::conv, -1, true, Shape{c.channels});
         return;
       }
+      case Op::delta:
+        return delta(*plan_.delta);
       case Op::route:
-        return add(Role::router, -1, false,
-                   Shape{plan_.experts->experts, plan_.buffer(step.in).width});
+        return router(plan_.buffer(step.in).width);
+      case Op::gate_rows:
+        return add(Role::shared_router, -1, false, Shape{1, plan_.buffer(step.in).width});
+      case Op::activate:
+      case Op::gate:
+      case Op::add:
       case Op::combine:
         return;
     }
+  }
+  void delta(const DeltaPlan& d) {
+    add(Role::conv, -1, false, Shape{d.shape.channels(), 1, d.shape.taps});
+    add(Role::delta_decay, -1, false, Shape{d.shape.value_heads});
+    add(Role::delta_decay_bias, -1, false, Shape{d.shape.value_heads});
+    norm(d.norm);
+  }
+  void router(int64_t width) {
+    const ExpertPlan& e = *plan_.experts;
+    add(Role::router, -1, false, Shape{e.experts, width});
+    if (e.router.bias) add(Role::router, -1, true, Shape{e.experts});
+    if (e.router.correction)
+      add(Role::router_correction, -1, false,
+          e.router.correction_row ? Shape{1, e.experts} : Shape{e.experts});
   }
   void add(Role role, int expert, bool bias, Shape shape) {
     out_.push_back({{role, layer_, expert, bias}, std::move(shape)});
@@ -224,6 +388,32 @@ class Parameters {
 
 }  // namespace
 
+// By key heads: a query, a key, the values and the gates of the heads that share them.
+int64_t DeltaPlan::q_column(int64_t key_head) const {
+  return shape.by_head ? key_head * (2 * shape.key_dim + 2 * shape.shared() * shape.value_dim)
+                       : key_head * shape.key_dim;
+}
+int64_t DeltaPlan::k_column(int64_t key_head) const {
+  return shape.by_head ? q_column(key_head) + shape.key_dim
+                       : shape.keys() + key_head * shape.key_dim;
+}
+int64_t DeltaPlan::v_column(int64_t value_head) const {
+  const int64_t of = value_head / shape.shared(), own = value_head % shape.shared();
+  return shape.by_head ? k_column(of) + shape.key_dim + own * shape.value_dim
+                       : 2 * shape.keys() + value_head * shape.value_dim;
+}
+int64_t DeltaPlan::z_column(int64_t value_head) const {
+  return shape.by_head ? v_column(value_head) + shape.shared() * shape.value_dim
+                       : value_head * shape.value_dim;
+}
+int64_t DeltaPlan::b_column(int64_t value_head) const {
+  const int64_t shared = shape.shared();
+  return shape.by_head ? value_head / shared * 2 * shared + value_head % shared : value_head;
+}
+int64_t DeltaPlan::a_column(int64_t value_head) const {
+  return shape.by_head ? b_column(value_head) + shape.shared() : value_head;
+}
+
 LayerPlan layer_plan(const DecoderConfig& config, int layer) {
   return Builder(config, layer).build();
 }
@@ -250,22 +440,24 @@ std::vector<BufferId> live_before(const LayerPlan& plan, size_t step) {
   std::vector<BufferId> live;
   std::array<bool, kBuffers> known{};  // made by a step behind `step`, or listed
   known[static_cast<size_t>(BufferId::stream)] = true;
+  const auto whole = [&](BufferId id) { return plan.buffer(id).within.value_or(id); };
+  const auto make = [&](BufferId id) { known[static_cast<size_t>(whole(id))] = true; };
   const auto read = [&](BufferId id) {
-    if (!std::exchange(known[static_cast<size_t>(id)], true)) live.push_back(id);
+    if (!std::exchange(known[static_cast<size_t>(whole(id))], true)) live.push_back(whole(id));
   };
   for (; step < plan.steps.size(); ++step) {
     const Step& s = plan.steps[step];
     read(s.in);
+    if (s.adds || s.op == Op::gate || s.op == Op::gate_rows) read(s.out);
     if (s.op == Op::attend) read(BufferId::k), read(BufferId::v);
+    if (s.op == Op::delta)
+      read(BufferId::delta_z), read(BufferId::delta_b), read(BufferId::delta_a);
     if (s.op == Op::combine || (s.op == Op::project && plan.site(s).experts))
       read(BufferId::routing);
-    known[static_cast<size_t>(s.out)] = true;
-    if (s.op == Op::route) known[static_cast<size_t>(BufferId::routing)] = true;
+    make(s.out);
+    if (s.op == Op::route) make(BufferId::routing);
     if (s.op != Op::project) continue;
-    for (const SiteMember& m : plan.site(s).members) known[static_cast<size_t>(m.out)] = true;
-    if (plan.buffer(BufferId::qkv).width == 0) continue;
-    for (const BufferId part : {BufferId::q, BufferId::k, BufferId::v})
-      known[static_cast<size_t>(part)] = true;
+    for (const SiteMember& m : plan.site(s).members) make(m.out);
   }
   return live;
 }

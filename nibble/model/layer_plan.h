@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -31,25 +32,44 @@ enum class BufferId : uint8_t {
   gathered,  ///< what the experts read: a row for each (row, expert of it), expert by expert
   gate,
   up,
-  out
+  out,
+  gate_up,       ///< gate and up of one matrix
+  heads_gate,    ///< what the heads' output is gated with
+  delta_z,       ///< of a delta layer: what its output is gated with, ...
+  delta_b,       ///< ... how much is written anew, ...
+  delta_a,       ///< ... how fast the state fades
+  experts_gate,  ///< of experts, a row for each (row, expert of it)
+  experts_up,
+  experts_out,
+  shared_out,  ///< of the expert that every row goes to
+  mixer_out,   ///< where both halves join the stream together
 };
-inline constexpr size_t kBuffers = 12;
+inline constexpr size_t kBuffers = 22;
 
-/// A buffer's columns, or those of another one that it is a part of (q, k and v of a fused matrix).
+/// A buffer's columns, or those of another one that it is a part of (q, k and v of a fused matrix):
+/// column i is column first + i / piece * step + i % piece of `within`.
 struct BufferPlan {
   int64_t width = 0;  ///< 0: the layer has no such buffer
   int64_t rows = 1;   ///< that it has for each row of the stream
   std::optional<BufferId> within;
-  int64_t first = 0;  ///< its first column in `within`
+  int64_t first = 0, piece = 0, step = 0;
+
+  /// One piece: columns side by side.
+  bool is_whole() const { return !within || piece == width; }
 };
 
 enum class Op : uint8_t {
-  norm,      ///< out = norm(in), or out += norm(in)
-  project,   ///< each member of a site: its buffer = end(in W^T + b), or out += in W^T + b
-  attend,    ///< mixed = what the heads make of q, k, v and what the cache holds
-  convolve,  ///< mixed = C * conv(B * x) of B, C, x side by side, causal, each channel by itself
-  route,     ///< routing = the experts of each row and their weights; gathered = rows by expert
-  combine,   ///< out += the weighted sum of what a row's experts gave (`in`)
+  norm,       ///< out = norm(in), or out += norm(in)
+  project,    ///< each member of a site: its buffer = end(in W^T + b), or out += in W^T + b
+  attend,     ///< mixed = what the heads make of q, k, v and what the cache holds
+  convolve,   ///< mixed = C * conv(B * x) of B, C, x side by side, causal, each channel by itself
+  delta,      ///< mixed = what the heads of a delta layer read of their states
+  activate,   ///< out = end(gate, up), the halves of gate_up
+  gate,       ///< out *= sigmoid(in), column by column
+  gate_rows,  ///< out *= sigmoid(w . in), a number for each row
+  add,        ///< out = scale * in, or out += scale * in
+  route,      ///< routing = the experts of each row and their weights; gathered = rows by expert
+  combine,    ///< out += the weighted sum of what a row's experts gave (`in`)
 };
 
 /// A matrix that a site multiplies with.
@@ -83,12 +103,43 @@ struct Step {
   int index = -1;  ///< norm: into norms; project: into sites
   LinearEnd end = LinearEnd::none;
   bool adds = false;  ///< out += rather than out =
+  float scale = 1;    ///< of Op::add
 };
 
 struct AttentionPlan {
   AttentionRule rule;
-  bool rotary = false;           ///< queries and keys are turned, behind their norms
-  int q_norm = -1, k_norm = -1;  ///< norms of every head's query and key, into norms; -1 = none
+  int rope = -1;                 ///< queries and keys are turned by this one of ropes(); -1: not
+  int q_norm = -1, k_norm = -1;  ///< norms of queries and keys, into norms; -1 = none
+  bool norm_rows = false;        ///< they are of all heads of a row, else of each head
+  bool norm_turned = false;      ///< they come behind the rotation
+  double query_beta = 0;         ///< as DecoderConfig has it
+  int64_t query_every = 1;
+
+  /// What a query at a position is multiplied with.
+  double query_scale(int64_t position) const {
+    if (query_beta == 0) return 1;
+    return 1 + query_beta * std::log(1 + std::floor(static_cast<double>(position) /
+                                                    static_cast<double>(query_every)));
+  }
+};
+
+/// Parameters: the taps of a convolution under Role::conv, and the Roles delta_*.
+struct DeltaPlan {
+  DeltaConfig shape;
+  int norm = -1;  ///< of each head's output, into norms
+  /// What is kept of a sequence: the convolution's last inputs, oldest first, and a matrix for each
+  /// head, [key_dim, value_dim].
+  int64_t inputs_floats() const { return (shape.taps - 1) * shape.channels(); }
+  int64_t state_floats() const {
+    return inputs_floats() + shape.value_heads * shape.key_dim * shape.value_dim;
+  }
+  /// Where a head's query, key and value stand in a row of qkv, and its gate in one of delta_z.
+  int64_t q_column(int64_t key_head) const;
+  int64_t k_column(int64_t key_head) const;
+  int64_t v_column(int64_t value_head) const;
+  int64_t z_column(int64_t value_head) const;
+  int64_t b_column(int64_t value_head) const;
+  int64_t a_column(int64_t value_head) const;
 };
 
 struct ConvolutionPlan {
@@ -98,6 +149,7 @@ struct ConvolutionPlan {
 
 struct ExpertPlan {
   int64_t experts = 0, chosen = 0;  ///< of all, and for each row
+  RouterConfig router;
   /// Columns of a row of `routing`.
   int64_t width() const { return experts + 2 * chosen; }
 };
@@ -109,7 +161,9 @@ struct LayerPlan {
   std::array<BufferPlan, kBuffers> buffers;
   std::optional<AttentionPlan> attention;
   std::optional<ConvolutionPlan> convolution;
+  std::optional<DeltaPlan> delta;
   std::optional<ExpertPlan> experts;
+  bool gates_rows = false;  ///< there is a Role::shared_router
 
   const BufferPlan& buffer(BufferId id) const { return buffers[static_cast<size_t>(id)]; }
   const Site& site(const Step& step) const { return sites[static_cast<size_t>(step.index)]; }

@@ -11,7 +11,6 @@ namespace {
 template <class F>
 void for_each_kept(const LayerPass& pass, const LayerPlan& plan, size_t step, F f) {
   for (const BufferId id : live_before(plan, step)) {
-    NIBBLE_CHECK(!plan.buffer(id).within);
     f(pass.buffer(id), pass.rows() * plan.buffer(id).rows * plan.buffer(id).width);
   }
 }
@@ -35,7 +34,7 @@ LayerRunner::LayerRunner(const DecoderConfig& config, WeightLoader load)
   const WeightRelease keep;
   const ParameterFinder find(config_, load_, keep);
   ends_ = ModelEnds(config_, find, true);
-  if (config_.position == PositionKind::rotary) rotary_ = Rotary(config_.rope, config_.head_dim);
+  ropes_ = rotaries(config_);
   one_layer_.attention_layers = std::min<int64_t>(one_layer_.attention_layers, 1);
   one_layer_.state_layers = std::min<int64_t>(one_layer_.state_layers, 1);
 }
@@ -80,7 +79,7 @@ void LayerRunner::pass(const Layer& layer, std::span<const float> x, F f) const 
   const SequenceRows sequence{&place->cache, 0, rows};
   PassSize size;
   size.add(layer.plan);
-  const LayerPass pass(config_, rotary_, {&sequence, 1}, 1, size, layer.workspace_bytes(rows, 1),
+  const LayerPass pass(config_, ropes_, {&sequence, 1}, 1, size, layer.workspace_bytes(rows, 1),
                        place->workspace);
   std::copy(x.begin(), x.end(), pass.x());
   run_team(1, [&](Team& team) {

@@ -55,7 +55,7 @@ class LayerRunner {
   DecoderConfig config_;
   WeightLoader load_;
   ModelEnds ends_;
-  Rotary rotary_;
+  std::vector<Rotary> ropes_;
   CacheShape one_layer_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Place>> idle_;

@@ -39,13 +39,14 @@ std::span<const GgufKey> llama_gguf_keys() { return kGgufKeys; }
 
 std::string llama_tensor_name(const ParamKey& key) { return tensor_name(kNames, "layers", key); }
 
-DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type) {
+DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type, double theta,
+                              const RopeReading& rope, std::string_view width_key) {
   DecoderConfig c;
   c.architecture = model_type;
   c.name_prefix = "model.";
   c.vocab_size = size(f, "vocab_size");
   c.hidden_size = size(f, "hidden_size");
-  c.intermediate_size = size(f, "intermediate_size");
+  c.intermediate_size = size(f, width_key);
   c.layers = size(f, "num_hidden_layers");
   c.heads = size(f, "num_attention_heads");
   c.kv_heads = f.integer_or("num_key_value_heads", c.heads);
@@ -56,13 +57,13 @@ DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type) 
   c.norm_gain = c.final_norm = true;
   c.norm_eps = positive_or(f, "rms_norm_eps", 1e-6);
   c.position = PositionKind::rotary;
-  c.rope = read_rope(f, 10000.0, c.context);
+  c.rope = read_rope(f, theta, c.context, rope);
   c.mlp = activation(f, "hidden_act", "silu", true);
   c.tied = f.boolean_or("tie_word_embeddings", false);
   return c;
 }
 
-void write_llama_like(const DecoderConfig& c, JsonWriter& out) {
+void write_llama_like(const DecoderConfig& c, JsonWriter& out, bool rope) {
   out.field("vocab_size", c.vocab_size);
   out.field("hidden_size", c.hidden_size);
   out.field("intermediate_size", c.intermediate_size);
@@ -72,9 +73,23 @@ void write_llama_like(const DecoderConfig& c, JsonWriter& out) {
   out.field("head_dim", c.head_dim);
   out.field("max_position_embeddings", c.context);
   out.field("rms_norm_eps", c.norm_eps);
-  write_rope(c.rope, out);
+  if (rope) write_rope(c.rope, out);
   out.field("hidden_act", activation_name(c.mlp));
   out.field("tie_word_embeddings", c.tied);
+}
+
+void read_granite_scales(const JsonFields& f, DecoderConfig& c) {
+  c.embedding_scale = positive_or(f, "embedding_multiplier", 1);
+  c.attention_scale = positive_or(f, "attention_multiplier", 1);
+  c.residual_scale = positive_or(f, "residual_multiplier", 1);
+  c.logit_scale = 1 / positive_or(f, "logits_scaling", 1);
+}
+
+void write_granite_scales(const DecoderConfig& c, JsonWriter& out) {
+  out.field("embedding_multiplier", c.embedding_scale);
+  out.field("attention_multiplier", c.attention_scale);
+  out.field("residual_multiplier", c.residual_scale);
+  out.field("logits_scaling", 1 / c.logit_scale);
 }
 
 }  // namespace nibble::hf

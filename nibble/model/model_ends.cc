@@ -37,7 +37,13 @@ void ModelEnds::final_norm(const DecoderConfig& config, const float* x, float* y
     std::copy(x, x + config.hidden_size, y);
 }
 
+bool bends_logits(const DecoderConfig& config) {
+  return config.final_softcap != 0 || config.logit_scale != 1;
+}
+
 void cap_logits(const DecoderConfig& config, std::span<float> logits) {
+  const auto scale = static_cast<float>(config.logit_scale);
+  for (float& x : logits) x = scale == 1 ? x : x * scale;
   if (config.final_softcap == 0) return;
   best_layer_ops().soft_cap(static_cast<float>(config.final_softcap), std::ssize(logits),
                             logits.data());

@@ -34,7 +34,10 @@ class ModelEnds {
   NormWeights embedding_norm_, final_norm_;
 };
 
-/// What the head gave becomes logits, in place (DecoderConfig::final_softcap). Each by itself.
+/// Whether what the head gave is not the logits yet.
+bool bends_logits(const DecoderConfig& config);
+/// What the head gave becomes logits, in place (DecoderConfig::logit_scale, final_softcap). Each by
+/// itself.
 void cap_logits(const DecoderConfig& config, std::span<float> logits);
 
 }  // namespace nibble

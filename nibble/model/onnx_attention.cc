@@ -40,7 +40,7 @@ void OnnxDecoder::turns() {
       op("Mul", {op("Unsqueeze", {position, list({2})}), graph_.constant(rotary.frequencies())});
   // At position 0 the cosine is what all are multiplied by.
   std::vector<float> cos(rotary.frequencies().size()), sin(cos);
-  rotary.angles(0, cos.data(), sin.data());
+  rotary.angles(0, 1, cos.data(), sin.data());
   const auto scaled = [&](const Name& x) {
     const Name y = cos[0] == 1 ? x : op("Mul", {x, number(cos[0])});
     return op("Unsqueeze", {y, list({2})});
@@ -73,7 +73,7 @@ OnnxDecoder::Name OnnxDecoder::heads(const Name& x, int64_t count, int norm_inde
     const NormPlan& n = plan_.norms[static_cast<size_t>(norm_index)];
     y = normed(y, n, {n.role, layer_});
   }
-  return plan_.attention->rotary ? turned(y) : y;
+  return plan_.attention->rope >= 0 ? turned(y) : y;
 }
 
 OnnxDecoder::Name OnnxDecoder::turned(const Name& x) {

@@ -16,9 +16,20 @@ void require_onnx_decoder(const DecoderConfig& c) {
         fmt::format("the ONNX files of nibble have no {} ({})", what, c.architecture));
   };
   if (c.experts > 0) refuse("layers of experts");
-  const auto& kinds = c.layer_kinds;
-  if (std::find(kinds.begin(), kinds.end(), LayerKind::convolution) != kinds.end())
-    refuse("short convolutions");
+  const auto has = [&](LayerKind kind) {
+    return std::find(c.layer_kinds.begin(), c.layer_kinds.end(), kind) != c.layer_kinds.end();
+  };
+  if (has(LayerKind::convolution)) refuse("short convolutions");
+  if (has(LayerKind::delta)) refuse("delta layers");
+  if (!c.pre_norms || c.halves != Halves::in_turn || c.residual_scale != 1)
+    refuse("residual streams of this kind");
+  if (c.qk_norm == QkNorm::rows || c.qk_norm == QkNorm::turned_heads)
+    refuse("norms of queries and keys of this kind");
+  if (c.qkv_by_head || c.attention_gate || c.fused_gate_up) refuse("fused matrices of this kind");
+  if (c.query_beta != 0 || c.logit_scale != 1) refuse("scales of queries or logits");
+  const auto& r = c.rope;
+  if (!c.turned.empty() || c.window_rope || r.part != 1 || r.neighbours || !r.long_factors.empty())
+    refuse("rotary positions of this kind");
 }
 
 void OnnxDecoder::add() {

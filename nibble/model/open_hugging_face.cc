@@ -17,6 +17,7 @@
 #include "nibble/model/config_file.h"
 #include "nibble/model/file_format.h"
 #include "nibble/model/model.h"
+#include "nibble/model/renamed_tensors.h"
 #include "nibble/model/stored_weights.h"
 
 namespace nibble::hugging_face {
@@ -185,6 +186,7 @@ Model open_folder(const std::string& folder, std::unique_ptr<TensorSource> tenso
     const JsonFields fields = config_fields(config);
     m.config = read_config(fields, m.warnings);
     if (tensors == nullptr) tensors = open_safetensors_folder(folder, &m.warnings);
+    tensors = renamed_tensors(std::move(tensors));
     find_prefix(m.config, *tensors);
     modules = read_quantization_config(fields, matrix_modules(m.config), *tensors);
     for (std::string& w : modules.warnings) m.warnings.push_back(std::move(w));

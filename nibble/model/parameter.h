@@ -26,12 +26,26 @@ enum class Role {
   conv_in,
   conv,
   conv_out,
+  delta_qkv,  ///< of delta layers: queries, keys and values, the gate of the output, ...
+  delta_z,
+  delta_b,  ///< ... how much of the state is written anew, and how fast it fades
+  delta_a,
+  delta_decay,       ///< ln of a rate of each head
+  delta_decay_bias,  ///< what is added to delta_a
+  delta_norm,        ///< of what each head gives
+  delta_out,
   post_attn_norm,
   mlp_norm,
   router,
   gate,
+  gate_up,
   up,
   down,
+  router_correction,
+  shared_router,  ///< [1, k]: how much of the shared expert a row gets
+  shared_gate,
+  shared_up,
+  shared_down,
   post_mlp_norm,
   final_norm,
   lm_head,
@@ -49,6 +63,11 @@ struct ParamKey {
   ParamKey with_bias(bool is_bias) const { return {role, layer, expert, is_bias}; }
 };
 
+constexpr bool decides(Role role) {
+  return role == Role::router || role == Role::shared_router || role == Role::router_correction ||
+         role == Role::delta_b || role == Role::delta_a;
+}
+
 struct ParamSpec : ParamKey {
   std::string name;  ///< as stored, "layers.0.attn.wq.weight"
   Shape shape;       ///< [n, k] for a matrix or an embedding; in memory
@@ -58,9 +77,9 @@ struct ParamSpec : ParamKey {
   /// Plain files hold it less by this much (Gemma's norms: 1). In memory it is whole.
   float offset = 0;
 
-  /// Whether it can be quantized: what rows are multiplied with or looked up in. A router decides
-  /// where rows go, and stays as it is.
-  bool is_matrix() const { return shape.rank() == 2 && role != Role::router; }
+  /// Whether it can be quantized: what rows are multiplied with or looked up in. What decides where
+  /// rows go, or how fast a state fades, stays as it is.
+  bool is_matrix() const { return shape.rank() == 2 && !decides(role); }
 };
 
 }  // namespace nibble

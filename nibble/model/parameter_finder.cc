@@ -50,8 +50,7 @@ Weight ParameterFinder::table(Role role) const { return load(require({role})); }
 std::vector<float> ParameterFinder::vector(const ParamKey& key) const {
   const ParamSpec* spec = find(key);
   if (spec == nullptr) return {};
-  std::vector<float> out(static_cast<size_t>(spec->shape.elements()));
-  to_f32(load(*spec).plain(), out);
+  std::vector<float> out = load(*spec).values();
   if (release_) release_(*spec);
   return out;
 }

@@ -8,24 +8,41 @@ namespace nibble {
 void LayerPass::prepare_row(const Layer& layer, const SequenceRows& s, int64_t row,
                             int64_t position, int64_t kv_head) const {
   const AttentionPlan& plan = *layer.plan.attention;
-  const int64_t d = plan.rule.shape.head_dim, shared = plan.rule.shape.shared(), half = d / 2;
-  const auto of = [&](BufferId id, int64_t head) {
-    const View v = view(layer.plan, id);
-    return v.data + row * v.stride + head * d;
+  const int64_t d = plan.rule.shape.head_dim, shared = plan.rule.shape.shared();
+  const auto prepare = [&](int index, float* x) {
+    if (index >= 0 && !plan.norm_rows && !plan.norm_turned) norm_head(layer, index, x);
+    if (plan.rope >= 0) {
+      const int64_t at = (plan.rope * m_ + row) * half_;
+      ropes_[static_cast<size_t>(plan.rope)].apply(cos_ + at, sin_ + at, x);
+    }
+    if (index >= 0 && plan.norm_turned) norm_head(layer, index, x);
   };
-  float *const q = of(BufferId::q, kv_head * shared), *const k = of(BufferId::k, kv_head);
-  const auto norm = [&](int index, float* x) {
-    if (index < 0) return;
-    const NormWeights& weights = layer.norms[static_cast<size_t>(index)];
-    normalize(NormKind::rms, config_.norm_eps, weights, x, d, x);
-  };
-  for (int64_t i = 0; i < shared; ++i) norm(plan.q_norm, q + i * d);
-  norm(plan.k_norm, k);
-  if (plan.rotary) {
-    rotary_.apply(cos_ + row * half, sin_ + row * half, shared, q);
-    rotary_.apply(cos_ + row * half, sin_ + row * half, 1, k);
+  const View queries = view(layer.plan, BufferId::q);
+  const auto scale = static_cast<float>(plan.query_scale(position));
+  for (int64_t i = 0; i < shared; ++i) {
+    float* const q = queries.at(row, (kv_head * shared + i) * d);
+    prepare(plan.q_norm, q);
+    for (int64_t c = 0; c < d && scale != 1; ++c) q[c] *= scale;
   }
-  s.cache->write(layer.place, kv_head, position, k, of(BufferId::v, kv_head));
+  float* const k = view(layer.plan, BufferId::k).at(row, kv_head * d);
+  prepare(plan.k_norm, k);
+  s.cache->write(layer.place, kv_head, position, k,
+                 view(layer.plan, BufferId::v).at(row, kv_head * d));
+}
+
+void LayerPass::norm_head(const Layer& layer, int index, float* x) const {
+  const NormPlan& n = layer.plan.norms[static_cast<size_t>(index)];
+  normalize(n.kind, config_.norm_eps, layer.norms[static_cast<size_t>(index)], x, n.width, x);
+}
+
+// Norms of all heads of this thread's share of the rows.
+void LayerPass::norm_rows(const Layer& layer, const Team& team) const {
+  const AttentionPlan& plan = *layer.plan.attention;
+  const auto [begin, end] = team.share(m_);
+  for (int64_t r = begin; r < end; ++r) {
+    norm_head(layer, plan.q_norm, view(layer.plan, BufferId::q).at(r, 0));
+    norm_head(layer, plan.k_norm, view(layer.plan, BufferId::k).at(r, 0));
+  }
 }
 
 void LayerPass::prepare_rows(const Layer& layer, int64_t begin, int64_t end,
@@ -47,8 +64,8 @@ void LayerPass::attend_head(const Layer& layer, int64_t kv_head, int64_t step,
   const int64_t width = rule.shape.heads * rule.shape.head_dim;
   int64_t row = 0, first = step == 1 ? 0 : team.rank();
   for (const SequenceRows& s : sequences_) {
-    const Attention a({q.data + row * q.stride, q.stride, s.rows, s.start}, *s.cache, layer.place,
-                      rule, buffer(BufferId::mixed) + row * width);
+    const Attention a({q.data + row * q.stride, q.stride, s.rows, s.start, q.step}, *s.cache,
+                      layer.place, rule, buffer(BufferId::mixed) + row * width);
     const int64_t tiles = a.tiles();
     int64_t tile = first;
     for (; tile < tiles; tile += step) a.run(kv_head, tile, scratch);
@@ -59,6 +76,10 @@ void LayerPass::attend_head(const Layer& layer, int64_t kv_head, int64_t step,
 
 void LayerPass::attend(const Layer& layer, Team& team) const {
   const int64_t heads = layer.plan.attention->rule.shape.kv_heads;
+  if (layer.plan.attention->norm_rows) {
+    norm_rows(layer, team);
+    team.sync();
+  }
   if (m_ * heads < team.size() * 64 && heads >= team.size()) {
     // Few rows: a thread does all that belongs to a key head, and waits for nobody.
     for (int64_t head = team.rank(); head < heads; head += team.size()) {

@@ -20,7 +20,7 @@ void LayerPass::route(const Layer& layer, const Step& step, Team& team) const {
     for (int64_t r = 0; r < m_; ++r) {
       float* const row = routing + r * plan.width();
       std::copy_n(logits + r * plan.experts, plan.experts, row);
-      choose_experts(plan, row);
+      choose_experts(plan, layer.router_correction, row);
     }
     find_experts(layer.plan);
   }
@@ -53,6 +53,7 @@ void LayerPass::combine(const Layer& layer, const Step& step, const Team& team) 
   for (int64_t r = begin; r < end; ++r) {
     const float* const weights = expert_weights(plan, buffer(BufferId::routing) + r * plan.width());
     float* const sum = buffer(step.out) + r * width;
+    if (!step.adds) std::fill_n(sum, width, 0.0f);
     for (int64_t i = 0; i < plan.chosen; ++i) {
       const float* const of = buffer(step.in) + experts_.places[r * plan.chosen + i] * width;
       for (int64_t c = 0; c < width; ++c) sum[c] += weights[i] * of[c];

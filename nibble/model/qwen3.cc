@@ -12,7 +12,7 @@ constexpr int64_t kHeadDim = 128;
 DecoderConfig read_config(const JsonFields& f) {
   DecoderConfig c = hf::read_llama_like(f, "qwen3");
   c.head_dim = f.integer_or("head_dim", kHeadDim);
-  c.qk_norm = true;
+  c.qk_norm = QkNorm::heads;
   c.qkv_bias = c.o_bias = f.boolean_or("attention_bias", false);
   hf::read_upper_window(f, c);
   return c;

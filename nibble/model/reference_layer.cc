@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "nibble/core/float_formats.h"
@@ -105,6 +106,16 @@ class Steps {
         return attend(step);
       case Op::convolve:
         return convolve(step);
+      case Op::delta:
+        return delta(step);
+      case Op::activate:
+        return activate(step);
+      case Op::gate:
+        return gate(step);
+      case Op::gate_rows:
+        return gate_rows(step);
+      case Op::add:
+        return add(step);
       case Op::route:
         return route(step);
       case Op::combine:
@@ -134,7 +145,7 @@ class Steps {
     Rows& up = buffer(site.members.back().out);
     for (size_t i = 0; i < up.size() && step.end != LinearEnd::none; ++i)
       up[i] = ended(step.end, gate[i], up[i]);
-    if (plan_.buffer(BufferId::q).within) split();
+    split(step.out), split(site.members.front().out);
   }
 
   void multiply(const Site& site, const SiteMember& m, int64_t expert) {
@@ -144,32 +155,140 @@ class Steps {
     }
   }
 
-  // q, k and v are columns of one buffer.
-  void split() {
-    for (const BufferId id : {BufferId::q, BufferId::k, BufferId::v}) {
+  // Buffers that are columns of this one.
+  void split(BufferId of) {
+    for (size_t i = 0; i < kBuffers; ++i) {
+      const auto id = static_cast<BufferId>(i);
       const BufferPlan& b = plan_.buffer(id);
+      if (b.within != of) continue;
       output(id, false);
-      for (int64_t r = 0; r < rows_; ++r)
-        std::copy_n(row(*b.within, r) + b.first, b.width, row(id, r));
+      const int64_t piece = b.piece;
+      for (int64_t r = 0; r < rows_; ++r) {
+        for (int64_t c = 0; c < b.width; ++c)
+          row(id, r)[c] = row(of, r)[b.first + c / piece * b.step + c % piece];
+      }
+    }
+  }
+
+  // Turns one head at position r; the sequence is all that there is of it.
+  void turn(const Rotary& rotary, int64_t r, double* x) const {
+    const int64_t pairs = rotary.pairs();
+    std::vector<float> cos(at(pairs)), sin(at(pairs));
+    rotary.angles(r, rows_, cos.data(), sin.data());
+    for (int64_t i = 0; i < pairs; ++i) {
+      const int64_t a = rotary.neighbours() ? 2 * i : i,
+                    b = rotary.neighbours() ? a + 1 : i + pairs;
+      const double first = x[a], second = x[b], c = cos[at(i)], s = sin[at(i)];
+      x[a] = first * c - second * s;
+      x[b] = second * c + first * s;
     }
   }
 
   // Norms and turns every head of a buffer.
   void prepare(BufferId id, int norm_index) {
     const AttentionPlan& a = *plan_.attention;
-    const int64_t d = a.rule.shape.head_dim, half = d / 2;
-    const Rotary rotary = a.rotary ? Rotary(config_.rope, d) : Rotary();
-    std::vector<float> cos(at(half)), sin(at(half));
+    const int64_t d = a.rule.shape.head_dim;
+    const Rotary rotary = a.rope >= 0 ? Rotary(ropes(config_)[at(a.rope)], d) : Rotary();
+    const bool has_norm = norm_index >= 0;
     for (int64_t r = 0; r < rows_; ++r) {
-      if (a.rotary) rotary.angles(r, cos.data(), sin.data());
+      if (has_norm && a.norm_rows) norm(plan_.norms[at(norm_index)], row(id, r));
       for (double* x = row(id, r); x < row(id, r) + plan_.buffer(id).width; x += d) {
-        if (norm_index >= 0) norm(plan_.norms[at(norm_index)], x);
-        for (int64_t i = 0; i < half && a.rotary; ++i) {
-          const double first = x[i], second = x[i + half], c = cos[at(i)], s = sin[at(i)];
-          x[i] = first * c - second * s;
-          x[i + half] = second * c + first * s;
+        if (has_norm && !a.norm_rows && !a.norm_turned) norm(plan_.norms[at(norm_index)], x);
+        if (a.rope >= 0) turn(rotary, r, x);
+        if (has_norm && a.norm_turned) norm(plan_.norms[at(norm_index)], x);
+        for (int64_t i = 0; i < d && id == BufferId::q; ++i) x[i] *= a.query_scale(r);
+      }
+    }
+  }
+
+  void activate(const Step& step) {
+    const int64_t n = plan_.buffer(step.out).width;
+    output(step.out, false);
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t c = 0; c < n; ++c)
+        row(step.out, r)[c] = ended(step.end, row(step.in, r)[c], row(step.in, r)[n + c]);
+    }
+  }
+
+  void gate(const Step& step) {
+    for (size_t i = 0; i < buffer(step.out).size(); ++i)
+      buffer(step.out)[i] /= 1 + std::exp(-buffer(step.in)[i]);
+  }
+
+  void gate_rows(const Step& step) {
+    const std::vector<float> w = find_.vector({Role::shared_router, layer_});
+    for (int64_t r = 0; r < rows_; ++r) {
+      double dot = 0;
+      for (size_t i = 0; i < w.size(); ++i) dot += double{w[i]} * row(step.in, r)[i];
+      for (int64_t c = 0; c < plan_.buffer(step.out).width; ++c)
+        row(step.out, r)[c] /= 1 + std::exp(-dot);
+    }
+  }
+
+  void add(const Step& step) {
+    const Rows x = buffer(step.in);
+    Rows& out = output(step.out, step.adds);
+    for (size_t i = 0; i < x.size(); ++i) out[i] += double{step.scale} * x[i];
+  }
+
+  // silu of the convolution of channels [channel, channel + out.size()), which stand in qkv from
+  // `column` on.
+  void convolve_head(std::span<const float> taps, int64_t r, int64_t channel, int64_t column,
+                     Rows& out) {
+    const int64_t count = plan_.delta->shape.taps;
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = 0;
+      for (int64_t t = std::max<int64_t>(0, count - 1 - r); t < count; ++t)
+        out[i] += double{taps[at((channel + static_cast<int64_t>(i)) * count + t)]} *
+                  row(BufferId::qkv, r - count + 1 + t)[at(column) + i];
+      out[i] /= 1 + std::exp(-out[i]);
+    }
+  }
+
+  static void make_unit(double scale, Rows& x) {
+    double sum = 1e-6;
+    for (const double v : x) sum += v * v;
+    for (double& v : x) v *= scale / std::sqrt(sum);
+  }
+
+  void delta(const Step& step) {
+    output(step.out, false);
+    for (int64_t head = 0; head < plan_.delta->shape.value_heads; ++head)
+      delta_head(step.out, head);
+  }
+
+  void delta_head(BufferId out, int64_t head) {
+    const DeltaPlan& plan = *plan_.delta;
+    const DeltaConfig& d = plan.shape;
+    const int64_t dk = d.key_dim, dv = d.value_dim, key = head / d.shared();
+    const std::vector<float> taps = find_.vector({Role::conv, layer_}),
+                             decay = find_.vector({Role::delta_decay, layer_}),
+                             decay_bias = find_.vector({Role::delta_decay_bias, layer_});
+    Rows state(at(dk * dv)), q(at(dk)), k(at(dk)), v(at(dv));
+    for (int64_t r = 0; r < rows_; ++r) {
+      convolve_head(taps, r, key * dk, plan.q_column(key), q);
+      convolve_head(taps, r, d.keys() + key * dk, plan.k_column(key), k);
+      convolve_head(taps, r, 2 * d.keys() + head * dv, plan.v_column(head), v);
+      make_unit(1 / std::sqrt(static_cast<double>(dk)), q);
+      make_unit(1, k);
+      const double a =
+          row(BufferId::delta_a, r)[plan.a_column(head)] + double{decay_bias[at(head)]};
+      const double fade = std::exp(-std::exp(double{decay[at(head)]}) * std::log1p(std::exp(a)));
+      const double write = 1 / (1 + std::exp(-row(BufferId::delta_b, r)[plan.b_column(head)]));
+      double* const y = row(out, r) + head * dv;
+      for (int64_t j = 0; j < dv; ++j) {
+        double recalled = 0;
+        for (int64_t i = 0; i < dk; ++i) recalled += fade * state[at(i * dv + j)] * k[at(i)];
+        const double change = write * (v[at(j)] - recalled);
+        for (int64_t i = 0; i < dk; ++i) {
+          double& s = state[at(i * dv + j)];
+          s = fade * s + k[at(i)] * change;
+          y[j] += s * q[at(i)];
         }
       }
+      norm(plan_.norms[at(plan.norm)], y);
+      const double* const z = row(BufferId::delta_z, r) + plan.z_column(head);
+      for (int64_t j = 0; j < dv; ++j) y[j] *= z[j] / (1 + std::exp(-z[j]));
     }
   }
 
@@ -237,24 +356,66 @@ class Steps {
     }
   }
 
-  // The most likely experts of a row; their probabilities by softmax, made to sum up to 1.
-  void choose(const Rows& logits) {
-    const int64_t chosen = plan_.experts->chosen;
-    std::vector<int64_t> order(logits.size());
+  // Scores of the experts of one row.
+  Rows scores(Rows logits) const {
+    const double most = *std::max_element(logits.begin(), logits.end());
+    double sum = 0;
+    for (double& v : logits) {
+      v = plan_.experts->router.sigmoid ? 1 / (1 + std::exp(-v)) : std::exp(v - most);
+      sum += v;
+    }
+    for (double& v : logits) v /= plan_.experts->router.sigmoid ? 1 : sum;
+    return logits;
+  }
+
+  // The places of the `count` largest, the first of those that are alike.
+  static std::vector<int64_t> largest(const Rows& of, int64_t count) {
+    std::vector<int64_t> order(of.size());
     for (size_t e = 0; e < order.size(); ++e) order[e] = static_cast<int64_t>(e);
     std::stable_sort(order.begin(), order.end(),
-                     [&](int64_t a, int64_t b) { return logits[at(a)] > logits[at(b)]; });
-    double sum = 0;
-    for (int64_t i = 0; i < chosen; ++i) {
-      chosen_.push_back(order[at(i)]);
-      weights_.push_back(std::exp(logits[at(order[at(i)])] - logits[at(order[0])]));
-      sum += weights_.back();
+                     [&](int64_t a, int64_t b) { return of[at(a)] > of[at(b)]; });
+    order.resize(at(count));
+    return order;
+  }
+
+  // What experts are compared by: those outside the best groups are out.
+  Rows compared(Rows by) const {
+    const RouterConfig& router = plan_.experts->router;
+    if (router.groups == 1) return by;
+    const auto each = std::ssize(by) / router.groups;
+    Rows groups;
+    for (int64_t g = 0; g < router.groups; ++g) {
+      Rows own(by.begin() + g * each, by.begin() + (g + 1) * each);
+      std::sort(own.rbegin(), own.rend());
+      groups.push_back(own[0] + (router.best_two ? own[1] : 0));
     }
-    for (auto w = weights_.end() - chosen; w != weights_.end(); ++w) *w /= sum;
+    const std::vector<int64_t> best = largest(groups, router.groups_chosen);
+    for (int64_t e = 0; e < std::ssize(by); ++e) {
+      if (std::find(best.begin(), best.end(), e / each) == best.end())
+        by[at(e)] = -std::numeric_limits<double>::infinity();
+    }
+    return by;
+  }
+
+  void choose(const Rows& logits) {
+    const ExpertPlan& plan = *plan_.experts;
+    const Rows score = scores(logits);
+    Rows by = score;
+    const std::vector<float> correction = find_.vector({Role::router_correction, layer_});
+    for (size_t e = 0; e < correction.size(); ++e) by[e] += double{correction[e]};
+    double sum = plan.router.floor;
+    for (const int64_t e : largest(compared(std::move(by)), plan.chosen)) {
+      chosen_.push_back(e);
+      weights_.push_back(score[at(e)]);
+      sum += score[at(e)];
+    }
+    for (auto w = weights_.end() - plan.chosen; w != weights_.end(); ++w)
+      *w *= plan.router.scale / (plan.router.normalize ? sum : 1);
   }
 
   void combine(const Step& step) {
     const int64_t chosen = plan_.experts->chosen, width = plan_.buffer(step.in).width;
+    output(step.out, step.adds);
     for (int64_t i = 0; i < rows_ * chosen; ++i) {
       for (int64_t c = 0; c < width; ++c)
         row(step.out, i / chosen)[c] += weights_[at(i)] * row(step.in, i)[c];
@@ -312,7 +473,7 @@ std::vector<double> reference_head(const DecoderConfig& c, const ParameterFinder
     if (c.final_norm) norm_row(find, {Role::final_norm}, c.norm, c.norm_eps, c.hidden_size, row);
     head.add(row, out.data() + r * c.vocab_size);
   }
-  for (double& v : out) v = capped(v, c.final_softcap);
+  for (double& v : out) v = capped(c.logit_scale * v, c.final_softcap);
   return out;
 }
 

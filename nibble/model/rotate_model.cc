@@ -127,6 +127,7 @@ class Turning {
   // Values are turned head by head, and back in what reads their mixture.
   void values(const LayerPlan& plan, int layer) {
     const BufferPlan& v = plan.buffer(BufferId::v);
+    if (!v.is_whole() || config_.attention_gate) return;  // they may stay as they are
     const ParamKey key{v.within ? Role::qkv : Role::v, layer};
     for (const bool bias : {false, true})
       change(find(key.with_bias(bias)), turn_columns(head_, v.first, v.width));
@@ -142,6 +143,8 @@ class Turning {
         norm = {plan.norms[static_cast<size_t>(step.index)].role, layer};
         step.adds ? refuse_gain(norm, "in front of the residual stream") : drop_gain(norm);
       }
+      if (step.op == Op::add && step.out == BufferId::normed) norm = {Role::attn_norm, layer};
+      if (step.op == Op::gate_rows) reader({Role::shared_router, layer}, norm);
       if (step.op == Op::route) reader({Role::router, layer}, norm);
       if (step.op == Op::attend) values(plan, layer);
       if (step.op == Op::project) site(plan, plan.site(step), layer, norm);

@@ -9,6 +9,7 @@
 #include "nibble/model/carry_over.h"
 #include "nibble/model/model.h"
 #include "nibble/model/stored_weights.h"
+#include "nibble/model/text_part.h"
 
 namespace nibble {
 namespace {
@@ -132,8 +133,9 @@ std::string carried_config(const Model& original, const std::string& text, const
 // A single file of another format says in itself what a config.json says.
 std::string config_like(const Model& original, const Modules& modules) {
   if (const auto own = original.settings("config.json")) {
-    return naming_file(own->name,
-                       [&] { return readable(carried_config(original, own->text, modules)); });
+    return naming_file(own->name, [&] {
+      return readable(carried_config(original, text_part(own->text), modules));
+    });
   }
   return naming_file(original.path,
                      [&] { return readable(config_text(original.config, modules)); });

@@ -12,12 +12,14 @@
 
 namespace nibble {
 
-/// m queries behind position `start`; row r, [heads * head_dim], is at data + r * stride.
+/// m queries behind position `start`; those of row r, one of head_dim for each head, are at data +
+/// r * stride + head * head_stride.
 struct Queries {
   const float* data;
   int64_t stride;
   int64_t m;
   int64_t start;
+  int64_t head_stride = 0;  ///< 0: head_dim
 };
 
 /// How one layer attends.

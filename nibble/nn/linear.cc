@@ -10,6 +10,7 @@
 #include "nibble/core/error.h"
 #include "nibble/kernels/layer.h"
 #include "nibble/nn/activation.h"
+#include "nibble/nn/gate.h"
 #include "nibble/nn/input_reading.h"
 #include "nibble/nn/low_rank_path.h"
 #include "nibble/nn/packed_weight.h"
@@ -232,20 +233,13 @@ class LinearGroup::Product {
           gelu(std::span(y, static_cast<size_t>(count)));
           break;
         case LinearEnd::silu_gate:
-          impl_.ops.silu_gate(out_.y[0] + r * n + begin, count, y);
-          break;
         case LinearEnd::gelu_tanh_gate:
-          gate(count, out_.y[0] + r * n + begin, y);
+          apply_gate(out_.end, out_.y[0] + r * n + begin, count, y);
           break;
         case LinearEnd::none:
           break;
       }
     }
-  }
-
-  void gate(int64_t n, float* gate, float* up) const {
-    impl_.ops.gelu_tanh(n, gate);
-    for (int64_t i = 0; i < n; ++i) up[i] *= gate[i];
   }
 
   const Impl& impl_;

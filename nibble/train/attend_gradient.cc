@@ -14,30 +14,37 @@ template <class T>
 class AttendGradient : public GradientStep<T> {
  public:
   AttendGradient(const StepRows<T>& r, const Step& step)
-      : out_(step.out), plan_(*r.plan.attention), rope_(r.config.rope), attention_(r.ops) {
+      : out_(step.out), plan_(*r.plan.attention), attention_(r.ops) {
     const AttentionShape& s = plan_.rule.shape;
     head_dim_ = s.head_dim;
-    const auto norm = [&] { return RowNorm<T>(NormKind::rms, r.config.norm_eps, head_dim_); };
-    q_ = {BufferId::q, s.heads, plan_.q_norm, T(plan_.rule.scale), norm(), {}, {}};
-    k_ = {BufferId::k, s.kv_heads, plan_.k_norm, T{1}, norm(), {}, {}};
+    if (plan_.rope >= 0)
+      rotary_ = Rotary(ropes(r.config)[static_cast<size_t>(plan_.rope)], head_dim_);
+    q_ = heads(r, BufferId::q, s.heads, plan_.q_norm);
+    q_.scale = T(plan_.rule.scale);
+    k_ = heads(r, BufferId::k, s.kv_heads, plan_.k_norm);
+    v_ = heads(r, BufferId::v, s.kv_heads, -1);
   }
 
   void reserve(int64_t rows, int64_t longest) override {
     attention_.reserve(longest, k_.heads * head_dim_);
     mixed_ = Buffer<T>(rows * q_.heads * head_dim_);
-    for (Heads* h : {&q_, &k_}) {
-      h->read = Buffer<T>(rows * h->heads * head_dim_);
+    for (Heads* h : {&q_, &k_, &v_}) {
+      const int64_t size = rows * h->heads * head_dim_;
+      if (h->is_part || plan_.norm_turned) h->columns = Buffer<T>(size);
+      if (h->is_part || h->norm_index >= 0) h->gradient = Buffer<T>(size);
+      if (h == &v_) continue;
+      h->read = Buffer<T>(size);
       if (h->norm_index < 0) continue;
-      h->gradient = Buffer<T>(rows * h->heads * head_dim_);
-      h->norm.reserve(rows * h->heads);
+      if (h->is_part || plan_.norm_turned) h->behind = Buffer<T>(size);
+      h->norm.reserve(size / h->norm_width);
     }
-    if (plan_.rotary) compute_angles(longest);
+    if (plan_.rope >= 0) compute_angles(longest);
   }
 
   void forward(StepRows<T>& r) override {
     prepare(r, q_);
     prepare(r, k_);
-    v_ = r.value(BufferId::v);
+    values_ = columns(r, v_);
     for_each_sequence(r, [&](const AttentionTask<T>& task, int64_t q, int64_t) {
       attention_.forward(task, mixed_.data() + q);
     });
@@ -47,37 +54,54 @@ class AttendGradient : public GradientStep<T> {
   void backward(StepRows<T>& r) override {
     const T* const dout = r.slope(out_);
     T *const dq = read_gradient(r, q_), *const dk = read_gradient(r, k_),
-             *const dv = r.slope(BufferId::v);
+             *const dv = read_gradient(r, v_);
     for_each_sequence(r, [&](const AttentionTask<T>& task, int64_t q, int64_t kv) {
       attention_.backward(task, dout + q, dq + q, dk + kv, dv + kv);
     });
     prepare_backward(r, q_);
     prepare_backward(r, k_);
-    for (const BufferId id : {BufferId::q, BufferId::k, BufferId::v}) r.start(id);
+    hand_back(r, v_, dv);
     r.end(out_);
   }
 
  private:
-  // Queries or keys: as projected, and as attention reads them.
+  // Queries, keys or values: as projected, and as attention reads them.
   struct Heads {
-    BufferId id;
-    int64_t heads;
-    int norm_index;  // into the plan's, -1: none
-    T scale;
-    RowNorm<T> norm;  // of each head
-    Buffer<T> read, gradient;
+    BufferId id = BufferId::q;
+    int64_t heads = 0;
+    bool is_part = false;  // columns of a buffer of more
+    int norm_index = -1;   // into the plan's, -1: none
+    int64_t norm_width = 0;
+    T scale = 1;
+    RowNorm<T> norm;
+    Buffer<T> columns;   // what they are before a norm, where the buffer does not hold that
+    Buffer<T> read;      // by attention
+    Buffer<T> gradient;  // of `read`, ...
+    Buffer<T> behind;    // ... and through the norm
   };
 
+  static Heads heads(const StepRows<T>& r, BufferId id, int64_t count, int norm) {
+    Heads h;
+    h.id = id;
+    h.heads = count;
+    h.is_part = r.plan.buffer(id).within.has_value();
+    h.norm_index = norm;
+    if (norm < 0) return h;
+    const NormPlan& n = r.plan.norms[static_cast<size_t>(norm)];
+    h.norm_width = n.width;
+    h.norm = RowNorm<T>(n.kind, r.config.norm_eps, n.width);
+    return h;
+  }
+
   void compute_angles(int64_t longest) {
-    const int64_t half = head_dim_ / 2;
-    const Rotary rotary(rope_, head_dim_);
-    std::vector<float> cos(static_cast<size_t>(half)), sin(cos.size());
-    cos_ = Buffer<T>(longest * half);
-    sin_ = Buffer<T>(longest * half);
+    const int64_t pairs = rotary_.pairs();
+    std::vector<float> cos(static_cast<size_t>(pairs)), sin(cos.size());
+    cos_ = Buffer<T>(longest * pairs);
+    sin_ = Buffer<T>(longest * pairs);
     for (int64_t t = 0; t < longest; ++t) {
-      rotary.angles(t, cos.data(), sin.data());
-      std::copy(cos.begin(), cos.end(), cos_.data() + t * half);
-      std::copy(sin.begin(), sin.end(), sin_.data() + t * half);
+      rotary_.angles(t, longest, cos.data(), sin.data());
+      std::copy(cos.begin(), cos.end(), cos_.data() + t * pairs);
+      std::copy(sin.begin(), sin.end(), sin_.data() + t * pairs);
     }
   }
 
@@ -90,32 +114,47 @@ class AttendGradient : public GradientStep<T> {
       const int64_t q = first * q_.heads * head_dim_, kv = first * k_.heads * head_dim_;
       f(AttentionTask<T>{tokens, q_.heads, k_.heads, head_dim_, rule.window, T(rule.softcap), T{1},
                          q_.heads * head_dim_, k_.heads * head_dim_, q_.read.data() + q,
-                         k_.read.data() + kv, v_ + kv},
+                         k_.read.data() + kv, values_ + kv},
         q, kv);
     }
   }
 
-  // x times `scale`, each pair of a head turned by its position's angle (backward: direction -1).
-  void turn(const StepRows<T>& r, const Heads& h, T direction, T* x) const {
-    const int64_t half = head_dim_ / 2;
-    if (!plan_.rotary) {
-      for (int64_t i = 0; i < r.rows * h.heads * head_dim_; ++i) x[i] *= h.scale;
-      return;
-    }
+  // f(head, its token's position) of every head of every row, in order.
+  template <class F>
+  void for_each_head(const StepRows<T>& r, const Heads& h, T* x, F f) const {
     for (size_t s = 0; s + 1 < r.starts.size(); ++s) {
       for (int64_t t = 0; t < r.starts[s + 1] - r.starts[s]; ++t) {
-        const T *cos = cos_.data() + t * half, *sin = sin_.data() + t * half;
-        for (int64_t head = 0; head < h.heads; ++head, x += 2 * half)
-          turn_head(cos, sin, h.scale, direction, x);
+        for (int64_t head = 0; head < h.heads; ++head, x += head_dim_) f(x, t);
       }
     }
   }
-  void turn_head(const T* cos, const T* sin, T scale, T direction, T* x) const {
-    const int64_t half = head_dim_ / 2;
-    for (int64_t i = 0; i < half; ++i) {
-      const T a = x[i] * scale, b = x[i + half] * scale, s = direction * sin[i];
-      x[i] = a * cos[i] - b * s;
-      x[i + half] = b * cos[i] + a * s;
+
+  // x times the scale of its kind and position.
+  void scale(const StepRows<T>& r, const Heads& h, T* x) const {
+    const bool of_position = h.id == BufferId::q && plan_.query_beta != 0;
+    if (h.scale == 1 && !of_position) return;
+    for_each_head(r, h, x, [&](T* head, int64_t t) {
+      const T by = of_position ? h.scale * T(plan_.query_scale(t)) : h.scale;
+      for (int64_t i = 0; i < head_dim_; ++i) head[i] *= by;
+    });
+  }
+
+  // Each pair of a head turned by its position's angle (backward: direction -1).
+  void turn(const StepRows<T>& r, const Heads& h, T direction, T* x) const {
+    if (plan_.rope < 0) return;
+    const int64_t pairs = rotary_.pairs();
+    for_each_head(r, h, x, [&](T* head, int64_t t) {
+      turn_head(cos_.data() + t * pairs, sin_.data() + t * pairs, direction, head);
+    });
+  }
+  void turn_head(const T* cos, const T* sin, T direction, T* x) const {
+    const int64_t pairs = rotary_.pairs();
+    const int64_t step = rotary_.neighbours() ? 2 : 1, apart = rotary_.neighbours() ? 1 : pairs;
+    for (int64_t i = 0; i < pairs; ++i) {
+      T &a = x[step * i], &b = x[step * i + apart];
+      const T first = a, second = b, s = direction * sin[i];
+      a = first * cos[i] - second * s;
+      b = second * cos[i] + first * s;
     }
   }
 
@@ -123,34 +162,56 @@ class AttendGradient : public GradientStep<T> {
     return r.weights->norms[static_cast<size_t>(h.norm_index)];
   }
 
+  const T* columns(const StepRows<T>& r, Heads& h) const {
+    if (!h.is_part) return r.value(h.id);
+    r.gather(h.id, h.columns.data());
+    return h.columns.data();
+  }
+
   void prepare(const StepRows<T>& r, Heads& h) const {
-    const T* x = r.value(h.id);
-    if (h.norm_index >= 0) x = h.norm.forward(r.ops, norm_view(r, h), r.rows * h.heads, x);
-    std::copy_n(x, r.size_of(h.id), h.read.data());
-    turn(r, h, T{1}, h.read.data());
+    const int64_t size = r.size_of(h.id);
+    const T* x = columns(r, h);
+    if (h.norm_index >= 0 && plan_.norm_turned) {
+      if (!h.is_part) std::copy_n(x, size, h.columns.data());
+      turn(r, h, T{1}, h.columns.data());
+      x = h.columns.data();
+    }
+    if (h.norm_index >= 0) x = h.norm.forward(r.ops, norm_view(r, h), size / h.norm_width, x);
+    std::copy_n(x, size, h.read.data());
+    if (!plan_.norm_turned || h.norm_index < 0) turn(r, h, T{1}, h.read.data());
+    scale(r, h, h.read.data());
   }
 
   // Where the gradient of what attention read goes.
   T* read_gradient(const StepRows<T>& r, Heads& h) const {
-    return h.norm_index >= 0 ? h.gradient.data() : r.slope(h.id);
+    return h.is_part || h.norm_index >= 0 ? h.gradient.data() : r.slope(h.id);
   }
 
-  void prepare_backward(const StepRows<T>& r, Heads& h) const {
+  void prepare_backward(StepRows<T>& r, Heads& h) const {
     T* const read = read_gradient(r, h);
-    turn(r, h, T{-1}, read);
-    if (h.norm_index >= 0)
-      h.norm.backward(r.ops, norm_view(r, h), read, r.slope(h.id), r.norm_slope(h.norm_index),
-                      false);
+    scale(r, h, read);
+    const bool turned_last = !plan_.norm_turned || h.norm_index < 0;
+    if (turned_last) turn(r, h, T{-1}, read);
+    if (h.norm_index < 0) return hand_back(r, h, read);
+    T* const behind = h.behind.size() > 0 ? h.behind.data() : r.slope(h.id);
+    h.norm.backward(r.ops, norm_view(r, h), read, behind, r.norm_slope(h.norm_index), false);
+    if (!turned_last) turn(r, h, T{-1}, behind);
+    hand_back(r, h, behind);
+  }
+
+  void hand_back(StepRows<T>& r, const Heads& h, const T* slopes) const {
+    if (h.is_part || slopes != r.slope(h.id)) return r.scatter(h.id, slopes);
+    r.start(h.id);
   }
 
   const BufferId out_;
   const AttentionPlan plan_;
-  const RopeConfig rope_;
+  Rotary rotary_;
   int64_t head_dim_;
   AttentionGradient<T> attention_;
-  Heads q_, k_;
-  const T* v_ = nullptr;
-  Buffer<T> mixed_, cos_, sin_;  // cos, sin: [longest, head_dim / 2]
+  Heads q_, k_, v_;
+  const T* values_ = nullptr;
+  Buffer<T> mixed_, cos_, sin_;  // cos, sin: [longest, pairs]
 };
 
 }  // namespace

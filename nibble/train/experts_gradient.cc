@@ -29,7 +29,7 @@ class RouteGradient : public GradientStep<T> {
     for (int64_t row = 0; row < r.rows; ++row) {
       T* const to = routing_.data() + row * plan_.width();
       std::copy_n(logits_.data() + row * plan_.experts, plan_.experts, to);
-      choose_experts(plan_, to);
+      choose_experts(plan_, correction(r), to);
     }
     experts_.find(plan_, routing_.data(), r.rows);
     if (r.balance != nullptr && r.balance->counting) count(r.rows, *r.balance);
@@ -88,18 +88,39 @@ class RouteGradient : public GradientStep<T> {
     for (size_t e = 0; e < p_.size(); ++e) to[e] += static_cast<T>(p_[e] * (of.slope(e) - mean));
   }
 
-  // From those of the weights, which are the softmax of the chosen logits.
+  std::span<const float> correction(const StepRows<T>& r) {
+    const T* const given = r.weights->router_correction;
+    if (given == nullptr) return {};
+    correction_.assign(given, given + plan_.experts);
+    return correction_;
+  }
+
+  // From those of the weights: through what they are divided by, and through the scores of all.
   void slopes_of_logits(const T* dweights, int64_t row) {
     const T* const routing = routing_.data() + row * plan_.width();
     const T *const chosen = chosen_experts(plan_, routing),
                    *const weights = expert_weights(plan_, routing),
                    *const slope = dweights + row * plan_.chosen;
+    const RouterConfig& router = plan_.router;
     T* const to = dlogits_.data() + row * plan_.experts;
     std::fill_n(to, plan_.experts, T{0});
-    T mean = 0;
-    for (int64_t i = 0; i < plan_.chosen; ++i) mean += weights[i] * slope[i];
+    T sum = T(router.floor), mean = 0;
+    for (int64_t i = 0; i < plan_.chosen; ++i) {
+      sum += routing[static_cast<int64_t>(chosen[i])];
+      mean += weights[i] * slope[i] / T(router.scale);
+    }
     for (int64_t i = 0; i < plan_.chosen; ++i)
-      to[static_cast<int64_t>(chosen[i])] = weights[i] * (slope[i] - mean);
+      to[static_cast<int64_t>(chosen[i])] =
+          router.normalize ? T(router.scale) * (slope[i] - mean) / sum : T(router.scale) * slope[i];
+    slopes_of_scores(routing, to);
+  }
+  // Slopes of scores become those of logits.
+  void slopes_of_scores(const T* scores, T* slopes) const {
+    T mean = 0;
+    for (int64_t e = 0; e < plan_.experts; ++e) mean += scores[e] * slopes[e];
+    for (int64_t e = 0; e < plan_.experts; ++e)
+      slopes[e] = plan_.router.sigmoid ? slopes[e] * scores[e] * (1 - scores[e])
+                                       : scores[e] * (slopes[e] - mean);
   }
 
   const Step step_;
@@ -110,6 +131,7 @@ class RouteGradient : public GradientStep<T> {
   std::vector<int32_t> memory_;
   ExpertRows experts_;
   std::vector<double> p_;  // of one row
+  std::vector<float> correction_;
 };
 
 // The slope of `routing` is that of the weights, [rows, chosen].
@@ -124,7 +146,10 @@ class CombineGradient : public GradientStep<T> {
   void forward(StepRows<T>& r) override {
     given_ = r.value(step_.in);
     routing_ = r.value(BufferId::routing);
-    std::copy_n(r.value(step_.out), r.rows * width_, sum_.data());
+    if (step_.adds)
+      std::copy_n(r.value(step_.out), r.rows * width_, sum_.data());
+    else
+      sum_.clear();
     for_each(r, [&](int64_t row, int64_t, int64_t place, T weight) {
       for (int64_t c = 0; c < width_; ++c)
         sum_[row * width_ + c] += weight * given_[place * width_ + c];
@@ -146,6 +171,7 @@ class CombineGradient : public GradientStep<T> {
     });
     r.start(step_.in);
     r.start(BufferId::routing);
+    if (!step_.adds) r.end(step_.out);
   }
 
  private:

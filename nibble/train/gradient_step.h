@@ -54,6 +54,29 @@ struct StepRows {
   NormSlope<T> norm_slope(int index) const {
     return into == nullptr ? NormSlope<T>{} : into->norms[static_cast<size_t>(index)];
   }
+  /// The buffer whose columns another one's are; itself where it is no part of one.
+  BufferId whole(BufferId id) const { return plan.buffer(id).within.value_or(id); }
+  /// f(i, j) of every element i of a buffer, where j is its place in whole(id).
+  template <class F>
+  void for_each_element(BufferId id, F f) const {
+    const BufferPlan& b = plan.buffer(id);
+    const int64_t stride = plan.buffer(whole(id)).width, piece = b.within ? b.piece : b.width;
+    for (int64_t r = 0, i = 0; r < rows_of(id); ++r) {
+      for (int64_t c = 0; c < b.width; ++c, ++i)
+        f(i, r * stride + b.first + c / piece * b.step + c % piece);
+    }
+  }
+  /// The value of a buffer's columns, copied.
+  void gather(BufferId id, T* to) const {
+    const T* const from = value(whole(id));
+    for_each_element(id, [&](int64_t i, int64_t j) { to[i] = from[j]; });
+  }
+  /// What dL/d(value) is of a buffer's columns, all of which nobody else writes to.
+  void scatter(BufferId id, const T* slopes_of_columns) {
+    T* const to = slope(whole(id));
+    for_each_element(id, [&](int64_t i, int64_t j) { to[j] = slopes_of_columns[i]; });
+    start(whole(id));
+  }
   int64_t rows_of(BufferId id) const { return rows * plan.buffer(id).rows; }
   int64_t size_of(BufferId id) const { return rows_of(id) * plan.buffer(id).width; }
 };
@@ -88,6 +111,11 @@ NIBBLE_GRADIENT_STEP_MAKER(make_project_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_attend_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_packed_attend_gradient);  // q, k and v are one buffer
 NIBBLE_GRADIENT_STEP_MAKER(make_convolve_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_delta_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_activate_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_gate_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_gate_rows_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_add_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_route_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_combine_gradient);
 

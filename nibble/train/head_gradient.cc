@@ -5,6 +5,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/float_formats.h"
+#include "nibble/model/model_ends.h"
 #include "nibble/train/rounded_inputs.h"
 #include "nibble/train/soft_cap.h"
 
@@ -44,7 +45,7 @@ HeadView<float> HeadWeights::view() const {
 template <class T>
 int64_t HeadGradient<T>::work_bytes(const DecoderConfig& config, int64_t rows) {
   // Logits, probabilities, and what oneDNN packs of them; the rows themselves.
-  const int64_t each = config.final_softcap > 0 ? 5 : 3;
+  const int64_t each = bends_logits(config) ? 5 : 3;
   return rows_together(config.vocab_size, rows) *
          (each * config.vocab_size + 8 * config.hidden_size) * int64_t{sizeof(T)};
 }
@@ -60,7 +61,7 @@ void HeadGradient<T>::reserve(int64_t rows, bool transposed) {
   for (Buffer<T>* b : {&sum_, &gap_}) *b = Buffer<T>(rows);
   logits_ = Buffer<T>(rows * ld_);
   for (Buffer<T>* b : {&cap_slopes_, &weighted_})
-    *b = Buffer<T>(config_.final_softcap > 0 ? rows * ld_ : 0);
+    *b = Buffer<T>(bends_logits(config_) ? rows * ld_ : 0);
 }
 
 // What the matrix gives for rows of x; its padding columns are zeros.
@@ -97,10 +98,15 @@ void HeadGradient<T>::multiply_turned(const MatrixView<T>& m) {
 
 template <class T>
 void HeadGradient<T>::cap() {
+  if (!bends_logits(config_)) return;
+  const T scale = T(config_.logit_scale);
+  for (int64_t i = 0; i < rows_ * ld_; ++i) logits_[i] *= scale;
+  std::fill_n(cap_slopes_.data(), rows_ * ld_, scale);
   if (config_.final_softcap == 0) return;
   for (int64_t i = 0; i < rows_ * ld_; i += ld_)
     soft_cap(T(config_.final_softcap), config_.vocab_size, logits_.data() + i,
              cap_slopes_.data() + i);
+  for (int64_t i = 0; i < rows_ * ld_; ++i) cap_slopes_[i] *= scale;
 }
 
 // dx, and the gradients of weights, from those of logits.
@@ -189,8 +195,7 @@ double HeadGradient<T>::run(const HeadView<T>& w, int64_t rows, const T* x, cons
     loss += teacher == nullptr ? learn_labels(targets + first, scale)
                                : learn_teacher(targets + first, scale, *teacher, first);
     if (into == nullptr) continue;
-    for (int64_t i = 0; i < rows_ * ld_ && config_.final_softcap > 0; ++i)
-      logits_[i] *= cap_slopes_[i];
+    for (int64_t i = 0; i < rows_ * ld_ && bends_logits(config_); ++i) logits_[i] *= cap_slopes_[i];
     backward(w, dx + first * k, *into);
   }
   return loss;
@@ -214,7 +219,7 @@ void HeadGradient<T>::expect(const HeadView<T>& w) {
   }
   cap();
   for (int64_t r = 0; r < rows_; ++r) ops_.softmax(n, T{1}, logits_.data() + r * ld_);
-  const bool capped = config_.final_softcap > 0;
+  const bool capped = bends_logits(config_);
   for (int64_t i = 0; i < rows_ * ld_ && capped; ++i) weighted_[i] = logits_[i] * cap_slopes_[i];
   const T* const by = (capped ? weighted_ : logits_).data();
   ops_.product({rows_, k, n, by, ld_, 1, w.matrix.weight, k, expected_.data(), k, false});
@@ -226,7 +231,7 @@ template <class T>
 void HeadGradient<T>::gradient_of_label(const HeadView<T>& w, int64_t row, int32_t label) {
   const int64_t k = config_.hidden_size;
   const T *const expected = expected_.data() + row * k, *const own = w.matrix.weight + label * k;
-  const T slope = config_.final_softcap > 0 ? cap_slopes_[row * ld_ + label] : T{1};
+  const T slope = bends_logits(config_) ? cap_slopes_[row * ld_ + label] : T{1};
   T* const to = gradient_.data() + row * k;
   for (int64_t i = 0; i < k; ++i) to[i] = expected[i] - slope * own[i];
 }

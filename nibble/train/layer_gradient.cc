@@ -7,6 +7,12 @@
 namespace nibble {
 namespace {
 
+// As training_plan() has it.
+bool is_packed(const LayerPlan& plan) {
+  const BufferPlan& q = plan.buffer(BufferId::q);
+  return q.within && q.is_whole();
+}
+
 template <class T>
 std::unique_ptr<GradientStep<T>> make_step(const StepRows<T>& r, const Step& step) {
   switch (step.op) {
@@ -15,10 +21,20 @@ std::unique_ptr<GradientStep<T>> make_step(const StepRows<T>& r, const Step& ste
     case Op::project:
       return make_project_gradient(r, step);
     case Op::attend:
-      return r.plan.buffer(BufferId::qkv).width > 0 ? make_packed_attend_gradient(r, step)
-                                                    : make_attend_gradient(r, step);
+      return is_packed(r.plan) ? make_packed_attend_gradient(r, step)
+                               : make_attend_gradient(r, step);
     case Op::convolve:
       return make_convolve_gradient(r, step);
+    case Op::delta:
+      return make_delta_gradient(r, step);
+    case Op::activate:
+      return make_activate_gradient(r, step);
+    case Op::gate:
+      return make_gate_gradient(r, step);
+    case Op::gate_rows:
+      return make_gate_rows_gradient(r, step);
+    case Op::add:
+      return make_add_gradient(r, step);
     case Op::route:
       return make_route_gradient(r, step);
     case Op::combine:

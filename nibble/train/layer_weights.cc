@@ -24,7 +24,9 @@ class Loader {
           matrix(key_of(site, m, out_.layer, copy), stored, m, narrow_);
       }
     }
-    if (stored.convolution) vector({Role::conv, out_.layer});
+    for (const Role role : {Role::conv, Role::delta_decay, Role::delta_decay_bias,
+                            Role::router_correction, Role::shared_router})
+      vector({role, out_.layer});
     if (stored.experts) matrix({Role::router, out_.layer}, stored, {}, false);
   }
 
@@ -57,7 +59,8 @@ class Loader {
           make_matrix(of(weight, given.weight.columns()),
                       bias.empty() ? std::span<const float>() : of(bias, 1), n, narrow, ops_);
     };
-    if (key.role != Role::qkv) return part(key.role, 0, given.weight.rows());
+    if (key.role != Role::qkv || !stored.buffer(BufferId::q).is_whole())
+      return part(key.role, 0, given.weight.rows());
     for (const auto& [role, id] : {std::pair(Role::q, BufferId::q), std::pair(Role::k, BufferId::k),
                                    std::pair(Role::v, BufferId::v)}) {
       NIBBLE_CHECK(stored.buffer(id).within == member.out);
@@ -76,13 +79,13 @@ class Loader {
 LayerPlan gradient_plan(const DecoderConfig& config, int layer) {
   LayerPlan plan = layer_plan(config, layer);
   for (Site& site : plan.sites) {
-    if (site.members.front().role != Role::qkv) continue;
+    if (site.members.front().role != Role::qkv || !plan.buffer(BufferId::q).is_whole()) continue;
     const bool bias = site.members.front().bias;
     site.members.clear();
     for (const auto& [role, id] : {std::pair(Role::q, BufferId::q), std::pair(Role::k, BufferId::k),
                                    std::pair(Role::v, BufferId::v)}) {
       BufferPlan& b = plan.buffers[static_cast<size_t>(id)];
-      b = {b.width, 1, std::nullopt, 0};
+      b = {b.width, 1, std::nullopt, 0, 0, 0};
       site.members.push_back({role, b.width, bias, id});
     }
     plan.buffers[static_cast<size_t>(BufferId::qkv)] = {};
@@ -95,8 +98,8 @@ LayerPlan training_plan(const DecoderConfig& config, int layer) {
   if (!split.attention) return split;
   const AttentionPlan& a = *split.attention;
   const AttentionRule& rule = a.rule;
-  if (a.rotary || a.q_norm >= 0 || rule.window > 0 || rule.softcap > 0 ||
-      rule.shape.kv_heads != rule.shape.heads)
+  if (a.rope >= 0 || a.q_norm >= 0 || a.query_beta != 0 || rule.window > 0 || rule.softcap > 0 ||
+      rule.shape.kv_heads != rule.shape.heads || config.attention_gate || config.qkv_by_head)
     return split;
   DecoderConfig fused = config;
   fused.fused_qkv = true;

@@ -36,7 +36,10 @@ struct LayerParts {
   std::vector<NormParts<V>> norms;         ///< as plan.norms
   std::vector<std::vector<Matrix>> sites;  ///< [site][copy * members + member]
   Matrix router;
-  V *taps = nullptr, *taps_bias = nullptr;  ///< of a convolution
+  V *taps = nullptr, *taps_bias = nullptr;    ///< of a convolution
+  V *decay = nullptr, *decay_bias = nullptr;  ///< of a delta layer
+  V* router_correction = nullptr;             ///< which no gradient comes to
+  V* row_gate = nullptr;
 };
 
 /// What a layer multiplies with. Whoever makes it decides what each matrix is: the weight itself,
@@ -66,8 +69,16 @@ auto layer_parts(const LayerPlan& plan, int layer, const MatrixOf& matrix, const
       for (const SiteMember& m : site.members) all.push_back(matrix(key_of(site, m, layer, copy)));
     }
   }
-  if (plan.experts) out.router = matrix(ParamKey{Role::router, layer});
-  if (plan.convolution) {
+  if (plan.experts) {
+    out.router = matrix(ParamKey{Role::router, layer});
+    out.router_correction = vector(ParamKey{Role::router_correction, layer});
+  }
+  if (plan.gates_rows) out.row_gate = vector(ParamKey{Role::shared_router, layer});
+  if (plan.delta) {
+    out.decay = vector(ParamKey{Role::delta_decay, layer});
+    out.decay_bias = vector(ParamKey{Role::delta_decay_bias, layer});
+  }
+  if (plan.convolution || plan.delta) {
     out.taps = vector(ParamKey{Role::conv, layer});
     out.taps_bias = vector(ParamKey{Role::conv, layer, -1, true});
   }

@@ -1,6 +1,7 @@
 #include "nibble/train/train_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -79,6 +80,37 @@ std::string describe_rest(const DecoderConfig& c) {
       c.embedding_scale);
 }
 
+std::string describe_rope(const RopeConfig& r) {
+  return fmt::format(" {} {} {} {} {} {} {}", r.theta, static_cast<int>(r.scaling), r.factor,
+                     r.part, r.neighbours, r.alpha, fmt::join(r.short_factors, " "));
+}
+
+// Of decoders that were not always there: nothing for those that were.
+std::string describe_newer(const DecoderConfig& c) {
+  const DecoderConfig none;
+  std::string out;
+  if (c.rope.part != 1 || c.rope.neighbours || c.rope.alpha > 0 || !c.rope.short_factors.empty())
+    out += ", rope" + describe_rope(c.rope);
+  if (c.window_rope) out += ", window rope" + describe_rope(*c.window_rope);
+  if (c.query_beta > 0) out += fmt::format(", queries {} {}", c.query_beta, c.query_every);
+  if (c.halves != none.halves || !c.pre_norms || c.qk_norm > QkNorm::heads)
+    out += fmt::format(", halves {}, norms {} {}", static_cast<int>(c.halves), c.pre_norms,
+                       static_cast<int>(c.qk_norm));
+  if (c.residual_scale != 1 || c.logit_scale != 1)
+    out += fmt::format(", residual {}, logits {}", c.residual_scale, c.logit_scale);
+  if (!c.turned.empty()) out += fmt::format(", turned {}", fmt::join(c.turned, " "));
+  if (!c.sparse.empty()) out += fmt::format(", sparse {}", fmt::join(c.sparse, " "));
+  if (c.expert_size > 0 || c.shared_size > 0 || c.router != none.router)
+    out += fmt::format(", experts {} {} {}, router {} {} {} {} {} {} {} {} {}", c.expert_size,
+                       c.shared_size, c.shared_gate, c.router.sigmoid, c.router.bias,
+                       c.router.correction, c.router.normalize, c.router.floor, c.router.scale,
+                       c.router.groups, c.router.groups_chosen, c.router.best_two);
+  if (c.delta != none.delta)
+    out += fmt::format(", delta {} {} {} {} {} {}", c.delta.key_heads, c.delta.value_heads,
+                       c.delta.key_dim, c.delta.value_dim, c.delta.taps, c.delta.by_head);
+  return out;
+}
+
 // What only some runs have.
 std::string describe_more(const TrainOptions& o) {
   const FakeQuantization& q = o.quantization;
@@ -115,6 +147,7 @@ std::string describe(const TrainOptions& o) {
     out += fmt::format(", {} {}", p.name, p.shape.to_string());
   }
   for (const auto& [part, usual] : {std::pair(describe_rest(o.config), describe_rest({})),
+                                    std::pair(describe_newer(o.config), std::string()),
                                     std::pair(describe_more(o), describe_more({}))})
     if (part != usual) out += part;
   return out;

@@ -62,6 +62,17 @@ TEST(Kernels, RowsOfEveryLengthAreDoneAndNoMore) {
   expect_rows([](const LayerOps& ops, int64_t n, float* x) { ops.soft_cap(3.0f, n, x); }, 2e-6);
   expect_rows([&](const LayerOps& ops, int64_t n, float* x) { ops.silu_gate(other.data(), n, x); },
               2e-6);
+  expect_rows(
+      [&](const LayerOps& ops, int64_t n, float* x) { ops.sigmoid_gate(other.data(), n, x); },
+      2e-6);
+  // Keys of 3: the state stands in the row itself, what is read of it in the last part.
+  expect_rows(
+      [&](const LayerOps& ops, int64_t n, float* x) {
+        const int64_t width = n / 4;
+        ops.delta(
+            {other.data(), more.data(), other.data() + 3, 3, width, 0.9f, 0.4f, x, x + 3 * width});
+      },
+      2e-6);
   expect_rows([&](const LayerOps& ops, int64_t n,
                   float* x) { ops.rms_norm(x, n, other.data(), more.data(), 1e-5f, x); },
               1e-5);

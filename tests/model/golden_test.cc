@@ -10,6 +10,7 @@
 
 #include "nibble/core/files.h"
 #include "nibble/model/model.h"
+#include "tests/model/families.h"
 #include "tests/support/shared.h"
 
 namespace nibble {
@@ -130,8 +131,7 @@ TEST_P(SharedArchitecture, EqualsTransformers) {
   EXPECT_NEAR(window_nll(decoder, ids), expected["mean_nll"].get<double>(), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, SharedArchitecture, testing::Values("mixtral", "gemma2", "lfm2"),
-                         test_name);
+INSTANTIATE_TEST_SUITE_P(Families, SharedArchitecture, testing::ValuesIn(kFamilies), test_name);
 
 class RandomModel : public testing::TestWithParam<const char*> {};
 

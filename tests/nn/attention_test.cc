@@ -158,8 +158,9 @@ TEST(Rotary, TurnsHalvesAgainstEachOther) {
   std::vector<float> x{1, 2, 3, 4, 5, 6, 7, 8, 9};  // two heads, and what is behind them
   const std::vector<float> before = x;
   float cos[2], sin[2];
-  rotary.angles(3, cos, sin);
-  rotary.apply(cos, sin, 2, x.data());
+  rotary.angles(3, 4, cos, sin);
+  rotary.apply(cos, sin, x.data());
+  rotary.apply(cos, sin, x.data() + 4);
   for (size_t head = 0; head < 2; ++head) {
     for (size_t i = 0; i < 2; ++i) {
       const double angle = 3.0 * (i == 0 ? 1.0 : 0.1), a = before[head * 4 + i];

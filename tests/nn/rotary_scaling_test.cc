@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <numbers>
+#include <utility>
+#include <vector>
 
 #include "nibble/nn/rotary.h"
 
@@ -23,9 +25,9 @@ void expect_frequencies(const RopeConfig& c, const std::vector<double>& expected
 double temperature(const RopeConfig& c) {
   float cos[kHead / 2], sin[kHead / 2];
   const Rotary rotary(c, kHead);
-  rotary.angles(0, cos, sin);
+  rotary.angles(0, 4, cos, sin);
   for (int i = 0; i < kHead / 2; ++i) EXPECT_EQ(sin[i], 0);
-  rotary.angles(3, cos, sin);
+  rotary.angles(3, 4, cos, sin);
   return std::hypot(double{cos[1]}, double{sin[1]});
 }
 
@@ -108,11 +110,72 @@ TEST(RotaryScaling, YarnsTemperatureIsItsFormula) {
 TEST(RotaryScaling, PositionsTurnByTheirNumber) {
   float cos[kHead / 2], sin[kHead / 2];
   const Rotary rotary(RopeConfig{}, kHead);
-  rotary.angles(250, cos, sin);
+  rotary.angles(250, 251, cos, sin);
   const double frequencies[] = {1, 0.1, 0.01, 0.001};
   for (int i = 0; i < kHead / 2; ++i) {
     EXPECT_NEAR(cos[i], std::cos(250 * frequencies[i]), 2e-5) << i;
     EXPECT_NEAR(sin[i], std::sin(250 * frequencies[i]), 2e-5) << i;
+  }
+}
+
+// The first half of the head is turned as a head of that width would be.
+TEST(RotaryScaling, APartOfAHead) {
+  expect_frequencies({.part = 0.5}, {1, 0.01});
+  EXPECT_EQ(turned_width({.part = 0.75}, 128), 96);
+}
+
+// Half of the pairs, by the waves of the whole head; the others stay.
+TEST(RotaryScaling, ProportionalPartsKeepTheirWaves) {
+  const RopeConfig c{.scaling = RopeScaling::proportional, .factor = 2, .part = 0.5};
+  const Rotary rotary(c, kHead);
+  ASSERT_EQ(rotary.pairs(), 4);
+  EXPECT_FLOAT_EQ(rotary.frequencies()[0], 0.5F);
+  EXPECT_FLOAT_EQ(rotary.frequencies()[1], 0.05F);
+  EXPECT_EQ(rotary.frequencies()[2], 0);
+  EXPECT_EQ(rotary.frequencies()[3], 0);
+}
+
+// theta times alpha^(8 / 6).
+TEST(RotaryScaling, AlphaStretchesTheta) {
+  expect_frequencies({.scaling = RopeScaling::dynamic, .alpha = 1000}, {1, 1e-2, 1e-4, 1e-6});
+  expect_frequencies({.scaling = RopeScaling::dynamic, .factor = 4}, {1, 0.1, 0.01, 0.001});
+}
+
+TEST(RotaryScaling, LongRopeHasDivisorsForShortTextsAndForLongOnes) {
+  RopeConfig c{.scaling = RopeScaling::longrope, .factor = 16, .original_context = 100};
+  c.short_factors = {1, 2, 4, 8};
+  c.long_factors = {2, 4, 8, 16};
+  expect_frequencies(c, {1, 0.05, 0.0025, 0.000125});
+  const double m = std::sqrt(1 + std::log(16.0) / std::log(100.0));
+  float cos[kHead / 2], sin[kHead / 2];
+  const Rotary rotary(c, kHead);
+  for (const auto& [length, wave] : {std::pair(100, 0.05), std::pair(101, 0.025)}) {
+    rotary.angles(7, length, cos, sin);
+    EXPECT_NEAR(cos[1], m * std::cos(7 * wave), 1e-6);
+    EXPECT_NEAR(sin[1], m * std::sin(7 * wave), 1e-6);
+  }
+  c.attention_factor = 1.25;
+  EXPECT_NEAR(temperature(c), 1.25, 1e-6);
+}
+
+// The same pairs, elsewhere in the head; wider than what is turned at once.
+TEST(RotaryScaling, NeighboursTurnAsHalvesDo) {
+  constexpr int64_t kWide = 600;
+  RopeConfig c;
+  const Rotary halves(c, kWide);
+  c.neighbours = true;
+  const Rotary neighbours(c, kWide);
+  std::vector<float> cos(kWide / 2), sin(kWide / 2), x(kWide), y(kWide);
+  halves.angles(11, 12, cos.data(), sin.data());
+  for (size_t i = 0; i < kWide / 2; ++i) {
+    x[i] = y[2 * i] = static_cast<float>(i) / 7;
+    x[i + kWide / 2] = y[2 * i + 1] = 3 - static_cast<float>(i) / 5;
+  }
+  halves.apply(cos.data(), sin.data(), x.data());
+  neighbours.apply(cos.data(), sin.data(), y.data());
+  for (size_t i = 0; i < kWide / 2; ++i) {
+    EXPECT_EQ(y[2 * i], x[i]);
+    EXPECT_EQ(y[2 * i + 1], x[i + kWide / 2]);
   }
 }
 

@@ -26,7 +26,7 @@ inline PeftAdapter random_adapter(const ModelConfig& config, uint64_t seed,
   out.config.alpha = 6;
   out.config.targets.pattern = "all-linear";
   for (const ParamSpec& p : parameter_table(config)) {
-    if (p.layer < 0 || p.shape.rank() != 2 || p.role == Role::conv) continue;
+    if (p.layer < 0 || p.shape.rank() != 2 || p.role == Role::router_correction) continue;
     out.pairs[module_of(p.name)] = {adapter_noise({2, p.shape[1]}, random, deviation),
                                     adapter_noise({p.shape[0], 2}, random, deviation), 3.0, false};
   }

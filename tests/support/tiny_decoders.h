@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "nibble/model/architecture.h"
@@ -10,11 +12,67 @@
 
 namespace nibble {
 
+/// What an architecture needs or can have beside what all of Llama's kind have.
+struct TinyKeys {
+  std::string_view type, keys;
+};
+inline constexpr std::string_view kTinyWindows =
+    R"("sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"])";
+inline constexpr std::string_view kTinyHybrid =
+    R"("head_dim": 4, "partial_rotary_factor": 0.5, "linear_num_key_heads": 2,
+       "linear_num_value_heads": 4, "linear_key_head_dim": 4, "linear_value_head_dim": 6,
+       "linear_conv_kernel_dim": 3, "layer_types": ["linear_attention", "full_attention"])";
+inline constexpr std::string_view kTinyExperts =
+    R"("num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12)";
+inline constexpr TinyKeys kTinyKeys[] = {
+    {"mixtral", R"("num_local_experts": 4, "num_experts_per_tok": 2)"},
+    {"gemma2", R"("head_dim": 4, "query_pre_attn_scalar": 5, "attn_logit_softcapping": 2.0,
+                  "final_logit_softcapping": 3.0, "sliding_window": 6)"},
+    {"gemma3_text", R"("head_dim": 4, "query_pre_attn_scalar": 5, $windows)"},
+    {"phi3", R"("sliding_window": 6, "original_max_position_embeddings": 32, "rope_scaling":
+                {"type": "longrope", "short_factor": [1.0, 1.5], "long_factor": [2.0, 3.0]})"},
+    {"ministral3", R"("head_dim": 4, "sliding_window": null, "rope_parameters":
+                      {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0,
+                       "original_max_position_embeddings": 16, "llama_4_scaling_beta": 0.3})"},
+    {"smollm3", R"("no_rope_layers": [1, 0])"},
+    {"granite", R"("attention_multiplier": 0.4, "embedding_multiplier": 3.0,
+                   "residual_multiplier": 0.5, "logits_scaling": 2.0)"},
+    {"olmo2", R"("attention_bias": true)"},
+    {"olmo3", R"($windows, "rope_scaling": {"rope_type": "linear", "factor": 2.0})"},
+    {"glm4", R"("head_dim": 4)"},
+    {"ernie4_5", R"("head_dim": 4, "use_bias": true)"},
+    {"hunyuan_v1_dense", R"("rope_scaling": {"type": "dynamic", "factor": 1.0, "alpha": 10.0})"},
+    {"exaone4", R"("head_dim": 4, $windows)"},
+    {"cohere", R"("logit_scale": 0.3)"},
+    {"cohere2", R"("head_dim": 4, "logit_scale": 0.3, $windows)"},
+    {"stablelm", R"("partial_rotary_factor": 0.5, "use_qkv_bias": true)"},
+    {"qwen3_moe", R"("head_dim": 4, "norm_topk_prob": true, $experts)"},
+    {"qwen2_moe", R"("shared_expert_intermediate_size": 20, $experts)"},
+    {"olmoe", R"("num_experts": 4, "num_experts_per_tok": 2)"},
+    {"ernie4_5_moe", R"("moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 12,
+                        "moe_num_shared_experts": 2, "moe_layer_start_index": 1)"},
+    {"glm4_moe", R"("head_dim": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 2,
+                    "topk_group": 1, "moe_intermediate_size": 12, "first_k_dense_replace": 1,
+                    "routed_scaling_factor": 1.5, "use_qk_norm": true)"},
+    {"lfm2_moe", R"("num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12,
+                    "num_dense_layers": 1, "layer_types": ["conv", "full_attention"])"},
+    {"qwen3_5_text", R"($hybrid)"},
+    {"qwen3_5_moe_text", R"($hybrid, $experts, "shared_expert_intermediate_size": 20)"},
+    {"qwen3_next", R"($hybrid, $experts, "shared_expert_intermediate_size": 20)"}};
+
 inline std::string tiny_decoder_keys(const std::string& type) {
-  if (type == "mixtral") return R"("num_local_experts": 4, "num_experts_per_tok": 2})";
-  if (type != "gemma2") return R"("sliding_window": null})";
-  return R"("head_dim": 4, "query_pre_attn_scalar": 5, "attn_logit_softcapping": 2.0,
-            "final_logit_softcapping": 3.0, "sliding_window": 6})";
+  std::string keys = R"("sliding_window": null)";
+  for (const TinyKeys& k : kTinyKeys) {
+    if (k.type == type) keys = k.keys;
+  }
+  for (const auto& [name, value] :
+       {std::pair<std::string_view, std::string_view>("$windows", kTinyWindows),
+        {"$hybrid", kTinyHybrid},
+        {"$experts", kTinyExperts}}) {
+    const size_t at = keys.find(name);
+    if (at != std::string::npos) keys.replace(at, name.size(), value);
+  }
+  return keys + "}";
 }
 
 inline DecoderConfig tiny_decoder_config(const std::string& type) {
@@ -25,6 +83,9 @@ inline DecoderConfig tiny_decoder_config(const std::string& type) {
   else if (type == "opt")
     keys = R"("hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
               "max_position_embeddings": 64})";
+  else if (type == "gpt_neox")
+    keys = R"("hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+              "num_attention_heads": 4, "max_position_embeddings": 64, "rotary_pct": 0.5})";
   else if (type == "lfm2")
     keys = R"("hidden_size": 16, "intermediate_size": 24, "block_auto_adjust_ff_dim": false,
               "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,

@@ -89,10 +89,10 @@ TEST(Gradient, MutantWithoutGradientsOfLaterPositionsFails) {
 }
 
 // Of whole models: embeddings, positions, every layer, head. A part of each parameter.
-class EveryArchitecture : public testing::TestWithParam<const char*> {};
+class EveryArchitecture : public testing::TestWithParam<std::string_view> {};
 
 TEST_P(EveryArchitecture, IsWhatTheLossDoes) {
-  DecoderConfig config = tiny_decoder_config(GetParam());
+  DecoderConfig config = tiny_decoder_config(std::string(GetParam()));
   config.context = 6;
   for (const bool tied : {false, true}) {
     config.tied = tied;
@@ -102,9 +102,7 @@ TEST_P(EveryArchitecture, IsWhatTheLossDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Gradient, EveryArchitecture,
-                         testing::Values("micro_gpt", "gpt2", "opt", "llama", "mistral", "qwen2",
-                                         "qwen3", "mixtral", "gemma2", "lfm2"));
+INSTANTIATE_TEST_SUITE_P(Gradient, EveryArchitecture, testing::ValuesIn(architecture_names()));
 
 // Packed queries, keys and values as well, without the kernels that keep all probabilities.
 TEST(Gradient, LongContextsGoInTiles) {

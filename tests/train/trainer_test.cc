@@ -220,11 +220,18 @@ double heldout_loss(const TrainResult& trained, const DecoderConfig& config,
   return sum / static_cast<double>(rows);
 }
 
+// Whose vocabulary is another one.
+std::vector<std::string_view> all_but_micro_gpt() {
+  std::vector<std::string_view> out = architecture_names();
+  std::erase(out, "micro_gpt");
+  return out;
+}
+
 // What the trainer computes is what the model that comes of it gives.
-class Trained : public testing::TestWithParam<const char*> {};
+class Trained : public testing::TestWithParam<std::string_view> {};
 
 TEST_P(Trained, LearnsAndIsTheDecodersOwn) {
-  const TrainOptions o = options_of(GetParam(), 100);
+  const TrainOptions o = options_of(std::string(GetParam()), 100);
   const Sequences data = words(200, 16);
   const TrainResult got = train(o, data, 2);
   EXPECT_GT(got.losses.front(), 3.2F);
@@ -235,9 +242,8 @@ TEST_P(Trained, LearnsAndIsTheDecodersOwn) {
   EXPECT_NEAR(heldout_loss(got, o.config, heldout), mean_loss(model, heldout), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Trainer, Trained,
-                         testing::Values("gpt2", "opt", "llama", "mistral", "qwen2", "qwen3",
-                                         "mixtral", "gemma2", "lfm2"));
+INSTANTIATE_TEST_SUITE_P(Trainer, Trained, testing::ValuesIn(all_but_micro_gpt()),
+                         [](const auto& each) { return std::string(each.param); });
 
 // MICROGPT section 3: what the original architecture reaches on the deduplicated split.
 TEST(Trainer, ReachesTheKnownHeldOutLoss) {

@@ -49,6 +49,10 @@ void silu_gate(const float* gate, int64_t n, float* up) {
   for (int64_t i = 0; i < n; ++i) up[i] *= gate[i] / (1.0f + std::exp(-gate[i]));
 }
 
+void sigmoid_gate(const float* gate, int64_t n, float* x) {
+  for (int64_t i = 0; i < n; ++i) x[i] /= 1.0f + std::exp(-gate[i]);
+}
+
 void soft_cap(float cap, int64_t n, float* x) {
   for (int64_t i = 0; i < n; ++i) x[i] = cap * std::tanh(x[i] / cap);
 }
@@ -107,10 +111,28 @@ void attend(const AttendRows& a) {
   }
 }
 
-constexpr LayerOps kOps = {"ref",    rms_norm,  layer_norm,
-                           relu,     gelu_tanh, silu_gate,
-                           soft_cap, rotate,    to_f16,
-                           to_bf16,  sum_codes, {attend<float>, attend<uint16_t>, attend<int8_t>}};
+void delta(const DeltaToken& t) {
+  for (int64_t j = 0; j < t.value_dim; ++j) {
+    double recalled = 0, given = 0;
+    for (int64_t i = 0; i < t.key_dim; ++i)
+      recalled += double{t.fade} * t.state[i * t.value_dim + j] * t.k[i];
+    const double change = t.write * (t.v[j] - recalled);
+    for (int64_t i = 0; i < t.key_dim; ++i) {
+      float& s = t.state[i * t.value_dim + j];
+      s = static_cast<float>(double{t.fade} * s + t.k[i] * change);
+      given += double{s} * t.q[i];
+    }
+    t.out[j] = static_cast<float>(given);
+  }
+}
+
+constexpr LayerOps kOps = {"ref",        rms_norm,
+                           layer_norm,   relu,
+                           gelu_tanh,    silu_gate,
+                           sigmoid_gate, soft_cap,
+                           rotate,       to_f16,
+                           to_bf16,      sum_codes,
+                           delta,        {attend<float>, attend<uint16_t>, attend<int8_t>}};
 
 }  // namespace
 

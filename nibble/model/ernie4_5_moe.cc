@@ -1,0 +1,75 @@
+// ERNIE 4.5, mixtures of experts (Baidu 2025): experts are chosen by corrected probabilities,
+// beside some that every token goes to.
+#include <algorithm>
+
+#include "nibble/model/architecture.h"
+#include "nibble/model/hf_experts.h"
+
+namespace nibble::ernie4_5_moe {
+namespace {
+
+constexpr hf::NameRow kNames[] = {
+    {Role::router, "mlp.gate"},
+    {Role::router_correction, "mlp.moe_statics.e_score_correction_bias", true},
+    {Role::gate, "mlp.experts.{}.gate_proj"},
+    {Role::up, "mlp.experts.{}.up_proj"},
+    {Role::down, "mlp.experts.{}.down_proj"},
+    {Role::shared_gate, "mlp.shared_experts.gate_proj"},
+    {Role::shared_up, "mlp.shared_experts.up_proj"},
+    {Role::shared_down, "mlp.shared_experts.down_proj"}};
+
+std::string tensor_name(const ParamKey& key) { return hf::expert_tensor_name(kNames, key); }
+
+constexpr double kTheta = 500000;
+constexpr std::string_view kHarmless[] = {
+    "router_aux_loss_coef", "output_router_logits", "moe_norm_min", "moe_capacity", "moe_gate",
+    "moe_use_aux_free"};
+
+// Layers from moe_layer_start_index to moe_layer_end_index (-1: the last), every
+// moe_layer_interval-th.
+void read_sparse(const JsonFields& f, DecoderConfig& c) {
+  const int64_t first = f.integer_or("moe_layer_start_index", 1),
+                given = f.integer_or("moe_layer_end_index", -1),
+                every = f.contains("moe_layer_interval") ? hf::size(f, "moe_layer_interval") : 1,
+                last = given < 0 ? c.layers - 1 : given;
+  for (int64_t i = 0; i < std::min(c.layers, kMostLayers); ++i)
+    c.sparse.push_back(static_cast<uint8_t>((i + 1) % every == 0 && first <= i && i <= last));
+}
+
+DecoderConfig read_config(const JsonFields& f) {
+  hf::require_flag(f, "use_bias", false);
+  DecoderConfig c = hf::read_llama_like(f, "ernie4_5_moe", kTheta, {.neighbours = true});
+  c.norm_eps = hf::positive_or(f, "rms_norm_eps", 1e-5);
+  c.tied = f.boolean_or("tie_word_embeddings", true);
+  c.experts = hf::size(f, "moe_num_experts");
+  c.experts_per_token = hf::size(f, "moe_k");
+  c.expert_size = hf::size(f, "moe_intermediate_size");
+  c.shared_size = c.expert_size * f.integer_or("moe_num_shared_experts", 2);
+  c.router.correction = c.router.correction_row = true;
+  read_sparse(f, c);
+  return c;
+}
+
+void write_config(const DecoderConfig& c, JsonWriter& out) {
+  hf::write_llama_like(c, out);
+  out.field("moe_num_experts", c.experts);
+  out.field("moe_k", c.experts_per_token);
+  out.field("moe_intermediate_size", expert_size(c));
+  out.field("moe_num_shared_experts", c.shared_size / expert_size(c));
+  const auto first = std::find(c.sparse.begin(), c.sparse.end(), 1) - c.sparse.begin(),
+             last = std::ssize(c.sparse) - 1 -
+                    (std::find(c.sparse.rbegin(), c.sparse.rend(), 1) - c.sparse.rbegin());
+  out.field("moe_layer_start_index", first).field("moe_layer_end_index", last);
+  const auto next = std::find(c.sparse.begin() + std::min(first + 1, last), c.sparse.end(), 1);
+  out.field("moe_layer_interval", first < last ? next - c.sparse.begin() - first : 1);
+}
+
+}  // namespace
+
+const Architecture& architecture() {
+  static const Architecture kErnie45Moe{"ernie4_5_moe", read_config, write_config, tensor_name,
+                                        false,          "model.",    false,        kHarmless};
+  return kErnie45Moe;
+}
+
+}  // namespace nibble::ernie4_5_moe

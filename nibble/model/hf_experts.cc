@@ -1,0 +1,110 @@
+#include "nibble/model/hf_experts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace nibble::hf {
+namespace {
+
+int64_t counted(const DecoderConfig& c) { return std::min(c.layers, kMostLayers); }
+
+// Layers without experts come first.
+void set_dense_begin(int64_t dense, DecoderConfig& c) {
+  c.sparse.clear();
+  for (int64_t i = 0; i < counted(c); ++i) c.sparse.push_back(static_cast<uint8_t>(i >= dense));
+}
+
+void read_layer_mlps(const JsonFields& f, DecoderConfig& c) {
+  const std::vector<std::string> types = f.strings("mlp_layer_types");
+  if (types.empty())
+    return set_dense_begin(f.integer_or("first_k_dense_replace", types.empty() ? 1 : 0), c);
+  c.sparse.clear();
+  for (const std::string& type : types) {
+    if (type != "dense" && type != "sparse")
+      throw unsupported(
+          fmt::format("a layer's MLP is {} (expected dense or sparse)", in_quotes(type)))
+          .at(at_key("mlp_layer_types"));
+    c.sparse.push_back(static_cast<uint8_t>(type == "sparse"));
+  }
+}
+
+}  // namespace
+
+std::string expert_tensor_name(std::span<const NameRow> own, const ParamKey& key) {
+  const bool dense =
+      key.expert < 0 && (key.role == Role::gate || key.role == Role::up || key.role == Role::down);
+  return dense ? llama_tensor_name(key) : tensor_name_or_llama(own, key);
+}
+
+int64_t experts(const JsonFields& f) {
+  std::optional<int64_t> out;
+  for (const std::string_view key : {"num_experts", "num_local_experts", "n_routed_experts"}) {
+    if (!f.contains(key) || f.is_null(key)) continue;
+    const int64_t value = size(f, key);
+    if (out && *out != value)
+      throw corrupt(fmt::format("is {} and another key says {} experts", value, *out))
+          .at(at_key(key));
+    out = value;
+  }
+  return out ? *out : size(f, "num_experts");
+}
+
+void read_qwen_experts(const JsonFields& f, bool normalize, DecoderConfig& c) {
+  c.experts = experts(f);
+  c.experts_per_token = size(f, "num_experts_per_tok");
+  c.expert_size = size(f, "moe_intermediate_size");
+  c.router.normalize = f.boolean_or("norm_topk_prob", normalize);
+  const int64_t every = f.contains("decoder_sparse_step") ? size(f, "decoder_sparse_step") : 1;
+  const std::vector<int64_t> dense = f.integers("mlp_only_layers");
+  c.sparse.clear();
+  for (int64_t i = 0; i < counted(c); ++i) {
+    const bool named = std::find(dense.begin(), dense.end(), i) != dense.end();
+    c.sparse.push_back(static_cast<uint8_t>(!named && (i + 1) % every == 0));
+  }
+}
+
+void write_qwen_experts(const DecoderConfig& c, JsonWriter& out) {
+  out.field("num_experts", c.experts);
+  out.field("num_experts_per_tok", c.experts_per_token);
+  out.field("moe_intermediate_size", expert_size(c));
+  out.field("norm_topk_prob", c.router.normalize);
+  out.field("decoder_sparse_step", 1);
+  out.key("mlp_only_layers").begin_array();
+  for (size_t i = 0; i < c.sparse.size(); ++i) {
+    if (c.sparse[i] == 0) out.value(static_cast<int64_t>(i));
+  }
+  out.end_array();
+}
+
+void read_deepseek_experts(const JsonFields& f, DecoderConfig& c) {
+  c.experts = experts(f);
+  c.experts_per_token = size(f, "num_experts_per_tok");
+  c.expert_size = size(f, "moe_intermediate_size");
+  c.shared_size = c.expert_size * f.integer_or("n_shared_experts", 1);
+  RouterConfig& r = c.router;
+  r.sigmoid = r.correction = r.best_two = true;
+  r.normalize = f.boolean_or("norm_topk_prob", true);
+  r.floor = 1e-20;
+  r.scale = positive_or(f, "routed_scaling_factor", 1);
+  r.groups = f.integer_or("n_group", 1);
+  r.groups_chosen = f.integer_or("topk_group", r.groups);
+  read_layer_mlps(f, c);
+}
+
+void write_deepseek_experts(const DecoderConfig& c, JsonWriter& out) {
+  out.field("n_routed_experts", c.experts);
+  out.field("num_experts_per_tok", c.experts_per_token);
+  out.field("moe_intermediate_size", expert_size(c));
+  out.field("n_shared_experts", c.shared_size / expert_size(c));
+  out.field("norm_topk_prob", c.router.normalize);
+  out.field("routed_scaling_factor", c.router.scale);
+  out.field("n_group", c.router.groups).field("topk_group", c.router.groups_chosen);
+  out.field("first_k_dense_replace", std::count(c.sparse.begin(), c.sparse.end(), uint8_t{0}));
+  out.key("mlp_layer_types").begin_array();
+  for (const uint8_t sparse : c.sparse) out.value(sparse != 0 ? "sparse" : "dense");
+  out.end_array();
+}
+
+}  // namespace nibble::hf

@@ -1,0 +1,34 @@
+// Qwen3.5, dense (Qwen Team 2026): gated DeltaNet in three of four layers, gated attention in the
+// others.
+#include "nibble/model/architecture.h"
+#include "nibble/model/hf_config.h"
+#include "nibble/model/hf_qwen_hybrid.h"
+
+namespace nibble::qwen3_5 {
+namespace {
+
+constexpr hf::NameRow kNames[] = {{Role::delta_decay, "linear_attn.A_log", true},
+                                  {Role::delta_decay_bias, "linear_attn.dt_bias", true},
+                                  {Role::conv, "linear_attn.conv1d"},
+                                  {Role::delta_norm, "linear_attn.norm"},
+                                  {Role::delta_out, "linear_attn.out_proj"},
+                                  {Role::delta_qkv, "linear_attn.in_proj_qkv"},
+                                  {Role::delta_z, "linear_attn.in_proj_z"},
+                                  {Role::delta_b, "linear_attn.in_proj_b"},
+                                  {Role::delta_a, "linear_attn.in_proj_a"}};
+
+std::string tensor_name(const ParamKey& key) { return hf::tensor_name_or_llama(kNames, key); }
+
+DecoderConfig read_config(const JsonFields& f) { return hf::read_qwen_hybrid(f, "qwen3_5_text"); }
+
+void write_config(const DecoderConfig& c, JsonWriter& out) { hf::write_qwen_hybrid(c, out); }
+
+}  // namespace
+
+const Architecture& architecture() {
+  static const Architecture kQwen35{"qwen3_5_text", read_config, write_config, tensor_name,
+                                    false,          "model.",    false,        hf::kQwenHybrid};
+  return kQwen35;
+}
+
+}  // namespace nibble::qwen3_5

@@ -1,0 +1,14 @@
+// Families of models of which ../shared/data/archs has a small random one, with what transformers
+// makes of it.
+#pragma once
+
+namespace nibble {
+
+inline constexpr const char* kFamilies[] = {
+    "cohere",      "cohere2",  "ernie4_5",   "ernie4_5_moe", "exaone4",     "gemma2",
+    "gemma3_text", "glm4",     "glm4_moe",   "gpt_neox",     "granite",     "hunyuan_v1_dense",
+    "lfm2",        "lfm2_moe", "ministral3", "mixtral",      "olmo2",       "olmo3",
+    "olmoe",       "phi3",     "qwen2_moe",  "qwen3_5",      "qwen3_5_moe", "qwen3_moe",
+    "qwen3_next",  "smollm3",  "stablelm",   "starcoder2"};
+
+}  // namespace nibble
