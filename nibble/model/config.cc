@@ -94,7 +94,7 @@ void validate_rope(const DecoderConfig& c, const RopeConfig& r) {
                     fmt::format("must be above 0 and at most 1 (got {})", r.part));
   const int64_t width = turned_width(r, c.head_dim);
   if (width < 2 || width % 2 != 0)
-    throw bad_value("head_dim",
+    throw bad_value(r.part == 1 ? "head_dim" : "partial_rotary_factor",
                     r.part == 1
                         ? fmt::format("{} is odd; rotary positions need pairs", c.head_dim)
                         : fmt::format("{} of its {} elements are rotary; positions need pairs",

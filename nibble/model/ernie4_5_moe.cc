@@ -44,7 +44,7 @@ DecoderConfig read_config(const JsonFields& f) {
   c.experts = hf::size(f, "moe_num_experts");
   c.experts_per_token = hf::size(f, "moe_k");
   c.expert_size = hf::size(f, "moe_intermediate_size");
-  c.shared_size = c.expert_size * f.integer_or("moe_num_shared_experts", 2);
+  c.shared_size = hf::shared_size(f, "moe_num_shared_experts", 2, c.expert_size);
   c.router.correction = c.router.correction_row = true;
   read_sparse(f, c);
   return c;

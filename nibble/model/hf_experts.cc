@@ -51,6 +51,13 @@ int64_t experts(const JsonFields& f) {
   return out ? *out : size(f, "num_experts");
 }
 
+int64_t shared_size(const JsonFields& f, std::string_view key, int64_t otherwise, int64_t width) {
+  constexpr int64_t kMost = 1 << 10;
+  const int64_t count = f.integer_or(key, otherwise);
+  if (count >= 0 && count <= kMost) return count * width;
+  throw corrupt(fmt::format("must be between 0 and {} (got {})", kMost, count)).at(at_key(key));
+}
+
 void read_qwen_experts(const JsonFields& f, bool normalize, DecoderConfig& c) {
   c.experts = experts(f);
   c.experts_per_token = size(f, "num_experts_per_tok");
@@ -82,7 +89,7 @@ void read_deepseek_experts(const JsonFields& f, DecoderConfig& c) {
   c.experts = experts(f);
   c.experts_per_token = size(f, "num_experts_per_tok");
   c.expert_size = size(f, "moe_intermediate_size");
-  c.shared_size = c.expert_size * f.integer_or("n_shared_experts", 1);
+  c.shared_size = shared_size(f, "n_shared_experts", 1, c.expert_size);
   RouterConfig& r = c.router;
   r.sigmoid = r.correction = r.best_two = true;
   r.normalize = f.boolean_or("norm_topk_prob", true);

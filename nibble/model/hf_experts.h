@@ -32,6 +32,11 @@ std::string expert_tensor_name(std::span<const NameRow> own, const ParamKey& key
 /// differ.
 int64_t experts(const JsonFields& fields);
 
+/// The width of `key` experts (by default `otherwise`) that every row goes to, each `width` wide,
+/// as one.
+int64_t shared_size(const JsonFields& fields, std::string_view key, int64_t otherwise,
+                    int64_t width);
+
 /// Those of Qwen's mixtures: experts, their width, decoder_sparse_step and mlp_only_layers, and
 /// norm_topk_prob, by default `normalize`.
 void read_qwen_experts(const JsonFields& fields, bool normalize, DecoderConfig& config);

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "nibble/core/error.h"
 #include "nibble/model/architecture.h"
+#include "nibble/model/config_file.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/tiny_decoders.h"
 
@@ -232,6 +234,74 @@ TEST(Architectures, UnknownOnesAreToldWhatThereIs) {
   for (const char* type : {"gemma9", "phi1", "", "GPT2"}) {
     for (const std::string_view known : architecture_names())
       expect_error(ErrorKind::unsupported, std::string(known), [&] { architecture(type); });
+  }
+}
+
+// Whatever stands at a key: a config, or an error that says where.
+class AnyValue {
+ public:
+  size_t refused = 0, read = 0;
+
+  void try_config(const nlohmann::json& config) {
+    SCOPED_TRACE(config.dump());
+    std::vector<std::string> warnings;
+    try {
+      const ModelConfig model = read_config(JsonFields::parse(config.dump()), warnings);
+      const auto& c = std::get<DecoderConfig>(model);
+      // Large ones are only read.
+      if (c.layers < 100 && c.experts < 100) {
+        EXPECT_FALSE(parameter_table(c).empty());
+      }
+      ++read;
+    } catch (const Error& e) {
+      EXPECT_FALSE(e.where().empty()) << e.what();
+      ++refused;
+    }
+  }
+
+  void try_key(nlohmann::json config, const std::string& key) {
+    const nlohmann::json values[] = {
+        0,    -1,     1'000'000'000'000,       INT64_MAX, 1.5, 1e300, 1e-300, "x", "", nullptr,
+        true, {1, 2}, nlohmann::json::object()};
+    const nlohmann::json value = config.at(key);
+    config.erase(key);
+    try_config(config);
+    for (const nlohmann::json& v : values) {
+      config[key] = v;
+      try_config(config);
+      if (!value.is_object()) continue;
+      for (const auto& [inside, old] : value.items()) {
+        config[key] = value;
+        config[key][inside] = v;
+        try_config(config);
+      }
+    }
+  }
+};
+
+TEST(Architectures, AnyValueOfAnyKeyIsReadOrRefused) {
+  AnyValue all;
+  for (const std::string_view type : architecture_names()) {
+    if (type == "micro_gpt") continue;
+    const auto whole = nlohmann::json::parse(tiny_decoder_json(std::string(type)));
+    for (const auto& [key, value] : whole.items()) {
+      if (key != "model_type") all.try_key(whole, key);
+    }
+  }
+  EXPECT_GT(all.refused, 1000U);
+  EXPECT_GT(all.read, 500U);
+}
+
+// What is written is the same config.
+TEST(Architectures, EveryOneIsWrittenAsItWasRead) {
+  for (const std::string_view type : architecture_names()) {
+    if (type == "micro_gpt") continue;
+    const DecoderConfig c = tiny_decoder_config(std::string(type));
+    JsonWriter out;
+    out.begin_object();
+    architecture(type).write_config(c, out);
+    const std::string text = out.end_object().finish();
+    EXPECT_EQ(architecture(type).read_config(JsonFields::parse(text)), c) << text;
   }
 }
 

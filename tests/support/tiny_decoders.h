@@ -75,7 +75,7 @@ inline std::string tiny_decoder_keys(const std::string& type) {
   return keys + "}";
 }
 
-inline DecoderConfig tiny_decoder_config(const std::string& type) {
+inline std::string tiny_decoder_json(const std::string& type) {
   const std::string common = R"({"model_type": ")" + type + R"(", "vocab_size": 50, )";
   std::string keys;
   if (type == "gpt2")
@@ -96,8 +96,12 @@ inline DecoderConfig tiny_decoder_config(const std::string& type) {
               "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
               "rms_norm_eps": 1e-6, "tie_word_embeddings": false, )" +
            tiny_decoder_keys(type);
-  if (type != "micro_gpt") return architecture(type).read_config(JsonFields::parse(common + keys));
-  return tiny_config(CharTokenizer::from_text(kTinyText, true));
+  return common + keys;
+}
+
+inline DecoderConfig tiny_decoder_config(const std::string& type) {
+  if (type == "micro_gpt") return tiny_config(CharTokenizer::from_text(kTinyText, true));
+  return architecture(type).read_config(JsonFields::parse(tiny_decoder_json(type)));
 }
 
 /// Random weights, gains around 1, so that no norm hides what is in front of it.
