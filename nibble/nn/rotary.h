@@ -29,7 +29,7 @@ struct RopeConfig {
   double mscale = 0.0, mscale_all_dim = 0.0;  ///< yarn: parts of that formula, 0 = absent
   bool truncate = true;                       ///< yarn: the ramp's ends are whole dimensions
   double alpha = 0;  ///< dynamic: theta times alpha^(d / (d - 2)); 0: as it is
-  std::vector<double> short_factors, long_factors;  ///< longrope
+  std::vector<double> short_factors = {}, long_factors = {};  ///< longrope
   double part = 1;  ///< of each head that is turned, its first int(part * head_dim) elements
   bool neighbours = false;  ///< pairs are elements 2i and 2i + 1, else i and half + i
 
