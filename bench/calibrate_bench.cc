@@ -58,7 +58,7 @@ void calibrate(const std::string& method) {
   OutputMetrics metrics;
   if (method == "yaqa") metrics = output_metrics(model, text, {}, exec);
   const auto walk = std::chrono::steady_clock::now();
-  walk_blocks(model, plans, options, text, metrics, *store, exec);
+  walk_blocks(model, plans, options, {text}, metrics, *store, exec);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const double gradients = std::chrono::duration<double>(walk - start).count();

@@ -36,7 +36,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
     void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
     if (data == MAP_FAILED) {
       if (errno == ENOMEM)
-        throw out_of_memory(fmt::format("out of memory: no address space to map {} bytes", size)).in_file(path);
+        throw out_of_memory(fmt::format("out of memory: no address space to map {} bytes", size))
+            .in_file(path);
       throw system_error(errno, path, "map");
     }
     file->data_ = static_cast<std::byte*>(data);

@@ -37,7 +37,7 @@ bool is_tied(const JsonFields& f) {
 
 RopeConfig read_lfm2_rope(const JsonFields& f, int64_t context) {
   const double theta = positive_or(f, "theta", kLfm2Theta);
-  const RopeConfig rope = hf::read_rope(f, theta, context);
+  RopeConfig rope = read_rope(f, theta, context);
   if (rope.theta == theta || !f.contains("theta")) return rope;
   throw corrupt(fmt::format("is {} and rope_theta is {}: keep one of them", theta, rope.theta))
       .at("key \"theta\"");

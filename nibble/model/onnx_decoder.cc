@@ -107,9 +107,7 @@ void OnnxDecoder::run(const Step& step) {
       return project(step);
     case Op::attend:
       return attend();
-    case Op::convolve:
-    case Op::route:
-    case Op::combine:
+    default:
       break;
   }
   NIBBLE_CHECK(false && "refused by require_onnx_decoder()");

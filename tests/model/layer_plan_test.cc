@@ -51,7 +51,7 @@ TEST(LayerPlan, OutputsBehindANormDoNotCorrectTheStream) {
 }
 
 TEST(ExpertRows, AreSortedByExpertAndKnowWhereTheyCameFrom) {
-  const ExpertPlan plan{3, 2};
+  const ExpertPlan plan{3, 2, {}};
   std::vector<float> routing = {0, 2, 1, 0, 0, 0, 0, 5, 0, 4, 0, 0, 0, 0};  // two rows of 7
   for (int64_t r = 0; r < 2; ++r) choose_experts(plan, {}, routing.data() + r * plan.width());
   EXPECT_EQ(routing[3], 1);  // the likeliest first
