@@ -34,7 +34,7 @@ DType float_dtype(const QuantScheme& scheme) {
 int64_t bytes_of(const DecoderConfig& config, const ParamSpec& p, const QuantScheme& scheme,
                  const EstimateOptions& o) {
   const int64_t n = p.shape.elements();
-  if (p.layer >= 0 && p.shape.rank() == 2 && decides(p.role) && p.shape[0] > 1)
+  if (p.role == Role::delta_a || p.role == Role::delta_b)  // few rows, packed as 64
     return ceil_div(p.shape[0], kOutputSlice) * kOutputSlice * p.shape[1] * size_of(DType::f32);
   if (!p.is_matrix()) return n * size_of(DType::f32);  // as loaded
   if (scheme.is_float()) return n * size_of(float_dtype(scheme));
