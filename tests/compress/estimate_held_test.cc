@@ -26,8 +26,8 @@ DecoderConfig wide_decoder_config(const std::string& type) {
   c.head_dim = 32;
   c.hidden_size = 256;
   c.intermediate_size = 704;
-  if (c.expert_size > 0) c.expert_size = 192;
-  if (c.shared_size > 0) c.shared_size = 256;
+  if (c.expert_size > 0) c.expert_size = 640;
+  if (c.shared_size > 0) c.shared_size = 640;
   if (c.delta.taps > 0) c.delta = {4, 8, 32, 64, 4, c.delta.by_head};
   for (std::vector<double>* divisors : {&c.rope.short_factors, &c.rope.long_factors})
     divisors->resize(divisors->empty() ? 0 : 16, 1.0);
