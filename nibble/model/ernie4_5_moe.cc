@@ -1,6 +1,7 @@
 // ERNIE 4.5, mixtures of experts (Baidu 2025): experts are chosen by corrected probabilities,
 // beside some that every token goes to.
 #include <algorithm>
+#include <vector>
 
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_experts.h"
@@ -36,6 +37,18 @@ void read_sparse(const JsonFields& f, DecoderConfig& c) {
     c.sparse.push_back(static_cast<uint8_t>((i + 1) % every == 0 && first <= i && i <= last));
 }
 
+// The first and the last layer that has experts, and how far apart they are.
+void write_sparse(const DecoderConfig& c, JsonWriter& out) {
+  std::vector<int64_t> layers;
+  for (size_t i = 0; i < c.sparse.size(); ++i) {
+    if (c.sparse[i] != 0) layers.push_back(static_cast<int64_t>(i));
+  }
+  const bool any = !layers.empty();
+  out.field("moe_layer_start_index", any ? layers.front() : c.layers);
+  out.field("moe_layer_end_index", any ? layers.back() : c.layers);
+  out.field("moe_layer_interval", layers.size() > 1 ? layers[1] - layers[0] : 1);
+}
+
 DecoderConfig read_config(const JsonFields& f) {
   hf::require_flag(f, "use_bias", false);
   DecoderConfig c = hf::read_llama_like(f, "ernie4_5_moe", kTheta, {.neighbours = true});
@@ -56,12 +69,7 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   out.field("moe_k", c.experts_per_token);
   out.field("moe_intermediate_size", expert_size(c));
   out.field("moe_num_shared_experts", c.shared_size / expert_size(c));
-  const auto first = std::find(c.sparse.begin(), c.sparse.end(), 1) - c.sparse.begin(),
-             last = std::ssize(c.sparse) - 1 -
-                    (std::find(c.sparse.rbegin(), c.sparse.rend(), 1) - c.sparse.rbegin());
-  out.field("moe_layer_start_index", first).field("moe_layer_end_index", last);
-  const auto next = std::find(c.sparse.begin() + std::min(first + 1, last), c.sparse.end(), 1);
-  out.field("moe_layer_interval", first < last ? next - c.sparse.begin() - first : 1);
+  write_sparse(c, out);
 }
 
 }  // namespace

@@ -251,6 +251,10 @@ class AnyValue {
       // Large ones are only read.
       if (c.layers < 100 && c.experts < 100) {
         EXPECT_FALSE(parameter_table(c).empty());
+        JsonWriter out;
+        out.begin_object();
+        architecture(c.architecture).write_config(c, out);
+        EXPECT_FALSE(out.end_object().finish().empty());
       }
       ++read;
     } catch (const Error& e) {
