@@ -26,7 +26,7 @@ constexpr hf::NameRow kNames[] = {{Role::delta_decay, "linear_attn.A_log", true}
 std::string tensor_name(const ParamKey& key) { return hf::expert_tensor_name(kNames, key); }
 
 DecoderConfig read_config(const JsonFields& f) {
-  DecoderConfig c = hf::read_qwen_hybrid(f, "qwen3_next", "moe_intermediate_size");
+  DecoderConfig c = hf::read_qwen_hybrid(f, "qwen3_next");
   c.delta.by_head = true;
   hf::read_qwen_experts(f, true, c);
   c.shared_size = hf::size(f, "shared_expert_intermediate_size");
