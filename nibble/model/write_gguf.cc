@@ -22,7 +22,7 @@ namespace {
 const GgufArchitecture& require_architecture(const Model& model) {
   const GgufArchitecture* of = architecture(model.decoder_config().architecture).in_gguf;
   if (of != nullptr) return *of;
-  throw unsupported(fmt::format("GGUF has no architecture for {}",
+  throw unsupported(fmt::format("nibble writes no GGUF files of {}",
                                 in_quotes(model.decoder_config().architecture)))
       .in_file(model.path);
 }
