@@ -10,9 +10,12 @@ constexpr double kLogitScale = 0.0625;
 constexpr int64_t kPattern = 4;
 
 DecoderConfig read_config(const JsonFields& f) {
+  hf::require_flag(f, "use_parallel_block", true);
+  hf::require_text(f, "position_embedding_type", "rope_gptj");
   DecoderConfig c = hf::read_llama_like(f, "cohere2", 10000, {.neighbours = true});
   hf::set_layer_norm(f, "layer_norm_eps", false, c);
   c.tied = f.boolean_or("tie_word_embeddings", true);
+  hf::require_flag(f, "use_embedding_sharing", c.tied);
   c.qkv_bias = c.o_bias = f.boolean_or("attention_bias", false);
   c.halves = Halves::one_norm;
   c.logit_scale = hf::positive_or(f, "logit_scale", kLogitScale);
@@ -33,13 +36,7 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   hf::write_layer_types(c, out);
 }
 
-constexpr std::string_view kHarmless[] = {"order_of_interleaved_layers",
-                                          "rotary_pct",
-                                          "position_embedding_type",
-                                          "use_embedding_sharing",
-                                          "use_parallel_block",
-                                          "use_parallel_embedding",
-                                          "use_qk_norm"};
+constexpr std::string_view kHarmless[] = {"order_of_interleaved_layers", "use_parallel_embedding"};
 
 }  // namespace
 

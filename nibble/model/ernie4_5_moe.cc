@@ -9,22 +9,16 @@
 namespace nibble::ernie4_5_moe {
 namespace {
 
-constexpr hf::NameRow kNames[] = {
-    {Role::router, "mlp.gate"},
-    {Role::router_correction, "mlp.moe_statics.e_score_correction_bias", true},
-    {Role::gate, "mlp.experts.{}.gate_proj"},
-    {Role::up, "mlp.experts.{}.up_proj"},
-    {Role::down, "mlp.experts.{}.down_proj"},
-    {Role::shared_gate, "mlp.shared_experts.gate_proj"},
-    {Role::shared_up, "mlp.shared_experts.up_proj"},
-    {Role::shared_down, "mlp.shared_experts.down_proj"}};
+constexpr hf::NameRow kCorrection[] = {
+    {Role::router_correction, "mlp.moe_statics.e_score_correction_bias", true}};
 
-std::string tensor_name(const ParamKey& key) { return hf::expert_tensor_name(kNames, key); }
+std::string tensor_name(const ParamKey& key) {
+  return hf::expert_tensor_name({kCorrection, hf::kExpertNames, hf::kSharedExpertNames}, key);
+}
 
 constexpr double kTheta = 500000;
-constexpr std::string_view kHarmless[] = {
-    "router_aux_loss_coef", "output_router_logits", "moe_norm_min", "moe_capacity", "moe_gate",
-    "moe_use_aux_free"};
+constexpr std::string_view kHarmless[] = {"router_aux_loss_coef", "output_router_logits",
+                                          "moe_capacity", "moe_gate", "moe_use_aux_free"};
 
 // Layers from moe_layer_start_index to moe_layer_end_index (-1: the last), every
 // moe_layer_interval-th.
@@ -59,6 +53,9 @@ DecoderConfig read_config(const JsonFields& f) {
   c.expert_size = hf::size(f, "moe_intermediate_size");
   c.shared_size = hf::shared_size(f, "moe_num_shared_experts", 2, c.expert_size);
   c.router.correction = c.router.correction_row = true;
+  // Less than any sum of probabilities of experts that were chosen.
+  if (hf::positive_or(f, "moe_norm_min", 1e-12) > 1e-6)
+    throw unsupported("is too much to be left out").at(hf::at_key("moe_norm_min"));
   read_sparse(f, c);
   return c;
 }

@@ -6,17 +6,12 @@
 namespace nibble::glm4_moe {
 namespace {
 
-constexpr hf::NameRow kNames[] = {
-    {Role::router, "mlp.gate"},
-    {Role::router_correction, "mlp.gate.e_score_correction_bias", true},
-    {Role::gate, "mlp.experts.{}.gate_proj"},
-    {Role::up, "mlp.experts.{}.up_proj"},
-    {Role::down, "mlp.experts.{}.down_proj"},
-    {Role::shared_gate, "mlp.shared_experts.gate_proj"},
-    {Role::shared_up, "mlp.shared_experts.up_proj"},
-    {Role::shared_down, "mlp.shared_experts.down_proj"}};
+constexpr hf::NameRow kCorrection[] = {
+    {Role::router_correction, "mlp.gate.e_score_correction_bias", true}};
 
-std::string tensor_name(const ParamKey& key) { return hf::expert_tensor_name(kNames, key); }
+std::string tensor_name(const ParamKey& key) {
+  return hf::expert_tensor_name({kCorrection, hf::kExpertNames, hf::kSharedExpertNames}, key);
+}
 
 DecoderConfig read_config(const JsonFields& f) {
   DecoderConfig c = hf::read_llama_like(f, "glm4_moe", 10000, {.parts = true, .part = 0.5});

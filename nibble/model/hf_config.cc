@@ -39,10 +39,12 @@ std::string tensor_name(std::span<const NameRow> names, std::string_view layers,
   return {};
 }
 
+bool has_row(std::span<const NameRow> names, Role role) {
+  return std::any_of(names.begin(), names.end(), [&](const NameRow& r) { return r.role == role; });
+}
+
 std::string tensor_name_or_llama(std::span<const NameRow> own, const ParamKey& key) {
-  const bool has =
-      std::any_of(own.begin(), own.end(), [&](const NameRow& r) { return r.role == key.role; });
-  return has ? tensor_name(own, "layers", key) : llama_tensor_name(key);
+  return has_row(own, key.role) ? tensor_name(own, "layers", key) : llama_tensor_name(key);
 }
 
 std::string at_key(std::string_view key) { return fmt::format("key \"{}\"", key); }
@@ -74,6 +76,14 @@ void set_layer_norm(const JsonFields& f, std::string_view eps_key, bool bias, De
 void require_flag(const JsonFields& fields, std::string_view key, bool expected) {
   if (fields.boolean_or(key, expected) == expected) return;
   throw unsupported(fmt::format("{} cannot be run (expected {})", !expected, expected))
+      .at(at_key(key));
+}
+
+void require_text(const JsonFields& fields, std::string_view key, std::string_view expected) {
+  const std::string found = fields.string_or(key, std::string(expected));
+  if (found == expected) return;
+  throw unsupported(
+      fmt::format("{} cannot be run (expected {})", in_quotes(found), in_quotes(expected)))
       .at(at_key(key));
 }
 

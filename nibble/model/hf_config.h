@@ -26,6 +26,7 @@ struct NameRow {
 std::string tensor_name(std::span<const NameRow> names, std::string_view layers,
                         const ParamKey& key);
 
+bool has_row(std::span<const NameRow> names, Role role);
 /// The same where `own` has the role, else as Llama names it.
 std::string tensor_name_or_llama(std::span<const NameRow> own, const ParamKey& key);
 
@@ -43,6 +44,9 @@ double positive(const JsonFields& fields, std::string_view key);
 /// Throws Error{unsupported} where a switch is not as the architecture is known to be run. An
 /// absent key is as expected.
 void require_flag(const JsonFields& fields, std::string_view key, bool expected);
+
+/// The same of a key whose value is a text.
+void require_text(const JsonFields& fields, std::string_view key, std::string_view expected);
 
 /// The MlpKind of an activation's name, plain or behind a gate; Error{unsupported} lists the known
 /// ones.

@@ -18,8 +18,7 @@ void set_dense_begin(int64_t dense, DecoderConfig& c) {
 
 void read_layer_mlps(const JsonFields& f, DecoderConfig& c) {
   const std::vector<std::string> types = f.strings("mlp_layer_types");
-  if (types.empty())
-    return set_dense_begin(f.integer_or("first_k_dense_replace", types.empty() ? 1 : 0), c);
+  if (types.empty()) return set_dense_begin(f.integer_or("first_k_dense_replace", 1), c);
   c.sparse.clear();
   for (const std::string& type : types) {
     if (type != "dense" && type != "sparse")
@@ -32,10 +31,13 @@ void read_layer_mlps(const JsonFields& f, DecoderConfig& c) {
 
 }  // namespace
 
-std::string expert_tensor_name(std::span<const NameRow> own, const ParamKey& key) {
-  const bool dense =
-      key.expert < 0 && (key.role == Role::gate || key.role == Role::up || key.role == Role::down);
-  return dense ? llama_tensor_name(key) : tensor_name_or_llama(own, key);
+std::string expert_tensor_name(std::initializer_list<std::span<const NameRow>> tables,
+                               const ParamKey& key) {
+  const bool dense = key.expert < 0 && has_row(kExpertNames, key.role) && key.role != Role::router;
+  for (const std::span<const NameRow> names : tables) {
+    if (!dense && has_row(names, key.role)) return tensor_name(names, "layers", key);
+  }
+  return llama_tensor_name(key);
 }
 
 int64_t experts(const JsonFields& f) {
@@ -85,7 +87,21 @@ void write_qwen_experts(const DecoderConfig& c, JsonWriter& out) {
   out.end_array();
 }
 
+void read_gated_expert(const JsonFields& f, DecoderConfig& c) {
+  c.shared_size = size(f, "shared_expert_intermediate_size");
+  c.shared_gate = true;
+}
+
+void write_gated_expert(const DecoderConfig& c, JsonWriter& out) {
+  out.field("shared_expert_intermediate_size", c.shared_size);
+}
+
 void read_deepseek_experts(const JsonFields& f, DecoderConfig& c) {
+  require_text(f, "scoring_func", "sigmoid");
+  require_text(f, "topk_method", "noaux_tc");
+  if (f.integer_or("moe_layer_freq", 1) != 1)
+    throw unsupported("experts in some of the layers only cannot be run")
+        .at(at_key("moe_layer_freq"));
   c.experts = experts(f);
   c.experts_per_token = size(f, "num_experts_per_tok");
   c.expert_size = size(f, "moe_intermediate_size");

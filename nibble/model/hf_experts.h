@@ -1,6 +1,7 @@
 // Keys of config.json and names of tensors that mixtures of experts share.
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,16 +18,27 @@ inline constexpr std::string_view kExpertTraining[] = {"output_router_logits",
                                                        "seq_aux",
                                                        "num_nextn_predict_layers",
                                                        "num_mtp_layers",
-                                                       "ep_size",
-                                                       "moe_layer_freq",
-                                                       "scoring_func",
-                                                       "topk_method",
-                                                       "rope_interleave",
-                                                       "qk_head_dim",
-                                                       "pretraining_tp"};
+                                                       "ep_size"};
 
-/// A row of `own`, but for the MLPs of layers without experts, which are named as Llama's.
-std::string expert_tensor_name(std::span<const NameRow> own, const ParamKey& key);
+/// Names that most mixtures share.
+inline constexpr NameRow kExpertNames[] = {{Role::router, "mlp.gate"},
+                                           {Role::gate, "mlp.experts.{}.gate_proj"},
+                                           {Role::up, "mlp.experts.{}.up_proj"},
+                                           {Role::down, "mlp.experts.{}.down_proj"}};
+/// Of the expert that every row goes to: Qwen's, behind a gate, and DeepSeek's and its like.
+inline constexpr NameRow kGatedExpertNames[] = {{Role::shared_router, "mlp.shared_expert_gate"},
+                                                {Role::shared_gate, "mlp.shared_expert.gate_proj"},
+                                                {Role::shared_up, "mlp.shared_expert.up_proj"},
+                                                {Role::shared_down, "mlp.shared_expert.down_proj"}};
+inline constexpr NameRow kSharedExpertNames[] = {
+    {Role::shared_gate, "mlp.shared_experts.gate_proj"},
+    {Role::shared_up, "mlp.shared_experts.up_proj"},
+    {Role::shared_down, "mlp.shared_experts.down_proj"}};
+
+/// By the first table that has the role; as Llama names it where none has, and the MLPs of layers
+/// without experts.
+std::string expert_tensor_name(std::initializer_list<std::span<const NameRow>> tables,
+                               const ParamKey& key);
 
 /// num_experts, num_local_experts or n_routed_experts; Error{corrupt} where none is there, or two
 /// differ.
@@ -41,6 +53,10 @@ int64_t shared_size(const JsonFields& fields, std::string_view key, int64_t othe
 /// norm_topk_prob, by default `normalize`.
 void read_qwen_experts(const JsonFields& fields, bool normalize, DecoderConfig& config);
 void write_qwen_experts(const DecoderConfig& config, JsonWriter& out);
+
+/// shared_expert_intermediate_size, of an expert behind a gate that every row goes to.
+void read_gated_expert(const JsonFields& fields, DecoderConfig& config);
+void write_gated_expert(const DecoderConfig& config, JsonWriter& out);
 
 /// Those of DeepSeek-V3 and its like: corrected sigmoids, groups, an expert for every row, dense
 /// layers before the others (first_k_dense_replace or mlp_layer_types).

@@ -19,6 +19,7 @@ void allow_image_positions(const JsonFields& f) {
 DecoderConfig read_qwen_hybrid(const JsonFields& f, std::string_view model_type,
                                std::string_view width_key) {
   allow_image_positions(f);
+  require_flag(f, "attn_output_gate", true);
   DecoderConfig c =
       read_llama_like(f, model_type, 10000, {.parts = true, .part = kQwenPart}, width_key);
   c.head_dim = f.integer_or("head_dim", kQwenHeadDim);

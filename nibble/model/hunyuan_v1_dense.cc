@@ -1,5 +1,7 @@
 // Hunyuan, dense (Tencent 2025): Llama with norms of queries and keys behind their rotation, and a
 // theta that `alpha` stretches.
+#include <fmt/format.h>
+
 #include "nibble/model/architecture.h"
 #include "nibble/model/hf_config.h"
 
@@ -12,7 +14,12 @@ constexpr hf::NameRow kNames[] = {{Role::q_norm, "self_attn.query_layernorm"},
 std::string tensor_name(const ParamKey& key) { return hf::tensor_name_or_llama(kNames, key); }
 
 DecoderConfig read_config(const JsonFields& f) {
+  hf::require_flag(f, "use_qk_norm", true);
+  hf::require_flag(f, "use_cla", false);
   DecoderConfig c = hf::read_llama_like(f, "hunyuan_v1_dense");
+  if (f.integer_or("attention_head_dim", c.head_dim) != c.head_dim)
+    throw corrupt(fmt::format("and heads of {} contradict each other", c.head_dim))
+        .at(hf::at_key("attention_head_dim"));
   c.norm_eps = hf::positive_or(f, "rms_norm_eps", 1e-5);
   c.qkv_bias = c.o_bias = f.boolean_or("attention_bias", false);
   c.qk_norm = QkNorm::turned_heads;
@@ -24,8 +31,7 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
   out.field("attention_bias", c.qkv_bias);
 }
 
-constexpr std::string_view kHarmless[] = {"eod_token_id", "use_qk_norm", "use_cla",
-                                          "cla_share_factor", "attention_head_dim"};
+constexpr std::string_view kHarmless[] = {"eod_token_id", "cla_share_factor"};
 
 }  // namespace
 

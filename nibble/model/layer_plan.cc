@@ -299,120 +299,7 @@ class Builder {
   LayerPlan plan_;
 };
 
-// Appends what each step owns.
-class Parameters {
- public:
-  Parameters(const LayerPlan& plan, int layer) : plan_(plan), layer_(layer) {}
-
-  std::vector<PlannedParameter> list() {
-    for (const Step& step : plan_.steps) add(step);
-    return std::move(out_);
-  }
-
- private:
-  void add(const Step& step) {
-    switch (step.op) {
-      case Op::norm:
-        return norm(step.index);
-      case Op::project:
-        return site(plan_.sites[static_cast<size_t>(step.index)]);
-      case Op::attend:
-        norm(plan_.attention->q_norm);
-        return norm(plan_.attention->k_norm);
-      case Op::convolve: {
-        const ConvolutionPlan& c = *plan_.convolution;
-        add(Role::conv, -1, false, Shape{c.channels, 1, c.taps});
-        if (c.bias) add(Role::conv, -1, true, Shape{c.channels});
-        return;
-      }
-      case Op::delta:
-        return delta(*plan_.delta);
-      case Op::route:
-        return router(plan_.buffer(step.in).width);
-      case Op::gate_rows:
-        return add(Role::shared_router, -1, false, Shape{1, plan_.buffer(step.in).width});
-      case Op::activate:
-      case Op::gate:
-      case Op::add:
-      case Op::combine:
-        return;
-    }
-  }
-  void delta(const DeltaPlan& d) {
-    add(Role::conv, -1, false, Shape{d.shape.channels(), 1, d.shape.taps});
-    add(Role::delta_decay, -1, false, Shape{d.shape.value_heads});
-    add(Role::delta_decay_bias, -1, false, Shape{d.shape.value_heads});
-    norm(d.norm);
-  }
-  void router(int64_t width) {
-    const ExpertPlan& e = *plan_.experts;
-    add(Role::router, -1, false, Shape{e.experts, width});
-    if (e.router.bias) add(Role::router, -1, true, Shape{e.experts});
-    if (e.router.correction)
-      add(Role::router_correction, -1, false,
-          e.router.correction_row ? Shape{1, e.experts} : Shape{e.experts});
-  }
-  void add(Role role, int expert, bool bias, Shape shape) {
-    out_.push_back({{role, layer_, expert, bias}, std::move(shape)});
-  }
-  void norm(int index) {
-    if (index < 0) return;
-    const NormPlan& n = plan_.norms[static_cast<size_t>(index)];
-    if (n.gain) add(n.role, -1, false, Shape{n.width});
-    if (n.bias) add(n.role, -1, true, Shape{n.width});
-  }
-  void site(const Site& s) {
-    if (s.experts) {
-      // All matrices of an expert together, when their first site comes.
-      if (s.in != BufferId::gathered) return;
-      for (int e = 0; e < plan_.experts->experts; ++e) {
-        for (const Site& each : plan_.sites) {
-          if (each.experts) members(each, e);
-        }
-      }
-    } else {
-      members(s, -1);
-    }
-  }
-  void members(const Site& s, int expert) {
-    for (const SiteMember& m : s.members) {
-      add(m.role, expert, false, Shape{m.outputs, s.inputs});
-      if (m.bias) add(m.role, expert, true, Shape{m.outputs});
-    }
-  }
-
-  const LayerPlan& plan_;
-  const int layer_;
-  std::vector<PlannedParameter> out_;
-};
-
 }  // namespace
-
-// By key heads: a query, a key, the values and the gates of the heads that share them.
-int64_t DeltaPlan::q_column(int64_t key_head) const {
-  return shape.by_head ? key_head * (2 * shape.key_dim + 2 * shape.shared() * shape.value_dim)
-                       : key_head * shape.key_dim;
-}
-int64_t DeltaPlan::k_column(int64_t key_head) const {
-  return shape.by_head ? q_column(key_head) + shape.key_dim
-                       : shape.keys() + key_head * shape.key_dim;
-}
-int64_t DeltaPlan::v_column(int64_t value_head) const {
-  const int64_t of = value_head / shape.shared(), own = value_head % shape.shared();
-  return shape.by_head ? k_column(of) + shape.key_dim + own * shape.value_dim
-                       : 2 * shape.keys() + value_head * shape.value_dim;
-}
-int64_t DeltaPlan::z_column(int64_t value_head) const {
-  return shape.by_head ? v_column(value_head) + shape.shared() * shape.value_dim
-                       : value_head * shape.value_dim;
-}
-int64_t DeltaPlan::b_column(int64_t value_head) const {
-  const int64_t shared = shape.shared();
-  return shape.by_head ? value_head / shared * 2 * shared + value_head % shared : value_head;
-}
-int64_t DeltaPlan::a_column(int64_t value_head) const {
-  return shape.by_head ? b_column(value_head) + shape.shared() : value_head;
-}
 
 LayerPlan layer_plan(const DecoderConfig& config, int layer) {
   return Builder(config, layer).build();
@@ -471,10 +358,6 @@ std::vector<ParamSpec> weights_of(const std::vector<ParamSpec>& table, const Sit
     out.push_back(*p);
   }
   return out;
-}
-
-std::vector<PlannedParameter> parameters_of(const LayerPlan& plan, int layer) {
-  return Parameters(plan, layer).list();
 }
 
 }  // namespace nibble

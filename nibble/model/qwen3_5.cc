@@ -7,17 +7,9 @@
 namespace nibble::qwen3_5 {
 namespace {
 
-constexpr hf::NameRow kNames[] = {{Role::delta_decay, "linear_attn.A_log", true},
-                                  {Role::delta_decay_bias, "linear_attn.dt_bias", true},
-                                  {Role::conv, "linear_attn.conv1d"},
-                                  {Role::delta_norm, "linear_attn.norm"},
-                                  {Role::delta_out, "linear_attn.out_proj"},
-                                  {Role::delta_qkv, "linear_attn.in_proj_qkv"},
-                                  {Role::delta_z, "linear_attn.in_proj_z"},
-                                  {Role::delta_b, "linear_attn.in_proj_b"},
-                                  {Role::delta_a, "linear_attn.in_proj_a"}};
-
-std::string tensor_name(const ParamKey& key) { return hf::tensor_name_or_llama(kNames, key); }
+std::string tensor_name(const ParamKey& key) {
+  return hf::tensor_name_or_llama(hf::kDeltaNames, key);
+}
 
 DecoderConfig read_config(const JsonFields& f) { return hf::read_qwen_hybrid(f, "qwen3_5_text"); }
 

@@ -5,12 +5,9 @@
 namespace nibble::qwen3_moe {
 namespace {
 
-constexpr hf::NameRow kNames[] = {{Role::router, "mlp.gate"},
-                                  {Role::gate, "mlp.experts.{}.gate_proj"},
-                                  {Role::up, "mlp.experts.{}.up_proj"},
-                                  {Role::down, "mlp.experts.{}.down_proj"}};
-
-std::string tensor_name(const ParamKey& key) { return hf::expert_tensor_name(kNames, key); }
+std::string tensor_name(const ParamKey& key) {
+  return hf::expert_tensor_name({hf::kExpertNames}, key);
+}
 
 DecoderConfig read_config(const JsonFields& f) {
   DecoderConfig c = hf::read_llama_like(f, "qwen3_moe");

@@ -10,9 +10,10 @@ constexpr hf::NameRow kNames[] = {{Role::up, "mlp.c_fc"}, {Role::down, "mlp.c_pr
 
 std::string tensor_name(const ParamKey& key) { return hf::tensor_name_or_llama(kNames, key); }
 
-constexpr std::string_view kHarmless[] = {"embedding_dropout", "residual_dropout", "norm_type"};
+constexpr std::string_view kHarmless[] = {"embedding_dropout", "residual_dropout"};
 
 DecoderConfig read_config(const JsonFields& f) {
+  hf::require_text(f, "norm_type", "layer_norm");
   DecoderConfig c = hf::read_llama_like(f, "starcoder2");
   hf::set_layer_norm(f, "norm_epsilon", true, c);
   c.mlp = hf::activation(f, "hidden_act", "gelu_pytorch_tanh");

@@ -296,6 +296,43 @@ TEST(Architectures, AnyValueOfAnyKeyIsReadOrRefused) {
   EXPECT_GT(all.read, 500U);
 }
 
+// Settings that published files of a family have, and the models that would need another program.
+TEST(Architectures, SettingsThatWouldComputeSomethingElseAreRefused) {
+  const struct {
+    const char *type, *key;
+    nlohmann::json usual, other;
+  } rows[] = {{"glm4_moe", "scoring_func", "sigmoid", "softmax"},
+              {"glm4_moe", "topk_method", "noaux_tc", "greedy"},
+              {"glm4_moe", "moe_layer_freq", 1, 2},
+              {"glm4_moe", "rope_interleave", false, true},
+              {"qwen3_5_text", "attn_output_gate", true, false},
+              {"qwen3_next", "attn_output_gate", true, false},
+              {"hunyuan_v1_dense", "use_qk_norm", true, false},
+              {"hunyuan_v1_dense", "use_cla", false, true},
+              {"hunyuan_v1_dense", "attention_head_dim", 4, 8},
+              {"cohere2", "use_parallel_block", true, false},
+              {"cohere2", "use_qk_norm", false, true},
+              {"cohere2", "rotary_pct", 1.0, 0.5},
+              {"cohere2", "position_embedding_type", "rope_gptj", "alibi"},
+              {"starcoder2", "norm_type", "layer_norm", "rms_norm"},
+              {"ernie4_5_moe", "moe_norm_min", 1e-12, 0.5}};
+  for (const auto& row : rows) {
+    auto config = nlohmann::json::parse(tiny_decoder_json(row.type));
+    std::vector<std::string> warnings;
+    config[row.key] = row.usual;
+    const auto read = [&] { read_config(JsonFields::parse(config.dump()), warnings); };
+    EXPECT_NO_THROW(read()) << row.type << " " << row.key;
+    EXPECT_TRUE(warnings.empty()) << row.key;
+    config[row.key] = row.other;
+    try {
+      read();
+      ADD_FAILURE() << row.type << " " << row.key;
+    } catch (const Error& e) {
+      EXPECT_NE(e.where().find(row.key), std::string::npos) << e.what();
+    }
+  }
+}
+
 // What is written is the same config.
 TEST(Architectures, EveryOneIsWrittenAsItWasRead) {
   for (const std::string_view type : architecture_names()) {
