@@ -3,74 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
-#include <numbers>
 
-#include "nibble/core/float_formats.h"
-#include "nibble/model/layer_plan.h"
+#include "nibble/model/reference_math.h"
 
-namespace nibble {
+namespace nibble::reference {
 namespace {
-
-using Rows = std::vector<double>;
-
-size_t at(int64_t i) { return static_cast<size_t>(i); }
-
-// y [k, n] += W x + b for each row of x: the row's own weight [outputs, inputs].
-struct Matrix {
-  std::vector<float> weight, bias;
-  int64_t outputs = 0, inputs = 0;
-  void add(const double* x, double* y) const {
-    for (int64_t o = 0; o < outputs; ++o) {
-      for (int64_t i = 0; i < inputs; ++i) y[o] += double{weight[at(o * inputs + i)]} * x[i];
-      if (!bias.empty()) y[o] += double{bias[at(o)]};
-    }
-  }
-};
-
-Matrix matrix(const ParameterFinder& find, const ParamKey& key) {
-  const LinearMember m = find.linear(key);
-  return {m.weight.values(), find.vector(key.with_bias(true)), m.weight.rows(), m.weight.columns()};
-}
-
-void norm_row(const ParameterFinder& find, const ParamKey& key, NormKind kind, double eps,
-              int64_t width, double* x) {
-  const std::vector<float> gain = find.vector(key), bias = find.vector(key.with_bias(true));
-  const auto n = static_cast<double>(width);
-  double mean = 0, square = 0;
-  for (int64_t i = 0; i < width && kind == NormKind::layer; ++i) mean += x[i] / n;
-  for (int64_t i = 0; i < width; ++i) square += (x[i] - mean) * (x[i] - mean) / n;
-  for (int64_t i = 0; i < width; ++i) {
-    x[i] = (x[i] - mean) / std::sqrt(square + eps);
-    if (!gain.empty()) x[i] *= double{gain[at(i)]};
-    if (!bias.empty()) x[i] += double{bias[at(i)]};
-  }
-}
-
-double capped(double x, double cap) { return cap > 0 ? cap * std::tanh(x / cap) : x; }
-
-double gelu_tanh(double x) {
-  const double inner = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
-  return 0.5 * x * (1 + std::tanh(inner));
-}
-
-double ended(LinearEnd end, double gate, double up) {
-  switch (end) {
-    case LinearEnd::none:
-      return up;
-    case LinearEnd::relu:
-      return std::max(up, 0.0);
-    case LinearEnd::gelu:
-      return 0.5 * up * (1 + std::erf(up / std::numbers::sqrt2));
-    case LinearEnd::gelu_tanh:
-      return gelu_tanh(up);
-    case LinearEnd::silu_gate:
-      return gate / (1 + std::exp(-gate)) * up;
-    case LinearEnd::gelu_tanh_gate:
-      return gelu_tanh(gate) * up;
-  }
-  return 0;
-}
 
 // The steps of one layer. A row for each (row of the stream, choice of an expert) is where the plan
 // has several; here they lie in the order of the stream.
@@ -356,55 +293,14 @@ class Steps {
     }
   }
 
-  // Scores of the experts of one row.
-  Rows scores(Rows logits) const {
-    const double most = *std::max_element(logits.begin(), logits.end());
-    double sum = 0;
-    for (double& v : logits) {
-      v = plan_.experts->router.sigmoid ? 1 / (1 + std::exp(-v)) : std::exp(v - most);
-      sum += v;
-    }
-    for (double& v : logits) v /= plan_.experts->router.sigmoid ? 1 : sum;
-    return logits;
-  }
-
-  // The places of the `count` largest, the first of those that are alike.
-  static std::vector<int64_t> largest(const Rows& of, int64_t count) {
-    std::vector<int64_t> order(of.size());
-    for (size_t e = 0; e < order.size(); ++e) order[e] = static_cast<int64_t>(e);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int64_t a, int64_t b) { return of[at(a)] > of[at(b)]; });
-    order.resize(at(count));
-    return order;
-  }
-
-  // What experts are compared by: those outside the best groups are out.
-  Rows compared(Rows by) const {
-    const RouterConfig& router = plan_.experts->router;
-    if (router.groups == 1) return by;
-    const auto each = std::ssize(by) / router.groups;
-    Rows groups;
-    for (int64_t g = 0; g < router.groups; ++g) {
-      Rows own(by.begin() + g * each, by.begin() + (g + 1) * each);
-      std::sort(own.rbegin(), own.rend());
-      groups.push_back(own[0] + (router.best_two ? own[1] : 0));
-    }
-    const std::vector<int64_t> best = largest(groups, router.groups_chosen);
-    for (int64_t e = 0; e < std::ssize(by); ++e) {
-      if (std::find(best.begin(), best.end(), e / each) == best.end())
-        by[at(e)] = -std::numeric_limits<double>::infinity();
-    }
-    return by;
-  }
-
   void choose(const Rows& logits) {
     const ExpertPlan& plan = *plan_.experts;
-    const Rows score = scores(logits);
+    const Rows score = scores(plan, logits);
     Rows by = score;
     const std::vector<float> correction = find_.vector({Role::router_correction, layer_});
     for (size_t e = 0; e < correction.size(); ++e) by[e] += double{correction[e]};
     double sum = plan.router.floor;
-    for (const int64_t e : largest(compared(std::move(by)), plan.chosen)) {
+    for (const int64_t e : largest(compared(plan, std::move(by)), plan.chosen)) {
       chosen_.push_back(e);
       weights_.push_back(score[at(e)]);
       sum += score[at(e)];
@@ -433,57 +329,13 @@ class Steps {
 };
 
 }  // namespace
+}  // namespace nibble::reference
+
+namespace nibble {
 
 void run_reference_layer(const DecoderConfig& config, int layer, const ParameterFinder& find,
                          std::vector<double>& x) {
-  Steps(config, layer, find, x);
-}
-
-std::vector<double> reference_embedding(const DecoderConfig& c, const ParameterFinder& find,
-                                        std::span<const int32_t> ids) {
-  const std::vector<float> tokens = find.table(Role::token_embedding).values();
-  const bool learned = c.position == PositionKind::learned;
-  const auto positions = learned ? find.table(Role::position_embedding).values() : tokens;
-  const int64_t width = c.hidden_size;
-  // As models that scale have it: in f32.
-  const auto scale = static_cast<double>(static_cast<float>(c.embedding_scale));
-  Rows out;
-  for (int64_t r = 0; r < std::ssize(ids); ++r) {
-    for (int64_t i = 0; i < width; ++i) {
-      out.push_back(scale * double{tokens[at(ids[at(r)] * width + i)]});
-      if (learned) out.back() += double{positions[at((c.position_offset + r) * width + i)]};
-    }
-    if (c.embedding_norm)
-      norm_row(find, {Role::embedding_norm}, c.norm, c.norm_eps, width, out.data() + r * width);
-  }
-  return out;
-}
-
-std::vector<double> reference_head(const DecoderConfig& c, const ParameterFinder& find,
-                                   std::vector<double> x) {
-  const Matrix head{
-      (c.tied ? find.table(Role::token_embedding) : find.linear({Role::lm_head}).weight).values(),
-      {},
-      c.vocab_size,
-      c.hidden_size};
-  const int64_t rows = std::ssize(x) / c.hidden_size;
-  Rows out(at(rows * c.vocab_size));
-  for (int64_t r = 0; r < rows; ++r) {
-    double* const row = x.data() + r * c.hidden_size;
-    if (c.final_norm) norm_row(find, {Role::final_norm}, c.norm, c.norm_eps, c.hidden_size, row);
-    head.add(row, out.data() + r * c.vocab_size);
-  }
-  for (double& v : out) v = capped(c.logit_scale * v, c.final_softcap);
-  return out;
-}
-
-std::vector<double> reference_logits(const DecoderConfig& config, const WeightLoader& load,
-                                     std::span<const int32_t> ids) {
-  const WeightRelease keep;
-  const ParameterFinder find(config, load, keep);
-  Rows x = reference_embedding(config, find, ids);
-  for (int layer = 0; layer < config.layers; ++layer) run_reference_layer(config, layer, find, x);
-  return reference_head(config, find, std::move(x));
+  reference::Steps(config, layer, find, x);
 }
 
 }  // namespace nibble
