@@ -27,17 +27,18 @@ struct AttendRows {
   const void* keys = nullptr;                                  ///< [positions / 16][head_dim][16]
   const void* values = nullptr;                                ///< [positions][value_stride]
   const float *key_scales = nullptr, *value_scales = nullptr;  ///< [positions], for int8
-  int64_t head_dim = 0;
-  int64_t value_stride = 0;  ///< head_dim rounded up to 16; the rest is 0
+  int64_t head_dim = 0;                                        ///< of queries and keys
+  int64_t value_dim = 0;                                       ///< of values and of `out`
+  int64_t value_stride = 0;  ///< value_dim rounded up to 16; the rest is 0
   float scale = 0;
   float softcap = 0;         ///< scores become cap tanh(score / cap); 0: they stay
-  float* scratch = nullptr;  ///< attend_scratch_floats(head_dim), 64-byte aligned
+  float* scratch = nullptr;  ///< attend_scratch_floats(head_dim, value_dim), 64-byte aligned
 };
 
 /// Floats of scratch that attend() needs: queries, sums, and scores of one block of positions.
 constexpr int64_t kScoreBlock = 128;
-constexpr int64_t attend_scratch_floats(int64_t head_dim) {
-  return kQueryRows * (2 * (head_dim + 16) + kScoreBlock);
+constexpr int64_t attend_scratch_floats(int64_t head_dim, int64_t value_dim) {
+  return kQueryRows * (head_dim + value_dim + 32 + kScoreBlock);
 }
 
 /// One token of one head of a gated delta rule (Yang et al. 2024, Gated DeltaNet): the state S

@@ -140,6 +140,20 @@ void validate_delta(const DeltaConfig& d) {
                     fmt::format("{} is no multiple of {} key heads", d.value_heads, d.key_heads));
 }
 
+void validate_latent(const DecoderConfig& c) {
+  const LatentConfig& l = c.latent;
+  if (l.kv_rank == 0) return;
+  require_range("kv_lora_rank", l.kv_rank, 1, 1 << 20);
+  require_range("q_lora_rank", l.q_rank, 0, 1 << 20);
+  require_range("qk_nope_head_dim", l.own_dim, 1, 1 << 15);
+  require_range("qk_rope_head_dim", l.shared_dim, 2, 1 << 15);
+  require_range("v_head_dim", l.value_dim, 1, 1 << 15);
+  if (l.shared_dim % 2 != 0)
+    throw bad_value("qk_rope_head_dim",
+                    fmt::format("{} is odd; rotary positions need pairs", l.shared_dim));
+  NIBBLE_CHECK(c.head_dim == l.own_dim + l.shared_dim && c.rope.begin == l.own_dim);
+}
+
 void validate_kinds(const DecoderConfig& c) {
   if (!c.layer_kinds.empty() && std::ssize(c.layer_kinds) != c.layers)
     throw bad_value("layer_types",
@@ -237,6 +251,7 @@ void validate(const DecoderConfig& c) {
   require_range("num_hidden_layers", c.layers, 1, kMostLayers);
   require_range("num_attention_heads", c.heads, 1, 1 << 16);
   require_range("num_key_value_heads", c.kv_heads, 1, c.heads);
+  validate_latent(c);
   require_range("head_dim", c.head_dim, 1, 1 << 16);
   require_range("intermediate_size", c.intermediate_size, 1, 1 << 24);
   require_range("max_position_embeddings", c.context, 1, int64_t{1} << 31);

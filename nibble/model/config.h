@@ -63,6 +63,20 @@ struct DeltaConfig {
   bool operator==(const DeltaConfig&) const = default;
 };
 
+/// Attention whose keys and values are made of a few numbers a token (multi-head latent attention,
+/// DeepSeek-AI 2024): a head's key is `own_dim` elements of its own and behind them `shared_dim`
+/// that all heads share, which alone are rotary; DecoderConfig::head_dim is the sum of both.
+struct LatentConfig {
+  int64_t kv_rank = 0;  ///< numbers that keys and values are made of; 0: attention is not latent
+  int64_t q_rank = 0;   ///< of queries; 0: they are made of the stream
+  int64_t own_dim = 0, shared_dim = 0;
+  int64_t value_dim = 0;  ///< of a head's value
+  /// Of the norms of those numbers, whatever that of other norms is.
+  static constexpr double kNormEps = 1e-6;
+
+  bool operator==(const LatentConfig&) const = default;
+};
+
 inline bool is_gated(MlpKind mlp) { return mlp >= MlpKind::silu_gated; }
 
 inline constexpr int64_t kMostLayers = 10'000, kMostExpertGroups = 64;
@@ -117,6 +131,7 @@ struct DecoderConfig {
   bool shared_gate = false;     ///< whose output is multiplied with a sigmoid for each row
   RouterConfig router;
   DeltaConfig delta;       ///< of delta layers
+  LatentConfig latent;     ///< of layers with attention
   int64_t conv_taps = 0;   ///< of convolution layers
   bool conv_bias = false;  ///< of their projections, too
 

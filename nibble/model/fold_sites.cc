@@ -105,6 +105,7 @@ class Sites {
         return;
       case Op::project:
         return behind_activation(fold, s, expert);
+      case Op::keys:
       case Op::route:
       case Op::combine:
         NIBBLE_CHECK(false && "no site reads what they make");

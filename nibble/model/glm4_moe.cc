@@ -6,11 +6,9 @@
 namespace nibble::glm4_moe {
 namespace {
 
-constexpr hf::NameRow kCorrection[] = {
-    {Role::router_correction, "mlp.gate.e_score_correction_bias", true}};
-
 std::string tensor_name(const ParamKey& key) {
-  return hf::expert_tensor_name({kCorrection, hf::kExpertNames, hf::kSharedExpertNames}, key);
+  return hf::expert_tensor_name({hf::kCorrectionNames, hf::kExpertNames, hf::kSharedExpertNames},
+                                key);
 }
 
 DecoderConfig read_config(const JsonFields& f) {
@@ -18,7 +16,7 @@ DecoderConfig read_config(const JsonFields& f) {
   c.norm_eps = hf::positive_or(f, "rms_norm_eps", 1e-5);
   c.qkv_bias = f.boolean_or("attention_bias", false);
   if (f.boolean_or("use_qk_norm", false)) c.qk_norm = QkNorm::heads;
-  hf::read_deepseek_experts(f, c);
+  hf::read_deepseek_experts(f, 1, c);
   return c;
 }
 

@@ -62,6 +62,8 @@ struct RopeReading {
   bool parts = false;       ///< partial_rotary_factor may be below 1 ...
   double part = 1;          ///< ... and is this where it is absent
   bool neighbours = false;  ///< RopeConfig::neighbours
+  /// head_dim says what a head has; else the caller finds that out.
+  bool of_own_heads = true;
   /// The kind of layers whose object in rope_parameters is read, where it has one for each.
   std::string_view layers = {};
 };

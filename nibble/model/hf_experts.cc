@@ -16,9 +16,9 @@ void set_dense_begin(int64_t dense, DecoderConfig& c) {
   for (int64_t i = 0; i < counted(c); ++i) c.sparse.push_back(static_cast<uint8_t>(i >= dense));
 }
 
-void read_layer_mlps(const JsonFields& f, DecoderConfig& c) {
+void read_layer_mlps(const JsonFields& f, int64_t dense, DecoderConfig& c) {
   const std::vector<std::string> types = f.strings("mlp_layer_types");
-  if (types.empty()) return set_dense_begin(f.integer_or("first_k_dense_replace", 1), c);
+  if (types.empty()) return set_dense_begin(f.integer_or("first_k_dense_replace", dense), c);
   c.sparse.clear();
   for (const std::string& type : types) {
     if (type != "dense" && type != "sparse")
@@ -96,24 +96,29 @@ void write_gated_expert(const DecoderConfig& c, JsonWriter& out) {
   out.field("shared_expert_intermediate_size", c.shared_size);
 }
 
-void read_deepseek_experts(const JsonFields& f, DecoderConfig& c) {
-  require_text(f, "scoring_func", "sigmoid");
-  require_text(f, "topk_method", "noaux_tc");
+void read_deepseek_mixture(const JsonFields& f, const MixtureDefaults& otherwise,
+                           DecoderConfig& c) {
   if (f.integer_or("moe_layer_freq", 1) != 1)
     throw unsupported("experts in some of the layers only cannot be run")
         .at(at_key("moe_layer_freq"));
   c.experts = experts(f);
   c.experts_per_token = size(f, "num_experts_per_tok");
   c.expert_size = size(f, "moe_intermediate_size");
-  c.shared_size = shared_size(f, "n_shared_experts", 1, c.expert_size);
+  c.shared_size = shared_size(f, "n_shared_experts", otherwise.shared, c.expert_size);
+  c.router.scale = positive_or(f, "routed_scaling_factor", 1);
+  read_layer_mlps(f, otherwise.dense, c);
+}
+
+void read_deepseek_experts(const JsonFields& f, int64_t dense, DecoderConfig& c) {
+  require_text(f, "scoring_func", "sigmoid");
+  require_text(f, "topk_method", "noaux_tc");
+  read_deepseek_mixture(f, {.dense = dense}, c);
   RouterConfig& r = c.router;
   r.sigmoid = r.correction = r.best_two = true;
   r.normalize = f.boolean_or("norm_topk_prob", true);
   r.floor = 1e-20;
-  r.scale = positive_or(f, "routed_scaling_factor", 1);
   r.groups = f.integer_or("n_group", 1);
   r.groups_chosen = f.integer_or("topk_group", r.groups);
-  read_layer_mlps(f, c);
 }
 
 void write_deepseek_experts(const DecoderConfig& c, JsonWriter& out) {

@@ -30,6 +30,8 @@ inline constexpr NameRow kGatedExpertNames[] = {{Role::shared_router, "mlp.share
                                                 {Role::shared_gate, "mlp.shared_expert.gate_proj"},
                                                 {Role::shared_up, "mlp.shared_expert.up_proj"},
                                                 {Role::shared_down, "mlp.shared_expert.down_proj"}};
+inline constexpr NameRow kCorrectionNames[] = {
+    {Role::router_correction, "mlp.gate.e_score_correction_bias", true}};
 inline constexpr NameRow kSharedExpertNames[] = {
     {Role::shared_gate, "mlp.shared_experts.gate_proj"},
     {Role::shared_up, "mlp.shared_experts.up_proj"},
@@ -58,9 +60,17 @@ void write_qwen_experts(const DecoderConfig& config, JsonWriter& out);
 void read_gated_expert(const JsonFields& fields, DecoderConfig& config);
 void write_gated_expert(const DecoderConfig& config, JsonWriter& out);
 
-/// Those of DeepSeek-V3 and its like: corrected sigmoids, groups, an expert for every row, dense
-/// layers before the others (first_k_dense_replace or mlp_layer_types).
-void read_deepseek_experts(const JsonFields& fields, DecoderConfig& config);
+/// What DeepSeek's mixtures are where their config does not say: experts for every row, and dense
+/// layers in front.
+struct MixtureDefaults {
+  int64_t shared = 1, dense = 1;
+};
+/// Experts, an expert for every row, weights' scale, and dense layers before the others
+/// (first_k_dense_replace or mlp_layer_types): what DeepSeek's mixtures have in common.
+void read_deepseek_mixture(const JsonFields& fields, const MixtureDefaults& otherwise,
+                           DecoderConfig& config);
+/// Those of DeepSeek-V3 and its like: corrected sigmoids, and groups.
+void read_deepseek_experts(const JsonFields& fields, int64_t dense, DecoderConfig& config);
 void write_deepseek_experts(const DecoderConfig& config, JsonWriter& out);
 
 }  // namespace nibble::hf

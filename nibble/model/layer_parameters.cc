@@ -39,6 +39,7 @@ class Parameters {
         return router(plan_.buffer(step.in).width);
       case Op::gate_rows:
         return add(Role::shared_router, -1, false, Shape{1, plan_.buffer(step.in).width});
+      case Op::keys:
       case Op::activate:
       case Op::gate:
       case Op::add:

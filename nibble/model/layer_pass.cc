@@ -17,7 +17,8 @@ enum Slot : size_t { kAngles = kBuffers, kScratch, kProducts, kExperts, kSlots }
 static_assert(kSlots <= std::tuple_size_v<decltype(Workspace::buffers)>);
 
 int64_t scratch_floats(const PassSize& size) {
-  const int64_t most = std::max(attend_scratch_floats(size.head_dim), size.delta_floats);
+  const int64_t most =
+      std::max(attend_scratch_floats(size.head_dim, size.value_dim), size.delta_floats);
   return ceil_div(most, 16) * 16;
 }
 
@@ -32,6 +33,7 @@ void PassSize::add(const LayerPlan& plan) {
   }
   if (plan.attention) {
     head_dim = std::max(head_dim, plan.attention->rule.shape.head_dim);
+    value_dim = std::max(value_dim, plan.attention->rule.shape.values());
     ropes = std::max<int64_t>(ropes, plan.attention->rope + 1);
   }
   if (plan.delta) delta_floats = std::max(delta_floats, delta_scratch_floats(*plan.delta));
@@ -136,6 +138,8 @@ void LayerPass::run_step(const Layer& layer, const Step& step, Team& team) const
     case Op::project:
       return layer.plan.site(step).experts ? project_experts(layer, step, team)
                                            : project(layer, step, team);
+    case Op::keys:
+      return keys(layer, step, team);
     case Op::attend:
       return attend(layer, team);
     case Op::convolve:
@@ -162,11 +166,11 @@ void LayerPass::norm(const Layer& layer, const Step& step, const Team& team) con
   const NormPlan& n = layer.plan.norms[index];
   const bool own = own_ && step.out == BufferId::normed;
   const auto [begin, end] = own ? std::pair<int64_t, int64_t>{0, m_} : team.share(m_);
-  const float* const in = buffer(step.in);
+  const View in = view(layer.plan, step.in);
   float* const out = own ? own_h(team) : buffer(step.adds ? step.in : step.out);
   for (int64_t r = begin; r < end; ++r) {
     const int64_t at = r * n.width;
-    normalize(n.kind, config_.norm_eps, layer.norms[index], in + at, n.width, out + at);
+    normalize(n.kind, n.eps, layer.norms[index], in.at(r, 0), n.width, out + at);
     if (!step.adds) continue;
     float* const sum = buffer(step.out) + at;
     for (int64_t i = 0; i < n.width; ++i) sum[i] += out[at + i];

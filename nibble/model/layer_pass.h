@@ -28,7 +28,7 @@ struct SequenceRows {
 /// What a pass needs room for, at most, over the layers that it goes through.
 struct PassSize {
   std::array<int64_t, kBuffers> floats{};  ///< of each buffer, for one row of the stream
-  int64_t head_dim = 0, experts = 0, chosen = 0;
+  int64_t head_dim = 0, value_dim = 0, experts = 0, chosen = 0;
   int64_t ropes = 0;         ///< of the layers
   int64_t delta_floats = 0;  ///< that a thread needs for a delta layer
 
@@ -92,6 +92,7 @@ class LayerPass {
   void norm(const Layer& layer, const Step& step, const Team& team) const;
   void project(const Layer& layer, const Step& step, Team& team) const;
   void project_experts(const Layer& layer, const Step& step, Team& team) const;
+  void keys(const Layer& layer, const Step& step, const Team& team) const;
   void attend(const Layer& layer, Team& team) const;
   void prepare_rows(const Layer& layer, int64_t begin, int64_t end, int64_t kv_head) const;
   void prepare_row(const Layer& layer, const SequenceRows& s, int64_t row, int64_t position,

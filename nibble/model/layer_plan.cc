@@ -57,7 +57,7 @@ class Builder {
   }
 
   int add_norm(Role role, NormKind kind, int64_t width, bool gain, bool bias) {
-    plan_.norms.push_back({role, kind, width, gain, bias});
+    plan_.norms.push_back({role, kind, c_.norm_eps, width, gain, bias});
     return static_cast<int>(plan_.norms.size()) - 1;
   }
 
@@ -156,9 +156,46 @@ class Builder {
     }
   }
 
+  void latent_norm(Role role, BufferId in, BufferId out) {
+    const int64_t width = plan_.buffer(in).width;
+    const int index = add_norm(role, NormKind::rms, width, true, false);
+    plan_.norms.back().eps = LatentConfig::kNormEps;
+    buffer(out, width);
+    plan_.steps.push_back({Op::norm, in, out, index});
+  }
+
+  // Queries, keys and values of what the stream was made small to.
+  void latent_heads() {
+    const LatentConfig& l = c_.latent;
+    const int64_t q = c_.heads * c_.head_dim, each = l.own_dim + l.value_dim;
+    Site site{"attention", {}, BufferId::normed, 0};
+    if (l.q_rank > 0)
+      site.members = {{Role::q_down, l.q_rank, c_.qkv_bias, BufferId::q_down}};
+    else
+      site.members = {{Role::q, q, false, BufferId::q}};
+    site.members.push_back(
+        {Role::kv_down, l.kv_rank + l.shared_dim, c_.qkv_bias, BufferId::kv_down});
+    project(std::move(site));
+    view(BufferId::kv_part, l.kv_rank, BufferId::kv_down, 0);
+    view(BufferId::key_shared, l.shared_dim, BufferId::kv_down, l.kv_rank);
+    if (l.q_rank > 0) {
+      latent_norm(Role::q_down_norm, BufferId::q_down, BufferId::q_latent);
+      project({"queries", {{Role::q_up, q, false, BufferId::q}}, BufferId::q_latent, 0});
+    }
+    latent_norm(Role::kv_down_norm, BufferId::kv_part, BufferId::kv_latent);
+    project({"keys and values",
+             {{Role::kv_up, c_.heads * each, false, BufferId::kv}},
+             BufferId::kv_latent,
+             0});
+    view(BufferId::key_own, c_.heads * l.own_dim, BufferId::kv, 0, l.own_dim, each);
+    view(BufferId::v, c_.heads * l.value_dim, BufferId::kv, l.own_dim, l.value_dim, each);
+    buffer(BufferId::k, q);
+    plan_.steps.push_back({Op::keys, BufferId::key_own, BufferId::k});
+  }
+
   AttentionPlan attention_plan() {
     AttentionPlan a;
-    a.rule = {{c_.heads, c_.kv_heads, c_.head_dim},
+    a.rule = {{c_.heads, c_.kv_heads, c_.head_dim, c_.latent.value_dim},
               kind_ == LayerKind::window ? c_.sliding_window : 0,
               attention_scale(c_),
               static_cast<float>(c_.attention_softcap)};
@@ -176,9 +213,9 @@ class Builder {
   }
 
   void attention() {
-    heads();
+    c_.latent.kv_rank > 0 ? latent_heads() : heads();
     plan_.attention = attention_plan();
-    buffer(BufferId::mixed, c_.heads * c_.head_dim);
+    buffer(BufferId::mixed, c_.heads * plan_.attention->rule.shape.values());
     plan_.steps.push_back({Op::attend, BufferId::q, BufferId::mixed});
     if (c_.attention_gate) plan_.steps.push_back({Op::gate, BufferId::heads_gate, BufferId::mixed});
   }
@@ -336,6 +373,7 @@ std::vector<BufferId> live_before(const LayerPlan& plan, size_t step) {
     const Step& s = plan.steps[step];
     read(s.in);
     if (s.adds || s.op == Op::gate || s.op == Op::gate_rows) read(s.out);
+    if (s.op == Op::keys) read(BufferId::key_shared);
     if (s.op == Op::attend) read(BufferId::k), read(BufferId::v);
     if (s.op == Op::delta)
       read(BufferId::delta_z), read(BufferId::delta_b), read(BufferId::delta_a);

@@ -28,8 +28,16 @@ enum class BufferId : uint8_t {
   k,
   v,
   mixed,
-  routing,   ///< the router's logits, then the experts chosen and their weights (ExpertRows)
-  gathered,  ///< what the experts read: a row for each (row, expert of it), expert by expert
+  q_down,      ///< of latent attention: what queries are made of, ...
+  q_latent,    ///< ... normed; ...
+  kv_down,     ///< ... what keys and values are made of, and what the keys of all heads share, ...
+  kv_part,     ///< ... the first of the two, ...
+  kv_latent,   ///< ... normed; ...
+  key_shared,  ///< ... the second; ...
+  kv,          ///< ... head by head what is its own of its key, and its value; ...
+  key_own,     ///< ... the first of the two
+  routing,     ///< the router's logits, then the experts chosen and their weights (ExpertRows)
+  gathered,    ///< what the experts read: a row for each (row, expert of it), expert by expert
   gate,
   up,
   out,
@@ -44,7 +52,7 @@ enum class BufferId : uint8_t {
   shared_out,  ///< of the expert that every row goes to
   mixer_out,   ///< where both halves join the stream together
 };
-inline constexpr size_t kBuffers = 22;
+inline constexpr size_t kBuffers = 30;
 
 /// A buffer's columns, or those of another one that it is a part of (q, k and v of a fused matrix):
 /// column i is column first + i / piece * step + i % piece of `within`.
@@ -61,6 +69,7 @@ struct BufferPlan {
 enum class Op : uint8_t {
   norm,       ///< out = norm(in), or out += norm(in)
   project,    ///< each member of a site: its buffer = end(in W^T + b), or out += in W^T + b
+  keys,       ///< out = head by head its columns of in, and key_shared behind them
   attend,     ///< mixed = what the heads make of q, k, v and what the cache holds
   convolve,   ///< mixed = C * conv(B * x) of B, C, x side by side, causal, each channel by itself
   delta,      ///< mixed = what the heads of a delta layer read of their states
@@ -93,6 +102,7 @@ struct Site {
 struct NormPlan {
   Role role;
   NormKind kind;
+  double eps;
   int64_t width;
   bool gain, bias;
 };

@@ -51,7 +51,8 @@ DecoderConfig read_llama_like(const JsonFields& f, std::string_view model_type, 
   c.heads = size(f, "num_attention_heads");
   c.kv_heads = f.integer_or("num_key_value_heads", c.heads);
   c.head_dim = f.integer_or("head_dim", 0);
-  if (c.head_dim == 0) c.head_dim = divide_heads(c.hidden_size, c.heads, "num_attention_heads");
+  if (c.head_dim == 0 && rope.of_own_heads)
+    c.head_dim = divide_heads(c.hidden_size, c.heads, "num_attention_heads");
   c.context = size(f, "max_position_embeddings");
   c.norm = NormKind::rms;
   c.norm_gain = c.final_norm = true;
@@ -70,7 +71,8 @@ void write_llama_like(const DecoderConfig& c, JsonWriter& out, bool rope) {
   out.field("num_hidden_layers", c.layers);
   out.field("num_attention_heads", c.heads);
   out.field("num_key_value_heads", c.kv_heads);
-  out.field("head_dim", c.head_dim);
+  // Of latent attention transformers calls the rotary part so.
+  out.field("head_dim", c.latent.kv_rank > 0 ? c.latent.shared_dim : c.head_dim);
   out.field("max_position_embeddings", c.context);
   out.field("rms_norm_eps", c.norm_eps);
   if (rope) write_rope(c.rope, out);

@@ -101,7 +101,7 @@ OnnxDecoder::Name OnnxDecoder::cached(const Name& x, std::string_view what) {
 // broadcast over: no key is copied.
 void OnnxDecoder::attend() {
   const AttentionPlan& a = *plan_.attention;
-  const auto& [heads_of_q, kv_heads, head_dim] = a.rule.shape;
+  const auto& [heads_of_q, kv_heads, head_dim, value_dim] = a.rule.shape;
   const bool groups = has_groups(config_);
   Name q = heads(buffer(BufferId::q), heads_of_q, a.q_norm);
   const Name k = cached(heads(buffer(BufferId::k), kv_heads, a.k_norm), "key");

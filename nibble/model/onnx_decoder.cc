@@ -21,6 +21,7 @@ void require_onnx_decoder(const DecoderConfig& c) {
   };
   if (has(LayerKind::convolution)) refuse("short convolutions");
   if (has(LayerKind::delta)) refuse("delta layers");
+  if (c.latent.kv_rank > 0) refuse("latent attention");
   if (!c.pre_norms || c.halves != Halves::in_turn || c.residual_scale != 1)
     refuse("residual streams of this kind");
   if (c.qk_norm == QkNorm::rows || c.qk_norm == QkNorm::turned_heads)
@@ -66,6 +67,10 @@ void OnnxDecoder::declare() {
   }
 }
 
+NormPlan OnnxDecoder::of_stream(Role role) const {
+  return {role, config_.norm, config_.norm_eps, config_.hidden_size, false, false};
+}
+
 OnnxDecoder::Name OnnxDecoder::embedded() {
   const ParamKey tokens{Role::token_embedding}, positions{Role::position_embedding};
   Name x = parameters_.look_up("input_ids", tokens);
@@ -77,8 +82,7 @@ OnnxDecoder::Name OnnxDecoder::embedded() {
     x = op("Add", {x, parameters_.look_up(ids, positions)});
   }
   if (!config_.embedding_norm) return x;
-  return normed(x, {Role::embedding_norm, config_.norm, config_.hidden_size, false, false},
-                {Role::embedding_norm});
+  return normed(x, of_stream(Role::embedding_norm), {Role::embedding_norm});
 }
 
 void OnnxDecoder::layer(int index) {
@@ -91,9 +95,7 @@ void OnnxDecoder::layer(int index) {
 void OnnxDecoder::head(const Name& stream) {
   graph_.scope("head");
   Name x = stream;
-  if (config_.final_norm)
-    x = normed(x, {Role::final_norm, config_.norm, config_.hidden_size, false, false},
-               {Role::final_norm});
+  if (config_.final_norm) x = normed(x, of_stream(Role::final_norm), {Role::final_norm});
   x = parameters_.multiply(x, {config_.tied ? Role::token_embedding : Role::lm_head});
   x = capped(x, config_.final_softcap);
   graph_.node("Identity", std::array{x}, std::array<Name, 1>{"logits"});
@@ -125,7 +127,7 @@ OnnxDecoder::Name OnnxDecoder::normed(const Name& of, const NormPlan& n, const P
   Name x = of;
   if (n.kind == NormKind::layer) x = op("Sub", {x, op("ReduceMean", {x}, last)});
   const Name square = op("ReduceMean", {op("Pow", {x, number(2)})}, last);
-  const Name root = op("Sqrt", {op("Add", {square, number(config_.norm_eps)})});
+  const Name root = op("Sqrt", {op("Add", {square, number(n.eps)})});
   x = op("Div", {x, root});
   const ParamKey bias = key.with_bias(true);
   if (parameters_.has(key)) x = op("Mul", {x, parameters_.vector(key)});

@@ -50,6 +50,7 @@ class OnnxDecoder {
   Name turned(const Name& x);
   Name cached(const Name& x, std::string_view what);
   Name normed(const Name& x, const NormPlan& norm, const ParamKey& key);
+  NormPlan of_stream(Role role) const;
   Name ended(LinearEnd end, const Name& gate, const Name& up);
   Name gelu_tanh(const Name& x);
   Name capped(const Name& x, double cap);

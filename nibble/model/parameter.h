@@ -20,6 +20,12 @@ enum class Role {
   q,
   k,
   v,
+  q_down,  ///< of latent attention: what queries are made of, its norm, the queries of it; ...
+  q_down_norm,
+  q_up,
+  kv_down,  ///< ... what keys and values are made of, its norm, what each head has of it
+  kv_down_norm,
+  kv_up,
   q_norm,
   k_norm,
   o,

@@ -1,4 +1,6 @@
 // The attention of a LayerPass.
+#include <algorithm>
+
 #include "nibble/kernels/layer.h"
 #include "nibble/model/layer_pass.h"
 
@@ -8,7 +10,8 @@ namespace nibble {
 void LayerPass::prepare_row(const Layer& layer, const SequenceRows& s, int64_t row,
                             int64_t position, int64_t kv_head) const {
   const AttentionPlan& plan = *layer.plan.attention;
-  const int64_t d = plan.rule.shape.head_dim, shared = plan.rule.shape.shared();
+  const int64_t d = plan.rule.shape.head_dim, shared = plan.rule.shape.shared(),
+                values = plan.rule.shape.values();
   const auto prepare = [&](int index, float* x) {
     if (index >= 0 && !plan.norm_rows && !plan.norm_turned) norm_head(layer, index, x);
     if (plan.rope >= 0) {
@@ -27,12 +30,12 @@ void LayerPass::prepare_row(const Layer& layer, const SequenceRows& s, int64_t r
   float* const k = view(layer.plan, BufferId::k).at(row, kv_head * d);
   prepare(plan.k_norm, k);
   s.cache->write(layer.place, kv_head, position, k,
-                 view(layer.plan, BufferId::v).at(row, kv_head * d));
+                 view(layer.plan, BufferId::v).at(row, kv_head * values));
 }
 
 void LayerPass::norm_head(const Layer& layer, int index, float* x) const {
   const NormPlan& n = layer.plan.norms[static_cast<size_t>(index)];
-  normalize(n.kind, config_.norm_eps, layer.norms[static_cast<size_t>(index)], x, n.width, x);
+  normalize(n.kind, n.eps, layer.norms[static_cast<size_t>(index)], x, n.width, x);
 }
 
 // Norms of all heads of this thread's share of the rows.
@@ -61,7 +64,7 @@ void LayerPass::attend_head(const Layer& layer, int64_t kv_head, int64_t step,
   const AttentionRule& rule = layer.plan.attention->rule;
   float* const scratch = scratch_ + team.rank() * scratch_each_;
   const View q = view(layer.plan, BufferId::q);
-  const int64_t width = rule.shape.heads * rule.shape.head_dim;
+  const int64_t width = rule.shape.heads * rule.shape.values();
   int64_t row = 0, first = step == 1 ? 0 : team.rank();
   for (const SequenceRows& s : sequences_) {
     const Attention a({q.data + row * q.stride, q.stride, s.rows, s.start, q.step}, *s.cache,
@@ -71,6 +74,20 @@ void LayerPass::attend_head(const Layer& layer, int64_t kv_head, int64_t step,
     for (; tile < tiles; tile += step) a.run(kv_head, tile, scratch);
     first = tile - tiles;
     row += s.rows;
+  }
+}
+
+void LayerPass::keys(const Layer& layer, const Step& step, const Team& team) const {
+  const View own = view(layer.plan, step.in), shared = view(layer.plan, BufferId::key_shared);
+  const int64_t width = layer.plan.buffer(step.out).width,
+                d = layer.plan.attention->rule.shape.head_dim;
+  const auto [begin, end] = team.share(m_);
+  for (int64_t r = begin; r < end; ++r) {
+    float* out = buffer(step.out) + r * width;
+    for (int64_t c = 0; c < layer.plan.buffer(step.in).width; c += own.piece, out += d) {
+      std::copy_n(own.at(r, c), own.piece, out);
+      std::copy_n(shared.at(r, 0), d - own.piece, out + own.piece);
+    }
   }
 }
 

@@ -39,6 +39,8 @@ class Steps {
         return norm(step);
       case Op::project:
         return project(step);
+      case Op::keys:
+        return keys(step);
       case Op::attend:
         return attend(step);
       case Op::convolve:
@@ -61,7 +63,7 @@ class Steps {
   }
 
   void norm(const NormPlan& n, double* x) const {
-    norm_row(find_, {n.role, layer_}, n.kind, config_.norm_eps, n.width, x);
+    norm_row(find_, {n.role, layer_}, n.kind, n.eps, n.width, x);
   }
 
   void norm(const Step& step) {
@@ -113,8 +115,8 @@ class Steps {
     std::vector<float> cos(at(pairs)), sin(at(pairs));
     rotary.angles(r, rows_, cos.data(), sin.data());
     for (int64_t i = 0; i < pairs; ++i) {
-      const int64_t a = rotary.neighbours() ? 2 * i : i,
-                    b = rotary.neighbours() ? a + 1 : i + pairs;
+      const int64_t a = rotary.begin() + (rotary.neighbours() ? 2 * i : i),
+                    b = a + (rotary.neighbours() ? 1 : pairs);
       const double first = x[a], second = x[b], c = cos[at(i)], s = sin[at(i)];
       x[a] = first * c - second * s;
       x[b] = second * c + first * s;
@@ -229,6 +231,18 @@ class Steps {
     }
   }
 
+  void keys(const Step& step) {
+    const int64_t own = plan_.buffer(step.in).piece, shared = config_.latent.shared_dim;
+    output(step.out, false);
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t head = 0; head < config_.heads; ++head) {
+        double* const key = row(step.out, r) + head * (own + shared);
+        for (int64_t i = 0; i < own; ++i) key[i] = row(step.in, r)[head * own + i];
+        for (int64_t i = 0; i < shared; ++i) key[own + i] = row(BufferId::key_shared, r)[i];
+      }
+    }
+  }
+
   void attend(const Step& step) {
     const AttentionPlan& a = *plan_.attention;
     prepare(BufferId::q, a.q_norm);
@@ -240,7 +254,8 @@ class Steps {
   }
 
   void attend(const AttentionRule& rule, int64_t r, int64_t head) {
-    const int64_t d = rule.shape.head_dim, kv = head / rule.shape.shared() * d;
+    const int64_t d = rule.shape.head_dim, of = head / rule.shape.shared(), kv = of * d,
+                  dv = rule.shape.values();
     const int64_t first = rule.window > 0 ? std::max<int64_t>(0, r - rule.window + 1) : 0;
     const double* const q = row(BufferId::q, r) + head * d;
     Rows p;
@@ -253,9 +268,9 @@ class Steps {
     const double most = *std::max_element(p.begin(), p.end());
     for (double& v : p) sum += v = std::exp(v - most);
     for (int64_t u = first; u <= r; ++u) {
-      for (int64_t i = 0; i < d; ++i)
-        row(BufferId::mixed, r)[head * d + i] +=
-            p[at(u - first)] / sum * row(BufferId::v, u)[kv + i];
+      for (int64_t i = 0; i < dv; ++i)
+        row(BufferId::mixed, r)[head * dv + i] +=
+            p[at(u - first)] / sum * row(BufferId::v, u)[of * dv + i];
     }
   }
 

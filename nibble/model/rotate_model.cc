@@ -134,11 +134,19 @@ class Turning {
     change(find({Role::o, layer}), turn_rows(head_));
   }
 
+  // Norms and matrices between the small numbers of latent attention and its heads: neither reads
+  // the stream nor joins it.
+  static bool is_inside(BufferId in) {
+    return in == BufferId::q_down || in == BufferId::q_latent || in == BufferId::kv_part ||
+           in == BufferId::kv_latent;
+  }
+
   // A norm of the stream is folded into all that reads it, which is turned; a norm in front of the
   // stream must have no gain. What joins the stream is turned.
   void layer(const LayerPlan& plan, int layer) {
     ParamKey norm;
     for (const Step& step : plan.steps) {
+      if (is_inside(step.in)) continue;
       if (step.op == Op::norm) {
         norm = {plan.norms[static_cast<size_t>(step.index)].role, layer};
         step.adds ? refuse_gain(norm, "in front of the residual stream") : drop_gain(norm);

@@ -27,7 +27,7 @@ void Attention::run(int64_t kv_head, int64_t tile, float* scratch) const {
   for (int64_t i = tile * kQueryRows; i < std::min(total, (tile + 1) * kQueryRows); ++i) {
     const int64_t r = i / shared, head = kv_head * shared + i % shared, end = q_.start + r + 1;
     a.q[a.rows] = q_.data + r * q_.stride + head * (q_.head_stride > 0 ? q_.head_stride : d);
-    a.out[a.rows] = out_ + (r * shape.heads + head) * d;
+    a.out[a.rows] = out_ + (r * shape.heads + head) * shape.values();
     a.begin[a.rows] = rule_.window > 0 ? std::max<int64_t>(0, end - rule_.window) : 0;
     a.end[a.rows++] = end;
   }
@@ -37,11 +37,12 @@ void Attention::run(int64_t kv_head, int64_t tile, float* scratch) const {
 void attend(const Queries& q, const KvCache& cache, int64_t layer, const AttentionRule& rule,
             std::span<float> out, const Exec& exec) {
   const AttentionShape& shape = rule.shape;
-  const int64_t d = shape.head_dim, most = q.start + q.m;
+  const int64_t d = shape.head_dim, values = shape.values(), most = q.start + q.m;
   NIBBLE_CHECK(most <= cache.capacity());
-  NIBBLE_CHECK(static_cast<int64_t>(out.size()) == q.m * shape.heads * d);
+  NIBBLE_CHECK(static_cast<int64_t>(out.size()) == q.m * shape.heads * values);
   const Attention attention(q, cache, layer, rule, out.data());
-  const int64_t tiles = attention.tiles(), floats = ceil_div(attend_scratch_floats(d), 16) * 16;
+  const int64_t tiles = attention.tiles(),
+                floats = ceil_div(attend_scratch_floats(d, values), 16) * 16;
   const int threads = q.m * shape.heads * most * d > kParallelWork ? exec.threads : 1;
   const AlignedMemory scratch(threads * floats * int64_t{sizeof(float)});
   run_team(threads, [&](Team& team) {

@@ -40,8 +40,8 @@ class Attention {
       : q_(q), cache_(cache), layer_(layer), rule_(rule), out_(out) {}
   /// Tiles of each key head.
   int64_t tiles() const;
-  /// out[r] of the rows and heads of one tile; out is [m, heads * head_dim]. `scratch` has
-  /// attend_scratch_floats(head_dim).
+  /// out[r] of the rows and heads of one tile; out is [m, heads * values()]. `scratch` has
+  /// attend_scratch_floats(head_dim, values()).
   void run(int64_t kv_head, int64_t tile, float* scratch) const;
 
  private:

@@ -77,7 +77,7 @@ constexpr float kF16Largest = 65504, kF16Least = 0x1p-21f;
 KvCache::KvCache(const CacheShape& shape, int64_t capacity, DType dtype)
     : capacity_(capacity),
       padded_(padded_to(capacity, kKeyBlock)),
-      value_stride_(padded_to(shape.attention.head_dim, kVector)),
+      value_stride_(padded_to(shape.attention.values(), kVector)),
       shape_(shape),
       dtype_(dtype),
       element_(size_of(dtype)),
@@ -163,16 +163,15 @@ void KvCache::copy_prefix(const KvCache& other, int64_t length) {
 }
 
 int64_t KvCache::bytes_per_token(const CacheShape& shape, DType dtype) {
-  const int64_t head_dim = shape.attention.head_dim;
-  const int64_t width = head_dim + padded_to(head_dim, kVector);
+  const int64_t width = shape.attention.head_dim + padded_to(shape.attention.values(), kVector);
   const int64_t scales = dtype == DType::i8 ? 2 * int64_t{sizeof(float)} : 0;
   return shape.attention_layers * shape.attention.kv_heads * (width * size_of(dtype) + scales);
 }
 
 // Keeps the largest of the magnitudes that f16 cannot hold, so that what is told of does not depend
 // on the order of threads.
-void KvCache::check_range(const float* x) {
-  const float largest = largest_of(x, shape_.attention.head_dim);
+void KvCache::check_range(const float* x, int64_t n) {
+  const float largest = largest_of(x, n);
   if (largest == 0 || (largest >= kF16Least && largest <= kF16Largest)) return;
   const std::atomic_ref<float> misfit(misfit_);
   float seen = misfit.load(std::memory_order_relaxed);
@@ -194,19 +193,20 @@ std::optional<Error> KvCache::take_range_error() {
 
 void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* key,
                     const float* value) {
-  const int64_t n = shape_.attention.head_dim, first = row(layer, head);
+  const int64_t n = shape_.attention.head_dim, values_n = shape_.attention.values(),
+                first = row(layer, head);
   const int64_t block = (first + position / kKeyBlock * kKeyBlock) * n + position % kKeyBlock;
   std::byte* const keys = keys_.get() + block * element_;
   std::byte* const values = values_.get() + (first + position) * value_stride_ * element_;
   if (dtype_ == DType::f32) {
     auto* to = reinterpret_cast<float*>(keys);
     for (int64_t i = 0; i < n; ++i) to[i * kKeyBlock] = key[i];
-    std::memcpy(values, value, static_cast<size_t>(n) * sizeof(float));
+    std::memcpy(values, value, static_cast<size_t>(values_n) * sizeof(float));
   } else if (dtype_ == DType::f16) {
-    check_range(key);
-    check_range(value);
+    check_range(key, n);
+    check_range(value, values_n);
     const LayerOps& ops = best_layer_ops();
-    ops.to_f16(value, n, reinterpret_cast<uint16_t*>(values));
+    ops.to_f16(value, values_n, reinterpret_cast<uint16_t*>(values));
     auto* to = reinterpret_cast<uint16_t*>(keys);
     uint16_t halves[64];
     for (int64_t i = 0; i < n; i += 64) {
@@ -220,7 +220,7 @@ void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* 
     reinterpret_cast<float*>(key_scales_.get())[first + position] =
         encode(key, n, [&](int64_t i, int8_t code) { k[i * kKeyBlock] = code; });
     reinterpret_cast<float*>(value_scales_.get())[first + position] =
-        encode(value, n, [&](int64_t i, int8_t code) { v[i] = code; });
+        encode(value, values_n, [&](int64_t i, int8_t code) { v[i] = code; });
   }
 }
 
@@ -228,6 +228,7 @@ void KvCache::describe(int64_t layer, int64_t head, AttendRows& rows) const {
   const int64_t first = row(layer, head);
   const int64_t d = shape_.attention.head_dim;
   rows.head_dim = d;
+  rows.value_dim = shape_.attention.values();
   rows.value_stride = value_stride_;
   rows.keys = keys_.get() + first * d * element_;
   rows.values = values_.get() + first * value_stride_ * element_;

@@ -17,8 +17,10 @@ namespace nibble {
 
 struct AttentionShape {
   int64_t heads = 0;
-  int64_t kv_heads = 0;  ///< divides heads
-  int64_t head_dim = 0;
+  int64_t kv_heads = 0;   ///< divides heads
+  int64_t head_dim = 0;   ///< of queries and keys
+  int64_t value_dim = 0;  ///< of values; 0: head_dim
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
   /// Queries that read one key head.
   int64_t shared() const { return heads / kv_heads; }
 
@@ -36,7 +38,7 @@ struct CacheShape {
 };
 
 /// Keys [layer][kv head][position / 16][head_dim][16], so that a vector holds one element of the
-/// keys of neighbouring positions; values [layer][kv head][position][head_dim rounded up to 16]. In
+/// keys of neighbouring positions; values [layer][kv head][position][values() rounded up to 16]. In
 /// f32, f16, or int8 with an f32 scale for each head and position (absmax / 127).
 ///
 /// Memory is the system's in pages: taken as positions are written, given back by truncate(); what
@@ -69,10 +71,10 @@ class KvCache {
   /// pass puts the one behind its own.
   std::span<const float> state(int64_t layer) const { return of_state(layer, now_); }
   std::span<float> next_state(int64_t layer) { return of_state(layer, 1 - now_); }
-  /// `layer` counts attention layers only. Writes the key and the value (head_dim elements each) of
-  /// one head at a position of a layer. In f16, values beyond its range become its largest ones,
-  /// which take_range_error() tells. Different heads and positions may be written by different
-  /// threads.
+  /// `layer` counts attention layers only. Writes the key (head_dim elements) and the value
+  /// (values() of them) of one head at a position of a layer. In f16, values beyond its range
+  /// become its largest ones, which take_range_error() tells. Different heads and positions may be
+  /// written by different threads.
   void write(int64_t layer, int64_t head, int64_t position, const float* key, const float* value);
   /// Error{corrupt} where a key or a value did not fit f16: beyond its largest number, or all of it
   /// so small that no digits are left; it is told once, as the pass that wrote it is none. For one
@@ -110,7 +112,7 @@ class KvCache {
     return {reinterpret_cast<float*>(states_.get()) + at, size};
   }
 
-  void check_range(const float* x);
+  void check_range(const float* x, int64_t n);
 
   int64_t capacity_, padded_, length_ = 0, value_stride_;
   CacheShape shape_;

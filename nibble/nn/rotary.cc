@@ -9,6 +9,11 @@
 #include "nibble/kernels/layer.h"
 
 namespace nibble {
+
+double yarn_temperature(double factor, double mscale) {
+  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
+
 namespace {
 
 constexpr double kTurn = 2 * std::numbers::pi;
@@ -43,10 +48,6 @@ Ramp yarn_ramp(const RopeConfig& c, int64_t head_dim) {
   high = std::min(high, static_cast<double>(head_dim - 1));
   if (low == high) high += 0.001;
   return {low, high};
-}
-
-double yarn_temperature(double factor, double mscale) {
-  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
 
 double yarn_attention_factor(const RopeConfig& c) {
@@ -98,11 +99,11 @@ std::vector<float> frequencies_of(const RopeConfig& c, int64_t width, int64_t pa
 
 int64_t turned_width(const RopeConfig& c, int64_t head_dim) {
   if (c.scaling == RopeScaling::proportional) return head_dim;
-  return static_cast<int64_t>(static_cast<double>(head_dim) * c.part);
+  return static_cast<int64_t>(static_cast<double>(head_dim - c.begin) * c.part);
 }
 
 Rotary::Rotary(const RopeConfig& c, int64_t head_dim)
-    : original_context_(c.original_context), neighbours_(c.neighbours) {
+    : original_context_(c.original_context), begin_(c.begin), neighbours_(c.neighbours) {
   const int64_t width = turned_width(c, head_dim);
   NIBBLE_CHECK(width >= 2 && width % 2 == 0);
   const bool proportional = c.scaling == RopeScaling::proportional;
@@ -127,6 +128,7 @@ void Rotary::angles(int64_t position, int64_t length, float* cos, float* sin) co
 
 void Rotary::apply(const float* cos, const float* sin, float* head) const {
   const LayerOps& ops = best_layer_ops();
+  head += begin_;
   if (!neighbours_) return ops.rotate(cos, sin, pairs(), head);
   // Pairs in halves, and back: the same arithmetic.
   std::array<float, kTurnedTogether> halves;

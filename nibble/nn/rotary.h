@@ -30,11 +30,15 @@ struct RopeConfig {
   bool truncate = true;                       ///< yarn: the ramp's ends are whole dimensions
   double alpha = 0;  ///< dynamic: theta times alpha^(d / (d - 2)); 0: as it is
   std::vector<double> short_factors = {}, long_factors = {};  ///< longrope
-  double part = 1;  ///< of each head that is turned, its first int(part * head_dim) elements
+  double part = 1;    ///< of each head that is turned, its first int(part * head_dim) elements
+  int64_t begin = 0;  ///< of a head's elements the first that is turned; `part` is of those behind
   bool neighbours = false;  ///< pairs are elements 2i and 2i + 1, else i and half + i
 
   bool operator==(const RopeConfig&) const = default;
 };
+
+/// YaRN's factor of queries and keys stretched by `factor`.
+double yarn_temperature(double factor, double mscale);
 
 /// Elements of a head that are turned.
 int64_t turned_width(const RopeConfig& config, int64_t head_dim);
@@ -52,12 +56,13 @@ class Rotary {
   /// Turns one head in place.
   void apply(const float* cos, const float* sin, float* head) const;
   bool neighbours() const { return neighbours_; }
+  int64_t begin() const { return begin_; }  ///< RopeConfig::begin
   /// Radians a position, of short sequences.
   std::span<const float> frequencies() const { return frequencies_; }
 
  private:
   std::vector<float> frequencies_, long_frequencies_;  // the latter empty where they are the same
-  int64_t original_context_ = 0;
+  int64_t original_context_ = 0, begin_ = 0;
   bool neighbours_ = false;
   float attention_factor_ = 1.0f;
 };

@@ -16,20 +16,19 @@ class AttendGradient : public GradientStep<T> {
   AttendGradient(const StepRows<T>& r, const Step& step)
       : out_(step.out), plan_(*r.plan.attention), attention_(r.ops) {
     const AttentionShape& s = plan_.rule.shape;
-    head_dim_ = s.head_dim;
     if (plan_.rope >= 0)
-      rotary_ = Rotary(ropes(r.config)[static_cast<size_t>(plan_.rope)], head_dim_);
-    q_ = heads(r, BufferId::q, s.heads, plan_.q_norm);
+      rotary_ = Rotary(ropes(r.config)[static_cast<size_t>(plan_.rope)], s.head_dim);
+    q_ = heads(r, BufferId::q, s.heads, s.head_dim, plan_.q_norm);
     q_.scale = T(plan_.rule.scale);
-    k_ = heads(r, BufferId::k, s.kv_heads, plan_.k_norm);
-    v_ = heads(r, BufferId::v, s.kv_heads, -1);
+    k_ = heads(r, BufferId::k, s.kv_heads, s.head_dim, plan_.k_norm);
+    v_ = heads(r, BufferId::v, s.kv_heads, s.values(), -1);
   }
 
   void reserve(int64_t rows, int64_t longest) override {
-    attention_.reserve(longest, k_.heads * head_dim_);
-    mixed_ = Buffer<T>(rows * q_.heads * head_dim_);
+    attention_.reserve(longest, k_.width(), v_.width());
+    mixed_ = Buffer<T>(rows * q_.heads * v_.dim);
     for (Heads* h : {&q_, &k_, &v_}) {
-      const int64_t size = rows * h->heads * head_dim_;
+      const int64_t size = rows * h->width();
       if (h->is_part || plan_.norm_turned) h->columns = Buffer<T>(size);
       if (h->is_part || h->norm_index >= 0) h->gradient = Buffer<T>(size);
       if (h == &v_) continue;
@@ -45,8 +44,8 @@ class AttendGradient : public GradientStep<T> {
     prepare(r, q_);
     prepare(r, k_);
     values_ = columns(r, v_);
-    for_each_sequence(r, [&](const AttentionTask<T>& task, int64_t q, int64_t) {
-      attention_.forward(task, mixed_.data() + q);
+    for_each_sequence(r, [&](const AttentionTask<T>& task, int64_t first) {
+      attention_.forward(task, mixed_.data() + first * q_.heads * v_.dim);
     });
     r.set(out_, mixed_.data());
   }
@@ -55,8 +54,9 @@ class AttendGradient : public GradientStep<T> {
     const T* const dout = r.slope(out_);
     T *const dq = read_gradient(r, q_), *const dk = read_gradient(r, k_),
              *const dv = read_gradient(r, v_);
-    for_each_sequence(r, [&](const AttentionTask<T>& task, int64_t q, int64_t kv) {
-      attention_.backward(task, dout + q, dq + q, dk + kv, dv + kv);
+    for_each_sequence(r, [&](const AttentionTask<T>& task, int64_t first) {
+      attention_.backward(task, dout + first * q_.heads * v_.dim, dq + first * q_.width(),
+                          dk + first * k_.width(), dv + first * v_.width());
     });
     prepare_backward(r, q_);
     prepare_backward(r, k_);
@@ -68,7 +68,7 @@ class AttendGradient : public GradientStep<T> {
   // Queries, keys or values: as projected, and as attention reads them.
   struct Heads {
     BufferId id = BufferId::q;
-    int64_t heads = 0;
+    int64_t heads = 0, dim = 0;
     bool is_part = false;  // columns of a buffer of more
     int norm_index = -1;   // into the plan's, -1: none
     int64_t norm_width = 0;
@@ -78,18 +78,20 @@ class AttendGradient : public GradientStep<T> {
     Buffer<T> read;      // by attention
     Buffer<T> gradient;  // of `read`, ...
     Buffer<T> behind;    // ... and through the norm
+    int64_t width() const { return heads * dim; }
   };
 
-  static Heads heads(const StepRows<T>& r, BufferId id, int64_t count, int norm) {
+  static Heads heads(const StepRows<T>& r, BufferId id, int64_t count, int64_t dim, int norm) {
     Heads h;
     h.id = id;
     h.heads = count;
+    h.dim = dim;
     h.is_part = r.plan.buffer(id).within.has_value();
     h.norm_index = norm;
     if (norm < 0) return h;
     const NormPlan& n = r.plan.norms[static_cast<size_t>(norm)];
     h.norm_width = n.width;
-    h.norm = RowNorm<T>(n.kind, r.config.norm_eps, n.width);
+    h.norm = RowNorm<T>(n.kind, n.eps, n.width);
     return h;
   }
 
@@ -105,17 +107,17 @@ class AttendGradient : public GradientStep<T> {
     }
   }
 
-  // f(task, where the sequence's queries begin, where its keys begin).
+  // f(task, the sequence's first row).
   template <class F>
   void for_each_sequence(const StepRows<T>& r, F f) const {
     const AttentionRule& rule = plan_.rule;
     for (size_t s = 0; s + 1 < r.starts.size(); ++s) {
       const int64_t first = r.starts[s], tokens = r.starts[s + 1] - first;
-      const int64_t q = first * q_.heads * head_dim_, kv = first * k_.heads * head_dim_;
-      f(AttentionTask<T>{tokens, q_.heads, k_.heads, head_dim_, rule.window, T(rule.softcap), T{1},
-                         q_.heads * head_dim_, k_.heads * head_dim_, q_.read.data() + q,
-                         k_.read.data() + kv, values_ + kv},
-        q, kv);
+      f(AttentionTask<T>{tokens, q_.heads, k_.heads, q_.dim, v_.dim, rule.window, T(rule.softcap),
+                         T{1}, q_.width(), k_.width(), v_.width(),
+                         q_.read.data() + first * q_.width(), k_.read.data() + first * k_.width(),
+                         values_ + first * v_.width()},
+        first);
     }
   }
 
@@ -124,7 +126,7 @@ class AttendGradient : public GradientStep<T> {
   void for_each_head(const StepRows<T>& r, const Heads& h, T* x, F f) const {
     for (size_t s = 0; s + 1 < r.starts.size(); ++s) {
       for (int64_t t = 0; t < r.starts[s + 1] - r.starts[s]; ++t) {
-        for (int64_t head = 0; head < h.heads; ++head, x += head_dim_) f(x, t);
+        for (int64_t head = 0; head < h.heads; ++head, x += h.dim) f(x, t);
       }
     }
   }
@@ -135,7 +137,7 @@ class AttendGradient : public GradientStep<T> {
     if (h.scale == 1 && !of_position) return;
     for_each_head(r, h, x, [&](T* head, int64_t t) {
       const T by = of_position ? h.scale * T(plan_.query_scale(t)) : h.scale;
-      for (int64_t i = 0; i < head_dim_; ++i) head[i] *= by;
+      for (int64_t i = 0; i < h.dim; ++i) head[i] *= by;
     });
   }
 
@@ -144,7 +146,8 @@ class AttendGradient : public GradientStep<T> {
     if (plan_.rope < 0) return;
     const int64_t pairs = rotary_.pairs();
     for_each_head(r, h, x, [&](T* head, int64_t t) {
-      turn_head(cos_.data() + t * pairs, sin_.data() + t * pairs, direction, head);
+      turn_head(cos_.data() + t * pairs, sin_.data() + t * pairs, direction,
+                head + rotary_.begin());
     });
   }
   void turn_head(const T* cos, const T* sin, T direction, T* x) const {
@@ -207,7 +210,6 @@ class AttendGradient : public GradientStep<T> {
   const BufferId out_;
   const AttentionPlan plan_;
   Rotary rotary_;
-  int64_t head_dim_;
   AttentionGradient<T> attention_;
   Heads q_, k_, v_;
   const T* values_ = nullptr;

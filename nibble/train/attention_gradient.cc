@@ -15,19 +15,23 @@ int64_t first_key(const AttentionTask<T>& a, int64_t query) {
   return a.window == 0 ? 0 : std::max<int64_t>(0, query - a.window + 1);
 }
 
-// Where the key head of a query head begins in a row of keys.
+// Where the key head of a query head begins in a row of keys, and in one of values.
 template <class T>
-int64_t kv_column(const AttentionTask<T>& a, int64_t head) {
+int64_t k_column(const AttentionTask<T>& a, int64_t head) {
   return head / (a.heads / a.kv_heads) * a.head_dim;
+}
+template <class T>
+int64_t v_column(const AttentionTask<T>& a, int64_t head) {
+  return head / (a.heads / a.kv_heads) * a.value_dim;
 }
 
 }  // namespace
 
 template <class T>
-void AttentionGradient<T>::reserve(int64_t tokens, int64_t kv_width) {
+void AttentionGradient<T>::reserve(int64_t tokens, int64_t k_width, int64_t v_width) {
   ld_ = round_up(tokens, kTrainAlign);
-  k_transposed_ = Buffer<T>(kv_width * ld_);
-  v_transposed_ = Buffer<T>(kv_width * ld_);
+  k_transposed_ = Buffer<T>(k_width * ld_);
+  v_transposed_ = Buffer<T>(v_width * ld_);
   p_ = Buffer<T>(kTile * ld_);
   dp_ = Buffer<T>(kTile * ld_);
 }
@@ -55,7 +59,7 @@ void AttentionGradient<T>::for_each_query(const AttentionTask<T>& a, const Tile&
 template <class T>
 void AttentionGradient<T>::probabilities(const AttentionTask<T>& a, const Tile& t) {
   ops_.product({t.rows, t.keys, a.head_dim, a.q + t.first * a.q_ld + t.head * a.head_dim, a.q_ld, 1,
-                k_transposed_.data() + kv_column(a, t.head) * ld_ + t.key, ld_, p_.data(), ld_,
+                k_transposed_.data() + k_column(a, t.head) * ld_ + t.key, ld_, p_.data(), ld_,
                 false});
   if (a.softcap > 0) cap(a, t);
   for_each_query(a, t, [&](int64_t r, int64_t begin, int64_t end) {
@@ -77,9 +81,9 @@ void AttentionGradient<T>::cap(const AttentionTask<T>& a, const Tile& t) {
 // dp = dL/d(scores).
 template <class T>
 void AttentionGradient<T>::slopes(const AttentionTask<T>& a, const Tile& t, const T* dout) {
-  const int64_t width = a.heads * a.head_dim;
-  ops_.product({t.rows, t.keys, a.head_dim, dout + t.first * width + t.head * a.head_dim, width, 1,
-                v_transposed_.data() + kv_column(a, t.head) * ld_ + t.key, ld_, dp_.data(), ld_,
+  const int64_t width = a.heads * a.value_dim;
+  ops_.product({t.rows, t.keys, a.value_dim, dout + t.first * width + t.head * a.value_dim, width,
+                1, v_transposed_.data() + v_column(a, t.head) * ld_ + t.key, ld_, dp_.data(), ld_,
                 false});
   for_each_query(a, t, [&](int64_t r, int64_t begin, int64_t end) {
     T* const dp = dp_.data() + r * ld_;
@@ -92,44 +96,40 @@ void AttentionGradient<T>::slopes(const AttentionTask<T>& a, const Tile& t, cons
   });
 }
 
-// to [kv_width, ld] = the transpose of keys or values.
-template <class T>
-void AttentionGradient<T>::turn(const AttentionTask<T>& a, const T* from, Buffer<T>& to) {
-  ops_.transpose_rows(a.tokens, a.kv_heads * a.head_dim, from, a.kv_ld, to.data(), ld_);
-}
-
 template <class T>
 void AttentionGradient<T>::forward(const AttentionTask<T>& a, T* out) {
-  const int64_t width = a.heads * a.head_dim;
-  turn(a, a.k, k_transposed_);
+  const int64_t width = a.heads * a.value_dim;
+  ops_.transpose_rows(a.tokens, a.kv_heads * a.head_dim, a.k, a.k_ld, k_transposed_.data(), ld_);
   for_each_tile(a, [&](const Tile& t) {
     probabilities(a, t);
-    ops_.product({t.rows, a.head_dim, t.keys, p_.data(), ld_, 1,
-                  a.v + t.key * a.kv_ld + kv_column(a, t.head), a.kv_ld,
-                  out + t.first * width + t.head * a.head_dim, width, false});
+    ops_.product({t.rows, a.value_dim, t.keys, p_.data(), ld_, 1,
+                  a.v + t.key * a.v_ld + v_column(a, t.head), a.v_ld,
+                  out + t.first * width + t.head * a.value_dim, width, false});
   });
 }
 
 template <class T>
 void AttentionGradient<T>::backward(const AttentionTask<T>& a, const T* dout, T* dq, T* dk, T* dv) {
-  const int64_t width = a.heads * a.head_dim, kv = a.kv_heads * a.head_dim;
-  turn(a, a.k, k_transposed_);
-  turn(a, a.v, v_transposed_);
+  const int64_t width = a.heads * a.value_dim, k = a.kv_heads * a.head_dim,
+                v = a.kv_heads * a.value_dim;
+  ops_.transpose_rows(a.tokens, k, a.k, a.k_ld, k_transposed_.data(), ld_);
+  ops_.transpose_rows(a.tokens, v, a.v, a.v_ld, v_transposed_.data(), ld_);
   for (int64_t t = 0; t < a.tokens; ++t) {
-    std::fill_n(dk + t * a.kv_ld, kv, T{0});
-    std::fill_n(dv + t * a.kv_ld, kv, T{0});
+    std::fill_n(dk + t * a.k_ld, k, T{0});
+    std::fill_n(dv + t * a.v_ld, v, T{0});
   }
   for_each_tile(a, [&](const Tile& t) {
     const int64_t query = t.first * a.q_ld + t.head * a.head_dim;
-    const int64_t key = t.key * a.kv_ld + kv_column(a, t.head);
+    const int64_t key = t.key * a.k_ld + k_column(a, t.head),
+                  value = t.key * a.v_ld + v_column(a, t.head);
     probabilities(a, t);
-    ops_.product({t.keys, a.head_dim, t.rows, p_.data(), 1, ld_,
-                  dout + t.first * width + t.head * a.head_dim, width, dv + key, a.kv_ld, true});
+    ops_.product({t.keys, a.value_dim, t.rows, p_.data(), 1, ld_,
+                  dout + t.first * width + t.head * a.value_dim, width, dv + value, a.v_ld, true});
     slopes(a, t, dout);
-    ops_.product({t.rows, a.head_dim, t.keys, dp_.data(), ld_, 1, a.k + key, a.kv_ld, dq + query,
+    ops_.product({t.rows, a.head_dim, t.keys, dp_.data(), ld_, 1, a.k + key, a.k_ld, dq + query,
                   a.q_ld, false});
     ops_.product({t.keys, a.head_dim, t.rows, dp_.data(), 1, ld_, a.q + query, a.q_ld, dk + key,
-                  a.kv_ld, true});
+                  a.k_ld, true});
   });
 }
 

@@ -12,14 +12,16 @@ namespace nibble {
 
 template <class T>
 struct AttentionTask {
-  int64_t tokens, heads, kv_heads, head_dim;
-  int64_t window;  ///< positions that a token sees, itself included; 0 = all
-  T softcap;       ///< scores become cap tanh(score / cap), where above 0
-  T scale;         ///< of scores; with a softcap 1
-  /// Rows of queries and of keys and values, and of their gradients, are so far apart.
-  int64_t q_ld, kv_ld;
-  const T* q;      ///< [tokens, heads * head_dim]
-  const T *k, *v;  ///< [tokens, kv_heads * head_dim]
+  int64_t tokens, heads, kv_heads;
+  int64_t head_dim, value_dim;  ///< of queries and keys, of values
+  int64_t window;               ///< positions that a token sees, itself included; 0 = all
+  T softcap;                    ///< scores become cap tanh(score / cap), where above 0
+  T scale;                      ///< of scores; with a softcap 1
+  /// Rows of queries, of keys and of values, and of their gradients, are so far apart.
+  int64_t q_ld, k_ld, v_ld;
+  const T* q;  ///< [tokens, heads * head_dim]
+  const T* k;  ///< [tokens, kv_heads * head_dim]
+  const T* v;  ///< [tokens, kv_heads * value_dim]
 };
 
 /// Scratch memory of one thread.
@@ -27,10 +29,10 @@ template <class T>
 class AttentionGradient {
  public:
   explicit AttentionGradient(const TrainOps<T>& ops) : ops_(ops) {}
-  /// Makes room for sequences of so many tokens, with keys of kv_heads * head_dim = kv_width.
-  void reserve(int64_t tokens, int64_t kv_width);
+  /// Makes room for sequences of so many tokens, with rows of keys and of values so wide.
+  void reserve(int64_t tokens, int64_t k_width, int64_t v_width);
 
-  /// out [tokens, heads * head_dim] = softmax(scale q k^T) v for every head.
+  /// out [tokens, heads * value_dim] = softmax(scale q k^T) v for every head.
   void forward(const AttentionTask<T>& a, T* out);
   /// dq, dk, dv = dL/d(q, k, v), all of them written, from dout = dL/dout.
   void backward(const AttentionTask<T>& a, const T* dout, T* dq, T* dk, T* dv);
@@ -46,12 +48,11 @@ class AttentionGradient {
   void for_each_query(const AttentionTask<T>& a, const Tile& t, F f);
   void probabilities(const AttentionTask<T>& a, const Tile& t);
   void cap(const AttentionTask<T>& a, const Tile& t);
-  void turn(const AttentionTask<T>& a, const T* from, Buffer<T>& to);
   void slopes(const AttentionTask<T>& a, const Tile& t, const T* dout);
 
   const TrainOps<T>& ops_;
   int64_t ld_ = 0;                         // of everything with a column for each key
-  Buffer<T> k_transposed_, v_transposed_;  // [kv_width, ld]
+  Buffer<T> k_transposed_, v_transposed_;  // [k_width, ld], [v_width, ld]
   Buffer<T> p_, dp_;                       // [kTile, ld]
   Buffer<T> cap_slopes_;                   // the same, of softcapped scores
 };

@@ -108,6 +108,7 @@ class GradientStep {
   std::unique_ptr<GradientStep<T>> make(const StepRows<T>& r, const Step& step)
 NIBBLE_GRADIENT_STEP_MAKER(make_norm_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_project_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_keys_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_attend_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_packed_attend_gradient);  // q, k and v are one buffer
 NIBBLE_GRADIENT_STEP_MAKER(make_convolve_gradient);

@@ -20,6 +20,8 @@ std::unique_ptr<GradientStep<T>> make_step(const StepRows<T>& r, const Step& ste
       return make_norm_gradient(r, step);
     case Op::project:
       return make_project_gradient(r, step);
+    case Op::keys:
+      return make_keys_gradient(r, step);
     case Op::attend:
       return is_packed(r.plan) ? make_packed_attend_gradient(r, step)
                                : make_attend_gradient(r, step);

@@ -10,16 +10,20 @@ class NormGradient : public GradientStep<T> {
  public:
   NormGradient(const StepRows<T>& r, const Step& step)
       : step_(step), width_(r.plan.norms[index()].width) {
-    norm_ = {r.plan.norms[index()].kind, r.config.norm_eps, width_};
+    is_part_ = r.plan.buffer(step.in).within.has_value();
+    norm_ = {r.plan.norms[index()].kind, r.plan.norms[index()].eps, width_};
   }
 
   void reserve(int64_t rows, int64_t) override {
     norm_.reserve(rows);
     if (step_.adds) sum_ = Buffer<T>(rows * width_);
+    if (is_part_) columns_ = Buffer<T>(rows * width_), slopes_ = Buffer<T>(rows * width_);
   }
 
   void forward(StepRows<T>& r) override {
-    const T* const y = norm_.forward(r.ops, r.weights->norms[index()], r.rows, r.value(step_.in));
+    if (is_part_) r.gather(step_.in, columns_.data());
+    const T* const x = is_part_ ? columns_.data() : r.value(step_.in);
+    const T* const y = norm_.forward(r.ops, r.weights->norms[index()], r.rows, x);
     if (!step_.adds) return r.set(step_.out, y);
     const T* const before = r.value(step_.out);
     for (int64_t i = 0; i < r.rows * width_; ++i) sum_[i] = before[i] + y[i];
@@ -27,9 +31,11 @@ class NormGradient : public GradientStep<T> {
   }
 
   void backward(StepRows<T>& r) override {
-    const bool more = r.start(step_.in);
-    norm_.backward(r.ops, r.weights->norms[index()], r.slope(step_.out), r.slope(step_.in),
+    const bool more = !is_part_ && r.start(step_.in);
+    T* const dx = is_part_ ? slopes_.data() : r.slope(step_.in);
+    norm_.backward(r.ops, r.weights->norms[index()], r.slope(step_.out), dx,
                    r.norm_slope(step_.index), more);
+    if (is_part_) r.scatter(step_.in, slopes_.data());
     if (!step_.adds) r.end(step_.out);
   }
 
@@ -39,7 +45,8 @@ class NormGradient : public GradientStep<T> {
   const Step step_;
   const int64_t width_;
   RowNorm<T> norm_;
-  Buffer<T> sum_;
+  bool is_part_;  // it reads columns of a buffer of more
+  Buffer<T> sum_, columns_, slopes_;
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ class PackedAttendGradient : public GradientStep<T> {
   void reserve(int64_t rows, int64_t longest) override {
     mixed_ = Buffer<T>(rows * width_);
     if (in_tiles_)
-      tiles_.reserve(longest, width_);
+      tiles_.reserve(longest, width_, width_);
     else
       p_ = Buffer<T>(rows * (longest + 1) / 2 * rule_.shape.heads);
   }
@@ -62,9 +62,11 @@ class PackedAttendGradient : public GradientStep<T> {
             s.heads,
             s.heads,
             s.head_dim,
+            s.head_dim,
             0,
             T{0},
             T(rule_.scale),
+            ld,
             ld,
             ld,
             q,

@@ -28,6 +28,11 @@ DecoderConfig wide_decoder_config(const std::string& type) {
   c.intermediate_size = 704;
   if (c.expert_size > 0) c.expert_size = 640;
   if (c.shared_size > 0) c.shared_size = 640;
+  if (c.latent.kv_rank > 0) {
+    c.kv_heads = c.heads;
+    c.latent = {128, c.latent.q_rank > 0 ? 160 : 0, 48, 16, 96};
+    c.head_dim = 64, c.rope.begin = 48;
+  }
   if (c.delta.taps > 0) c.delta = {4, 8, 32, 64, 4, c.delta.by_head};
   for (std::vector<double>* divisors : {&c.rope.short_factors, &c.rope.long_factors})
     divisors->resize(divisors->empty() ? 0 : 16, 1.0);

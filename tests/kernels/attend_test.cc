@@ -16,6 +16,8 @@ namespace {
 struct AttendCase {
   int64_t head_dim, positions, rows, window;
   float softcap;
+  int64_t other_dim = 0;  // of values, where it is not head_dim
+  int64_t value_dim() const { return other_dim > 0 ? other_dim : head_dim; }
 };
 
 // Keys, values and queries in the layouts of a cache.
@@ -23,13 +25,13 @@ class AttendData {
  public:
   AttendData(const AttendCase& c, CacheType type)
       : c_(c),
-        stride_((c.head_dim + 15) / 16 * 16),
+        stride_((c.value_dim() + 15) / 16 * 16),
         padded_((c.positions + kKeyBlock - 1) / kKeyBlock * kKeyBlock),
         queries_(normal_values(static_cast<size_t>(c.rows * c.head_dim), 1)) {
     const auto keys = normal_values(static_cast<size_t>(padded_ * c.head_dim), 2);
     std::vector<float> values = normal_values(static_cast<size_t>(padded_ * stride_), 3);
     for (size_t i = 0; i < values.size(); ++i) {
-      if (static_cast<int64_t>(i) % stride_ >= c.head_dim)
+      if (static_cast<int64_t>(i) % stride_ >= c.value_dim())
         values[i] = 0;  // what rows are filled up with
     }
     keys_ = encoded(keys, type), values_ = encoded(values, type);
@@ -41,21 +43,21 @@ class AttendData {
   }
 
   std::vector<float> run(const LayerOps& ops, CacheType type) {
-    std::vector<float> out(queries_.size(), -7.0f),
-        scratch(static_cast<size_t>(attend_scratch_floats(c_.head_dim)) + 16);
+    std::vector<float> out(static_cast<size_t>(c_.rows * c_.value_dim()), -7.0f),
+        scratch(static_cast<size_t>(attend_scratch_floats(c_.head_dim, c_.value_dim())) + 16);
     AttendRows a;
     a.rows = c_.rows;
     for (int64_t r = 0; r < c_.rows; ++r) {
       const auto i = static_cast<size_t>(r);
       a.q[i] = queries_.data() + r * c_.head_dim;
-      a.out[i] = out.data() + r * c_.head_dim;
+      a.out[i] = out.data() + r * c_.value_dim();
       a.end[i] = c_.positions - c_.rows + r + 1;
       a.begin[i] = c_.window > 0 ? std::max<int64_t>(a.end[i] - c_.window, 0) : 0;
     }
     a.keys = keys_.data(), a.values = values_.data();
     if (type == CacheType::i8)
       a.key_scales = key_scales_.data(), a.value_scales = value_scales_.data();
-    a.head_dim = c_.head_dim, a.value_stride = stride_;
+    a.head_dim = c_.head_dim, a.value_dim = c_.value_dim(), a.value_stride = stride_;
     a.scale = 1 / std::sqrt(static_cast<float>(c_.head_dim)), a.softcap = c_.softcap;
     void* place = scratch.data();
     size_t room = scratch.size() * sizeof(float);
@@ -86,9 +88,11 @@ class AttendData {
 };
 
 TEST(Kernels, AttentionOverEveryCacheIsTheReferences) {
-  const AttendCase cases[] = {{1, 1, 1, 0, 0},     {5, 16, 3, 0, 0},     {16, 17, 8, 0, 0},
-                              {20, 33, 2, 0, 30},  {33, 130, 8, 0, 0},   {64, 128, 4, 0, 0},
-                              {64, 129, 5, 40, 0}, {80, 300, 8, 140, 0}, {128, 257, 1, 1, 2}};
+  const AttendCase cases[] = {{1, 1, 1, 0, 0},        {5, 16, 3, 0, 0},       {16, 17, 8, 0, 0},
+                              {20, 33, 2, 0, 30},     {33, 130, 8, 0, 0},     {64, 128, 4, 0, 0},
+                              {64, 129, 5, 40, 0},    {80, 300, 8, 140, 0},   {128, 257, 1, 1, 2},
+                              {24, 140, 8, 0, 0, 16}, {24, 33, 3, 20, 0, 33}, {5, 129, 1, 0, 0, 70},
+                              {72, 40, 4, 0, 3, 1}};
   for (const AttendCase& c : cases) {
     for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::i8}) {
       AttendData data(c, type);

@@ -64,14 +64,14 @@ TEST(Kernels, NanGoesThroughLayerOps) {
 float attended(const LayerOps& ops, const std::vector<float>& scores, int64_t seen) {
   std::vector<float> keys(kKeyBlock, 0.0f), values(kKeyBlock * kKeyBlock, 1.0f);
   std::copy(scores.begin(), scores.end(), keys.begin());
-  alignas(64) float scratch[attend_scratch_floats(1)];
+  alignas(64) float scratch[attend_scratch_floats(1, 1)];
   const float q = 1;
   float out = 0;
   AttendRows rows;
   rows.rows = 1;
   rows.q[0] = &q, rows.out[0] = &out, rows.end[0] = seen;
   rows.keys = keys.data(), rows.values = values.data(), rows.scratch = scratch;
-  rows.head_dim = 1, rows.value_stride = kKeyBlock, rows.scale = 1;
+  rows.head_dim = rows.value_dim = 1, rows.value_stride = kKeyBlock, rows.scale = 1;
   ops.attend[static_cast<size_t>(CacheType::f32)](rows);
   return out;
 }
@@ -150,7 +150,8 @@ std::vector<float> all_results(const LayerOps& ops, int64_t width) {
   constexpr int64_t kHead = 16;
   const auto size = static_cast<size_t>((width + 15) / 16 * 16 * kHead);
   const auto keys = normal_values(size, 4), values = normal_values(size, 5);
-  std::vector<float> scratch(static_cast<size_t>(attend_scratch_floats(kHead)) + 16), mixed(kHead);
+  std::vector<float> scratch(static_cast<size_t>(attend_scratch_floats(kHead, kHead)) + 16),
+      mixed(kHead);
   AttendRows a;
   a.rows = 1;
   a.q[0] = bias.data();
@@ -160,7 +161,7 @@ std::vector<float> all_results(const LayerOps& ops, int64_t width) {
   a.end[0] = width;
   a.keys = keys.data();
   a.values = values.data();
-  a.head_dim = a.value_stride = kHead;
+  a.head_dim = a.value_dim = a.value_stride = kHead;
   a.scale = 0.3f;
   void* place = scratch.data();
   size_t room = scratch.size() * 4;

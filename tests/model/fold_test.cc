@@ -66,7 +66,8 @@ TEST_P(FoldTest, ChangesEveryConsumer) {
 
 INSTANTIATE_TEST_SUITE_P(Architectures, FoldTest,
                          testing::Values("gpt2", "llama", "mistral", "qwen2", "qwen3", "opt",
-                                         "mixtral", "gemma2", "lfm2", "micro_gpt"),
+                                         "mixtral", "gemma2", "lfm2", "micro_gpt", "deepseek_v2",
+                                         "deepseek_v3", "glm4_moe_lite"),
                          [](const auto& each) { return each.param; });
 
 TEST(FoldSites, SharedHeadsHaveOneScale) {

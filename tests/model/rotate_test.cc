@@ -32,7 +32,8 @@ class RotateTest : public testing::TestWithParam<std::string> {};
 TEST_P(RotateTest, LeavesLogitsUnchanged) { expect_same_function(tiny_decoder_config(GetParam())); }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, RotateTest,
-                         testing::Values("llama", "mistral", "qwen2", "qwen3", "micro_gpt"),
+                         testing::Values("llama", "mistral", "qwen2", "qwen3", "micro_gpt",
+                                         "deepseek_v2", "deepseek_v3", "glm4_moe_lite"),
                          [](const auto& each) { return each.param; });
 
 TEST(Rotate, ATiedHeadIsUntied) {

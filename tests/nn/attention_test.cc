@@ -33,16 +33,18 @@ class Attention : public testing::TestWithParam<Case> {
   void SetUp() override {
     q_ = random_values(p_.positions * p_.shape.heads * p_.shape.head_dim, 1);
     k_ = random_values(p_.positions * p_.shape.kv_heads * p_.shape.head_dim, 2);
-    v_ = random_values(static_cast<int64_t>(k_.size()), 3);
+    v_ = random_values(p_.positions * v_width(), 3);
   }
   int64_t q_width() const { return p_.shape.heads * p_.shape.head_dim; }
-  int64_t kv_width() const { return p_.shape.kv_heads * p_.shape.head_dim; }
+  int64_t k_width() const { return p_.shape.kv_heads * p_.shape.head_dim; }
+  int64_t v_width() const { return p_.shape.kv_heads * p_.shape.values(); }
+  int64_t out_width() const { return p_.shape.heads * p_.shape.values(); }
 
   // The rows from..to-1, asked for `step` at a time.
   std::vector<float> run(int64_t step, DType dtype = DType::f32, int threads = 1) const {
     KvCache cache(2, p_.positions, p_.shape, dtype);
     const AttentionRule rule = rule_of(p_.shape, p_.window);
-    std::vector<float> out(q_.size());
+    std::vector<float> out(static_cast<size_t>(p_.positions * out_width()));
     Exec exec;
     exec.threads = threads;
     for (int64_t at = 0; at < p_.positions; at += step) {
@@ -50,8 +52,8 @@ class Attention : public testing::TestWithParam<Case> {
       for (int64_t t = at; t < at + m; ++t) write(cache, 1, t);
       cache.advance(m);
       attend({q_.data() + at * q_width(), q_width(), m, at}, cache, 1, rule,
-             std::span(out).subspan(static_cast<size_t>(at * q_width()),
-                                    static_cast<size_t>(m * q_width())),
+             std::span(out).subspan(static_cast<size_t>(at * out_width()),
+                                    static_cast<size_t>(m * out_width())),
              exec);
     }
     return out;
@@ -59,23 +61,23 @@ class Attention : public testing::TestWithParam<Case> {
 
   void write(KvCache& cache, int64_t layer, int64_t t) const {
     for (int64_t head = 0; head < p_.shape.kv_heads; ++head) {
-      const int64_t from = t * kv_width() + head * p_.shape.head_dim;
-      cache.write(layer, head, t, k_.data() + from, v_.data() + from);
+      cache.write(layer, head, t, k_.data() + t * k_width() + head * p_.shape.head_dim,
+                  v_.data() + t * v_width() + head * p_.shape.values());
     }
   }
 
   double expected(int64_t row, int64_t head, int64_t i) const {
-    const int64_t d = p_.shape.head_dim, kv = head / (p_.shape.heads / p_.shape.kv_heads) * d;
+    const int64_t d = p_.shape.head_dim, of = head / (p_.shape.heads / p_.shape.kv_heads);
     double total = 0, sum = 0;
     for (int64_t t = 0; t <= row; ++t) {
       if (p_.window > 0 && row - t >= p_.window) continue;
       double dot = 0;
       for (int64_t j = 0; j < d; ++j)
         dot += static_cast<double>(at(q_, row * q_width() + head * d + j)) *
-               at(k_, t * kv_width() + kv + j);
+               at(k_, t * k_width() + of * d + j);
       const double weight = std::exp(dot / std::sqrt(static_cast<double>(d)));
       total += weight;
-      sum += weight * at(v_, t * kv_width() + kv + i);
+      sum += weight * at(v_, t * v_width() + of * p_.shape.values() + i);
     }
     return sum / total;
   }
@@ -90,8 +92,8 @@ TEST_P(Attention, FollowsTheFormula) {
   const auto bytes = run(p_.positions, DType::i8);
   for (int64_t r = 0; r < p_.positions; ++r) {
     for (int64_t h = 0; h < p_.shape.heads; ++h) {
-      for (int64_t i = 0; i < p_.shape.head_dim; ++i) {
-        const int64_t index = r * q_width() + h * p_.shape.head_dim + i;
+      for (int64_t i = 0; i < p_.shape.values(); ++i) {
+        const int64_t index = r * out_width() + h * p_.shape.values() + i;
         ASSERT_NEAR(at(out, index), expected(r, h, i), 1e-5) << r << " " << h << " " << i;
         ASSERT_NEAR(at(half, index), expected(r, h, i), 5e-3) << r << " " << h << " " << i;
         ASSERT_NEAR(at(bytes, index), expected(r, h, i), 0.1) << r << " " << h << " " << i;
@@ -113,7 +115,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
                          testing::Values(Case{{1, 1, 1}, 5, 0}, Case{{4, 4, 8}, 17, 0},
                                          Case{{6, 2, 20}, 23, 0}, Case{{4, 1, 16}, 33, 5},
                                          Case{{8, 4, 33}, 40, 1}, Case{{16, 2, 64}, 70, 100},
-                                         Case{{6, 3, 80}, 300, 0}, Case{{2, 1, 64}, 300, 140}));
+                                         Case{{6, 3, 80}, 300, 0}, Case{{2, 1, 64}, 300, 140},
+                                         Case{{4, 4, 24, 16}, 40, 0}, Case{{6, 2, 5, 33}, 150, 20},
+                                         Case{{3, 1, 40, 7}, 130, 0}));
 
 TEST(KvCache, HalvesAreExactAndSaturate) {
   const AttentionShape shape{1, 1, 6};
@@ -127,6 +131,7 @@ TEST(KvCache, HalvesAreExactAndSaturate) {
   EXPECT_EQ(out, (std::vector<float>{1.5f, 0.0f, 0x1p-24f, 65504, -65504, -0x1.8p-15f}));
   // 16 positions of 6 key and 16 value elements.
   EXPECT_EQ(cache.memory_bytes(), size_t{16 * (6 + 16) * 2});
+  EXPECT_EQ(KvCache(1, 1, {1, 1, 6, 17}, DType::f16).memory_bytes(), size_t{16 * (6 + 32) * 2});
 }
 
 TEST(KvCache, BytesHaveAScaleForEachHeadAndPosition) {

@@ -24,6 +24,9 @@ inline constexpr std::string_view kTinyHybrid =
        "linear_conv_kernel_dim": 3, "layer_types": ["linear_attention", "full_attention"])";
 inline constexpr std::string_view kTinyExperts =
     R"("num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12)";
+inline constexpr std::string_view kTinyLatent =
+    R"("kv_lora_rank": 6, "qk_nope_head_dim": 3, "qk_rope_head_dim": 4, "n_routed_experts": 4,
+       "num_experts_per_tok": 2, "moe_intermediate_size": 12, "first_k_dense_replace": 1)";
 inline constexpr TinyKeys kTinyKeys[] = {
     {"mixtral", R"("num_local_experts": 4, "num_experts_per_tok": 2)"},
     {"gemma2", R"("head_dim": 4, "query_pre_attn_scalar": 5, "attn_logit_softcapping": 2.0,
@@ -58,6 +61,13 @@ inline constexpr TinyKeys kTinyKeys[] = {
                     "num_dense_layers": 1, "layer_types": ["conv", "full_attention"])"},
     {"qwen3_5_text", R"($hybrid)"},
     {"qwen3_5_moe_text", R"($hybrid, $experts, "shared_expert_intermediate_size": 20)"},
+    {"deepseek_v2", R"($latent, "q_lora_rank": null, "v_head_dim": 5, "n_group": 2, "topk_group": 1,
+                       "topk_method": "group_limited_greedy", "routed_scaling_factor": 1.5)"},
+    {"deepseek_v3", R"($latent, "q_lora_rank": 5, "v_head_dim": 9, "n_group": 2, "topk_group": 1,
+                       "attention_bias": true, "rope_parameters": {"rope_type": "yarn",
+                       "rope_theta": 10000.0, "factor": 4.0, "mscale": 0.7, "mscale_all_dim": 0.9,
+                       "original_max_position_embeddings": 16})"},
+    {"glm4_moe_lite", R"($latent, "q_lora_rank": 7, "v_head_dim": 7, "rope_interleave": false)"},
     {"qwen3_next", R"($hybrid, $experts, "shared_expert_intermediate_size": 20)"}};
 
 inline std::string tiny_decoder_keys(const std::string& type) {
@@ -68,6 +78,7 @@ inline std::string tiny_decoder_keys(const std::string& type) {
   for (const auto& [name, value] :
        {std::pair<std::string_view, std::string_view>("$windows", kTinyWindows),
         {"$hybrid", kTinyHybrid},
+        {"$latent", kTinyLatent},
         {"$experts", kTinyExperts}}) {
     const size_t at = keys.find(name);
     if (at != std::string::npos) keys.replace(at, name.size(), value);
@@ -96,6 +107,9 @@ inline std::string tiny_decoder_json(const std::string& type) {
               "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
               "rms_norm_eps": 1e-6, "tie_word_embeddings": false, )" +
            tiny_decoder_keys(type);
+  // Every head of latent attention has a key of its own.
+  const size_t shared = keys.find("heads\": 2");
+  if (keys.find("kv_lora_rank") != std::string::npos) keys.replace(shared, 9, "heads\": 4");
   return common + keys;
 }
 

@@ -99,15 +99,15 @@ void attend(const AttendRows& a) {
   for (int64_t r = 0; r < a.rows; ++r) {
     float highest = -INFINITY, total = 0;
     for (int64_t t = a.begin[r]; t < a.end[r]; ++t) highest = std::fmax(highest, score(r, t));
-    std::fill(a.out[r], a.out[r] + a.head_dim, 0.0f);
+    std::fill(a.out[r], a.out[r] + a.value_dim, 0.0f);
     for (int64_t t = a.begin[r]; t < a.end[r]; ++t) {
       const float weight = std::exp(score(r, t) - highest);
       const float scaled = weight * (a.value_scales == nullptr ? 1.0f : a.value_scales[t]);
       total += weight;
-      for (int64_t i = 0; i < a.head_dim; ++i)
+      for (int64_t i = 0; i < a.value_dim; ++i)
         a.out[r][i] += scaled * widen(values[t * a.value_stride + i]);
     }
-    for (int64_t i = 0; i < a.head_dim; ++i) a.out[r][i] /= total;
+    for (int64_t i = 0; i < a.value_dim; ++i) a.out[r][i] /= total;
   }
 }
 
