@@ -62,13 +62,43 @@ COMMON = {
     "n_routed_experts": [4, 8],
     "moe_num_shared_experts": [1, 2],
     "conv_bias": [True, False],
+    "kv_lora_rank": [12, 16, 40],
+    "qk_nope_head_dim": [8, 16, 20],
+    "qk_rope_head_dim": [4, 8, 12],
+    "v_head_dim": [8, 16, 28],
+    "rope_interleave": [True, False],
 }
 # What transformers does not do, or nibble says that it does not.
 FIXED = {
     "ernie4_5_moe": {"use_bias"},
     "glm4_moe": {"n_routed_experts"},
     "mixtral": set(), "cohere2": set(),
+    "deepseek_v2": {"norm_topk_prob"},
 }
+# Keys and values made of a few numbers: every head has its own.
+LATENT = {"deepseek_v2", "deepseek_v3", "glm4_moe_lite"}
+
+
+def draw_latent(config, family, rng):
+    config["num_key_value_heads"] = config["num_attention_heads"]
+    if family == "deepseek_v2":
+        config["hidden_size"] = config["num_attention_heads"] * rng.choice([8, 16])
+    for key in ("head_dim", "qk_head_dim"):
+        config.pop(key, None)
+    config["q_lora_rank"] = rng.choice([None, 12, 24])
+    experts = config["n_routed_experts"]
+    groups = rng.choice([1, 2, 4] if experts >= 8 else [1, 2])
+    taken = rng.choice(range((config["num_experts_per_tok"] * groups - 1) // experts + 1, groups + 1))
+    if family == "deepseek_v2":
+        config["topk_method"] = rng.choice(["greedy", "group_limited_greedy"])
+        config["n_shared_experts"] = rng.choice([1, 2])
+    config["n_group"], config["topk_group"] = groups, taken
+    if rng.random() < 0.6:
+        rope = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": rng.choice([2.0, 8.0]),
+                "original_max_position_embeddings": 64}
+        config["rope_parameters"] = dict(rope, **rng.choice([
+            {}, {"mscale": 1.0, "mscale_all_dim": 1.0}, {"mscale": 0.707, "mscale_all_dim": 0.707},
+            {"mscale": 1.0, "mscale_all_dim": 0.4}, {"mscale_all_dim": 0.8}]))
 
 
 def draw(config, family, rng):
@@ -110,6 +140,8 @@ def draw(config, family, rng):
             {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": 256},
             {"rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
              "original_max_position_embeddings": 256}]))
+    if family in LATENT:
+        draw_latent(config, family, rng)
     return config
 
 
