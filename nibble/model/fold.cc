@@ -33,14 +33,15 @@ void check(const Fold& fold) {
   }
 }
 
-// Rows (or elements) first, first + 1, ... divided by the factors.
-WeightChange divide_rows(Factors by, int64_t first) {
-  return [by = std::move(by), first](const Shape& shape, std::span<float> values) {
+// Rows (or elements) of the producer, divided by the factors of its channels.
+WeightChange divide_rows(Factors by, const FoldSite& site) {
+  std::vector<size_t> rows;
+  for (int64_t c = 0; c < std::ssize(*by); ++c) rows.push_back(static_cast<size_t>(site.row_of(c)));
+  return [by = std::move(by), rows = std::move(rows)](const Shape& shape, std::span<float> values) {
     const auto k = shape.rank() == 2 ? static_cast<size_t>(shape[1]) : size_t{1};
-    const auto begin = static_cast<size_t>(first);
-    NIBBLE_CHECK((begin + by->size()) * k <= values.size());
-    for (size_t r = 0; r < by->size(); ++r) {
-      for (size_t j = 0; j < k; ++j) values[(begin + r) * k + j] /= (*by)[r];
+    NIBBLE_CHECK((rows.back() + 1) * k <= values.size());
+    for (size_t r = 0; r < rows.size(); ++r) {
+      for (size_t j = 0; j < k; ++j) values[rows[r] * k + j] /= (*by)[r];
     }
   };
 }
@@ -63,8 +64,8 @@ void add_fold(const Fold& fold, WeightChanges& changes) {
     channels[static_cast<size_t>(s.channel_of(i))] = fold.scales[static_cast<size_t>(i)];
   const auto rows = std::make_shared<const std::vector<float>>(std::move(channels));
   const auto columns = std::make_shared<const std::vector<float>>(fold.scales);
-  changes.changes[s.weight].push_back(divide_rows(rows, s.first_row));
-  if (!s.bias.empty()) changes.changes[s.bias].push_back(divide_rows(rows, s.first_row));
+  changes.changes[s.weight].push_back(divide_rows(rows, s));
+  if (!s.bias.empty()) changes.changes[s.bias].push_back(divide_rows(rows, s));
   for (const std::string& name : s.consumers)
     changes.changes[name].push_back(scale_columns(columns));
 }

@@ -132,13 +132,10 @@ class Sites {
   void behind_attention(FoldSite& fold) const {
     const AttentionShape& shape = plan_.attention->rule.shape;
     const BufferPlan& v = plan_.buffer(BufferId::v);
-    if (!v.is_whole()) {
-      fold.refusal = "the rows of its values stand between others";
-      return;
-    }
-    rows_of(fold, {v.within ? Role::qkv : Role::v, layer_});
+    rows_of(fold, {role_of(plan_, BufferId::v), layer_});
     fold.first_row = v.first;
-    fold.block = shape.head_dim;
+    if (!v.is_whole()) fold.piece = v.piece, fold.step = v.step;
+    fold.block = shape.values();
     fold.repeat = shape.shared();
   }
 

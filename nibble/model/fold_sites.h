@@ -28,6 +28,9 @@ struct FoldSite {
   std::string refusal;       ///< why there is no producer, for people
   std::string weight, bias;  ///< stored names of the producer's; bias may be empty
   int64_t first_row = 0;     ///< of the producer, where its channels begin
+  /// So many of its rows stand together, the next ones `step` rows behind where those began; 0: all
+  /// of them do.
+  int64_t piece = 0, step = 0;
   /// Inputs come in blocks of `block` channels, `repeat` blocks behind each other made by the same
   /// rows (query heads that share a key/value head).
   int64_t block = 1, repeat = 1;
@@ -38,6 +41,10 @@ struct FoldSite {
   int64_t channels() const { return k / repeat; }
   /// The channel of the producer (0 .. channels() - 1) that makes input i.
   int64_t channel_of(int64_t i) const { return i / (block * repeat) * block + i % block; }
+  /// The producer's row of a channel.
+  int64_t row_of(int64_t channel) const {
+    return first_row + (piece > 0 ? channel / piece * step + channel % piece : channel);
+  }
 };
 
 /// All sites in the order in which they run, those without a producer included.

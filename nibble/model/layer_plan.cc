@@ -354,6 +354,17 @@ LayerPlan head_plan(const DecoderConfig& c) {
   return plan;
 }
 
+Role role_of(const LayerPlan& plan, BufferId id) {
+  const BufferId whole = plan.buffer(id).within.value_or(id);
+  for (const Site& s : plan.sites) {
+    for (const SiteMember& m : s.members) {
+      if (m.out == whole) return m.role;
+    }
+  }
+  NIBBLE_CHECK(false && "a buffer that no site fills");
+  return {};
+}
+
 size_t step_of(const LayerPlan& plan, size_t site) {
   size_t i = 0;
   while (plan.steps[i].op != Op::project || plan.steps[i].index != static_cast<int>(site)) ++i;

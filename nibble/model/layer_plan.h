@@ -187,6 +187,8 @@ LayerPlan layer_plan(const DecoderConfig& config, int layer);
 /// What stands behind the last layer, as a plan: lm_head reads `normed`.
 LayerPlan head_plan(const DecoderConfig& config);
 
+/// The matrix whose outputs a buffer is, or is a part of.
+Role role_of(const LayerPlan& plan, BufferId id);
 /// The step that multiplies with sites[site].
 size_t step_of(const LayerPlan& plan, size_t site);
 /// What the steps from `step` on read and do not make themselves, the stream left out.

@@ -25,15 +25,19 @@ WeightChange turn_rows(Turn turn) {
   };
 }
 
-// Every column of rows [first, first + count), which is made of blocks of the rotated space. A
-// vector is one column.
-WeightChange turn_columns(Turn turn, int64_t first, int64_t count) {
-  return [turn = std::move(turn), first, count](const Shape& shape, std::span<float> values) {
+// Rows of a matrix, in blocks that begin `step` rows behind each other.
+struct RowBlocks {
+  int64_t first = 0, count = 1, step = 0;
+};
+
+// Every column of blocks of rows, each as wide as the rotated space. A vector is one column.
+WeightChange turn_columns(Turn turn, RowBlocks blocks = {}) {
+  return [turn = std::move(turn), blocks](const Shape& shape, std::span<float> values) {
     const auto k = shape.rank() == 2 ? static_cast<size_t>(shape[1]) : size_t{1};
     const auto width = static_cast<size_t>(turn->width());
     std::vector<float> column(width);
-    for (auto begin = static_cast<size_t>(first); begin < static_cast<size_t>(first + count);
-         begin += width) {
+    for (int64_t b = 0; b < blocks.count; ++b) {
+      const auto begin = static_cast<size_t>(blocks.first + b * blocks.step);
       for (size_t j = 0; j < k; ++j) {
         for (size_t i = 0; i < width; ++i) column[i] = values[(begin + i) * k + j];
         turn->apply(column);
@@ -53,13 +57,17 @@ void become_one(const Shape&, std::span<float> values) {
   for (float& v : values) v = 1;
 }
 
+int64_t value_dim(const DecoderConfig& c) {
+  return c.latent.value_dim > 0 ? c.latent.value_dim : c.head_dim;
+}
+
 class Turning {
  public:
   Turning(const Model& model, uint64_t seed)
       : model_(model),
         config_(model.decoder_config()),
         stream_(std::make_shared<const Rotation>(config_.hidden_size, seed)),
-        head_(std::make_shared<const Rotation>(config_.head_dim, seed + 1)) {
+        head_(std::make_shared<const Rotation>(value_dim(config_), seed + 1)) {
     for (const ParamSpec& p : parameter_table(config_)) specs_.emplace(p, p);
   }
 
@@ -120,17 +128,17 @@ class Turning {
 
   // W writes to the residual stream: R^T W, and its bias b R.
   void writer(const ParamKey& key) {
-    for (const bool bias : {false, true})
-      change(find(key.with_bias(bias)), turn_columns(stream_, 0, config_.hidden_size));
+    for (const bool bias : {false, true}) change(find(key.with_bias(bias)), turn_columns(stream_));
   }
 
   // Values are turned head by head, and back in what reads their mixture.
   void values(const LayerPlan& plan, int layer) {
     const BufferPlan& v = plan.buffer(BufferId::v);
-    if (!v.is_whole() || config_.attention_gate) return;  // they may stay as they are
-    const ParamKey key{v.within ? Role::qkv : Role::v, layer};
+    if (config_.attention_gate) return;  // they may stay as they are
+    const ParamKey key{role_of(plan, BufferId::v), layer};
+    const int64_t d = head_->width(), step = v.is_whole() ? d : v.step;
     for (const bool bias : {false, true})
-      change(find(key.with_bias(bias)), turn_columns(head_, v.first, v.width));
+      change(find(key.with_bias(bias)), turn_columns(head_, {v.first, v.width / d, step}));
     change(find({Role::o, layer}), turn_rows(head_));
   }
 

@@ -67,7 +67,7 @@ TEST_P(FoldTest, ChangesEveryConsumer) {
 INSTANTIATE_TEST_SUITE_P(Architectures, FoldTest,
                          testing::Values("gpt2", "llama", "mistral", "qwen2", "qwen3", "opt",
                                          "mixtral", "gemma2", "lfm2", "micro_gpt", "deepseek_v2",
-                                         "deepseek_v3", "glm4_moe_lite"),
+                                         "deepseek_v3", "glm4_moe_lite", "gpt_neox"),
                          [](const auto& each) { return each.param; });
 
 TEST(FoldSites, SharedHeadsHaveOneScale) {
@@ -83,6 +83,18 @@ TEST(FoldSites, SharedHeadsHaveOneScale) {
   EXPECT_FLOAT_EQ(s[0], 2);
   EXPECT_FLOAT_EQ(s[4], 2);
   EXPECT_FLOAT_EQ(s[1], 1);
+}
+
+// Head by head behind what keys have of their own.
+TEST(FoldSites, ValuesMayStandBetweenOtherRows) {
+  const auto sites = fold_sites(tiny_decoder_config("deepseek_v3"));  // own 3, values 9
+  const FoldSite& o = sites[3];
+  EXPECT_EQ(o.key.role, Role::o);
+  EXPECT_EQ(o.weight, "model.layers.0.self_attn.kv_b_proj.weight");
+  EXPECT_EQ(o.channels(), 4 * 9);
+  EXPECT_EQ(o.row_of(0), 3);
+  EXPECT_EQ(o.row_of(8), 11);
+  EXPECT_EQ(o.row_of(9), 15);
 }
 
 TEST(FoldSites, ScalesThatWouldChangeTheFunctionAreRefused) {
