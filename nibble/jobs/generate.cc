@@ -47,6 +47,15 @@ void run_batch(const GenerationSetup& g, const std::vector<Prompt>& prompts, con
   r.decode_seconds += batch.decode_seconds;
 }
 
+// All texts, in batches.
+void write_texts(const GenerationSetup& g, const std::vector<Prompt>& prompts, const Decoder& model,
+                 const Exec& exec, const ShowHook& show, GenerateResult& out) {
+  const size_t all = prompts.size() * static_cast<size_t>(g.job.samples);
+  const auto batch = static_cast<size_t>(g.job.batch);
+  for (size_t begin = 0; begin < all; begin += batch)
+    run_batch(g, prompts, model, begin, std::min(begin + batch, all), exec, show, out);
+}
+
 }  // namespace
 
 GenerateResult generate(const GenerateJob& job, const Exec& exec, const NoticeHook& tell,
@@ -56,10 +65,18 @@ GenerateResult generate(const GenerateJob& job, const Exec& exec, const NoticeHo
   const std::vector<Prompt> prompts = encode_prompts(g);
   choose_options(g, tell, out);
   const Decoder model = take_decoder(g, exec);
-  const size_t all = prompts.size() * static_cast<size_t>(job.samples);
-  const auto batch = static_cast<size_t>(job.batch);
-  for (size_t begin = 0; begin < all; begin += batch)
-    run_batch(g, prompts, model, begin, std::min(begin + batch, all), exec, show, out);
+  write_texts(g, prompts, model, exec, show, out);
+  return out;
+}
+
+GenerateResult generate(const GenerateJob& job, const Model& folder,
+                        const std::function<const Decoder&()>& decoder, const Exec& exec,
+                        const NoticeHook& tell, const ShowHook& show) {
+  GenerateResult out;
+  GenerationSetup g = begin_generation(job, folder, out);
+  const std::vector<Prompt> prompts = encode_prompts(g);
+  choose_options(g, tell, out);
+  write_texts(g, prompts, decoder(), exec, show, out);
   return out;
 }
 

@@ -62,4 +62,10 @@ using ShowHook = std::function<void(std::string_view)>;
 GenerateResult generate(const GenerateJob& job, const Exec& exec, const NoticeHook& tell = {},
                         const ShowHook& show = {});
 
+/// The same of a model that is open: of job.model nothing is read, and `decoder` is asked for the
+/// folder's decoder once the options are known to be right.
+GenerateResult generate(const GenerateJob& job, const Model& folder,
+                        const std::function<const Decoder&()>& decoder, const Exec& exec,
+                        const NoticeHook& tell = {}, const ShowHook& show = {});
+
 }  // namespace nibble

@@ -70,16 +70,21 @@ void choose_ends(GenerationSetup& g) {
 
 }  // namespace
 
-GenerationSetup open_generation(const GenerateJob& job, const Exec& exec, const NoticeHook& tell,
-                                GenerateResult& out) {
+GenerationSetup begin_generation(const GenerateJob& job, Model folder, GenerateResult& out) {
   validate(job.sampling);
   out.samples = job.samples;
   out.kv = job.kv;
-  Model folder = open_choice(job.model, exec);
-  note_warnings(warnings_of(folder), tell, out.warnings);
   std::optional<Chat> chat = chat_of(job, folder);
   GenerationDefaults defaults = read_generation_defaults(folder);
   return {job, std::move(folder), std::move(chat), std::move(defaults)};
+}
+
+GenerationSetup open_generation(const GenerateJob& job, const Exec& exec, const NoticeHook& tell,
+                                GenerateResult& out) {
+  validate(job.sampling);  // before the work of opening
+  Model folder = open_choice(job.model, exec);
+  note_warnings(warnings_of(folder), tell, out.warnings);
+  return begin_generation(job, std::move(folder), out);
 }
 
 void choose_options(GenerationSetup& g, const NoticeHook& tell, GenerateResult& out) {

@@ -26,6 +26,8 @@ struct GenerationSetup {
 /// Opens the model; its warnings go into `result`. The options are not chosen yet.
 GenerationSetup open_generation(const GenerateJob& job, const Exec& exec, const NoticeHook& tell,
                                 GenerateResult& result);
+/// The same of a model that is open, whose warnings have been told.
+GenerationSetup begin_generation(const GenerateJob& job, Model folder, GenerateResult& result);
 /// Chooses them, and says what generation_config.json had to say.
 void choose_options(GenerationSetup& setup, const NoticeHook& tell, GenerateResult& result);
 
