@@ -65,7 +65,8 @@ void run_auto(const Common& common, const AutoFlags& o) {
     report->write(auto_html(result, job.model));
     report->commit();
   }
-  common.json ? print_raw(auto_json(result)) : print_out(auto_terminal(result));
+  show(
+      common, [&] { return auto_json(result); }, [&] { return auto_terminal(result); });
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ void run_bench(const Common& common, const BenchFlags& o) {
   BenchJob job = o.job;
   job.speed.kv = parse_kv(o.kv);
   const BenchResult result = bench(job, make_exec(common), tell(common));
-  common.json ? print_raw(bench_json(result)) : print_out(render_terminal(result));
+  show(
+      common, [&] { return bench_json(result); }, [&] { return render_terminal(result); });
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <memory>
-#include <utility>
 
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -35,10 +35,10 @@ CLI::Validator number_between(double low, double high) {
 }
 
 int threads_of(const Common& common) {
-  static bool said = false;
+  static std::atomic<bool> said = false;
   const int wanted = common.threads > 0 ? common.threads : default_threads();
   const int threads = Executor::reserve(wanted);
-  if (threads < wanted && !std::exchange(said, true)) {
+  if (threads < wanted && !said.exchange(true)) {
     say(common, fmt::format("nibble: the system's limits do not allow {} threads: going on with {}",
                             wanted, threads));
   }
@@ -46,6 +46,11 @@ int threads_of(const Common& common) {
 }
 
 Exec make_exec(const Common& common) {
+  if (common.host != nullptr) {
+    Exec exec = common.host->exec;
+    exec.threads = threads_of(common);
+    return exec;
+  }
   Exec exec;
   exec.threads = threads_of(common);
   exec.stop_signal = stop_signal();
@@ -59,8 +64,19 @@ Exec make_exec(const Common& common) {
 
 void say(const Common& common, std::string_view text) {
   if (common.quiet) return;
+  if (common.host != nullptr) return common.host->message(text);
   if (const auto bar = common.bar.lock()) bar->clear();
   put_message(text);
+}
+
+void show(const Common& common, const std::function<std::string()>& json,
+          const std::function<std::string()>& text) {
+  if (common.host != nullptr) {
+    common.host->found.json = json();
+    common.host->found.text = text();
+    return;
+  }
+  common.json ? print_raw(json()) : print_out(text());
 }
 
 }  // namespace nibble::cli

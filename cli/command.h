@@ -2,8 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "cli/streams.h"
 #include "nibble/core/exec.h"
@@ -12,6 +14,19 @@ namespace nibble::cli {
 
 class ProgressBar;
 
+/// What a verb found, in the forms that it has.
+struct Found {
+  std::string json, text, html;
+};
+
+/// A caller inside the process, in the place of the terminal: surroundings for the work, and who is
+/// told. Of `exec` the threads are --threads or what the process may use.
+struct Host {
+  Exec exec;
+  std::function<void(std::string_view)> message;  ///< lines that a command says on stderr
+  Found found;
+};
+
 struct Common {
   bool json = false;
   bool quiet = false;
@@ -19,6 +34,7 @@ struct Common {
   uint64_t seed = 42;  ///< of verbs that draw nothing at random: scripts may pass it to all
   std::string command_line;
   mutable std::weak_ptr<ProgressBar> bar;  ///< the one on the terminal
+  Host* host = nullptr;                    ///< null: a command
 };
 
 /// Adds --json, --quiet, --threads and (where the verb has none of its own) --seed, and the example
@@ -37,6 +53,10 @@ Exec make_exec(const Common& common);
 
 /// A message for people on stderr; nothing with --quiet.
 void say(const Common& common, std::string_view text);
+
+/// Gives a result to whoever called: to a host in both forms, else to stdout, as JSON or in words.
+void show(const Common& common, const std::function<std::string()>& json,
+          const std::function<std::string()>& text);
 
 // One function a verb: declares its options and what it does.
 void add_demo(CLI::App& app, Common& common);

@@ -43,9 +43,13 @@ void run_compare(const Common& common, const CompareFlags& o) {
     page->write(render_html(result));
     page->commit();
   }
-  if (common.json) return print_raw(compare_json(result));
-  print_out(render_terminal(result));
-  if (paged) print_out(fmt::format("\nThe report: {}\n", o.report));
+  if (common.host != nullptr && result.classifiers.empty())
+    common.host->found.html = render_html(result);
+  show(
+      common, [&] { return compare_json(result); },
+      [&] {
+        return render_terminal(result) + (paged ? fmt::format("\nThe report: {}\n", o.report) : "");
+      });
 }
 
 }  // namespace

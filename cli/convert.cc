@@ -41,7 +41,9 @@ void run_convert(const Common& common, const ConvertFlags& o) {
   ConvertResult result = convert(job, make_exec(common));
   result.warnings = in_flags(result.warnings);
   show_warnings(common, result.warnings);
-  common.json ? print_raw(convert_json(job, result)) : print_out(render_terminal(job, result));
+  show(
+      common, [&] { return convert_json(job, result); },
+      [&] { return render_terminal(job, result); });
 }
 
 }  // namespace

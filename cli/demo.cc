@@ -22,9 +22,11 @@ void run_demo(const Common& common, DemoFlags o) {
   o.job.text = load_text(o.data);
   o.job.command = common.command_line;
   const DemoResult result = demo(o.job, make_exec(common), write_demo_pages);
-  if (common.json) return print_raw(demo_json(result));
-  print_out(render_terminal(result));
-  print_out(fmt::format("The report: {}/report.html\n", o.job.out));
+  show(
+      common, [&] { return demo_json(result); },
+      [&] {
+        return render_terminal(result) + fmt::format("The report: {}/report.html\n", o.job.out);
+      });
 }
 
 }  // namespace

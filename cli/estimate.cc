@@ -24,7 +24,8 @@ void run_estimate(const Common& common, const EstimateFlags& o) {
   job.bandwidth = o.bandwidth * 1e9;
   if (!o.params.empty()) job.sizes.parameters = parse_parameters(o.params);
   const EstimateResult result = estimate(job, make_exec(common));
-  common.json ? print_raw(estimate_json(result)) : print_out(render_terminal(result));
+  show(
+      common, [&] { return estimate_json(result); }, [&] { return render_terminal(result); });
 }
 
 }  // namespace

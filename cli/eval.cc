@@ -23,7 +23,8 @@ void run_eval(const Common& common, const EvalFlags& o) {
   job.cut.protocol = parse_protocol(o.protocol);
   if (!o.text.empty()) job.text = load_text(o.text);
   const EvalResult result = evaluate(job, make_exec(common), tell(common));
-  common.json ? print_raw(eval_json(result)) : print_out(render_terminal(result));
+  show(
+      common, [&] { return eval_json(result); }, [&] { return render_terminal(result); });
 }
 
 }  // namespace

@@ -34,11 +34,19 @@ void run_generate(const Common& common, const CLI::App& verb, const GenerateFlag
   job.given = fields_given(verb);
   const bool no_prompt =
       job.prompts.empty() && o.prompts.file.empty() && o.prompts.lines_file.empty();
-  if (job.chat && no_prompt) return run_dialogue(common, job);
+  if (job.chat && no_prompt && common.host == nullptr) return run_dialogue(common, job);
   job.prompts = prompt_texts(job.prompts, o.prompts);
-  const ShowHook show = common.json ? ShowHook() : print_raw;
-  const GenerateResult result = generate(job, make_exec(common), tell(common), show);
-  if (common.json) print_raw(generate_json(result));
+  const bool whole = common.json || common.host != nullptr;
+  const GenerateResult result =
+      generate(job, make_exec(common), tell(common), whole ? ShowHook() : print_raw);
+  if (!whole) return;  // it has been shown as it came
+  show(
+      common, [&] { return generate_json(result); },
+      [&] {
+        std::string text;
+        for (const GeneratedText& t : result.texts) text += t.text + "\n";
+        return text;
+      });
 }
 
 void add_sampling(CLI::App& verb, SamplingOptions& sampling) {

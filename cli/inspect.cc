@@ -45,13 +45,15 @@ void run_activations(const Common& common, const InspectFlags& o) {
     page->write(activation_html(study, resolve_model(o.study.model)));
     page->commit();
   }
-  common.json ? print_raw(activation_json(study)) : print_out(activation_terminal(study));
+  show(
+      common, [&] { return activation_json(study); }, [&] { return activation_terminal(study); });
 }
 
 void run_tensor(const Common& common, const InspectFlags& o) {
   const OutlierStats s =
       inspect_tensor(o.study.model, o.tensor, o.study.sigmas, tell(common), o.study.adapters);
-  common.json ? print_raw(outliers_json(s)) : print_out(render_terminal(s));
+  show(
+      common, [&] { return outliers_json(s); }, [&] { return render_terminal(s); });
 }
 
 void run_inspect(const Common& common, const InspectFlags& o) {
@@ -59,7 +61,8 @@ void run_inspect(const Common& common, const InspectFlags& o) {
   if (!o.tensor.empty()) return run_tensor(common, o);
   InspectResult result = inspect(o.study.model, make_exec(common), tell(common), o.study.adapters);
   result.warnings = in_flags(result.warnings);
-  common.json ? print_raw(inspect_json(result)) : print_out(render_terminal(result));
+  show(
+      common, [&] { return inspect_json(result); }, [&] { return render_terminal(result); });
 }
 
 }  // namespace

@@ -33,7 +33,9 @@ void run_merge(const Common& common, const MergeFlags& o) {
   if (!o.text.empty()) job.text = load_text(o.text);
   MergeResult result = merge(job, make_exec(common), tell(common));
   result.warnings = in_flags(result.warnings);
-  common.json ? print_raw(merge_json(job, result)) : print_out(render_terminal(job, result));
+  show(
+      common, [&] { return merge_json(job, result); },
+      [&] { return render_terminal(job, result); });
 }
 
 void add_measuring(CLI::App& verb, MergeFlags& o) {

@@ -86,9 +86,9 @@ QuantizeJob quantize_job(const Common& common, const QuantizeFlags& o) {
 void show_plan(const Common& common, const QuantizeJob& job) {
   QuantizePlan p = plan(job, make_exec(common));
   p.warnings = in_flags(p.warnings);
-  if (common.json) return print_raw(plan_json(p));
-  show_warnings(common, p.warnings);
-  print_out(in_flags(render_terminal(p)));
+  if (!common.json) show_warnings(common, p.warnings);
+  show(
+      common, [&] { return plan_json(p); }, [&] { return in_flags(render_terminal(p)); });
 }
 
 void run_quantize(const Common& common, const QuantizeFlags& o) {
@@ -105,7 +105,9 @@ void run_quantize(const Common& common, const QuantizeFlags& o) {
                                    tell(common, "calibrating on {} (--calib FILE for your own)"));
   result.warnings = in_flags(result.warnings);
   show_warnings(common, result.warnings);
-  common.json ? print_raw(quantize_json(job, result)) : print_out(render_terminal(job, result));
+  show(
+      common, [&] { return quantize_json(job, result); },
+      [&] { return render_terminal(job, result); });
 }
 
 void add_calibration(CLI::App& verb, QuantizeFlags& o) {

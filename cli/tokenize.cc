@@ -30,7 +30,8 @@ TokenizeResult tokenized(const TokenizeFlags& o) {
 
 void run_tokenize(const Common& common, const TokenizeFlags& o) {
   const TokenizeResult result = tokenized(o);
-  common.json ? print_raw(tokenize_json(result)) : print_out(render_terminal(result));
+  show(
+      common, [&] { return tokenize_json(result); }, [&] { return render_terminal(result); });
 }
 
 }  // namespace

@@ -43,7 +43,9 @@ bool goes_on(const TrainFlags& o) { return !o.job.from.empty(); }
 
 template <class Result>
 void show_train(const Common& common, const TrainJob& job, const Result& result) {
-  common.json ? print_raw(train_json(job, result)) : print_out(render_terminal(job, result));
+  show(
+      common, [&] { return train_json(job, result); },
+      [&] { return render_terminal(job, result); });
 }
 
 void run_train(const Common& common, const TrainFlags& o) {
@@ -85,8 +87,9 @@ void run_mlp(const Common& common, const TrainFlags& o) {
   TrainJob job = o.job;
   job.data = o.data;
   const ClassifierSummary result = train_classifier(job, make_exec(common));
-  common.json ? print_raw(train_json(job, result))
-              : print_out(in_flags(render_terminal(job, result)));
+  show(
+      common, [&] { return train_json(job, result); },
+      [&] { return in_flags(render_terminal(job, result)); });
 }
 
 void refuse_unread(const CLI::App& verb, std::string_view kind,
