@@ -53,7 +53,7 @@ r: nibble.Result = nibble.quantize(m, "out", scheme="int8", calib=["a", "b"],
 q: nibble.QuantizedArray = nibble.quantize_array(np.ones((2, 2)), "int8", hessian=None)
 loss: float = nibble.evaluate(m, text="book.txt", heldout=True).loss
 """
-WRONG = "\nm.logits('a', b=1)\nnibble.open(3)\nm.generate(prompt=1)\n"
+WRONG = "\nm.logits(3)\nnibble.open(3)\nm.generate(prompt=1)\n"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
