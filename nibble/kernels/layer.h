@@ -24,6 +24,9 @@ struct AttendRows {
   const float* q[kQueryRows] = {};
   float* out[kQueryRows] = {};
   int64_t begin[kQueryRows] = {}, end[kQueryRows] = {};
+  /// Of each row, a score beside those of the positions, whose value is nothing.
+  bool has_sinks = false;
+  float sinks[kQueryRows] = {};
   const void* keys = nullptr;                                  ///< [positions / 16][head_dim][16]
   const void* values = nullptr;                                ///< [positions][value_stride]
   const float *key_scales = nullptr, *value_scales = nullptr;  ///< [positions], for int8

@@ -50,7 +50,7 @@ class TableBuilder {
   // Of a norm that reads the stream, or queries or keys.
   static bool is_gain(const ParamSpec& p) {
     constexpr Role kOthers[] = {Role::delta_decay, Role::delta_decay_bias, Role::delta_norm,
-                                Role::router_correction};
+                                Role::router_correction, Role::sinks};
     const bool other =
         std::find(std::begin(kOthers), std::end(kOthers), p.role) != std::end(kOthers);
     return p.shape.rank() == 1 && !p.bias && !other;

@@ -17,7 +17,7 @@ namespace nibble {
 
 enum class NormKind { rms, layer };
 enum class PositionKind { learned, rotary };
-enum class MlpKind { relu, gelu_tanh, gelu, silu_gated, gelu_tanh_gated };
+enum class MlpKind { relu, gelu_tanh, gelu, silu_gated, gelu_tanh_gated, clamped_gated };
 /// What mixes positions in a layer: attention over all of them or a window, a short convolution, or
 /// a gated delta rule (DeltaConfig).
 enum class LayerKind : uint8_t { full, window, convolution, delta };
@@ -120,6 +120,8 @@ struct DecoderConfig {
   /// What the heads give is multiplied with the sigmoid of as many outputs more of q, which stand
   /// behind each head's query.
   bool attention_gate = false;
+  bool attention_sinks =
+      false;  ///< a number for each head takes part in softmax, and gives nothing
 
   MlpKind mlp = MlpKind::relu;
   bool fused_gate_up = false;  ///< gate and up are one matrix, in this order of rows

@@ -140,7 +140,9 @@ class Sites {
   }
 
   void behind_activation(FoldSite& fold, const Step& s, int expert) const {
-    if (is_gate(s.end) || s.end == LinearEnd::relu)
+    if (s.end == LinearEnd::clamped_gate)
+      fold.refusal = "what is clamped does not commute with a scale";
+    else if (is_gate(s.end) || s.end == LinearEnd::relu)
       rows_of(fold, {plan_.site(s).members.back().role, layer_, expert});
     else
       fold.refusal = "GELU does not commute with a scale";

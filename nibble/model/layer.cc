@@ -34,6 +34,8 @@ Layer build_layer(const DecoderConfig& config, int layer, const ParameterFinder&
     find.done(key);
     out.router_correction = find.vector({Role::router_correction, layer});
   }
+  if (out.plan.attention && out.plan.attention->sinks)
+    out.sinks = find.vector({Role::sinks, layer});
   if (out.plan.gates_rows) out.row_gate = find.vector({Role::shared_router, layer});
   if (out.plan.delta) {
     out.decay = find.vector({Role::delta_decay, layer});
@@ -49,8 +51,8 @@ Layer build_layer(const DecoderConfig& config, int layer, const ParameterFinder&
 
 int64_t add_layer(const LayerPlan& plan, CacheShape& shape) {
   if (plan.attention) {
-    shape.attention = plan.attention->rule.shape;
-    return shape.attention_layers++;
+    shape.attention.push_back(plan.attention->rule.shape);
+    return std::ssize(shape.attention) - 1;
   }
   NIBBLE_CHECK(plan.convolution || plan.delta);
   shape.state = plan.delta ? plan.delta->state_floats()
@@ -88,7 +90,7 @@ int64_t Layer::multiplications() const {
 
 size_t Layer::memory_bytes() const {
   size_t floats = taps.size() + taps_bias.size() + decay.size() + decay_bias.size() +
-                  router_correction.size() + row_gate.size(),
+                  router_correction.size() + row_gate.size() + sinks.size(),
          sum = 0;
   for (const NormWeights& n : norms) floats += n.gain.size() + n.bias.size();
   for_each_group([&](const LinearGroup& g) { sum += g.memory_bytes(); });

@@ -21,6 +21,7 @@ struct Layer {
   LinearGroup router;                            ///< where there are experts
   std::vector<float> router_correction;          ///< [experts], or empty
   std::vector<float> row_gate;                   ///< of Op::gate_rows: [hidden_size]
+  std::vector<float> sinks;                      ///< of attention: [heads], or empty
   std::vector<float> taps, taps_bias;            ///< of a convolution: [channels, taps], [channels]
   std::vector<float> decay, decay_bias;          ///< of a delta layer: [value_heads]
   int64_t place = 0;  ///< among the layers of its kind: where its part of a cache is

@@ -25,8 +25,7 @@ class Parameters {
       case Op::project:
         return site(plan_.sites[static_cast<size_t>(step.index)]);
       case Op::attend:
-        norm(plan_.attention->q_norm);
-        return norm(plan_.attention->k_norm);
+        return attention(*plan_.attention);
       case Op::convolve: {
         const ConvolutionPlan& c = *plan_.convolution;
         add(Role::conv, -1, false, Shape{c.channels, 1, c.taps});
@@ -46,6 +45,11 @@ class Parameters {
       case Op::combine:
         return;
     }
+  }
+  void attention(const AttentionPlan& a) {
+    norm(a.q_norm);
+    norm(a.k_norm);
+    if (a.sinks) add(Role::sinks, -1, false, Shape{a.rule.shape.heads});
   }
   void delta(const DeltaPlan& d) {
     add(Role::conv, -1, false, Shape{d.shape.channels(), 1, d.shape.taps});

@@ -19,6 +19,8 @@ LinearEnd end_of(MlpKind mlp) {
       return LinearEnd::silu_gate;
     case MlpKind::gelu_tanh_gated:
       return LinearEnd::gelu_tanh_gate;
+    case MlpKind::clamped_gated:
+      return LinearEnd::clamped_gate;
   }
   NIBBLE_CHECK(false && "an activation without a row");
   return LinearEnd::none;
@@ -202,6 +204,7 @@ class Builder {
     a.rope = rope_of(c_, layer_);
     a.query_beta = c_.query_beta;
     a.query_every = c_.query_every;
+    a.sinks = c_.attention_sinks;
     if (c_.qk_norm == QkNorm::none) return a;
     a.norm_rows = c_.qk_norm == QkNorm::rows;
     a.norm_turned = c_.qk_norm == QkNorm::turned_heads;

@@ -122,6 +122,7 @@ struct AttentionPlan {
   int q_norm = -1, k_norm = -1;  ///< norms of queries and keys, into norms; -1 = none
   bool norm_rows = false;        ///< they are of all heads of a row, else of each head
   bool norm_turned = false;      ///< they come behind the rotation
+  bool sinks = false;            ///< there is a Role::sinks
   double query_beta = 0;         ///< as DecoderConfig has it
   int64_t query_every = 1;
 

@@ -29,14 +29,18 @@ void restore(const LayerPass& pass, const LayerPlan& plan, size_t step,
 }  // namespace
 
 LayerRunner::LayerRunner(const DecoderConfig& config, WeightLoader load)
-    : config_(config), load_(std::move(load)), one_layer_(cache_shape(config)) {
+    : config_(config), load_(std::move(load)), any_layer_(cache_shape(config)) {
   validate(config_);
   const WeightRelease keep;
   const ParameterFinder find(config_, load_, keep);
   ends_ = ModelEnds(config_, find, true);
   ropes_ = rotaries(config_);
-  one_layer_.attention_layers = std::min<int64_t>(one_layer_.attention_layers, 1);
-  one_layer_.state_layers = std::min<int64_t>(one_layer_.state_layers, 1);
+  std::vector<AttentionShape> shapes;
+  for (const AttentionShape& s : any_layer_.attention) {
+    if (std::find(shapes.begin(), shapes.end(), s) == shapes.end()) shapes.push_back(s);
+  }
+  any_layer_.attention = std::move(shapes);
+  any_layer_.state_layers = std::min<int64_t>(any_layer_.state_layers, 1);
 }
 
 std::vector<float> LayerRunner::embed(std::span<const int32_t> ids) const {
@@ -52,7 +56,12 @@ std::vector<float> LayerRunner::embed(std::span<const int32_t> ids) const {
 
 Layer LayerRunner::layer(int index, const LinearOptions& options) const {
   const WeightRelease keep;
-  return build_layer(config_, index, ParameterFinder(config_, load_, keep), options);
+  Layer out = build_layer(config_, index, ParameterFinder(config_, load_, keep), options);
+  if (!out.plan.attention) return out;
+  const std::vector<AttentionShape>& shapes = any_layer_.attention;
+  out.place =
+      std::find(shapes.begin(), shapes.end(), out.plan.attention->rule.shape) - shapes.begin();
+  return out;
 }
 
 std::unique_ptr<LayerRunner::Place> LayerRunner::take(int64_t rows) const {
@@ -69,7 +78,7 @@ std::unique_ptr<LayerRunner::Place> LayerRunner::take(int64_t rows) const {
     place->cache.clear();
     return place;
   }
-  return std::unique_ptr<Place>(new Place{KvCache(one_layer_, rows), {}});
+  return std::unique_ptr<Place>(new Place{KvCache(any_layer_, rows), {}});
 }
 
 template <class F>

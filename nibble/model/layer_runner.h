@@ -56,7 +56,7 @@ class LayerRunner {
   WeightLoader load_;
   ModelEnds ends_;
   std::vector<Rotary> ropes_;
-  CacheShape one_layer_;
+  CacheShape any_layer_;  // room for one layer of each shape
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Place>> idle_;
 };

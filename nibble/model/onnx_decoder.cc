@@ -169,6 +169,8 @@ OnnxDecoder::Name OnnxDecoder::ended(LinearEnd end, const Name& gate, const Name
       return op("Mul", {op("Mul", {gate, op("Sigmoid", {gate})}), up});
     case LinearEnd::gelu_tanh_gate:
       return op("Mul", {gelu_tanh(gate), up});
+    case LinearEnd::clamped_gate:
+      break;  // only experts have it, which have no nodes
   }
   NIBBLE_CHECK(false && "an end without nodes");
   return up;

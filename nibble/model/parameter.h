@@ -28,6 +28,7 @@ enum class Role {
   kv_up,
   q_norm,
   k_norm,
+  sinks,  ///< of each head: a score beside those of the positions, whose value is nothing
   o,
   conv_in,
   conv,

@@ -61,7 +61,8 @@ void LayerPass::prepare_rows(const Layer& layer, int64_t begin, int64_t end,
 // Tiles of one key head over all sequences: every step-th, beginning with this thread's.
 void LayerPass::attend_head(const Layer& layer, int64_t kv_head, int64_t step,
                             const Team& team) const {
-  const AttentionRule& rule = layer.plan.attention->rule;
+  AttentionRule rule = layer.plan.attention->rule;
+  if (!layer.sinks.empty()) rule.sinks = layer.sinks.data();
   float* const scratch = scratch_ + team.rank() * scratch_each_;
   const View q = view(layer.plan, BufferId::q);
   const int64_t width = rule.shape.heads * rule.shape.values();

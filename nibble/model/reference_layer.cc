@@ -248,12 +248,14 @@ class Steps {
     prepare(BufferId::q, a.q_norm);
     prepare(BufferId::k, a.k_norm);
     output(step.out, false);
+    const std::vector<float> sinks = find_.vector({Role::sinks, layer_});
     for (int64_t r = 0; r < rows_; ++r) {
-      for (int64_t head = 0; head < a.rule.shape.heads; ++head) attend(a.rule, r, head);
+      for (int64_t head = 0; head < a.rule.shape.heads; ++head)
+        attend(a.rule, r, head, a.sinks ? &sinks[at(head)] : nullptr);
     }
   }
 
-  void attend(const AttentionRule& rule, int64_t r, int64_t head) {
+  void attend(const AttentionRule& rule, int64_t r, int64_t head, const float* sink) {
     const int64_t d = rule.shape.head_dim, of = head / rule.shape.shared(), kv = of * d,
                   dv = rule.shape.values();
     const int64_t first = rule.window > 0 ? std::max<int64_t>(0, r - rule.window + 1) : 0;
@@ -265,6 +267,7 @@ class Steps {
       for (int64_t i = 0; i < d; ++i) dot += q[i] * row(BufferId::k, u)[kv + i];
       p.push_back(capped(double{rule.scale} * dot, double{rule.softcap}));
     }
+    if (sink != nullptr) p.push_back(double{*sink});
     const double most = *std::max_element(p.begin(), p.end());
     for (double& v : p) sum += v = std::exp(v - most);
     for (int64_t u = first; u <= r; ++u) {

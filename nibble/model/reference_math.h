@@ -9,6 +9,7 @@
 
 #include "nibble/model/layer_plan.h"
 #include "nibble/model/parameter_finder.h"
+#include "nibble/nn/gate.h"
 
 namespace nibble::reference {
 
@@ -68,6 +69,10 @@ inline double ended(LinearEnd end, double gate, double up) {
       return gate / (1 + std::exp(-gate)) * up;
     case LinearEnd::gelu_tanh_gate:
       return gelu_tanh(gate) * up;
+    case LinearEnd::clamped_gate: {
+      const double most = double{kClampedLimit}, g = std::min(gate, most);
+      return g / (1 + std::exp(-double{kClampedSlope} * g)) * (std::clamp(up, -most, most) + 1);
+    }
   }
   return 0;
 }

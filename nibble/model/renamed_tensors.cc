@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_map>
 #include <utility>
 
@@ -25,29 +26,64 @@ std::string renamed(const std::string& stored) {
   return stored;
 }
 
-// "X.experts.gate_up_proj" of three dimensions, as matrices of X.
-void add_experts(const std::string& name, const TensorInfo& info, std::vector<TensorAlias>& out) {
-  constexpr std::string_view kGateUp = ".gate_up_proj", kDown = ".down_proj";
-  const bool both = name.ends_with(kGateUp);
-  const std::string outside = name.substr(0, name.size() - (both ? kGateUp.size() : kDown.size()));
-  const int64_t rows = info.shape[1] / (both ? 2 : 1);
+// What lies in one tensor for all experts of a layer.
+struct ExpertStack {
+  std::string_view stored, part;  // the names' ends: ".gate_up_proj", "weight"
+  bool both;                      // gate and up
+  int rank;
+};
+constexpr ExpertStack kStacks[] = {{".gate_up_proj", "weight", true, 3},
+                                   {".down_proj", "weight", false, 3},
+                                   {".gate_up_proj_bias", "bias", true, 2},
+                                   {".down_proj_bias", "bias", false, 2},
+                                   {".gate_up_proj_blocks", "weight_packed", true, 4},
+                                   {".down_proj_blocks", "weight_packed", false, 4},
+                                   {".gate_up_proj_scales", "weight_scale", true, 3},
+                                   {".down_proj_scales", "weight_scale", false, 3}};
+
+const ExpertStack* stack_of(std::string_view name) {
+  for (const ExpertStack& s : kStacks) {
+    if (name.ends_with(s.stored) &&
+        name.substr(0, name.size() - s.stored.size()).ends_with(".experts"))
+      return &s;
+  }
+  return nullptr;
+}
+
+// Files of gpt-oss, by names that no others have.
+bool has_gpt_oss_stacks(const TensorSource& tensors) {
+  return std::any_of(tensors.list().begin(), tensors.list().end(), [](const TensorInfo& i) {
+    return i.name.ends_with(".experts.gate_up_proj_bias");
+  });
+}
+
+// "X.experts.gate_up_proj" of all experts, as tensors of each: false where it is no such stack.
+bool add_experts(const std::string& name, const TensorInfo& info, bool gpt_oss,
+                 std::vector<TensorAlias>& out) {
+  const ExpertStack* const stack = stack_of(name);
+  if (stack == nullptr) return false;
+  const bool transposed = gpt_oss && stack->part == "weight";
+  if (static_cast<int>(info.shape.rank()) != stack->rank || info.shape[0] > 1 << 16) return false;
+  const int64_t all = info.shape[transposed ? 2 : 1];
+  if (stack->both && all % 2 != 0) return false;
+  const int64_t rows = stack->both ? all / 2 : all;
+  const int64_t width =
+      all == 0 ? 0 : info.shape.elements() / std::max<int64_t>(info.shape[0], 1) / all;
+  const Shape shape = stack->rank == 2 ? Shape{rows} : Shape{rows, width};
+  const std::string outside = name.substr(0, name.size() - stack->stored.size());
   for (int64_t e = 0; e < info.shape[0]; ++e) {
-    const auto add = [&](std::string_view part, int64_t first) {
-      out.push_back({fmt::format("{}.{}.{}.weight", outside, e, part), info.name, e, first, rows});
+    const auto add = [&](std::string_view module, int64_t first) {
+      out.push_back({fmt::format("{}.{}.{}.{}", outside, e, module, stack->part), info.name, e,
+                     first, stack->both && gpt_oss ? 2 : 1, shape, transposed});
     };
-    if (!both) {
+    if (!stack->both) {
       add("down_proj", 0);
       continue;
     }
     add("gate_proj", 0);
-    add("up_proj", rows);
+    add("up_proj", gpt_oss ? 1 : rows);
   }
-}
-
-bool is_stacked(const std::string& name, const TensorInfo& info) {
-  const bool both = name.ends_with(".experts.gate_up_proj");
-  return info.shape.rank() == 3 && (both || name.ends_with(".experts.down_proj")) &&
-         (!both || info.shape[1] % 2 == 0) && std::max(info.shape[0], int64_t{1}) <= 1 << 16;
+  return true;
 }
 
 class RenamedTensors : public TensorSource {
@@ -61,8 +97,7 @@ class RenamedTensors : public TensorSource {
       const TensorInfo& info = *stored.at(a.stored);
       if (!places_.emplace(a.name, i).second)
         throw corrupt("two tensors of the file have this name").at("tensor " + in_quotes(a.name));
-      list_.push_back(
-          {a.name, info.dtype, a.index < 0 ? info.shape : Shape{a.rows, info.shape[2]}});
+      list_.push_back({a.name, info.dtype, a.index < 0 ? info.shape : a.shape});
     }
   }
 
@@ -86,14 +121,34 @@ class RenamedTensors : public TensorSource {
     return found == places_.end() ? nullptr : &aliases_[found->second];
   }
 
-  // Rows of one matrix, which lie behind each other: a view that keeps the whole.
   static Tensor part(const Tensor& whole, const TensorAlias& a) {
+    const int64_t each = whole.shape().elements() / whole.shape()[0];
+    const auto element = static_cast<size_t>(size_of(whole.dtype()));
+    const std::byte* const from = whole.raw() + static_cast<size_t>(a.index * each) * element;
+    if (!a.transposed && a.step == 1) return rows_together(whole, a, from);
+    Tensor out(whole.dtype(), a.shape);
+    const int64_t rows = a.shape[0], width = a.shape.elements() / rows;
+    const int64_t to_row = a.transposed ? 1 : width, to_column = a.transposed ? each / width : 1;
+    std::byte* to = out.mutable_raw();
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < width; ++c, to += element)
+        std::memcpy(
+            to,
+            from + static_cast<size_t>((a.first + r * a.step) * to_row + c * to_column) * element,
+            element);
+    }
+    return out;
+  }
+
+  // Rows that lie behind each other: a view that keeps the whole.
+  static Tensor rows_together(const Tensor& whole, const TensorAlias& a, const std::byte* from) {
     const auto owner = std::make_shared<const Tensor>(whole);
-    const auto row = static_cast<size_t>(whole.shape()[2] * size_of(whole.dtype()));
-    const auto first = static_cast<size_t>(a.index * whole.shape()[1] + a.first);
-    auto* const data = const_cast<std::byte*>(owner->raw()) + first * row;
-    return Tensor(whole.dtype(), Shape{a.rows, whole.shape()[2]},
-                  Storage{owner, data, static_cast<size_t>(a.rows) * row});
+    const int64_t width = a.shape.elements() / a.shape[0];
+    const auto element = static_cast<size_t>(size_of(whole.dtype()));
+    auto* const data =
+        const_cast<std::byte*>(from) + static_cast<size_t>(a.first * width) * element;
+    const size_t bytes = static_cast<size_t>(a.shape.elements()) * element;
+    return Tensor(whole.dtype(), a.shape, Storage{owner, data, bytes});
   }
 
   const std::unique_ptr<TensorSource> tensors_;
@@ -106,12 +161,10 @@ class RenamedTensors : public TensorSource {
 
 std::vector<TensorAlias> text_aliases(const TensorSource& tensors) {
   std::vector<TensorAlias> out;
+  const bool gpt_oss = has_gpt_oss_stacks(tensors);
   for (const TensorInfo& info : tensors.list()) {
     const std::string name = renamed(info.name);
-    if (is_stacked(name, info))
-      add_experts(name, info, out);
-    else
-      out.push_back({name, info.name});
+    if (!add_experts(name, info, gpt_oss, out)) out.push_back({name, info.name});
   }
   return out;
 }

@@ -23,11 +23,13 @@ void Attention::run(int64_t kv_head, int64_t tile, float* scratch) const {
   cache_.describe(layer_, kv_head, a);
   a.scale = rule_.scale;
   a.softcap = rule_.softcap;
+  a.has_sinks = rule_.sinks != nullptr;
   a.scratch = scratch;
   for (int64_t i = tile * kQueryRows; i < std::min(total, (tile + 1) * kQueryRows); ++i) {
     const int64_t r = i / shared, head = kv_head * shared + i % shared, end = q_.start + r + 1;
     a.q[a.rows] = q_.data + r * q_.stride + head * (q_.head_stride > 0 ? q_.head_stride : d);
     a.out[a.rows] = out_ + (r * shape.heads + head) * shape.values();
+    if (a.has_sinks) a.sinks[a.rows] = rule_.sinks[head];
     a.begin[a.rows] = rule_.window > 0 ? std::max<int64_t>(0, end - rule_.window) : 0;
     a.end[a.rows++] = end;
   }

@@ -28,6 +28,9 @@ struct AttentionRule {
   int64_t window = 0;  ///< positions that a row sees, itself included; 0: all before it
   float scale = 0;     ///< scores are scale * q.k
   float softcap = 0;   ///< and then cap tanh(score / cap), where above 0
+  /// Of each head, a score that takes part in softmax and whose value is nothing (Xiao et al. 2023,
+  /// attention sinks, as gpt-oss learns them); null: none.
+  const float* sinks = nullptr;
 };
 
 /// One attention: queries against what is cached of one layer. Row r sees the positions 0 .. start

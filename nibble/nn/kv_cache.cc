@@ -22,6 +22,14 @@ constexpr int64_t kVector = 16;  // elements that rows of values are filled up t
 
 int64_t padded_to(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
 
+int64_t value_stride(const AttentionShape& heads) { return padded_to(heads.values(), kVector); }
+
+int64_t grown(int64_t sum, size_t bytes) {
+  const auto more = checked_add(sum, static_cast<int64_t>(bytes));
+  if (!more) throw std::bad_alloc();
+  return *more;
+}
+
 size_t checked_bytes(int64_t a, int64_t b, int64_t c) {
   const auto ab = checked_mul(a, b);
   const auto all = ab ? checked_mul(*ab, c) : std::nullopt;
@@ -29,7 +37,8 @@ size_t checked_bytes(int64_t a, int64_t b, int64_t c) {
   return static_cast<size_t>(*all);
 }
 
-std::byte* allocate(size_t bytes) {
+std::byte* allocate(int64_t size) {
+  const auto bytes = static_cast<size_t>(size);
   // calloc: the system gives zeroed pages only as they are touched.
   auto* memory = static_cast<std::byte*>(std::calloc(bytes + 1, 1));
   if (memory == nullptr) throw std::bad_alloc();
@@ -77,23 +86,28 @@ constexpr float kF16Largest = 65504, kF16Least = 0x1p-21f;
 KvCache::KvCache(const CacheShape& shape, int64_t capacity, DType dtype)
     : capacity_(capacity),
       padded_(padded_to(capacity, kKeyBlock)),
-      value_stride_(padded_to(shape.attention.values(), kVector)),
       shape_(shape),
       dtype_(dtype),
-      element_(size_of(dtype)),
-      rows_(checked_bytes(shape.attention_layers, shape.attention.kv_heads, padded_)) {
+      element_(size_of(dtype)) {
   if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::i8) {
     throw unsupported(
         fmt::format("a KV cache of {} cannot be kept (f32, f16 and int8 can)", to_string(dtype)));
   }
-  const auto rows = static_cast<int64_t>(rows_);
-  keys_.reset(allocate(checked_bytes(rows, shape.attention.head_dim, element_)));
-  // Vectors are read up to the end of the last row's padding.
-  values_.reset(allocate(checked_bytes(rows, value_stride_, element_)));
-  states_.reset(allocate(state_bytes()));
+  Room end{};
+  for (const AttentionShape& h : shape.attention) {
+    rooms_.push_back(end);
+    const auto rows = static_cast<int64_t>(checked_bytes(h.kv_heads, padded_, 1));
+    end.keys = grown(end.keys, checked_bytes(rows, h.head_dim, element_));
+    // Vectors are read up to the end of the last row's padding.
+    end.values = grown(end.values, checked_bytes(rows, value_stride(h), element_));
+    end.scales = grown(end.scales, checked_bytes(rows, 1, sizeof(float)));
+  }
+  keys_.reset(allocate(end.keys));
+  values_.reset(allocate(end.values));
+  states_.reset(allocate(static_cast<int64_t>(state_bytes())));
   if (dtype != DType::i8) return;
-  key_scales_.reset(allocate(checked_bytes(rows, 1, sizeof(float))));
-  value_scales_.reset(allocate(checked_bytes(rows, 1, sizeof(float))));
+  key_scales_.reset(allocate(end.scales));
+  value_scales_.reset(allocate(end.scales));
 }
 
 CacheType KvCache::type() const {
@@ -123,10 +137,15 @@ void KvCache::clear() {
 }
 
 std::vector<KvCache::Part> KvCache::parts() const {
-  std::vector<Part> out{{keys_.get(), shape_.attention.head_dim * element_, kKeyBlock},
-                        {values_.get(), value_stride_ * element_, 1}};
-  for (std::byte* scales : {key_scales_.get(), value_scales_.get()}) {
-    if (scales != nullptr) out.push_back({scales, sizeof(float), 1});
+  std::vector<Part> out;
+  for (size_t layer = 0; layer < rooms_.size(); ++layer) {
+    const AttentionShape& h = shape_.attention[layer];
+    const Room& at = rooms_[layer];
+    out.push_back({keys_.get() + at.keys, h.kv_heads, h.head_dim * element_, kKeyBlock});
+    out.push_back({values_.get() + at.values, h.kv_heads, value_stride(h) * element_, 1});
+    for (std::byte* scales : {key_scales_.get(), value_scales_.get()}) {
+      if (scales != nullptr) out.push_back({scales + at.scales, h.kv_heads, sizeof(float), 1});
+    }
   }
   return out;
 }
@@ -139,8 +158,8 @@ void KvCache::truncate(int64_t length) {
   length_ = length;
   for (const Part& p : parts()) {
     const int64_t kept = padded_to(length, p.unit) * p.row_bytes;
-    for (int64_t row = 0; row < static_cast<int64_t>(rows_); row += padded_)
-      give_back(p.data + row * p.row_bytes + kept, padded_ * p.row_bytes - kept);
+    for (int64_t h = 0; h < p.heads; ++h)
+      give_back(p.data + h * padded_ * p.row_bytes + kept, padded_ * p.row_bytes - kept);
   }
 }
 
@@ -150,8 +169,7 @@ void KvCache::copy_prefix(const KvCache& other, int64_t length) {
   const std::vector<Part> from = other.parts(), to = parts();
   for (size_t i = 0; i < to.size(); ++i) {
     const auto bytes = static_cast<size_t>(padded_to(length, to[i].unit) * to[i].row_bytes);
-    const auto heads = static_cast<int64_t>(rows_) / padded_;
-    for (int64_t h = 0; h < heads; ++h)
+    for (int64_t h = 0; h < to[i].heads; ++h)
       std::memcpy(to[i].data + h * padded_ * to[i].row_bytes,
                   from[i].data + h * other.padded_ * from[i].row_bytes, bytes);
   }
@@ -163,9 +181,11 @@ void KvCache::copy_prefix(const KvCache& other, int64_t length) {
 }
 
 int64_t KvCache::bytes_per_token(const CacheShape& shape, DType dtype) {
-  const int64_t width = shape.attention.head_dim + padded_to(shape.attention.values(), kVector);
   const int64_t scales = dtype == DType::i8 ? 2 * int64_t{sizeof(float)} : 0;
-  return shape.attention_layers * shape.attention.kv_heads * (width * size_of(dtype) + scales);
+  int64_t sum = 0;
+  for (const AttentionShape& h : shape.attention)
+    sum += h.kv_heads * ((h.head_dim + value_stride(h)) * size_of(dtype) + scales);
+  return sum;
 }
 
 // Keeps the largest of the magnitudes that f16 cannot hold, so that what is told of does not depend
@@ -193,11 +213,13 @@ std::optional<Error> KvCache::take_range_error() {
 
 void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* key,
                     const float* value) {
-  const int64_t n = shape_.attention.head_dim, values_n = shape_.attention.values(),
-                first = row(layer, head);
+  const AttentionShape& shape = heads(layer);
+  const Room& at = room(layer);
+  const int64_t n = shape.head_dim, values_n = shape.values(), first = head * padded_;
   const int64_t block = (first + position / kKeyBlock * kKeyBlock) * n + position % kKeyBlock;
-  std::byte* const keys = keys_.get() + block * element_;
-  std::byte* const values = values_.get() + (first + position) * value_stride_ * element_;
+  std::byte* const keys = keys_.get() + at.keys + block * element_;
+  std::byte* const values =
+      values_.get() + at.values + (first + position) * value_stride(shape) * element_;
   if (dtype_ == DType::f32) {
     auto* to = reinterpret_cast<float*>(keys);
     for (int64_t i = 0; i < n; ++i) to[i * kKeyBlock] = key[i];
@@ -217,24 +239,25 @@ void KvCache::write(int64_t layer, int64_t head, int64_t position, const float* 
   } else {
     auto* k = reinterpret_cast<int8_t*>(keys);
     auto* v = reinterpret_cast<int8_t*>(values);
-    reinterpret_cast<float*>(key_scales_.get())[first + position] =
+    reinterpret_cast<float*>(key_scales_.get() + at.scales)[first + position] =
         encode(key, n, [&](int64_t i, int8_t code) { k[i * kKeyBlock] = code; });
-    reinterpret_cast<float*>(value_scales_.get())[first + position] =
+    reinterpret_cast<float*>(value_scales_.get() + at.scales)[first + position] =
         encode(value, values_n, [&](int64_t i, int8_t code) { v[i] = code; });
   }
 }
 
 void KvCache::describe(int64_t layer, int64_t head, AttendRows& rows) const {
-  const int64_t first = row(layer, head);
-  const int64_t d = shape_.attention.head_dim;
+  const AttentionShape& shape = heads(layer);
+  const Room& at = room(layer);
+  const int64_t first = head * padded_, d = shape.head_dim;
   rows.head_dim = d;
-  rows.value_dim = shape_.attention.values();
-  rows.value_stride = value_stride_;
-  rows.keys = keys_.get() + first * d * element_;
-  rows.values = values_.get() + first * value_stride_ * element_;
+  rows.value_dim = shape.values();
+  rows.value_stride = value_stride(shape);
+  rows.keys = keys_.get() + at.keys + first * d * element_;
+  rows.values = values_.get() + at.values + first * rows.value_stride * element_;
   if (dtype_ != DType::i8) return;
-  rows.key_scales = reinterpret_cast<const float*>(key_scales_.get()) + first;
-  rows.value_scales = reinterpret_cast<const float*>(value_scales_.get()) + first;
+  rows.key_scales = reinterpret_cast<const float*>(key_scales_.get() + at.scales) + first;
+  rows.value_scales = reinterpret_cast<const float*>(value_scales_.get() + at.scales) + first;
 }
 
 }  // namespace nibble

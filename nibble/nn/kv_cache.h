@@ -27,18 +27,17 @@ struct AttentionShape {
   bool operator==(const AttentionShape&) const = default;
 };
 
-/// What a model keeps of a sequence: keys and values of its attention layers, and in layers with a
-/// state (short convolutions) `state` floats.
+/// What a model keeps of a sequence: keys and values of its attention layers, whose heads may
+/// differ from layer to layer, and in layers with a state (short convolutions) `state` floats.
 struct CacheShape {
-  AttentionShape attention;
-  int64_t attention_layers = 0;
+  std::vector<AttentionShape> attention;  ///< of each layer that attends
   int64_t state_layers = 0, state = 0;
 
   bool operator==(const CacheShape&) const = default;
 };
 
-/// Keys [layer][kv head][position / 16][head_dim][16], so that a vector holds one element of the
-/// keys of neighbouring positions; values [layer][kv head][position][values() rounded up to 16]. In
+/// Of each layer, keys [kv head][position / 16][head_dim][16], so that a vector holds one element
+/// of the keys of neighbouring positions; values [kv head][position][values() rounded up to 16]. In
 /// f32, f16, or int8 with an f32 scale for each head and position (absmax / 127).
 ///
 /// Memory is the system's in pages: taken as positions are written, given back by truncate(); what
@@ -50,7 +49,7 @@ class KvCache {
   KvCache(const CacheShape& shape, int64_t capacity, DType dtype = DType::f32);
   /// For attention layers alone.
   KvCache(int64_t layers, int64_t capacity, const AttentionShape& shape, DType dtype = DType::f32)
-      : KvCache({shape, layers, 0, 0}, capacity, dtype) {}
+      : KvCache({std::vector(static_cast<size_t>(layers), shape), 0, 0}, capacity, dtype) {}
   const CacheShape& shape() const { return shape_; }
   /// Tokens in the cache, and how many there can be.
   int64_t length() const { return length_; }
@@ -95,17 +94,21 @@ class KvCache {
     void operator()(std::byte* p) const { std::free(p); }
   };
   using Memory = std::unique_ptr<std::byte[], Free>;
-  // An array of rows in order of layer, head and position.
+  // An array of rows in order of head and position.
   struct Part {
     std::byte* data;
-    int64_t row_bytes, unit;  // positions come in units (blocks of keys)
+    int64_t heads, row_bytes, unit;  // positions come in units (blocks of keys)
   };
+  // Where a layer's keys and values begin, in bytes, and the scales of its rows.
+  struct Room {
+    int64_t keys, values, scales;
+  };
+  const AttentionShape& heads(int64_t layer) const {
+    return shape_.attention[static_cast<size_t>(layer)];
+  }
+  const Room& room(int64_t layer) const { return rooms_[static_cast<size_t>(layer)]; }
   std::vector<Part> parts() const;
   size_t state_bytes() const;
-  // The first row of a head in an array whose rows have `row_bytes`.
-  int64_t row(int64_t layer, int64_t head) const {
-    return (layer * shape_.attention.kv_heads + head) * padded_;
-  }
   std::span<float> of_state(int64_t layer, int which) const {
     const auto size = static_cast<size_t>(shape_.state);
     const auto at = static_cast<size_t>(which * shape_.state_layers + layer) * size;
@@ -114,12 +117,12 @@ class KvCache {
 
   void check_range(const float* x, int64_t n);
 
-  int64_t capacity_, padded_, length_ = 0, value_stride_;
+  int64_t capacity_, padded_, length_ = 0;
   CacheShape shape_;
   int now_ = 0;  // which half of the states is the one behind the tokens
   DType dtype_;
-  int64_t element_;   // bytes
-  size_t rows_;       // over all layers and heads
+  int64_t element_;  // bytes
+  std::vector<Room> rooms_;
   float misfit_ = 0;  // the largest magnitude among rows that did not fit f16
   Memory keys_, values_, key_scales_, value_scales_, states_;
 };

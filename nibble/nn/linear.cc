@@ -234,6 +234,7 @@ class LinearGroup::Product {
           break;
         case LinearEnd::silu_gate:
         case LinearEnd::gelu_tanh_gate:
+        case LinearEnd::clamped_gate:
           apply_gate(out_.end, out_.y[0] + r * n + begin, count, y);
           break;
         case LinearEnd::none:

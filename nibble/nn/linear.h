@@ -43,6 +43,7 @@ enum class LinearEnd {
   gelu_tanh,       ///< GPT-2's gelu_new
   silu_gate,       ///< for two members, gate and up: y[1] = silu(y[0]) * y[1]
   gelu_tanh_gate,  ///< the same with gelu_tanh
+  clamped_gate,  ///< y[1] = g sigmoid(1.702 g) (clamp(y[1], -7, 7) + 1), g = min(y[0], 7) (gpt-oss)
 };
 
 inline bool is_gate(LinearEnd end) { return end >= LinearEnd::silu_gate; }

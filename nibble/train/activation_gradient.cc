@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "nibble/nn/gate.h"
+
 namespace nibble {
 namespace {
 
@@ -43,6 +45,28 @@ void gelu_gate_backward(const ActivationTask<T>& a, const T* dactivated, T* dgat
   ops.gelu_backward(a.n, a.gate, dgate, dgate);
 }
 
+// kept = sigmoid(1.702 g) of the gate g as it is cut (OpenAI 2025, gpt-oss).
+template <class T>
+void clamped_gate(const ActivationTask<T>& a) {
+  const T most = T(kClampedLimit);
+  for (int64_t i = 0; i < a.n; ++i) {
+    const T g = std::min(a.gate[i], most);
+    a.kept[i] = T{1} / (T{1} + std::exp(-T(kClampedSlope) * g));
+    a.activated[i] = (std::clamp(a.up[i], -most, most) + 1) * g * a.kept[i];
+  }
+}
+
+template <class T>
+void clamped_gate_backward(const ActivationTask<T>& a, const T* dactivated, T* dgate, T* dup) {
+  const T most = T(kClampedLimit);
+  for (int64_t i = 0; i < a.n; ++i) {
+    const T x = a.gate[i], g = std::min(x, most), u = std::clamp(a.up[i], -most, most);
+    const T sigmoid = a.kept[i], d = dactivated[i], slope = T(kClampedSlope) * (T{1} - sigmoid);
+    dup[i] = std::abs(a.up[i]) <= most ? d * g * sigmoid : T{0};
+    dgate[i] = x <= most ? d * (u + 1) * sigmoid * (T{1} + g * slope) : T{0};
+  }
+}
+
 // x Phi(x); kept = its slope, Phi(x) + x phi(x) (Hendrycks and Gimpel 2016).
 template <class T>
 void exact_gelu(const ActivationTask<T>& a) {
@@ -75,6 +99,8 @@ void activate(const ActivationTask<T>& a, const TrainOps<T>& ops) {
       return silu_gate(a);
     case LinearEnd::gelu_tanh_gate:
       return gelu_gate(a, ops);
+    case LinearEnd::clamped_gate:
+      return clamped_gate(a);
   }
 }
 
@@ -96,6 +122,8 @@ void activate_backward(const ActivationTask<T>& a, const T* dactivated, T* dgate
       return silu_gate_backward(a, dactivated, dgate, dup);
     case LinearEnd::gelu_tanh_gate:
       return gelu_gate_backward(a, dactivated, dgate, dup, ops);
+    case LinearEnd::clamped_gate:
+      return clamped_gate_backward(a, dactivated, dgate, dup);
   }
 }
 

@@ -25,7 +25,7 @@ class AttendGradient : public GradientStep<T> {
   }
 
   void reserve(int64_t rows, int64_t longest) override {
-    attention_.reserve(longest, k_.width(), v_.width());
+    attention_.reserve(longest + (plan_.sinks ? 1 : 0), k_.width(), v_.width());
     mixed_ = Buffer<T>(rows * q_.heads * v_.dim);
     for (Heads* h : {&q_, &k_, &v_}) {
       const int64_t size = rows * h->width();
@@ -54,9 +54,10 @@ class AttendGradient : public GradientStep<T> {
     const T* const dout = r.slope(out_);
     T *const dq = read_gradient(r, q_), *const dk = read_gradient(r, k_),
              *const dv = read_gradient(r, v_);
+    T* const dsinks = r.into == nullptr ? nullptr : r.into->sinks;
     for_each_sequence(r, [&](const AttentionTask<T>& task, int64_t first) {
       attention_.backward(task, dout + first * q_.heads * v_.dim, dq + first * q_.width(),
-                          dk + first * k_.width(), dv + first * v_.width());
+                          dk + first * k_.width(), dv + first * v_.width(), dsinks);
     });
     prepare_backward(r, q_);
     prepare_backward(r, k_);
@@ -116,7 +117,7 @@ class AttendGradient : public GradientStep<T> {
       f(AttentionTask<T>{tokens, q_.heads, k_.heads, q_.dim, v_.dim, rule.window, T(rule.softcap),
                          T{1}, q_.width(), k_.width(), v_.width(),
                          q_.read.data() + first * q_.width(), k_.read.data() + first * k_.width(),
-                         values_ + first * v_.width()},
+                         values_ + first * v_.width(), r.weights->sinks},
         first);
     }
   }

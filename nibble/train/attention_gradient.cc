@@ -65,9 +65,17 @@ void AttentionGradient<T>::probabilities(const AttentionTask<T>& a, const Tile& 
   for_each_query(a, t, [&](int64_t r, int64_t begin, int64_t end) {
     T* const row = p_.data() + r * ld_;
     std::fill(row, row + begin, T{0});
-    ops_.softmax(end - begin, a.scale, row + begin);
+    weigh(a, t.head, end - begin, row + begin);
     std::fill(row + end, row + t.keys, T{0});
   });
+}
+
+// Softmax of a query's scores, the one of its head's sink behind them.
+template <class T>
+void AttentionGradient<T>::weigh(const AttentionTask<T>& a, int64_t head, int64_t count,
+                                 T* scores) {
+  if (a.sinks != nullptr) scores[count++] = a.sinks[head] / a.scale;
+  ops_.softmax(count, a.scale, scores);
 }
 
 // Scores become softcapped ones (Gemma Team 2024); what slopes() needs of that is kept.
@@ -78,9 +86,11 @@ void AttentionGradient<T>::cap(const AttentionTask<T>& a, const Tile& t) {
     soft_cap(a.softcap, t.keys, p_.data() + r * ld_, cap_slopes_.data() + r * ld_);
 }
 
-// dp = dL/d(scores).
+// dp = dL/d(scores). More of all scores, the sink's included, changes nothing: its slope is what
+// the others' lack to a sum of 0.
 template <class T>
-void AttentionGradient<T>::slopes(const AttentionTask<T>& a, const Tile& t, const T* dout) {
+void AttentionGradient<T>::slopes(const AttentionTask<T>& a, const Tile& t, const T* dout,
+                                  T* dsinks) {
   const int64_t width = a.heads * a.value_dim;
   ops_.product({t.rows, t.keys, a.value_dim, dout + t.first * width + t.head * a.value_dim, width,
                 1, v_transposed_.data() + v_column(a, t.head) * ld_ + t.key, ld_, dp_.data(), ld_,
@@ -90,6 +100,7 @@ void AttentionGradient<T>::slopes(const AttentionTask<T>& a, const Tile& t, cons
     std::fill(dp, dp + begin, T{0});
     ops_.softmax_backward(end - begin, a.scale, p_.data() + r * ld_ + begin, dp + begin);
     std::fill(dp + end, dp + t.keys, T{0});
+    for (int64_t u = begin; u < end && dsinks != nullptr; ++u) dsinks[t.head] -= dp[u] / a.scale;
     if (a.softcap == 0) return;
     const T* const slope = cap_slopes_.data() + r * ld_;
     for (int64_t u = begin; u < end; ++u) dp[u] *= slope[u];
@@ -109,7 +120,8 @@ void AttentionGradient<T>::forward(const AttentionTask<T>& a, T* out) {
 }
 
 template <class T>
-void AttentionGradient<T>::backward(const AttentionTask<T>& a, const T* dout, T* dq, T* dk, T* dv) {
+void AttentionGradient<T>::backward(const AttentionTask<T>& a, const T* dout, T* dq, T* dk, T* dv,
+                                    T* dsinks) {
   const int64_t width = a.heads * a.value_dim, k = a.kv_heads * a.head_dim,
                 v = a.kv_heads * a.value_dim;
   ops_.transpose_rows(a.tokens, k, a.k, a.k_ld, k_transposed_.data(), ld_);
@@ -125,7 +137,7 @@ void AttentionGradient<T>::backward(const AttentionTask<T>& a, const T* dout, T*
     probabilities(a, t);
     ops_.product({t.keys, a.value_dim, t.rows, p_.data(), 1, ld_,
                   dout + t.first * width + t.head * a.value_dim, width, dv + value, a.v_ld, true});
-    slopes(a, t, dout);
+    slopes(a, t, dout, dsinks);
     ops_.product({t.rows, a.head_dim, t.keys, dp_.data(), ld_, 1, a.k + key, a.k_ld, dq + query,
                   a.q_ld, false});
     ops_.product({t.keys, a.head_dim, t.rows, dp_.data(), 1, ld_, a.q + query, a.q_ld, dk + key,

@@ -25,7 +25,7 @@ class Loader {
       }
     }
     for (const Role role : {Role::conv, Role::delta_decay, Role::delta_decay_bias,
-                            Role::router_correction, Role::shared_router})
+                            Role::router_correction, Role::shared_router, Role::sinks})
       vector({role, out_.layer});
     if (stored.experts) matrix({Role::router, out_.layer}, stored, {}, false);
   }
@@ -98,8 +98,9 @@ LayerPlan training_plan(const DecoderConfig& config, int layer) {
   if (!split.attention) return split;
   const AttentionPlan& a = *split.attention;
   const AttentionRule& rule = a.rule;
-  if (a.rope >= 0 || a.q_norm >= 0 || a.query_beta != 0 || rule.window > 0 || rule.softcap > 0 ||
-      rule.shape.kv_heads != rule.shape.heads || config.attention_gate || config.qkv_by_head)
+  if (a.sinks || a.rope >= 0 || a.q_norm >= 0 || a.query_beta != 0 || rule.window > 0 ||
+      rule.softcap > 0 || rule.shape.kv_heads != rule.shape.heads || config.attention_gate ||
+      config.qkv_by_head)
     return split;
   DecoderConfig fused = config;
   fused.fused_qkv = true;

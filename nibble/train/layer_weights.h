@@ -40,6 +40,7 @@ struct LayerParts {
   V *decay = nullptr, *decay_bias = nullptr;  ///< of a delta layer
   V* router_correction = nullptr;             ///< which no gradient comes to
   V* row_gate = nullptr;
+  V* sinks = nullptr;
 };
 
 /// What a layer multiplies with. Whoever makes it decides what each matrix is: the weight itself,
@@ -73,6 +74,7 @@ auto layer_parts(const LayerPlan& plan, int layer, const MatrixOf& matrix, const
     out.router = matrix(ParamKey{Role::router, layer});
     out.router_correction = vector(ParamKey{Role::router_correction, layer});
   }
+  if (plan.attention && plan.attention->sinks) out.sinks = vector(ParamKey{Role::sinks, layer});
   if (plan.gates_rows) out.row_gate = vector(ParamKey{Role::shared_router, layer});
   if (plan.delta) {
     out.decay = vector(ParamKey{Role::delta_decay, layer});

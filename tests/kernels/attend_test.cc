@@ -17,6 +17,7 @@ struct AttendCase {
   int64_t head_dim, positions, rows, window;
   float softcap;
   int64_t other_dim = 0;  // of values, where it is not head_dim
+  bool sinks = false;
   int64_t value_dim() const { return other_dim > 0 ? other_dim : head_dim; }
 };
 
@@ -54,6 +55,9 @@ class AttendData {
       a.end[i] = c_.positions - c_.rows + r + 1;
       a.begin[i] = c_.window > 0 ? std::max<int64_t>(a.end[i] - c_.window, 0) : 0;
     }
+    a.has_sinks = c_.sinks;  // below, among and above the scores
+    for (int i = 0; i < kQueryRows && c_.sinks; ++i)
+      a.sinks[i] = 3.0f * static_cast<float>(i % 3) - 3;
     a.keys = keys_.data(), a.values = values_.data();
     if (type == CacheType::i8)
       a.key_scales = key_scales_.data(), a.value_scales = value_scales_.data();
@@ -88,11 +92,22 @@ class AttendData {
 };
 
 TEST(Kernels, AttentionOverEveryCacheIsTheReferences) {
-  const AttendCase cases[] = {{1, 1, 1, 0, 0},        {5, 16, 3, 0, 0},       {16, 17, 8, 0, 0},
-                              {20, 33, 2, 0, 30},     {33, 130, 8, 0, 0},     {64, 128, 4, 0, 0},
-                              {64, 129, 5, 40, 0},    {80, 300, 8, 140, 0},   {128, 257, 1, 1, 2},
-                              {24, 140, 8, 0, 0, 16}, {24, 33, 3, 20, 0, 33}, {5, 129, 1, 0, 0, 70},
-                              {72, 40, 4, 0, 3, 1}};
+  const AttendCase cases[] = {{1, 1, 1, 0, 0},
+                              {5, 16, 3, 0, 0},
+                              {16, 17, 8, 0, 0},
+                              {20, 33, 2, 0, 30},
+                              {33, 130, 8, 0, 0},
+                              {64, 128, 4, 0, 0},
+                              {64, 129, 5, 40, 0},
+                              {80, 300, 8, 140, 0},
+                              {128, 257, 1, 1, 2},
+                              {24, 140, 8, 0, 0, 16},
+                              {24, 33, 3, 20, 0, 33},
+                              {5, 129, 1, 0, 0, 70},
+                              {72, 40, 4, 0, 3, 1},
+                              {24, 1, 1, 0, 0, 0, true},
+                              {24, 150, 8, 0, 0, 40, true},
+                              {64, 129, 5, 40, 3, 0, true}};
   for (const AttendCase& c : cases) {
     for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::i8}) {
       AttendData data(c, type);

@@ -90,7 +90,7 @@ INSTANTIATE_TEST_SUITE_P(Types, KvCacheOf, testing::Values(DType::f32, DType::f1
                          [](const auto& info) { return std::string(to_string(info.param)); });
 
 TEST(KvCachePages, StatesKnowOnlyTheirLastToken) {
-  const CacheShape shape{kShape, kLayers, 1, 3};
+  const CacheShape shape{std::vector(kLayers, kShape), 1, 3};
   KvCache a(shape, 30), b(shape, 30);
   append(a, 1, 0, 5);  // two states: before the text and behind it
   for (float& v : a.next_state(0)) v = 4;
@@ -103,6 +103,34 @@ TEST(KvCachePages, StatesKnowOnlyTheirLastToken) {
   EXPECT_EQ(a.state(0)[2], 4);
   a.truncate(0);
   EXPECT_EQ(a.state(0)[2], 0);
+}
+
+// Each layer's heads as if they were alone.
+TEST(KvCachePages, LayersMayHaveOtherHeads) {
+  const AttentionShape shapes[] = {{4, 2, 20}, {4, 1, 33}, {2, 2, 8}};
+  for (const DType type : {DType::f32, DType::f16, DType::i8}) {
+    KvCache all({{std::begin(shapes), std::end(shapes)}, 0, 0}, 40, type);
+    int64_t bytes = 0, place = 0;
+    for (const AttentionShape& s : shapes) {
+      KvCache alone(1, 40, s, type);
+      bytes += static_cast<int64_t>(alone.memory_bytes());
+      const std::vector<float> q = drawn(5, s.heads * s.head_dim);
+      std::vector<float> expected(q.size()), found(q.size());
+      for (int64_t t = 0; t < 23; ++t) {
+        for (int64_t h = 0; h < s.kv_heads; ++h) {
+          const std::vector<float> x = drawn(static_cast<uint64_t>(100 * t + h), s.head_dim);
+          alone.write(0, h, t, x.data(), x.data());
+          all.write(place, h, t, x.data(), x.data());
+        }
+      }
+      const AttentionRule rule{s, 0, 0.2f, 0};
+      attend({q.data(), std::ssize(q), 1, 22}, alone, 0, rule, expected, Exec{});
+      attend({q.data(), std::ssize(q), 1, 22}, all, place++, rule, found, Exec{});
+      EXPECT_EQ(found, expected);
+    }
+    EXPECT_EQ(static_cast<int64_t>(all.memory_bytes()), bytes);
+    EXPECT_EQ(KvCache::bytes_per_token(all.shape(), type) * 48, bytes);
+  }
 }
 
 int64_t resident_bytes() {

@@ -59,6 +59,8 @@ inline constexpr TinyKeys kTinyKeys[] = {
                     "routed_scaling_factor": 1.5, "use_qk_norm": true)"},
     {"lfm2_moe", R"("num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12,
                     "num_dense_layers": 1, "layer_types": ["conv", "full_attention"])"},
+    {"gpt_oss", R"("head_dim": 4, "sliding_window": 6, "num_local_experts": 4,
+                   "num_experts_per_tok": 2)"},
     {"qwen3_5_text", R"($hybrid)"},
     {"qwen3_5_moe_text", R"($hybrid, $experts, "shared_expert_intermediate_size": 20)"},
     {"deepseek_v2", R"($latent, "q_lora_rank": null, "v_head_dim": 5, "n_group": 2, "topk_group": 1,

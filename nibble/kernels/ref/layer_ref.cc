@@ -97,8 +97,9 @@ void attend(const AttendRows& a) {
     return a.softcap > 0 ? a.softcap * std::tanh(value / a.softcap) : value;
   };
   for (int64_t r = 0; r < a.rows; ++r) {
-    float highest = -INFINITY, total = 0;
+    float highest = a.has_sinks ? a.sinks[r] : -INFINITY;
     for (int64_t t = a.begin[r]; t < a.end[r]; ++t) highest = std::fmax(highest, score(r, t));
+    float total = a.has_sinks ? std::exp(a.sinks[r] - highest) : 0.0f;
     std::fill(a.out[r], a.out[r] + a.value_dim, 0.0f);
     for (int64_t t = a.begin[r]; t < a.end[r]; ++t) {
       const float weight = std::exp(score(r, t) - highest);
