@@ -51,18 +51,18 @@ const ExpertStack* stack_of(std::string_view name) {
 }
 
 // Files of gpt-oss, by names that no others have.
-bool has_gpt_oss_stacks(const TensorSource& tensors) {
+bool has_turned_stacks(const TensorSource& tensors) {
   return std::any_of(tensors.list().begin(), tensors.list().end(), [](const TensorInfo& i) {
     return i.name.ends_with(".experts.gate_up_proj_bias");
   });
 }
 
 // "X.experts.gate_up_proj" of all experts, as tensors of each: false where it is no such stack.
-bool add_experts(const std::string& name, const TensorInfo& info, bool gpt_oss,
+bool add_experts(const std::string& name, const TensorInfo& info, bool turned,
                  std::vector<TensorAlias>& out) {
   const ExpertStack* const stack = stack_of(name);
   if (stack == nullptr) return false;
-  const bool transposed = gpt_oss && stack->part == "weight";
+  const bool transposed = turned && stack->part == "weight";
   if (static_cast<int>(info.shape.rank()) != stack->rank || info.shape[0] > 1 << 16) return false;
   const int64_t all = info.shape[transposed ? 2 : 1];
   if (stack->both && all % 2 != 0) return false;
@@ -74,14 +74,14 @@ bool add_experts(const std::string& name, const TensorInfo& info, bool gpt_oss,
   for (int64_t e = 0; e < info.shape[0]; ++e) {
     const auto add = [&](std::string_view module, int64_t first) {
       out.push_back({fmt::format("{}.{}.{}.{}", outside, e, module, stack->part), info.name, e,
-                     first, stack->both && gpt_oss ? 2 : 1, shape, transposed});
+                     first, stack->both && turned ? 2 : 1, shape, transposed});
     };
     if (!stack->both) {
       add("down_proj", 0);
       continue;
     }
     add("gate_proj", 0);
-    add("up_proj", gpt_oss ? 1 : rows);
+    add("up_proj", turned ? 1 : rows);
   }
   return true;
 }
@@ -161,10 +161,10 @@ class RenamedTensors : public TensorSource {
 
 std::vector<TensorAlias> text_aliases(const TensorSource& tensors) {
   std::vector<TensorAlias> out;
-  const bool gpt_oss = has_gpt_oss_stacks(tensors);
+  const bool turned = has_turned_stacks(tensors);
   for (const TensorInfo& info : tensors.list()) {
     const std::string name = renamed(info.name);
-    if (!add_experts(name, info, gpt_oss, out)) out.push_back({name, info.name});
+    if (!add_experts(name, info, turned, out)) out.push_back({name, info.name});
   }
   return out;
 }

@@ -4,15 +4,26 @@
 // exponents. An expert's part of them has the names of compressed-tensors by now
 // (model/renamed_tensors.h). It is read, not written.
 #include "nibble/core/error.h"
-#include "nibble/format/compressed_tensors.h"
 #include "nibble/format/known_keys.h"
-#include "nibble/format/weight_layout.h"
+#include "nibble/format/quantized_layout.h"
 
-namespace nibble::mxfp4 {
+namespace nibble::stacked_mxfp4 {
 namespace {
 
 // Which modules are plain is told by the tensors.
 constexpr KnownKey kTopKeys[] = {{"quant_method"}, {"modules_to_not_convert"}, {"dequantize"}};
+
+const WeightLayout& layout_of_experts() { return *find_written_layout("compressed-tensors"); }
+
+QuantizedTensor from_tensors(const TensorSource& source, const std::string& module,
+                             const QuantScheme& scheme, const LayoutInUse& use) {
+  return layout_of_experts().from_tensors(source, module, scheme, use);
+}
+
+std::vector<std::string> stored_names(const TensorSource& source, const std::string& module,
+                                      const QuantScheme& scheme) {
+  return layout_of_experts().stored_names(source, module, scheme);
+}
 
 StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> modules,
                           const TensorSource& tensors) {
@@ -28,10 +39,9 @@ StoredModules read_config(const JsonFields& f, std::span<const MatrixModule> mod
 }  // namespace
 
 const WeightLayout& weight_layout() {
-  static const WeightLayout kLayout = {.from_tensors = compressed_tensors::from_tensors,
-                                       .stored_names = compressed_tensors::stored_names,
-                                       .read_config = read_config};
+  static const WeightLayout kLayout = {
+      .from_tensors = from_tensors, .stored_names = stored_names, .read_config = read_config};
   return kLayout;
 }
 
-}  // namespace nibble::mxfp4
+}  // namespace nibble::stacked_mxfp4
