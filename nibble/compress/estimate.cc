@@ -127,7 +127,8 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
     length = std::min(options.calibration.length, c.context);
     out.tokens = length * options.calibration.samples;
     width = c.hidden_size;
-    inner = std::max({c.hidden_size, c.intermediate_size, c.heads * c.head_dim});
+    inner = std::max({c.hidden_size, c.intermediate_size, c.heads * c.head_dim,
+                      c.heads * c.full_heads.value_or(HeadsConfig{}).head_dim});
   }
   const bool dual = calibrated && corrects_weights(options);
   const WalkKind walk{out.tokens, dual,

@@ -29,7 +29,8 @@ std::vector<int64_t> equal_pieces(int64_t n, int64_t unit, int64_t largest) {
 
 OutputSums::OutputSums(const DecoderConfig& c, int layer, int64_t largest) : fused_(c.fused_qkv) {
   const LayerPlan plan = gradient_plan(c, layer);
-  const int64_t head = c.head_dim <= largest ? c.head_dim : kPieceUnit;
+  const int64_t head_dim = heads_of(c, layer).head_dim;
+  const int64_t head = head_dim <= largest ? head_dim : kPieceUnit;
   for (const Site& site : plan.sites) {
     for (int64_t copy = 0; copy < plan.copies(site); ++copy) {
       for (const SiteMember& m : site.members)

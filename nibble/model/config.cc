@@ -49,8 +49,9 @@ class TableBuilder {
 
   // Of a norm that reads the stream, or queries or keys.
   static bool is_gain(const ParamSpec& p) {
-    constexpr Role kOthers[] = {Role::delta_decay, Role::delta_decay_bias, Role::delta_norm,
-                                Role::router_correction, Role::sinks};
+    constexpr Role kOthers[] = {
+        Role::delta_decay, Role::delta_decay_bias, Role::delta_norm, Role::router_correction,
+        Role::sinks,       Role::expert_scale,     Role::layer_scale};
     const bool other =
         std::find(std::begin(kOthers), std::end(kOthers), p.role) != std::end(kOthers);
     return p.shape.rank() == 1 && !p.bias && !other;
@@ -87,18 +88,18 @@ void require_divisors(std::string_view key, const std::vector<double>& divisors,
   for (const double d : divisors) require_positive(key, d);
 }
 
-void validate_rope(const DecoderConfig& c, const RopeConfig& r) {
+void validate_rope(const RopeConfig& r, int64_t head_dim) {
   require_positive("rope_theta", r.theta);
   if (!(r.part > 0 && r.part <= 1))
     throw bad_value("partial_rotary_factor",
                     fmt::format("must be above 0 and at most 1 (got {})", r.part));
-  const int64_t width = turned_width(r, c.head_dim);
+  const int64_t width = turned_width(r, head_dim);
   if (width < 2 || width % 2 != 0)
     throw bad_value(r.part == 1 ? "head_dim" : "partial_rotary_factor",
                     r.part == 1
-                        ? fmt::format("{} is odd; rotary positions need pairs", c.head_dim)
+                        ? fmt::format("{} is odd; rotary positions need pairs", head_dim)
                         : fmt::format("{} of its {} elements are rotary; positions need pairs",
-                                      width, c.head_dim));
+                                      width, head_dim));
   if (r.scaling == RopeScaling::none) return;
   if (r.scaling == RopeScaling::dynamic) {
     if (r.alpha != 0) require_positive("alpha", r.alpha);
@@ -127,6 +128,16 @@ void validate_rope(const DecoderConfig& c, const RopeConfig& r) {
   require_positive("beta_slow", r.beta_slow);
   if (r.theta <= 1)
     throw bad_value("rope_theta", fmt::format("must be above 1 for yarn (got {})", r.theta));
+}
+
+void validate_full_heads(const DecoderConfig& c) {
+  const HeadsConfig& h = *c.full_heads;
+  NIBBLE_CHECK(c.window_rope.has_value());
+  require_range("global_head_dim", h.head_dim, 1, 1 << 16);
+  require_range("num_global_key_value_heads", h.kv_heads, 1, c.heads);
+  if (c.heads % h.kv_heads != 0)
+    throw bad_value("num_global_key_value_heads",
+                    fmt::format("{} key/value heads do not divide {} heads", h.kv_heads, c.heads));
 }
 
 void validate_delta(const DeltaConfig& d) {
@@ -216,6 +227,15 @@ bool has_experts(const DecoderConfig& c, int layer) {
   return c.experts > 0 && (c.sparse.empty() || c.sparse[static_cast<size_t>(layer)] != 0);
 }
 
+HeadsConfig heads_of(const DecoderConfig& c, int layer) {
+  if (c.full_heads && layer_kind(c, layer) == LayerKind::full) return *c.full_heads;
+  return {c.kv_heads, c.head_dim};
+}
+
+int64_t head_dim_of_rope(const DecoderConfig& c, int index) {
+  return index == 0 && c.full_heads ? c.full_heads->head_dim : c.head_dim;
+}
+
 int64_t expert_size(const DecoderConfig& c) {
   return c.expert_size > 0 ? c.expert_size : c.intermediate_size;
 }
@@ -263,6 +283,7 @@ void validate(const DecoderConfig& c) {
     throw bad_value("num_key_value_heads",
                     fmt::format("{} key/value heads do not divide {} heads", c.kv_heads, c.heads));
   }
+  if (c.full_heads) validate_full_heads(c);
   require_positive("norm_eps", c.norm_eps);
   require_cap("attn_logit_softcapping", c.attention_softcap);
   require_cap("final_logit_softcapping", c.final_softcap);
@@ -271,7 +292,9 @@ void validate(const DecoderConfig& c) {
   require_positive("embedding_multiplier", c.embedding_scale);
   if (c.qkv_by_head && c.heads != c.kv_heads)
     throw bad_value("num_key_value_heads", "must be that of heads where they are one matrix");
-  for (const RopeConfig& r : ropes(c)) validate_rope(c, r);
+  const std::vector<RopeConfig> all = ropes(c);
+  for (size_t i = 0; i < all.size(); ++i)
+    validate_rope(all[i], head_dim_of_rope(c, static_cast<int>(i)));
 }
 
 }  // namespace nibble

@@ -39,6 +39,10 @@ struct RouterConfig {
   bool normalize = true;        ///< weights are scores by their sum, else the scores themselves
   double floor = 0;             ///< added to that sum
   double scale = 1;             ///< of all weights
+  /// The router reads the stream through a norm of its own; its logits are multiplied with
+  /// `logit_scale`, and weights with a number for each expert.
+  bool own_norm = false, expert_scale = false;
+  double logit_scale = 1;
   /// Experts lie in so many groups, of which the best ones take part; 1: all do.
   int64_t groups = 1, groups_chosen = 1;
   bool best_two = false;  ///< a group's score is the sum of its best two, else its best one
@@ -77,6 +81,12 @@ struct LatentConfig {
   bool operator==(const LatentConfig&) const = default;
 };
 
+/// Heads of keys and values, and the width of a head.
+struct HeadsConfig {
+  int64_t kv_heads = 0, head_dim = 0;
+  bool operator==(const HeadsConfig&) const = default;
+};
+
 inline bool is_gated(MlpKind mlp) { return mlp >= MlpKind::silu_gated; }
 
 inline constexpr int64_t kMostLayers = 10'000, kMostExpertGroups = 64;
@@ -104,6 +114,8 @@ struct DecoderConfig {
   Halves halves = Halves::in_turn;
   double residual_scale = 1;  ///< of what each half of a layer adds to the stream
 
+  bool layer_scale = false;  ///< a number of each layer multiplies all of its output
+
   PositionKind position = PositionKind::learned;
   int64_t position_offset = 0;  ///< rows of the position table before position 0 (OPT: 2)
   RopeConfig rope;
@@ -115,7 +127,12 @@ struct DecoderConfig {
   std::vector<LayerKind> layer_kinds;  ///< of each layer; empty: all are LayerKind::full
   int64_t sliding_window = 0;          ///< positions a token sees in window layers, itself included
   QkNorm qk_norm = QkNorm::none;
-  bool fused_qkv = false;    ///< q, k and v are one matrix, in this order of rows
+  bool v_norm = false;  ///< of each head's value, without a gain
+  /// Of layers that see all positions, where those of window layers are others; then there is a
+  /// window_rope, too.
+  std::optional<HeadsConfig> full_heads;
+  bool values_are_keys = false;  ///< of such layers: as the keys are before norm and rotation
+  bool fused_qkv = false;        ///< q, k and v are one matrix, in this order of rows
   bool qkv_by_head = false;  ///< of a fused matrix: the rows of a head's q, k and v stand together
   /// What the heads give is multiplied with the sigmoid of as many outputs more of q, which stand
   /// behind each head's query.
@@ -130,7 +147,8 @@ struct DecoderConfig {
   std::vector<uint8_t> sparse;  ///< of each layer: whether it has experts; empty: all have
   int64_t expert_size = 0;      ///< width inside an expert; 0: intermediate_size
   int64_t shared_size = 0;      ///< of an expert that every row goes to as well; 0: there is none
-  bool shared_gate = false;     ///< whose output is multiplied with a sigmoid for each row
+  bool dense_beside = false;  ///< layers with experts have the dense MLP as well, norms around both
+  bool shared_gate = false;   ///< whose output is multiplied with a sigmoid for each row
   RouterConfig router;
   DeltaConfig delta;       ///< of delta layers
   LatentConfig latent;     ///< of layers with attention
@@ -161,6 +179,10 @@ const ParamSpec* find_parameter(const std::vector<ParamSpec>& table, const Param
 
 LayerKind layer_kind(const DecoderConfig& config, int layer);
 bool has_experts(const DecoderConfig& config, int layer);
+/// Those of a layer that attends.
+HeadsConfig heads_of(const DecoderConfig& config, int layer);
+/// The width of the heads that ropes()[index] turns.
+int64_t head_dim_of_rope(const DecoderConfig& config, int index);
 /// The width inside an expert.
 int64_t expert_size(const DecoderConfig& config);
 /// Those of a config, and which of them a layer turns its heads by; -1: none.

@@ -11,6 +11,8 @@ namespace {
 // Logits become scores, in place.
 template <class T>
 void score(const ExpertPlan& plan, T* logits) {
+  const T scale = T(plan.router.logit_scale);
+  for (int64_t e = 0; e < plan.experts && scale != 1; ++e) logits[e] *= scale;
   if (plan.router.sigmoid) {
     for (int64_t e = 0; e < plan.experts; ++e) logits[e] = 1 / (1 + std::exp(-logits[e]));
     return;
@@ -75,9 +77,9 @@ class Choice {
 }  // namespace
 
 template <class T>
-void choose_experts(const ExpertPlan& plan, std::span<const float> correction, T* routing) {
+void choose_experts(const ExpertPlan& plan, const ExpertNumbers<T>& numbers, T* routing) {
   score(plan, routing);
-  const Choice<T> choice(plan, correction, routing);
+  const Choice<T> choice(plan, numbers.correction, routing);
   T *const chosen = routing + plan.experts, *const weights = chosen + plan.chosen;
   T total = T(plan.router.floor);
   for (int64_t i = 0; i < plan.chosen; ++i) {
@@ -92,7 +94,10 @@ void choose_experts(const ExpertPlan& plan, std::span<const float> correction, T
     total += weights[i];
   }
   const T by = T(plan.router.scale) / (plan.router.normalize ? total : T{1});
-  for (int64_t i = 0; i < plan.chosen; ++i) weights[i] *= by;
+  for (int64_t i = 0; i < plan.chosen; ++i) {
+    weights[i] *= by;
+    if (!numbers.scale.empty()) weights[i] *= numbers.scale[static_cast<size_t>(chosen[i])];
+  }
 }
 
 template <class T>
@@ -116,8 +121,8 @@ void ExpertRows::find(const ExpertPlan& plan, const T* routing, int64_t m) {
   starts[0] = 0;
 }
 
-template void choose_experts(const ExpertPlan&, std::span<const float>, float*);
-template void choose_experts(const ExpertPlan&, std::span<const float>, double*);
+template void choose_experts(const ExpertPlan&, const ExpertNumbers<float>&, float*);
+template void choose_experts(const ExpertPlan&, const ExpertNumbers<double>&, double*);
 template void ExpertRows::find(const ExpertPlan&, const float*, int64_t);
 template void ExpertRows::find(const ExpertPlan&, const double*, int64_t);
 

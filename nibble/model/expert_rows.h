@@ -9,10 +9,16 @@
 
 namespace nibble {
 
-/// Chooses the experts of one row of `routing` from the logits in it, which become scores: as
-/// RouterConfig has it. `correction`: a number for each expert, or empty.
+/// A number for each expert, or nothing: Role::router_correction and Role::expert_scale.
 template <class T>
-void choose_experts(const ExpertPlan& plan, std::span<const float> correction, T* routing);
+struct ExpertNumbers {
+  std::span<const float> correction = {};
+  std::span<const T> scale = {};
+};
+/// Chooses the experts of one row of `routing` from the logits in it, which become scores: as
+/// RouterConfig has it.
+template <class T>
+void choose_experts(const ExpertPlan& plan, const ExpertNumbers<T>& numbers, T* routing);
 /// The experts chosen, and their weights, in a row of `routing`.
 template <class T>
 const T* chosen_experts(const ExpertPlan& plan, const T* routing) {

@@ -1,5 +1,6 @@
 #include "nibble/model/fold_sites.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "nibble/core/error.h"
@@ -63,7 +64,8 @@ class Sites {
     if (!gathered) return;
     experts_ = sites_.size() - 1;
     FoldSite& fold = sites_.back();
-    consume(fold, {Role::router, layer_});
+    if (plan_.experts->router_in == plan_.steps[maker(step_of(plan_, index), s.in)].in)
+      consume(fold, {Role::router, layer_});
     const size_t route = maker(step_of(plan_, index), s.in);
     produce(fold, maker(route, plan_.steps[route].in), -1);
   }
@@ -95,6 +97,7 @@ class Sites {
       case Op::add:
         fold.refusal = "nothing stands before it";
         return;
+      case Op::scale:
       case Op::activate:
         rows_of(fold, {Role::gate_up, layer_});
         fold.first_row = plan_.buffer(s.out).width;
@@ -131,6 +134,13 @@ class Sites {
 
   void behind_attention(FoldSite& fold) const {
     const AttentionShape& shape = plan_.attention->rule.shape;
+    const bool normed = std::any_of(plan_.steps.begin(), plan_.steps.end(), [](const Step& s) {
+      return s.op == Op::norm && s.out == BufferId::v;
+    });
+    if (normed) {
+      fold.refusal = "a norm of each head's values stands before it";
+      return;
+    }
     const BufferPlan& v = plan_.buffer(BufferId::v);
     rows_of(fold, {role_of(plan_, BufferId::v), layer_});
     fold.first_row = v.first;

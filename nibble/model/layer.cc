@@ -33,9 +33,11 @@ Layer build_layer(const DecoderConfig& config, int layer, const ParameterFinder&
     out.router = LinearGroup({find.linear(key)}, {.threads = options.threads});
     find.done(key);
     out.router_correction = find.vector({Role::router_correction, layer});
+    out.expert_scale = find.vector({Role::expert_scale, layer});
   }
   if (out.plan.attention && out.plan.attention->sinks)
     out.sinks = find.vector({Role::sinks, layer});
+  out.scale = find.vector({Role::layer_scale, layer});
   if (out.plan.gates_rows) out.row_gate = find.vector({Role::shared_router, layer});
   if (out.plan.delta) {
     out.decay = find.vector({Role::delta_decay, layer});
@@ -90,7 +92,8 @@ int64_t Layer::multiplications() const {
 
 size_t Layer::memory_bytes() const {
   size_t floats = taps.size() + taps_bias.size() + decay.size() + decay_bias.size() +
-                  router_correction.size() + row_gate.size() + sinks.size(),
+                  router_correction.size() + row_gate.size() + sinks.size() + expert_scale.size() +
+                  scale.size(),
          sum = 0;
   for (const NormWeights& n : norms) floats += n.gain.size() + n.bias.size();
   for_each_group([&](const LinearGroup& g) { sum += g.memory_bytes(); });

@@ -20,6 +20,8 @@ struct Layer {
   std::vector<std::vector<LinearGroup>> groups;  ///< [site][expert, or 0]
   LinearGroup router;                            ///< where there are experts
   std::vector<float> router_correction;          ///< [experts], or empty
+  std::vector<float> expert_scale;               ///< the same
+  std::vector<float> scale;                      ///< of Op::scale: [1], or empty
   std::vector<float> row_gate;                   ///< of Op::gate_rows: [hidden_size]
   std::vector<float> sinks;                      ///< of attention: [heads], or empty
   std::vector<float> taps, taps_bias;            ///< of a convolution: [channels, taps], [channels]

@@ -36,6 +36,8 @@ class Parameters {
         return delta(*plan_.delta);
       case Op::route:
         return router(plan_.buffer(step.in).width);
+      case Op::scale:
+        return add(Role::layer_scale, -1, false, Shape{1});
       case Op::gate_rows:
         return add(Role::shared_router, -1, false, Shape{1, plan_.buffer(step.in).width});
       case Op::keys:
@@ -61,6 +63,7 @@ class Parameters {
     const ExpertPlan& e = *plan_.experts;
     add(Role::router, -1, false, Shape{e.experts, width});
     if (e.router.bias) add(Role::router, -1, true, Shape{e.experts});
+    if (e.router.expert_scale) add(Role::expert_scale, -1, false, Shape{e.experts});
     if (e.router.correction)
       add(Role::router_correction, -1, false,
           e.router.correction_row ? Shape{1, e.experts} : Shape{e.experts});

@@ -65,7 +65,8 @@ PassSize pass_size(const DecoderConfig& config) {
 
 std::vector<Rotary> rotaries(const DecoderConfig& config) {
   std::vector<Rotary> out;
-  for (const RopeConfig& r : ropes(config)) out.emplace_back(r, config.head_dim);
+  for (const RopeConfig& r : ropes(config))
+    out.emplace_back(r, head_dim_of_rope(config, static_cast<int>(out.size())));
   return out;
 }
 
@@ -154,6 +155,8 @@ void LayerPass::run_step(const Layer& layer, const Step& step, Team& team) const
       return gate_rows(layer, step, team);
     case Op::add:
       return add(layer, step, team);
+    case Op::scale:
+      return scale(layer, step, team);
     case Op::route:
       return route(layer, step, team);
     case Op::combine:
@@ -167,14 +170,23 @@ void LayerPass::norm(const Layer& layer, const Step& step, const Team& team) con
   const bool own = own_ && step.out == BufferId::normed;
   const auto [begin, end] = own ? std::pair<int64_t, int64_t>{0, m_} : team.share(m_);
   const View in = view(layer.plan, step.in);
+  const int64_t width = layer.plan.buffer(step.in).width;
   float* const out = own ? own_h(team) : buffer(step.adds ? step.in : step.out);
   for (int64_t r = begin; r < end; ++r) {
-    const int64_t at = r * n.width;
-    normalize(n.kind, n.eps, layer.norms[index], in.at(r, 0), n.width, out + at);
+    const int64_t at = r * width;
+    for (int64_t c = 0; c < width; c += n.width)
+      normalize(n.kind, n.eps, layer.norms[index], in.at(r, c), n.width, out + at + c);
     if (!step.adds) continue;
     float* const sum = buffer(step.out) + at;
-    for (int64_t i = 0; i < n.width; ++i) sum[i] += out[at + i];
+    for (int64_t i = 0; i < width; ++i) sum[i] += out[at + i];
   }
+}
+
+void LayerPass::scale(const Layer& layer, const Step& step, const Team& team) const {
+  const int64_t n = layer.plan.buffer(step.out).width;
+  const auto [begin, end] = team.share(m_);
+  float* const x = buffer(step.out);
+  for (int64_t i = begin * n; i < end * n; ++i) x[i] *= layer.scale[0];
 }
 
 void LayerPass::add(const Layer& layer, const Step& step, const Team& team) const {

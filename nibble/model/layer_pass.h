@@ -109,6 +109,7 @@ class LayerPass {
   void gate(const Layer& layer, const Step& step, const Team& team) const;
   void gate_rows(const Layer& layer, const Step& step, const Team& team) const;
   void add(const Layer& layer, const Step& step, const Team& team) const;
+  void scale(const Layer& layer, const Step& step, const Team& team) const;
   void route(const Layer& layer, const Step& step, Team& team) const;
   void combine(const Layer& layer, const Step& step, const Team& team) const;
 

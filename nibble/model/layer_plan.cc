@@ -29,7 +29,11 @@ LinearEnd end_of(MlpKind mlp) {
 class Builder {
  public:
   Builder(const DecoderConfig& c, int layer)
-      : c_(c), layer_(layer), kind_(layer_kind(c, layer)), sparse_(has_experts(c, layer)) {}
+      : c_(c),
+        layer_(layer),
+        kind_(layer_kind(c, layer)),
+        kv_(heads_of(c, layer)),
+        sparse_(has_experts(c, layer)) {}
 
   LayerPlan build() {
     buffer(BufferId::stream, c_.hidden_size);
@@ -41,6 +45,7 @@ class Builder {
       give_mixer(BufferId::mixer_out);
     if (c_.halves != Halves::one_norm) read(Role::mlp_norm);
     sparse_ ? experts() : dense();
+    if (c_.layer_scale) plan_.steps.push_back({Op::scale, BufferId::stream, BufferId::stream});
     // The stream changes only where nothing else than it is left to be read.
     if (c_.halves != Halves::in_turn) join(BufferId::mixer_out, Role::post_attn_norm);
     return std::move(plan_);
@@ -63,10 +68,11 @@ class Builder {
     return static_cast<int>(plan_.norms.size()) - 1;
   }
 
-  void norm(Role role, BufferId in, BufferId out) {
+  void norm(Role role, BufferId in, BufferId out, bool adds = false) {
     const int index = add_norm(role, c_.norm, c_.hidden_size, c_.norm_gain, c_.norm_bias);
     buffer(out, c_.hidden_size);
-    plan_.steps.push_back({Op::norm, in, out, index, LinearEnd::none, out == BufferId::stream});
+    plan_.steps.push_back(
+        {Op::norm, in, out, index, LinearEnd::none, adds || out == BufferId::stream});
   }
 
   void add(BufferId in, BufferId out, bool adds, double scale) {
@@ -129,8 +135,8 @@ class Builder {
 
   // Queries, keys and values: three matrices, or one whose parts they are.
   void heads() {
-    const int64_t d = c_.head_dim, q = c_.heads * d, kv = c_.kv_heads * d;
-    const bool bias = c_.qkv_bias;
+    const int64_t d = kv_.head_dim, q = c_.heads * d, kv = kv_.kv_heads * d;
+    const bool bias = c_.qkv_bias, are_keys = c_.values_are_keys && kind_ == LayerKind::full;
     Site site{"attention", {}, BufferId::normed, 0};
     if (c_.fused_qkv) {
       site.members = {{Role::qkv, q + 2 * kv, bias, BufferId::qkv}};
@@ -139,11 +145,12 @@ class Builder {
                       {Role::k, kv, bias, BufferId::k},
                       {Role::v, kv, bias, BufferId::v}};
     } else {
-      site.members = {{Role::q, q, bias, BufferId::q},
-                      {Role::k, kv, bias, BufferId::k},
-                      {Role::v, kv, bias, BufferId::v}};
+      site.members = {{Role::q, q, bias, BufferId::q}, {Role::k, kv, bias, BufferId::k}};
+      if (!are_keys)
+        site.members.push_back({Role::v, kv, bias, c_.v_norm ? BufferId::v_made : BufferId::v});
     }
     project(std::move(site));
+    if (c_.v_norm) value_norm(are_keys ? BufferId::k : BufferId::v_made);
     if (c_.attention_gate) {
       view(BufferId::q, q, BufferId::qkv, 0, d, 2 * d);
       view(BufferId::heads_gate, q, BufferId::qkv, d, d, 2 * d);
@@ -156,6 +163,12 @@ class Builder {
       view(BufferId::k, kv, BufferId::qkv, q);
       view(BufferId::v, kv, BufferId::qkv, q + kv);
     }
+  }
+
+  void value_norm(BufferId in) {
+    const int index = add_norm(Role::v_norm, NormKind::rms, kv_.head_dim, false, false);
+    buffer(BufferId::v, plan_.buffer(in).width);
+    plan_.steps.push_back({Op::norm, in, BufferId::v, index});
   }
 
   void latent_norm(Role role, BufferId in, BufferId out) {
@@ -197,7 +210,7 @@ class Builder {
 
   AttentionPlan attention_plan() {
     AttentionPlan a;
-    a.rule = {{c_.heads, c_.kv_heads, c_.head_dim, c_.latent.value_dim},
+    a.rule = {{c_.heads, kv_.kv_heads, kv_.head_dim, c_.latent.value_dim},
               kind_ == LayerKind::window ? c_.sliding_window : 0,
               attention_scale(c_),
               static_cast<float>(c_.attention_softcap)};
@@ -208,10 +221,10 @@ class Builder {
     if (c_.qk_norm == QkNorm::none) return a;
     a.norm_rows = c_.qk_norm == QkNorm::rows;
     a.norm_turned = c_.qk_norm == QkNorm::turned_heads;
-    const int64_t d = c_.head_dim;
+    const int64_t d = kv_.head_dim;
     a.q_norm = add_norm(Role::q_norm, NormKind::rms, a.norm_rows ? c_.heads * d : d, true, false);
     a.k_norm =
-        add_norm(Role::k_norm, NormKind::rms, a.norm_rows ? c_.kv_heads * d : d, true, false);
+        add_norm(Role::k_norm, NormKind::rms, a.norm_rows ? kv_.kv_heads * d : d, true, false);
     return a;
   }
 
@@ -283,9 +296,21 @@ class Builder {
     project(std::move(site), end_of(c_.mlp));
   }
 
+  // The dense MLP of a layer that has experts as well, and norms of what is read and given.
+  void dense_beside() {
+    up();
+    project(
+        {"mlp out", {{Role::down, c_.hidden_size, c_.mlp_bias, BufferId::out}}, BufferId::up, 0});
+    norm(Role::post_dense_norm, BufferId::out, BufferId::shared_out);
+    norm(Role::experts_norm, BufferId::stream, BufferId::normed);
+  }
+
   void experts() {
+    if (c_.dense_beside) dense_beside();
+    if (c_.router.own_norm) norm(Role::router_norm, BufferId::stream, BufferId::router_in);
     const int64_t width = expert_size(c_);
-    plan_.experts = {c_.experts, c_.experts_per_token, c_.router};
+    plan_.experts = {c_.experts, c_.experts_per_token, c_.router,
+                     c_.router.own_norm ? BufferId::router_in : BufferId::normed};
     buffer(BufferId::routing, plan_.experts->width());
     buffer(BufferId::gathered, c_.hidden_size, c_.experts_per_token);
     plan_.steps.push_back({Op::route, BufferId::normed, BufferId::gathered});
@@ -304,11 +329,15 @@ class Builder {
              0,
              true});
     // The stream changes only where nothing else than it is left to be read.
-    const bool at_once = joins_at_once() && c_.shared_size == 0;
+    const bool at_once = joins_at_once() && c_.shared_size == 0 && !c_.dense_beside;
     const BufferId to = at_once ? BufferId::stream : BufferId::out;
     if (!at_once) buffer(to, c_.hidden_size);
     plan_.steps.push_back({Op::combine, BufferId::experts_out, to, -1, LinearEnd::none, at_once});
     if (c_.shared_size > 0) shared_expert(to);
+    if (c_.dense_beside) {
+      norm(Role::post_experts_norm, to, BufferId::shared_out, true);
+      return join(BufferId::shared_out, Role::post_mlp_norm);
+    }
     if (!at_once) join(to, Role::post_mlp_norm);
   }
 
@@ -335,6 +364,7 @@ class Builder {
   const DecoderConfig& c_;
   const int layer_;
   const LayerKind kind_;
+  const HeadsConfig kv_;
   const bool sparse_;
   LayerPlan plan_;
 };
@@ -386,11 +416,12 @@ std::vector<BufferId> live_before(const LayerPlan& plan, size_t step) {
   for (; step < plan.steps.size(); ++step) {
     const Step& s = plan.steps[step];
     read(s.in);
-    if (s.adds || s.op == Op::gate || s.op == Op::gate_rows) read(s.out);
+    if (s.adds || s.op == Op::gate || s.op == Op::gate_rows || s.op == Op::scale) read(s.out);
     if (s.op == Op::keys) read(BufferId::key_shared);
     if (s.op == Op::attend) read(BufferId::k), read(BufferId::v);
     if (s.op == Op::delta)
       read(BufferId::delta_z), read(BufferId::delta_b), read(BufferId::delta_a);
+    if (s.op == Op::route) read(plan.experts->router_in);
     if (s.op == Op::combine || (s.op == Op::project && plan.site(s).experts))
       read(BufferId::routing);
     make(s.out);

@@ -49,10 +49,12 @@ enum class BufferId : uint8_t {
   experts_gate,  ///< of experts, a row for each (row, expert of it)
   experts_up,
   experts_out,
-  shared_out,  ///< of the expert that every row goes to
+  shared_out,  ///< of the expert that every row goes to, or of the dense MLP beside experts
+  router_in,   ///< what the router reads, where that is not what experts read
+  v_made,      ///< values before their norm
   mixer_out,   ///< where both halves join the stream together
 };
-inline constexpr size_t kBuffers = 30;
+inline constexpr size_t kBuffers = 32;
 
 /// A buffer's columns, or those of another one that it is a part of (q, k and v of a fused matrix):
 /// column i is column first + i / piece * step + i % piece of `within`.
@@ -67,7 +69,7 @@ struct BufferPlan {
 };
 
 enum class Op : uint8_t {
-  norm,       ///< out = norm(in), or out += norm(in)
+  norm,       ///< out = norm(in), or out += norm(in), of whole rows or of each head
   project,    ///< each member of a site: its buffer = end(in W^T + b), or out += in W^T + b
   keys,       ///< out = head by head its columns of in, and key_shared behind them
   attend,     ///< mixed = what the heads make of q, k, v and what the cache holds
@@ -76,6 +78,7 @@ enum class Op : uint8_t {
   activate,   ///< out = end(gate, up), the halves of gate_up
   gate,       ///< out *= sigmoid(in), column by column
   gate_rows,  ///< out *= sigmoid(w . in), a number for each row
+  scale,      ///< out *= the layer's number
   add,        ///< out = scale * in, or out += scale * in
   route,      ///< routing = the experts of each row and their weights; gathered = rows by expert
   combine,    ///< out += the weighted sum of what a row's experts gave (`in`)
@@ -161,6 +164,7 @@ struct ConvolutionPlan {
 struct ExpertPlan {
   int64_t experts = 0, chosen = 0;  ///< of all, and for each row
   RouterConfig router;
+  BufferId router_in = BufferId::normed;
   /// Columns of a row of `routing`.
   int64_t width() const { return experts + 2 * chosen; }
 };

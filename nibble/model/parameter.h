@@ -28,6 +28,7 @@ enum class Role {
   kv_up,
   q_norm,
   k_norm,
+  v_norm,
   sinks,  ///< of each head: a score beside those of the positions, whose value is nothing
   o,
   conv_in,
@@ -53,7 +54,13 @@ enum class Role {
   shared_gate,
   shared_up,
   shared_down,
+  router_norm,      ///< of what the router reads, where that is not what experts read
+  expert_scale,     ///< of each expert, what its weight is multiplied with
+  experts_norm,     ///< of what experts read beside a dense MLP, ...
+  post_dense_norm,  ///< ... of what that gives, and of what they give
+  post_experts_norm,
   post_mlp_norm,
+  layer_scale,  ///< [1]: what all of a layer's output is multiplied with
   final_norm,
   lm_head,
 };

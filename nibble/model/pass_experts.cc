@@ -14,13 +14,15 @@ void LayerPass::route(const Layer& layer, const Step& step, Team& team) const {
   const ExpertPlan& plan = *layer.plan.experts;
   float* const routing = buffer(BufferId::routing);
   float* const logits = buffer(BufferId::gathered);  // free until rows are gathered
-  layer.router.forward(own_h(team), m_, {std::span(&logits, 1)}, products_, team);
+  const float* const read =
+      plan.router_in == BufferId::normed ? own_h(team) : buffer(plan.router_in);
+  layer.router.forward(read, m_, {std::span(&logits, 1)}, products_, team);
   team.sync();
   if (team.rank() == 0) {
     for (int64_t r = 0; r < m_; ++r) {
       float* const row = routing + r * plan.width();
       std::copy_n(logits + r * plan.experts, plan.experts, row);
-      choose_experts(plan, layer.router_correction, row);
+      choose_experts(plan, {layer.router_correction, layer.expert_scale}, row);
     }
     find_experts(layer.plan);
   }

@@ -55,6 +55,10 @@ class Steps {
         return gate_rows(step);
       case Op::add:
         return add(step);
+      case Op::scale:
+        for (double& x : buffer(step.out))
+          x *= double{find_.vector({Role::layer_scale, layer_})[0]};
+        return;
       case Op::route:
         return route(step);
       case Op::combine:
@@ -69,7 +73,7 @@ class Steps {
   void norm(const Step& step) {
     Rows y = buffer(step.in);
     const NormPlan& n = plan_.norms[at(step.index)];
-    for (int64_t r = 0; r < rows_; ++r) norm(n, y.data() + r * n.width);
+    for (size_t i = 0; i < y.size(); i += at(n.width)) norm(n, y.data() + i);
     Rows& out = output(step.out, step.adds);
     for (size_t i = 0; i < y.size(); ++i) out[i] += y[i];
   }
@@ -303,7 +307,8 @@ class Steps {
     output(step.out, false);
     for (int64_t r = 0; r < rows_; ++r) {
       Rows logits(at(plan.experts));
-      router.add(row(step.in, r), logits.data());
+      router.add(row(plan.router_in, r), logits.data());
+      for (double& v : logits) v *= plan.router.logit_scale;
       choose(logits);
       for (int64_t i = 0; i < plan.chosen; ++i)
         std::copy_n(row(step.in, r), plan_.buffer(step.in).width,
@@ -323,8 +328,11 @@ class Steps {
       weights_.push_back(score[at(e)]);
       sum += score[at(e)];
     }
-    for (auto w = weights_.end() - plan.chosen; w != weights_.end(); ++w)
-      *w *= plan.router.scale / (plan.router.normalize ? sum : 1);
+    const std::vector<float> scale = find_.vector({Role::expert_scale, layer_});
+    for (size_t i = weights_.size() - at(plan.chosen); i < weights_.size(); ++i) {
+      weights_[i] *= plan.router.scale / (plan.router.normalize ? sum : 1);
+      if (!scale.empty()) weights_[i] *= double{scale[at(chosen_[i])]};
+    }
   }
 
   void combine(const Step& step) {

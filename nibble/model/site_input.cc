@@ -25,6 +25,8 @@ std::vector<SiteSteps> site_steps(const LayerPlan& plan) {
     const size_t next = s + 1 < plan.sites.size() ? step_of(plan, s + 1) : plan.steps.size();
     size_t end = steps.at + 1;
     while (end <= next && !live_before(plan, end).empty()) ++end;
+    // Behind the last site the stream alone may be left to be changed (Op::scale).
+    if (s + 1 == plan.sites.size()) end = next;
     steps.end = end <= next ? end : steps.at;
     out.push_back(steps);
   }

@@ -15,8 +15,8 @@ constexpr std::string_view kOuter[] = {"dtype",        "torch_dtype",        "ti
                                        "bos_token_id", "eos_token_id",       "pad_token_id",
                                        "quantization", "quantization_config"};
 
-// What transformers takes where the object does not say it (configuration_gemma3.py), which
-// published files leave out.
+// What transformers takes where the object does not say it (configuration_gemma3.py and
+// _gemma4.py), which published files leave out.
 struct Otherwise {
   std::string_view type, key;
   int64_t value;
@@ -25,7 +25,11 @@ constexpr Otherwise kOtherwise[] = {
     {"gemma3_text", "vocab_size", 262208},      {"gemma3_text", "hidden_size", 2304},
     {"gemma3_text", "intermediate_size", 9216}, {"gemma3_text", "num_hidden_layers", 26},
     {"gemma3_text", "num_attention_heads", 8},  {"gemma3_text", "num_key_value_heads", 4},
-    {"gemma3_text", "head_dim", 256},           {"gemma3_text", "max_position_embeddings", 131072}};
+    {"gemma3_text", "head_dim", 256},           {"gemma3_text", "max_position_embeddings", 131072},
+    {"gemma4_text", "vocab_size", 262144},      {"gemma4_text", "hidden_size", 2304},
+    {"gemma4_text", "intermediate_size", 9216}, {"gemma4_text", "num_hidden_layers", 30},
+    {"gemma4_text", "num_attention_heads", 8},  {"gemma4_text", "num_key_value_heads", 4},
+    {"gemma4_text", "head_dim", 256},           {"gemma4_text", "max_position_embeddings", 131072}};
 
 bool is_in(std::string_view key, const std::vector<std::string>& keys) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();

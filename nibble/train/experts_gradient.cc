@@ -25,11 +25,12 @@ class RouteGradient : public GradientStep<T> {
 
   void forward(StepRows<T>& r) override {
     x_ = r.value(step_.in);
-    r.products.forward(r.weights->router, r.rows, x_, logits_.data(), false);
+    router_x_ = r.value(plan_.router_in);
+    r.products.forward(r.weights->router, r.rows, router_x_, logits_.data(), false);
     for (int64_t row = 0; row < r.rows; ++row) {
       T* const to = routing_.data() + row * plan_.width();
       std::copy_n(logits_.data() + row * plan_.experts, plan_.experts, to);
-      choose_experts(plan_, correction(r), to);
+      choose_experts(plan_, numbers(r), to);
     }
     experts_.find(plan_, routing_.data(), r.rows);
     if (r.balance != nullptr && r.balance->counting) count(r.rows, *r.balance);
@@ -49,12 +50,14 @@ class RouteGradient : public GradientStep<T> {
       for (int64_t c = 0; c < width_; ++c) to[c] += dgathered[i * width_ + c];
     }
     for (int64_t row = 0; row < r.rows; ++row) {
-      slopes_of_logits(r.slope(BufferId::routing), row);
+      slopes_of_logits(r, r.slope(BufferId::routing), row);
       if (r.balance != nullptr) add_balance(*r.balance, row);
     }
+    for (T& d : dlogits_) d *= T(plan_.router.logit_scale);
     if (r.into != nullptr)
-      r.products.weights(r.weights->router, r.rows, x_, dlogits_.data(), r.into->router);
-    r.products.backward(r.weights->router, r.rows, dlogits_.data(), dx, true);
+      r.products.weights(r.weights->router, r.rows, router_x_, dlogits_.data(), r.into->router);
+    const bool more = r.start(plan_.router_in);
+    r.products.backward(r.weights->router, r.rows, dlogits_.data(), r.slope(plan_.router_in), more);
     r.end(step_.out);
     r.end(BufferId::routing);
   }
@@ -66,7 +69,8 @@ class RouteGradient : public GradientStep<T> {
     const T most = *std::max_element(logits, logits + plan_.experts);
     p_.resize(static_cast<size_t>(plan_.experts));
     double sum = 0;
-    for (size_t e = 0; e < p_.size(); ++e) sum += p_[e] = std::exp(double{logits[e] - most});
+    for (size_t e = 0; e < p_.size(); ++e)
+      sum += p_[e] = std::exp(plan_.router.logit_scale * double{logits[e] - most});
     for (double& p : p_) p /= sum;
   }
   void count(int64_t rows, ExpertBalance& to) {
@@ -88,26 +92,35 @@ class RouteGradient : public GradientStep<T> {
     for (size_t e = 0; e < p_.size(); ++e) to[e] += static_cast<T>(p_[e] * (of.slope(e) - mean));
   }
 
-  std::span<const float> correction(const StepRows<T>& r) {
-    const T* const given = r.weights->router_correction;
-    if (given == nullptr) return {};
-    correction_.assign(given, given + plan_.experts);
-    return correction_;
+  ExpertNumbers<T> numbers(const StepRows<T>& r) {
+    const LayerView<T>& w = *r.weights;
+    if (w.router_correction != nullptr)
+      correction_.assign(w.router_correction, w.router_correction + plan_.experts);
+    const auto scales = static_cast<size_t>(w.expert_scale == nullptr ? 0 : plan_.experts);
+    return {correction_, {w.expert_scale, scales}};
   }
 
-  // From those of the weights: through what they are divided by, and through the scores of all.
-  void slopes_of_logits(const T* dweights, int64_t row) {
+  // From those of the weights: through what they are multiplied with and divided by, and through
+  // the scores of all.
+  void slopes_of_logits(const StepRows<T>& r, T* dweights, int64_t row) {
     const T* const routing = routing_.data() + row * plan_.width();
-    const T *const chosen = chosen_experts(plan_, routing),
-                   *const weights = expert_weights(plan_, routing),
-                   *const slope = dweights + row * plan_.chosen;
+    const T* const chosen = chosen_experts(plan_, routing);
+    T* const slope = dweights + row * plan_.chosen;
     const RouterConfig& router = plan_.router;
     T* const to = dlogits_.data() + row * plan_.experts;
     std::fill_n(to, plan_.experts, T{0});
     T sum = T(router.floor), mean = 0;
+    for (int64_t i = 0; i < plan_.chosen; ++i) sum += routing[static_cast<int64_t>(chosen[i])];
+    const T divisor = router.normalize ? sum : T{1};
     for (int64_t i = 0; i < plan_.chosen; ++i) {
-      sum += routing[static_cast<int64_t>(chosen[i])];
-      mean += weights[i] * slope[i] / T(router.scale);
+      const auto expert = static_cast<int64_t>(chosen[i]);
+      const T score = routing[expert] / divisor;
+      if (r.weights->expert_scale != nullptr) {
+        if (r.into != nullptr && r.into->expert_scale != nullptr)
+          r.into->expert_scale[expert] += slope[i] * T(router.scale) * score;
+        slope[i] *= r.weights->expert_scale[expert];
+      }
+      mean += score * slope[i];
     }
     for (int64_t i = 0; i < plan_.chosen; ++i)
       to[static_cast<int64_t>(chosen[i])] =
@@ -126,7 +139,7 @@ class RouteGradient : public GradientStep<T> {
   const Step step_;
   const ExpertPlan plan_;
   const int64_t width_;
-  const T* x_ = nullptr;
+  const T *x_ = nullptr, *router_x_ = nullptr;
   Buffer<T> logits_, dlogits_, routing_, gathered_;
   std::vector<int32_t> memory_;
   ExpertRows experts_;

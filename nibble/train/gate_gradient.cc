@@ -176,8 +176,41 @@ class AddGradient : public GradientStep<T> {
   Buffer<T> sum_;
 };
 
+// out *= the layer's number.
+template <class T>
+class ScaleGradient : public GradientStep<T> {
+ public:
+  ScaleGradient(const StepRows<T>& r, const Step& step)
+      : step_(step), width_(r.plan.buffer(step.out).width) {}
+
+  void reserve(int64_t rows, int64_t) override { scaled_ = Buffer<T>(rows * width_); }
+
+  void forward(StepRows<T>& r) override {
+    x_ = r.value(step_.out);
+    for (int64_t i = 0; i < r.rows * width_; ++i) scaled_[i] = r.weights->scale[0] * x_[i];
+    r.set(step_.out, scaled_.data());
+  }
+
+  void backward(StepRows<T>& r) override {
+    T* const d = r.slope(step_.out);
+    T sum = 0;
+    for (int64_t i = 0; i < r.rows * width_; ++i) {
+      sum += d[i] * x_[i];
+      d[i] *= r.weights->scale[0];
+    }
+    if (r.into != nullptr && r.into->scale != nullptr) r.into->scale[0] += sum;
+  }
+
+ private:
+  const Step step_;
+  const int64_t width_;
+  const T* x_ = nullptr;
+  Buffer<T> scaled_;
+};
+
 }  // namespace
 
+NIBBLE_GRADIENT_STEP(make_scale_gradient, ScaleGradient);
 NIBBLE_GRADIENT_STEP(make_activate_gradient, ActivateGradient);
 NIBBLE_GRADIENT_STEP(make_gate_gradient, GateGradient);
 NIBBLE_GRADIENT_STEP(make_gate_rows_gradient, GateRowsGradient);

@@ -117,6 +117,7 @@ NIBBLE_GRADIENT_STEP_MAKER(make_activate_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_gate_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_gate_rows_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_add_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_scale_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_route_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_combine_gradient);
 

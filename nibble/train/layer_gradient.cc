@@ -37,6 +37,8 @@ std::unique_ptr<GradientStep<T>> make_step(const StepRows<T>& r, const Step& ste
       return make_gate_rows_gradient(r, step);
     case Op::add:
       return make_add_gradient(r, step);
+    case Op::scale:
+      return make_scale_gradient(r, step);
     case Op::route:
       return make_route_gradient(r, step);
     case Op::combine:

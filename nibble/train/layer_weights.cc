@@ -24,8 +24,9 @@ class Loader {
           matrix(key_of(site, m, out_.layer, copy), stored, m, narrow_);
       }
     }
-    for (const Role role : {Role::conv, Role::delta_decay, Role::delta_decay_bias,
-                            Role::router_correction, Role::shared_router, Role::sinks})
+    for (const Role role :
+         {Role::conv, Role::delta_decay, Role::delta_decay_bias, Role::router_correction,
+          Role::shared_router, Role::sinks, Role::expert_scale, Role::layer_scale})
       vector({role, out_.layer});
     if (stored.experts) matrix({Role::router, out_.layer}, stored, {}, false);
   }
@@ -100,7 +101,7 @@ LayerPlan training_plan(const DecoderConfig& config, int layer) {
   const AttentionRule& rule = a.rule;
   if (a.sinks || a.rope >= 0 || a.q_norm >= 0 || a.query_beta != 0 || rule.window > 0 ||
       rule.softcap > 0 || rule.shape.kv_heads != rule.shape.heads || config.attention_gate ||
-      config.qkv_by_head)
+      config.v_norm || config.qkv_by_head)
     return split;
   DecoderConfig fused = config;
   fused.fused_qkv = true;

@@ -41,6 +41,8 @@ struct LayerParts {
   V* router_correction = nullptr;             ///< which no gradient comes to
   V* row_gate = nullptr;
   V* sinks = nullptr;
+  V* expert_scale = nullptr;
+  V* scale = nullptr;  ///< of Op::scale
 };
 
 /// What a layer multiplies with. Whoever makes it decides what each matrix is: the weight itself,
@@ -73,7 +75,9 @@ auto layer_parts(const LayerPlan& plan, int layer, const MatrixOf& matrix, const
   if (plan.experts) {
     out.router = matrix(ParamKey{Role::router, layer});
     out.router_correction = vector(ParamKey{Role::router_correction, layer});
+    out.expert_scale = vector(ParamKey{Role::expert_scale, layer});
   }
+  out.scale = vector(ParamKey{Role::layer_scale, layer});
   if (plan.attention && plan.attention->sinks) out.sinks = vector(ParamKey{Role::sinks, layer});
   if (plan.gates_rows) out.row_gate = vector(ParamKey{Role::shared_router, layer});
   if (plan.delta) {

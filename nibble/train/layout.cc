@@ -24,7 +24,8 @@ MatrixSlot slot_of(const ParamLayout& layout, const ParamKey& key) {
     int64_t first, n;  // rows
   };
   const DecoderConfig& c = layout.config;
-  const int64_t q = c.heads * c.head_dim * (c.attention_gate ? 2 : 1), kv = c.kv_heads * c.head_dim;
+  const HeadsConfig h = heads_of(c, std::max(key.layer, 0));
+  const int64_t q = c.heads * h.head_dim * (c.attention_gate ? 2 : 1), kv = h.kv_heads * h.head_dim;
   const Part parts[] = {
       {Role::qkv, 0, q + 2 * kv}, {Role::q, 0, q}, {Role::k, q, kv}, {Role::v, q + kv, kv}};
   const auto* const part = std::find_if(std::begin(parts), std::end(parts),

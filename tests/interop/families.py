@@ -101,6 +101,17 @@ def draw_latent(config, family, rng):
             {"mscale": 1.0, "mscale_all_dim": 0.4}, {"mscale_all_dim": 0.8}]))
 
 
+def draw_global_heads(config, heads, rng):
+    """Gemma 4: heads of layers that see all positions, in the older spelling."""
+    del config["per_layer_config"]
+    config["layer_types"][-1] = "full_attention"
+    config["global_head_dim"] = rng.choice([16, 24, 40])
+    config["attention_k_eq_v"] = rng.choice([True, False])
+    config["num_global_key_value_heads"] = rng.choice([1, heads])
+    config["final_logit_softcapping"] = rng.choice([None, 20.0])
+    config["top_k_experts"] = rng.choice([1, 2, 3])
+
+
 def draw(config, family, rng):
     if config.get("head_dim", 0) is None:
         del config["head_dim"]
@@ -142,6 +153,8 @@ def draw(config, family, rng):
              "original_max_position_embeddings": 256}]))
     if family in LATENT:
         draw_latent(config, family, rng)
+    if "per_layer_config" in config:
+        draw_global_heads(config, heads, rng)
     return config
 
 
