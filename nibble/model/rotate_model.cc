@@ -134,7 +134,7 @@ class Turning {
   // Values are turned head by head, and back in what reads their mixture.
   void values(const LayerPlan& plan, int layer) {
     const BufferPlan& v = plan.buffer(BufferId::v);
-    if (config_.attention_gate) return;  // they may stay as they are
+    if (config_.attention_gate || config_.v_norm) return;  // they may stay as they are
     const ParamKey key{role_of(plan, BufferId::v), layer};
     const int64_t d = head_->width(), step = v.is_whole() ? d : v.step;
     for (const bool bias : {false, true})
@@ -152,13 +152,17 @@ class Turning {
   // A norm of the stream is folded into all that reads it, which is turned; a norm in front of the
   // stream must have no gain. What joins the stream is turned.
   void layer(const LayerPlan& plan, int layer) {
+    const auto key_of_norm = [&](const Step& step) {
+      return ParamKey{plan.norms[static_cast<size_t>(step.index)].role, layer};
+    };
+    for (const Step& step : plan.steps) {
+      if (step.op == Op::norm && step.adds)
+        refuse_gain(key_of_norm(step), "in front of the residual stream");
+    }
     ParamKey norm;
     for (const Step& step : plan.steps) {
       if (is_inside(step.in)) continue;
-      if (step.op == Op::norm) {
-        norm = {plan.norms[static_cast<size_t>(step.index)].role, layer};
-        step.adds ? refuse_gain(norm, "in front of the residual stream") : drop_gain(norm);
-      }
+      if (step.op == Op::norm && !step.adds) drop_gain(norm = key_of_norm(step));
       if (step.op == Op::add && step.out == BufferId::normed) norm = {Role::attn_norm, layer};
       if (step.op == Op::gate_rows) reader({Role::shared_router, layer}, norm);
       if (step.op == Op::route) reader({Role::router, layer}, norm);
