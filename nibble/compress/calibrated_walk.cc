@@ -149,7 +149,9 @@ class Walk {
       quantize(*p, statistics, correction, metric_of(p->spec.name));
   }
 
+  // Training asks for metrics as well: to a method that does not, they are nothing.
   const OutputMetric* metric_of(const std::string& name) const {
+    if (method_.needs != Calibration::fisher) return nullptr;
     const auto found = metrics_.find(name);
     return found == metrics_.end() ? nullptr : &found->second;
   }

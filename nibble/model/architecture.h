@@ -56,6 +56,8 @@ struct Architecture {
   std::span<const std::string_view> harmless_keys = {};
   /// Null where GGUF has no such architecture.
   const GgufArchitecture* in_gguf = nullptr;
+  /// As other programs look for experts, where these look for them in no other way.
+  Stacking stacking = Stacking::none;
 };
 
 /// Error{unsupported}, listing what there is, for a model_type that is not in list.inc.

@@ -44,6 +44,7 @@ class TableBuilder {
     spec.name = (key.role == Role::lm_head ? "" : c_.name_prefix) + names_.tensor_name(key);
     spec.transposed = names_.conv1d && key.layer >= 0 && spec.is_matrix();
     if (is_gain(spec)) spec.offset = c_.norm_offset;
+    if (key.expert >= 0) spec.stacking = names_.stacking;
     table_.push_back(std::move(spec));
   }
 

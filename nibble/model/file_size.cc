@@ -1,7 +1,7 @@
 #include "nibble/model/file_size.h"
 
 #include "nibble/format/safetensors.h"
-#include "nibble/model/stored_weights.h"
+#include "nibble/model/written_tensors.h"
 
 namespace nibble {
 
@@ -12,17 +12,10 @@ std::optional<int64_t> planned_file_bytes(const std::vector<WritableParameter>& 
     if (p.scheme) schemes.emplace(module_of(p.spec.name), *p.scheme);
   }
   if (layout == nullptr) layout = layout_that_says(schemes);
-  std::vector<LazyTensor> tensors;
-  for (const WritableParameter& p : parameters) {
-    if (!p.scheme) {
-      tensors.push_back({{p.spec.name, p.dtype, stored_shape(p.spec)}, nullptr});
-      continue;
-    }
-    if (!has_layout(*p.scheme)) return std::nullopt;
-    for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype, layout))
-      tensors.push_back({std::move(info), nullptr});
+  for (const auto& [name, scheme] : schemes) {
+    if (!has_layout(scheme)) return std::nullopt;
   }
-  return safetensors_folder_bytes(tensors);
+  return safetensors_folder_bytes(written_tensors(parameters, layout));
 }
 
 }  // namespace nibble

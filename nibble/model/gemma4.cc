@@ -176,8 +176,9 @@ constexpr std::string_view kHarmless[] = {"vocab_size_per_layer_input", "cache_i
 }  // namespace
 
 const Architecture& architecture() {
-  static const Architecture kGemma4{"gemma4_text", read_config, write_config, tensor_name,
-                                    false,         "model.",    false,        kHarmless};
+  static const Architecture kGemma4{"gemma4_text", read_config,   write_config, tensor_name,
+                                    false,         "model.",      false,        kHarmless,
+                                    nullptr,       Stacking::rows};
   return kGemma4;
 }
 

@@ -83,8 +83,9 @@ void write_config(const DecoderConfig& c, JsonWriter& out) {
 }  // namespace
 
 const Architecture& architecture() {
-  static const Architecture kGptOss{"gpt_oss", read_config, write_config, tensor_name,
-                                    false,     "model.",    false,        hf::kExpertTraining};
+  static const Architecture kGptOss{"gpt_oss", read_config,     write_config, tensor_name,
+                                    false,     "model.",        false,        hf::kExpertTraining,
+                                    nullptr,   Stacking::turned};
   return kGptOss;
 }
 

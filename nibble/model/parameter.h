@@ -82,6 +82,11 @@ constexpr bool decides(Role role) {
          role == Role::delta_b || role == Role::delta_a;
 }
 
+/// How plain files hold the experts of a layer: one by one, or in one tensor of three dimensions
+/// for down and one for gate and up (renamed_tensors.h): rows of gate before those of up, or,
+/// turned, the rows in turn and each matrix the other way round.
+enum class Stacking : uint8_t { none, rows, turned };
+
 struct ParamSpec : ParamKey {
   std::string name;  ///< as stored, "layers.0.attn.wq.weight"
   Shape shape;       ///< [n, k] for a matrix or an embedding; in memory
@@ -90,6 +95,7 @@ struct ParamSpec : ParamKey {
   bool transposed = false;
   /// Plain files hold it less by this much (Gemma's norms: 1). In memory it is whole.
   float offset = 0;
+  Stacking stacking = Stacking::none;  ///< of an expert's
 
   /// Whether it can be quantized: what rows are multiplied with or looked up in. What decides where
   /// rows go, or how fast a state fades, stays as it is.

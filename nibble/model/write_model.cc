@@ -10,6 +10,7 @@
 #include "nibble/model/model.h"
 #include "nibble/model/stored_weights.h"
 #include "nibble/model/text_part.h"
+#include "nibble/model/written_tensors.h"
 
 namespace nibble {
 namespace {
@@ -59,43 +60,6 @@ void write_text(const std::string& path, std::string_view text) {
   AtomicFile file(path, static_cast<int64_t>(text.size()));
   file.write(text);
   file.commit();
-}
-
-// The tensors one parameter becomes. The first of them to be written makes them all; each is let go
-// as it is written.
-std::vector<LazyTensor> lazy_tensors(const WritableParameter& p, const WeightLayout* layout) {
-  if (!p.scheme) {
-    return {{{p.spec.name, p.dtype, stored_shape(p.spec)},
-             [make = p.make, spec = p.spec, dtype = p.dtype] {
-               return as_stored(spec, make().plain(), dtype);
-             }}};
-  }
-  const auto made = std::make_shared<std::map<std::string, Tensor, std::less<>>>();
-  std::vector<LazyTensor> out;
-  for (TensorInfo& info : tensor_layout(p.spec.name, *p.scheme, p.spec.shape, p.dtype, layout)) {
-    out.push_back({info, [made, make = p.make, spec = p.spec, name = info.name, layout] {
-                     if (made->empty()) {
-                       for (NamedTensor& t : to_tensors(spec.name, make().quantized(), layout)) {
-                         made->emplace(t.name, std::move(t.tensor));
-                       }
-                     }
-                     const auto found = made->find(name);
-                     NIBBLE_CHECK(found != made->end());
-                     Tensor tensor = std::move(found->second);
-                     made->erase(found);
-                     return tensor;
-                   }});
-  }
-  return out;
-}
-
-void write_tensors(const std::string& folder, const std::vector<WritableParameter>& parameters,
-                   const WeightLayout* layout) {
-  std::vector<LazyTensor> tensors;
-  for (const WritableParameter& p : parameters) {
-    for (LazyTensor& t : lazy_tensors(p, layout)) tensors.push_back(std::move(t));
-  }
-  write_safetensors_folder(folder, tensors);
 }
 
 // The file of older programs that says what config.json does.
@@ -148,7 +112,7 @@ int64_t write_model(const std::string& folder, const ModelConfig& config,
                     const CharTokenizer* tokenizer) {
   const Modules modules = modules_of(parameters, nullptr);
   const std::string text = readable(config_text(config, modules));
-  write_tensors(folder, parameters, modules.layout);
+  write_safetensors_folder(folder, written_tensors(parameters, modules.layout));
   write_text(folder + "/config.json", text);
   if (tokenizer != nullptr) write_text(folder + "/tokenizer.json", tokenizer->to_json());
   return open_safetensors_folder(folder)->file_bytes();
@@ -161,7 +125,7 @@ int64_t write_model_like(const Model& original, const std::string& folder,
                          std::vector<std::string>& warnings, const WeightLayout* layout) {
   const Modules modules = modules_of(parameters, layout);
   const std::string text = config_like(original, modules);
-  write_tensors(folder, parameters, modules.layout);
+  write_safetensors_folder(folder, written_tensors(parameters, modules.layout));
   write_text(folder + "/config.json", text);
   write_other_file(folder, modules);
   if (original.companions != nullptr) {

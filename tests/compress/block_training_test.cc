@@ -66,6 +66,21 @@ TEST(BlockTraining, GivesTheSameBytesForAnyNumberOfThreadsAndFromAFile) {
   EXPECT_EQ(logits_of_tokens(a, ids), logits_of_tokens(b, ids));
 }
 
+// Training asks for the gradients of the whole model, which gptq must not see for that.
+TEST(BlockTraining, BeginsWithWhatTheMethodMakesByItself) {
+  const Model model = tiny_decoder(tiny_decoder_config("llama"), 21);
+  const std::vector<int32_t> ids = {1, 2, 3, 4, 5};
+  std::vector<std::vector<float>> seen;
+  for (const std::string method : {"gptq", "yaqa"}) {
+    QuantizeOptions untrained = options_for(method + "+qat");
+    untrained.training.epochs = 0;
+    seen.push_back(logits_of_tokens(quantize_in_memory(model, options_for(method), {}), ids));
+    EXPECT_EQ(logits_of_tokens(quantize_in_memory(model, untrained, {}), ids), seen.back())
+        << method;
+  }
+  EXPECT_NE(seen[0], seen[1]);
+}
+
 TEST(BlockTraining, GoesOnWhereItWasStopped) {
   const test::TempFolder folder;
   const Model model = tiny_decoder(tiny_decoder_config("llama"), 21);
