@@ -56,4 +56,21 @@ void write_latent_like(const DecoderConfig& c, JsonWriter& out) {
   out.field("v_head_dim", c.latent.value_dim).field("attention_bias", c.qkv_bias);
 }
 
+DecoderConfig read_latent_mixture(const JsonFields& f, std::string_view model_type, int64_t dense) {
+  DecoderConfig c = read_latent_like(f, model_type, f.boolean_or("rope_interleave", true));
+  read_deepseek_experts(f, dense, c);
+  return c;
+}
+
+void write_latent_mixture(const DecoderConfig& c, JsonWriter& out) {
+  write_latent_like(c, out);
+  out.field("rope_interleave", c.rope.neighbours);
+  write_deepseek_experts(c, out);
+}
+
+std::string latent_mixture_name(const ParamKey& key) {
+  return expert_tensor_name({kLatentNames, kCorrectionNames, kExpertNames, kSharedExpertNames},
+                            key);
+}
+
 }  // namespace nibble::hf

@@ -2,7 +2,7 @@
 // like).
 #pragma once
 
-#include "nibble/model/hf_config.h"
+#include "nibble/model/hf_experts.h"
 
 namespace nibble::hf {
 
@@ -18,5 +18,12 @@ inline constexpr NameRow kLatentNames[] = {{Role::q_down, "self_attn.q_a_proj"},
 DecoderConfig read_latent_like(const JsonFields& fields, std::string_view model_type,
                                bool neighbours);
 void write_latent_like(const DecoderConfig& config, JsonWriter& out);
+
+/// The same with DeepSeek-V3's experts (read_deepseek_experts(): `dense` layers without them where
+/// the config does not say), and pairs as rope_interleave says; the names of both.
+DecoderConfig read_latent_mixture(const JsonFields& fields, std::string_view model_type,
+                                  int64_t dense);
+void write_latent_mixture(const DecoderConfig& config, JsonWriter& out);
+std::string latent_mixture_name(const ParamKey& key);
 
 }  // namespace nibble::hf

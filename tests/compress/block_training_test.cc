@@ -71,14 +71,17 @@ TEST(BlockTraining, BeginsWithWhatTheMethodMakesByItself) {
   const Model model = tiny_decoder(tiny_decoder_config("llama"), 21);
   const std::vector<int32_t> ids = {1, 2, 3, 4, 5};
   std::vector<std::vector<float>> seen;
-  for (const std::string method : {"gptq", "yaqa"}) {
+  for (const std::string method : {"rtn", "gptq", "yaqa"}) {
     QuantizeOptions untrained = options_for(method + "+qat");
     untrained.training.epochs = 0;
-    seen.push_back(logits_of_tokens(quantize_in_memory(model, options_for(method), {}), ids));
+    QuantizeOptions alone = options_for(method);
+    alone.tuning.clip = method == "rtn";  // as training begins
+    seen.push_back(logits_of_tokens(quantize_in_memory(model, alone, {}), ids));
     EXPECT_EQ(logits_of_tokens(quantize_in_memory(model, untrained, {}), ids), seen.back())
         << method;
   }
   EXPECT_NE(seen[0], seen[1]);
+  EXPECT_NE(seen[1], seen[2]);
 }
 
 TEST(BlockTraining, GoesOnWhereItWasStopped) {

@@ -82,8 +82,10 @@ TEST_F(HfCache, SaysWhereItLooked) {
 }
 
 TEST_F(HfCache, NamesThatLeaveTheCacheAreNoNames) {
-  fs::create_directories(cache_ / "models--x/snapshots");
-  for (const char* name : {"../x", "a/../../x", "x@..", "x@../../y", "a/b/c", "@main", "-x"})
+  // A name that no folder beside the checkout has: what exists is a path, not a name.
+  fs::create_directories(cache_ / "models--unheard-of/snapshots");
+  for (const char* name : {"../unheard-of", "a/../../unheard-of", "unheard-of@..",
+                           "unheard-of@../../y", "a/b/c", "@main", "-unheard-of"})
     expect_error(ErrorKind::not_found, "no such file", [&] { resolve_model(name); });
   expect_error(ErrorKind::invalid_argument, "the name of a model is empty",
                [] { resolve_model(""); });
