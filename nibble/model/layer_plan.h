@@ -66,6 +66,7 @@ struct BufferPlan {
 
   /// One piece: columns side by side.
   bool is_whole() const { return !within || piece == width; }
+  bool operator==(const BufferPlan&) const = default;
 };
 
 enum class Op : uint8_t {
@@ -90,6 +91,7 @@ struct SiteMember {
   int64_t outputs;
   bool bias;
   BufferId out;
+  bool operator==(const SiteMember&) const = default;
 };
 
 /// The projections that read one input: what calibration, rescaling and rounding work on.
@@ -100,6 +102,7 @@ struct Site {
   int64_t inputs;
   /// One set of members for each expert, each on the rows that were routed to it.
   bool experts = false;
+  bool operator==(const Site&) const = default;
 };
 
 struct NormPlan {
@@ -108,6 +111,7 @@ struct NormPlan {
   double eps;
   int64_t width;
   bool gain, bias;
+  bool operator==(const NormPlan&) const = default;
 };
 
 struct Step {
@@ -117,6 +121,7 @@ struct Step {
   LinearEnd end = LinearEnd::none;
   bool adds = false;  ///< out += rather than out =
   float scale = 1;    ///< of Op::add
+  bool operator==(const Step&) const = default;
 };
 
 struct AttentionPlan {
@@ -135,6 +140,7 @@ struct AttentionPlan {
     return 1 + query_beta * std::log(1 + std::floor(static_cast<double>(position) /
                                                     static_cast<double>(query_every)));
   }
+  bool operator==(const AttentionPlan&) const = default;
 };
 
 /// Parameters: the taps of a convolution under Role::conv, and the Roles delta_*.
@@ -154,11 +160,13 @@ struct DeltaPlan {
   int64_t z_column(int64_t value_head) const;
   int64_t b_column(int64_t value_head) const;
   int64_t a_column(int64_t value_head) const;
+  bool operator==(const DeltaPlan&) const = default;
 };
 
 struct ConvolutionPlan {
   int64_t channels = 0, taps = 0;  ///< a row reads itself and the taps - 1 before it
   bool bias = false;
+  bool operator==(const ConvolutionPlan&) const = default;
 };
 
 struct ExpertPlan {
@@ -167,6 +175,7 @@ struct ExpertPlan {
   BufferId router_in = BufferId::normed;
   /// Columns of a row of `routing`.
   int64_t width() const { return experts + 2 * chosen; }
+  bool operator==(const ExpertPlan&) const = default;
 };
 
 struct LayerPlan {
@@ -184,6 +193,7 @@ struct LayerPlan {
   const Site& site(const Step& step) const { return sites[static_cast<size_t>(step.index)]; }
   /// Sets of members that a site has: its experts, or one.
   int64_t copies(const Site& site) const { return site.experts ? experts->experts : 1; }
+  bool operator==(const LayerPlan&) const = default;
 };
 
 /// The plan of one layer of a valid config.

@@ -29,18 +29,12 @@ void restore(const LayerPass& pass, const LayerPlan& plan, size_t step,
 }  // namespace
 
 LayerRunner::LayerRunner(const DecoderConfig& config, WeightLoader load)
-    : config_(config), load_(std::move(load)), any_layer_(cache_shape(config)) {
+    : config_(config), load_(std::move(load)) {
   validate(config_);
   const WeightRelease keep;
   const ParameterFinder find(config_, load_, keep);
   ends_ = ModelEnds(config_, find, true);
   ropes_ = rotaries(config_);
-  std::vector<AttentionShape> shapes;
-  for (const AttentionShape& s : any_layer_.attention) {
-    if (std::find(shapes.begin(), shapes.end(), s) == shapes.end()) shapes.push_back(s);
-  }
-  any_layer_.attention = std::move(shapes);
-  any_layer_.state_layers = std::min<int64_t>(any_layer_.state_layers, 1);
 }
 
 std::vector<float> LayerRunner::embed(std::span<const int32_t> ids) const {
@@ -56,15 +50,13 @@ std::vector<float> LayerRunner::embed(std::span<const int32_t> ids) const {
 
 Layer LayerRunner::layer(int index, const LinearOptions& options) const {
   const WeightRelease keep;
-  Layer out = build_layer(config_, index, ParameterFinder(config_, load_, keep), options);
-  if (!out.plan.attention) return out;
-  const std::vector<AttentionShape>& shapes = any_layer_.attention;
-  out.place =
-      std::find(shapes.begin(), shapes.end(), out.plan.attention->rule.shape) - shapes.begin();
-  return out;
+  return build_layer(config_, index, ParameterFinder(config_, load_, keep), options);
 }
 
-std::unique_ptr<LayerRunner::Place> LayerRunner::take(int64_t rows) const {
+// Of a layer alone: whoever built it, Layer::place is 0.
+std::unique_ptr<LayerRunner::Place> LayerRunner::take(const LayerPlan& plan, int64_t rows) const {
+  CacheShape shape;
+  add_layer(plan, shape);
   std::unique_ptr<Place> place;
   {
     const std::lock_guard lock(mutex_);
@@ -73,19 +65,22 @@ std::unique_ptr<LayerRunner::Place> LayerRunner::take(int64_t rows) const {
       idle_.pop_back();
     }
   }
-  // One that is too short gives way to a longer one, so that there are never more than threads.
-  if (place != nullptr && place->cache.capacity() >= rows) {
-    place->cache.clear();
-    return place;
-  }
-  return std::unique_ptr<Place>(new Place{KvCache(any_layer_, rows), {}});
+  if (place == nullptr) place = std::make_unique<Place>();
+  // One that is too short, or was another layer's, gives way, so that there are never more than
+  // threads.
+  if (place->cache && place->cache->capacity() >= rows && place->cache->shape() == shape)
+    place->cache->clear();
+  else
+    place->cache.emplace(shape, rows);
+  return place;
 }
 
 template <class F>
 void LayerRunner::pass(const Layer& layer, std::span<const float> x, F f) const {
   const int64_t rows = std::ssize(x) / config_.hidden_size;
-  std::unique_ptr<Place> place = take(rows);
-  const SequenceRows sequence{&place->cache, 0, rows};
+  NIBBLE_CHECK(layer.place == 0);
+  std::unique_ptr<Place> place = take(layer.plan, rows);
+  const SequenceRows sequence{&*place->cache, 0, rows};
   PassSize size;
   size.add(layer.plan);
   const LayerPass pass(config_, ropes_, {&sequence, 1}, 1, size, layer.workspace_bytes(rows, 1),

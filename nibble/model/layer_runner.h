@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -47,16 +48,15 @@ class LayerRunner {
   void pass(const Layer& layer, std::span<const float> x, F f) const;
   // What a pass of one thread writes to.
   struct Place {
-    KvCache cache;
+    std::optional<KvCache> cache;
     Workspace workspace;
   };
-  std::unique_ptr<Place> take(int64_t rows) const;
+  std::unique_ptr<Place> take(const LayerPlan& plan, int64_t rows) const;
 
   DecoderConfig config_;
   WeightLoader load_;
   ModelEnds ends_;
   std::vector<Rotary> ropes_;
-  CacheShape any_layer_;  // room for one layer of each shape
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Place>> idle_;
 };

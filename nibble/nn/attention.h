@@ -31,6 +31,7 @@ struct AttentionRule {
   /// Of each head, a score that takes part in softmax and whose value is nothing (Xiao et al. 2023,
   /// attention sinks, as gpt-oss learns them); null: none.
   const float* sinks = nullptr;
+  bool operator==(const AttentionRule&) const = default;
 };
 
 /// One attention: queries against what is cached of one layer. Row r sees the positions 0 .. start

@@ -1,7 +1,6 @@
 #include "nibble/train/decoder_gradient.h"
 
 #include <algorithm>
-#include <map>
 
 namespace nibble {
 
@@ -14,13 +13,14 @@ DecoderGradient<T>::DecoderGradient(const DecoderConfig& config, std::span<const
       head_(config, ops),
       norm_(config.norm, config.norm_eps, config.hidden_size) {
   const auto slopes = std::make_shared<StepSlopes<T>>();
-  std::map<LayerKind, size_t> of_kind;
   for (size_t i = 0; i < plans.size(); ++i) {
-    const auto index = static_cast<int>(i);
-    const auto [known, fresh] = of_kind.try_emplace(layer_kind(config, index), layers_.size());
-    layer_of_.push_back(recompute_ ? known->second : i);
-    if (recompute_ && !fresh) continue;
-    layers_.push_back(std::make_unique<LayerGradient<T>>(config, plans[i], index, ops, slopes));
+    const auto same = std::find_if(layers_.begin(), layers_.end(),
+                                   [&](const auto& known) { return known->plan() == plans[i]; });
+    const bool shared = recompute_ && same != layers_.end();
+    layer_of_.push_back(shared ? static_cast<size_t>(same - layers_.begin()) : layers_.size());
+    if (shared) continue;
+    layers_.push_back(
+        std::make_unique<LayerGradient<T>>(config, plans[i], static_cast<int>(i), ops, slopes));
   }
   if (recompute_) inputs_.resize(plans.size());
 }

@@ -94,9 +94,10 @@ class DecoderGradient {
   const DecoderConfig& config_;
   const TrainOps<T>& ops_;
   const bool recompute_;
-  std::vector<std::unique_ptr<LayerGradient<T>>> layers_;  // where `recompute`, one of each kind
-  std::vector<size_t> layer_of_;                           // which of them runs a layer
-  std::vector<Buffer<T>> inputs_;                          // of each layer, where `recompute`
+  std::vector<std::unique_ptr<LayerGradient<T>>>
+      layers_;                     // where `recompute`, one for all with its plan
+  std::vector<size_t> layer_of_;   // which of them runs a layer
+  std::vector<Buffer<T>> inputs_;  // of each layer, where `recompute`
   HeadGradient<T> head_;
   ExpertBalance balance_;
   int64_t rows_ = 0, capacity_ = 0;

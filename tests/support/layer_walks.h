@@ -18,9 +18,12 @@ inline void expect_walks_agree(const DecoderConfig& config, const WeightLoader& 
     ids.push_back(static_cast<int32_t>(i * 7 % config.vocab_size));
   const LayerRunner runner(config, load);
   std::vector<float> whole = runner.embed(ids), by_site = whole, kept;
+  const WeightRelease keep;
+  const ParameterFinder find(config, load, keep);
   for (int i = 0; i < config.layers; ++i) {
-    const Layer layer = runner.layer(i);
-    runner.run(layer, whole);
+    runner.run(runner.layer(i), whole);
+    // As calibration builds it, of weights of its own.
+    const Layer layer = build_layer(config, i, find, {});
     for (size_t s = 0; s < layer.plan.sites.size(); ++s) {
       kept = runner.input(layer, s, by_site, kept);
       runner.add_output(layer, s, kept, by_site);
@@ -28,8 +31,6 @@ inline void expect_walks_agree(const DecoderConfig& config, const WeightLoader& 
     EXPECT_EQ(by_site, whole) << "layer " << i;
   }
   runner.final_norm(whole);
-  const WeightRelease keep;
-  const ParameterFinder find(config, load, keep);
   std::vector<LinearMember> members;
   if (config.tied)
     members.push_back({"head", find.table(Role::token_embedding), std::nullopt});
