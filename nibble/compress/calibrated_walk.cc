@@ -7,6 +7,7 @@
 #include "nibble/compress/block_training.h"
 #include "nibble/compress/calibrated_weight.h"
 #include "nibble/compress/prepare.h"
+#include "nibble/compress/rare_experts.h"
 #include "nibble/compress/site_statistics.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/correction.h"
@@ -80,8 +81,9 @@ class Walk {
       if (dual_) base_.read_input(then, s), base_.add_output(then, s);
       for_each_group(layer, now.plan, s, [&](const GroupPlace& place) {
         quantize_group(place, find);
-        now.group(s, std::max(place.expert, 0)) =
-            build_group(place.site(), layer, place.expert, find, products_);
+        LinearGroup& group = now.group(s, std::max(place.expert, 0));
+        group = build_group(place.site(), layer, place.expert, find, products_);
+        if (probable_) look_behind(place, group);
       });
       hat_.add_output(now, s);
     }
@@ -111,6 +113,7 @@ class Walk {
     if (!store_.has(layer) && !finished_.empty()) store_.put(layer, std::move(finished_));
     finished_.clear();
     done_.clear();
+    behind_.clear();
   }
 
   const ParameterPlan* planned(const ParamKey& key) const {
@@ -127,7 +130,29 @@ class Walk {
     if (store_.has(place.layer)) return restore(plans, place.layer);
     StatisticsSource source{text_.samples.size(), hat_, dual_ ? &base_ : nullptr};
     if (corrects_stream(place)) source.bias = find.vector(plans[0]->spec.with_bias(true));
-    quantize_all(plans, site_statistics(place, source, wants_hessian(), exec_));
+    InputStatistics statistics = site_statistics(place, source, wants_hessian(), exec_);
+    if (place.expert >= 0 && method_.needs != Calibration::nothing) fill_up(place, statistics);
+    quantize_all(plans, statistics);
+  }
+
+  // An expert that saw too few rows for one of its sites.
+  void fill_up(const GroupPlace& place, InputStatistics& own) {
+    if (place.site().in != BufferId::gathered) {
+      const auto found = behind_.find(place.expert);
+      if (found != behind_.end()) nibble::fill_up(found->second, own);
+      return;
+    }
+    if (own.rows >= std::max(own.k, expert_size(config_))) return;
+    probable_.emplace(place, hat_, text_.samples.size());
+    nibble::fill_up(probable_->first(wants_hessian(), exec_.threads), own);
+  }
+
+  // What its last matrix will read, now that the first ones are rounded.
+  void look_behind(const GroupPlace& place, const LinearGroup& group) {
+    const LinearEnd end = place.plan.steps[step_of(place.plan, place.index)].end;
+    behind_.insert_or_assign(place.expert,
+                             probable_->last(group, end, wants_hessian(), exec_.threads));
+    probable_.reset();
   }
 
   bool wants_hessian() const { return dual_ || method_.needs >= Calibration::hessian; }
@@ -208,8 +233,10 @@ class Walk {
   std::map<ParamKey, const ParameterPlan*> plans_;
   std::map<std::string, Tensor, std::less<>> done_;  // of this block, as the rest of it sees them
   WeightLoader load_;
-  WeightRelease keep_;                    // nothing
-  std::vector<FinishedWeight> finished_;  // the same, for the store
+  WeightRelease keep_;                     // nothing
+  std::vector<FinishedWeight> finished_;   // the same, for the store
+  std::optional<ProbableRows> probable_;   // of the expert at hand, where it saw few rows
+  std::map<int, InputStatistics> behind_;  // of such experts, what their last matrix reads
   int64_t count_ = 0, total_ = 0;
 };
 

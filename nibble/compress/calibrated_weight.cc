@@ -22,7 +22,8 @@ FinishedWeight calibrated_weight(const CalibratedTask& task, const std::string& 
     throw corrupt(result.note + " (`strict`)").at("tensor " + in_quotes(name));
   return {name,
           std::move(result.weight),
-          {name, result.error, result.rtn_error, result.damping, result.fell_back, result.note}};
+          {name, result.error, result.rtn_error, result.damping, result.fell_back, result.note,
+           task.input.rows, task.plan.spec.expert, task.input.mixed}};
 }
 
 std::string describe(const LayerReport& r) {

@@ -75,6 +75,9 @@ std::vector<LayerReport> reports_from(const JsonFields& fields) {
     r.damping = fields.number_or(at + "damping", 0);
     r.fell_back = fields.boolean_or(at + "fell_back", false);
     r.note = fields.string_or(at + "note", "");
+    r.tokens = fields.integer_or(at + "tokens", -1);
+    r.expert = static_cast<int>(fields.integer_or(at + "expert", -1));
+    r.mixed = fields.number_or(at + "mixed", 0);
     out.push_back(std::move(r));
   }
   return out;
@@ -132,6 +135,9 @@ void write_report(const LayerReport& r, JsonWriter& out) {
   if (r.damping > 0) out.field("damping", r.damping);
   if (r.fell_back) out.field("fell_back", true);
   if (!r.note.empty()) out.field("note", r.note);
+  if (r.tokens >= 0) out.field("tokens", r.tokens);
+  if (r.expert >= 0) out.field("expert", r.expert);
+  if (r.mixed > 0) out.field("mixed", r.mixed);
   out.end_object();
 }
 

@@ -19,6 +19,9 @@ struct LayerReport {
   double error = -1, rtn_error = -1, damping = 0;
   bool fell_back = false;
   std::string note;
+  int64_t tokens = -1;  ///< that it was calibrated on; -1: it was not
+  int expert = -1;      ///< whose it is; -1: no expert's
+  double mixed = 0;     ///< as InputStatistics has it
   bool operator==(const LayerReport&) const = default;
 };
 

@@ -124,12 +124,32 @@ std::string hash_of(const CalibrationText& text) {
   return content_hash(MemorySource(std::move(tensors)));
 }
 
+// In one line: there may be thousands.
+void note_rare_experts(QuantizeResult& result) {
+  int64_t all = 0, rare = 0, fewest = 0;
+  double most = 0;
+  for (const LayerReport& r : result.layers) {
+    all += r.expert >= 0 ? 1 : 0;
+    if (r.mixed == 0) continue;
+    fewest = rare++ == 0 ? r.tokens : std::min(fewest, r.tokens);
+    most = std::max(most, r.mixed);
+  }
+  if (rare == 0) return;
+  result.warnings.push_back(fmt::format(
+      "{} of {} of experts saw fewer tokens than they have inputs, the rarest {}: up to {:.0f} % "
+      "of "
+      "their statistics are of all tokens, each counted by the router's probability (nibble.json "
+      "has them one by one; give more text)",
+      rare, counted(all, "matrix", "matrices"), fewest, 100 * most));
+}
+
 void note_layers(const LayerStore& store, QuantizeResult& result) {
   result.layers = store.reports();
   for (const LayerReport& r : result.layers) {
-    if (!r.note.empty())
+    if (!r.note.empty() && r.mixed == 0)
       result.warnings.push_back(fmt::format("tensor {}: {}", in_quotes(r.name), r.note));
   }
+  note_rare_experts(result);
 }
 
 void note_importance(const GivenImportance& importance, QuantizeResult& result) {
@@ -146,6 +166,9 @@ void note_calibration(const CalibrationText& text, QuantizeResult& result) {
 }
 
 void count(const ParameterPlan& plan, QuantizeResult& result) {
+  const int64_t numbers = plan.spec.shape.elements();
+  result.parameters += numbers;
+  if (plan.written()) result.parameters_quantized += numbers;
   if (!plan.candidate) return;
   ++(plan.scheme ? result.quantized : result.kept);
   ++result.stored[plan.scheme ? to_string(*plan.scheme) : std::string(to_string(plan.dtype))];

@@ -142,8 +142,9 @@ struct ImportanceSource {
 struct QuantizeResult {
   int64_t file_bytes = 0;  ///< of the first that was written
   int64_t input_file_bytes = 0;
-  std::vector<Written> written;           ///< all of them
-  int64_t quantized = 0, kept = 0;        ///< matrices
+  std::vector<Written> written;                      ///< all of them
+  int64_t quantized = 0, kept = 0;                   ///< matrices
+  int64_t parameters = 0, parameters_quantized = 0;  ///< numbers of the whole model
   std::map<std::string, int64_t> stored;  ///< the same by what they are stored in: "int8", "f16"
   double bits_per_weight = 0;
   std::vector<LayerReport> layers;  ///< of calibrated methods, in the order of the work

@@ -60,7 +60,14 @@ SiteInput::SiteInput(const LayerPlan& plan, size_t site, std::span<const float> 
   const ExpertPlan& e = *plan.experts;
   memory_.resize(static_cast<size_t>(ExpertRows::count(rows_, e.experts, e.chosen)));
   experts_ = {memory_.data(), rows_, e.experts, e.chosen};
-  experts_.find(e, kept.data() + at, rows_);
+  routing_ = kept.data() + at;
+  routing_width_ = e.width();
+  experts_.find(e, routing_, rows_);
+}
+
+float SiteInput::probability(int64_t row, int64_t expert) const {
+  NIBBLE_CHECK(routing_ != nullptr);
+  return routing_[row * routing_width_ + expert];
 }
 
 std::span<const float> SiteInput::of(int64_t expert) const {

@@ -35,6 +35,8 @@ class SiteInput {
   std::span<const float> of(int64_t expert) const;
   /// What a row of the sequence gives to its experts.
   std::span<const float> of_row(int64_t row) const;
+  /// With which the router sends a row to an expert (chosen or not): its score.
+  float probability(int64_t row, int64_t expert) const;
   /// The rows of the sequence that of(expert) are; empty where they are all.
   std::span<const int32_t> sources(int64_t expert) const;
 
@@ -42,6 +44,8 @@ class SiteInput {
   const Site& site_;
   std::span<const float> kept_;
   int64_t rows_;
+  const float* routing_ = nullptr;  // where there are experts, [rows, routing_width_]
+  int64_t routing_width_ = 0;
   std::vector<int32_t> memory_;  // of experts_
   ExpertRows experts_;
 };

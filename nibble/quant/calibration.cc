@@ -30,7 +30,12 @@ int64_t InputStatistics::dead_channels() const {
 
 std::string coverage_note(const InputStatistics& input) {
   std::vector<std::string> words;
-  if (input.rows < input.k)
+  if (input.mixed > 0)
+    words.push_back(fmt::format(
+        "calibrated on {}, fewer than its {}: {:.0f} % of its statistics are of all tokens, each "
+        "counted by the router's probability",
+        counted(input.rows, "token"), counted(input.k, "input"), 100 * input.mixed));
+  else if (input.rows < input.k)
     words.push_back(fmt::format("calibrated on {}, fewer than its {}: give more text",
                                 counted(input.rows, "token"), counted(input.k, "input")));
   if (const int64_t dead = input.dead_channels(); dead > 0)

@@ -10,9 +10,12 @@
 namespace nibble {
 
 struct InputStatistics {
-  int64_t k = 0;                    ///< channels: the inputs of the weight
-  int64_t rows = 0;                 ///< finite rows seen
-  int64_t refused = 0;              ///< rows left out because they held NaN or infinity
+  int64_t k = 0;        ///< channels: the inputs of the weight
+  int64_t rows = 0;     ///< finite rows seen
+  int64_t refused = 0;  ///< rows left out because they held NaN or infinity
+  /// Share of the sums that are not of those rows: of an expert that saw few, what all rows would
+  /// give it, by the router's probabilities (compress/rare_experts.h).
+  double mixed = 0;
   std::vector<float> absmax;        ///< [k], the largest magnitude of each channel
   std::vector<double> mean_square;  ///< [k], the diagonal of H
   std::vector<float> hessian;       ///< [k, k], H = mean of x x^T; empty where not asked for
@@ -27,6 +30,8 @@ struct InputStatistics {
 
   /// Channels that were 0 in every row: calibration says nothing of their weights.
   int64_t dead_channels() const;
+  /// Whether the sums are of anything.
+  bool is_known() const { return rows > 0 || mixed > 0; }
 };
 
 /// What a user should know of rows that say too little: fewer rows than channels, channels never

@@ -116,7 +116,7 @@ WeightResult quantize_second_order(const WeightTask& task) {
   const std::vector<float> w = values_of(task);
   const InputStatistics& input = *task.input;
   const int64_t n = task.weight.shape()[0], k = task.weight.shape()[1];
-  if (input.rows == 0 || !all_finite(input.hessian))
+  if (!input.is_known() || !all_finite(input.hessian))
     return fall_back(task, w, "the inputs seen in calibration, or their squares, are not finite");
   const std::string_view name = task.output == nullptr ? "gptq" : "yaqa";
   GridMatrix m(storable_scheme(task.scheme, k), n, k, task.options.scale_dtype, name);

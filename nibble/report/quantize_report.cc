@@ -36,6 +36,28 @@ std::string calibration_line(const QuantizeResult& r) {
                      counted(std::ssize(r.layers), "matrix", "matrices"));
 }
 
+double share_quantized(const QuantizeResult& r) {
+  return r.parameters > 0
+             ? static_cast<double>(r.parameters_quantized) / static_cast<double>(r.parameters)
+             : 0;
+}
+
+// What calibration showed each expert.
+std::string experts_line(const QuantizeResult& r) {
+  std::vector<int64_t> tokens;
+  int64_t few = 0;
+  for (const LayerReport& l : r.layers) {
+    if (l.expert < 0 || l.tokens < 0) continue;
+    tokens.push_back(l.tokens);
+    few += l.mixed > 0 ? 1 : 0;
+  }
+  if (tokens.empty()) return "";
+  std::sort(tokens.begin(), tokens.end());
+  return fmt::format("experts saw {} to {} tokens each, {} in the middle; {} of their {} saw too few\n",
+                     tokens.front(), tokens.back(), tokens[tokens.size() / 2], few,
+                     counted(std::ssize(tokens), "matrix", "matrices"));
+}
+
 // "35 of 35 matrices in int8", "34 of 35 matrices quantized (1 f32, 30 int4:g32, 4 int8)".
 std::string matrices_of(const QuantizeResult& r) {
   const int64_t all = r.quantized + r.kept;
@@ -74,10 +96,12 @@ double compression_ratio(const QuantizeResult& r) {
 }  // namespace
 
 std::string render_terminal(const QuantizeJob& /*job*/, const QuantizeResult& r) {
-  return fmt::format("{}: {}, {:.2f} bits a weight\n{} bytes instead of {}: {:.2f}x smaller\n",
-                     r.written.front().path, matrices_of(r), r.bits_per_weight, r.file_bytes,
-                     r.input_file_bytes, compression_ratio(r)) +
-         others_lines(r) + calibration_line(r) + verified_line(r);
+  return fmt::format(
+             "{}: {}, {} of all parameters, {:.2f} bits a weight\n"
+             "{} bytes instead of {}: {:.2f}x smaller\n",
+             r.written.front().path, matrices_of(r), format_percent(share_quantized(r)),
+             r.bits_per_weight, r.file_bytes, r.input_file_bytes, compression_ratio(r)) +
+         others_lines(r) + calibration_line(r) + experts_line(r) + verified_line(r);
 }
 
 std::string quantize_json(const QuantizeJob& job, const QuantizeResult& r) {
@@ -95,6 +119,7 @@ std::string quantize_json(const QuantizeJob& job, const QuantizeResult& r) {
   out.field("file_bytes", r.file_bytes).field("input_file_bytes", r.input_file_bytes);
   out.field("compression_ratio", compression_ratio(r)).field("bits_per_weight", r.bits_per_weight);
   out.field("matrices_quantized", r.quantized).field("matrices_kept", r.kept);
+  out.field("parameters", r.parameters).field("parameters_quantized", r.parameters_quantized);
   out.key("matrices_by_type").begin_object();
   for (const auto& [type, count] : r.stored) out.field(type, count);
   out.end_object();
