@@ -51,8 +51,9 @@ class TableBuilder {
   // Of a norm that reads the stream, or queries or keys.
   static bool is_gain(const ParamSpec& p) {
     constexpr Role kOthers[] = {
-        Role::delta_decay, Role::delta_decay_bias, Role::delta_norm, Role::router_correction,
-        Role::sinks,       Role::expert_scale,     Role::layer_scale};
+        Role::delta_decay, Role::delta_decay_bias, Role::delta_norm,  Role::router_correction,
+        Role::sinks,       Role::expert_scale,     Role::layer_scale, Role::mamba_skip,
+        Role::mamba_norm};
     const bool other =
         std::find(std::begin(kOthers), std::end(kOthers), p.role) != std::end(kOthers);
     return p.shape.rank() == 1 && !p.bias && !other;
@@ -171,7 +172,8 @@ void validate_kinds(const DecoderConfig& c) {
     throw bad_value("layer_types",
                     fmt::format("names {} layers; there are {}", c.layer_kinds.size(), c.layers));
   for (const auto& [key, flags] :
-       {std::pair("no_rope_layers", &c.turned), std::pair("mlp_layer_types", &c.sparse)}) {
+       {std::pair("no_rope_layers", &c.turned), std::pair("mlp_layer_types", &c.sparse),
+        std::pair("layers_block_type", &c.feeds)}) {
     if (!flags->empty() && std::ssize(*flags) != c.layers)
       throw bad_value(key, fmt::format("names {} layers; there are {}", flags->size(), c.layers));
   }
@@ -226,6 +228,10 @@ LayerKind layer_kind(const DecoderConfig& config, int layer) {
 
 bool has_experts(const DecoderConfig& c, int layer) {
   return c.experts > 0 && (c.sparse.empty() || c.sparse[static_cast<size_t>(layer)] != 0);
+}
+
+bool has_feed(const DecoderConfig& c, int layer) {
+  return c.feeds.empty() || c.feeds[static_cast<size_t>(layer)] != 0;
 }
 
 HeadsConfig heads_of(const DecoderConfig& c, int layer) {
@@ -291,6 +297,8 @@ void validate(const DecoderConfig& c) {
   require_positive("residual_multiplier", c.residual_scale);
   require_positive("logits_scaling", c.logit_scale);
   require_positive("embedding_multiplier", c.embedding_scale);
+  for (const double scale : {c.attention_out_scale, c.gate_scale, c.down_scale})
+    require_positive("multiplier", scale);
   if (c.qkv_by_head && c.heads != c.kv_heads)
     throw bad_value("num_key_value_heads", "must be that of heads where they are one matrix");
   const std::vector<RopeConfig> all = ropes(c);

@@ -4,6 +4,7 @@
 // llama, ...) only fills the config in and names the tensors; see architecture.h.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,11 +17,20 @@
 namespace nibble {
 
 enum class NormKind { rms, layer };
-enum class PositionKind { learned, rotary };
-enum class MlpKind { relu, gelu_tanh, gelu, silu_gated, gelu_tanh_gated, clamped_gated };
+enum class PositionKind { learned, rotary, none };
+enum class MlpKind {
+  relu,
+  gelu_tanh,
+  gelu,
+  silu_gated,
+  gelu_tanh_gated,
+  clamped_gated,
+  relu_squared
+};
 /// What mixes positions in a layer: attention over all of them or a window, a short convolution, or
-/// a gated delta rule (DeltaConfig).
-enum class LayerKind : uint8_t { full, window, convolution, delta };
+/// a gated delta rule (DeltaConfig), Mamba2 (MambaConfig), Mamba2 and attention side by side, or
+/// nothing (a layer that is a feed-forward alone).
+enum class LayerKind : uint8_t { full, window, convolution, delta, mamba, mamba_beside, none };
 
 /// RMSNorm of queries and keys: of every head before the rotation or behind it, or of all of a
 /// row's heads together, before it.
@@ -67,6 +77,34 @@ struct DeltaConfig {
   bool operator==(const DeltaConfig&) const = default;
 };
 
+/// Where the norm of what a Mamba2 layer's heads give stands: nowhere, or before or behind the
+/// gate.
+enum class GateNorm : uint8_t { none, before, behind };
+
+/// Mamba2 (Dao and Gu 2024): heads whose states fade at a rate that each token chooses, behind a
+/// short convolution of what they read (x, B and C; B and C are shared by the heads of a group).
+struct MambaConfig {
+  int64_t heads = 0, head_dim = 0, groups = 0;  ///< groups divide heads
+  int64_t state = 0;                            ///< numbers of each of a head's elements
+  int64_t taps = 0;                             ///< of the convolution
+  bool conv_bias = false, in_bias = false, out_bias = false;
+  GateNorm norm = GateNorm::behind;             ///< of each group
+  double step_least = 0, step_most = 0;         ///< bounds of a token's time step; most 0: none
+  std::array<double, 5> scales{1, 1, 1, 1, 1};  ///< of z, x, B, C and the time step
+  double out_scale = 1;                         ///< of what the layer gives
+
+  int64_t width() const { return heads * head_dim; }
+  int64_t channels() const { return width() + 2 * groups * state; }
+  /// Columns of the first projection: z, x, B, C, time steps.
+  int64_t columns() const { return width() + channels() + heads; }
+  /// The scale of a channel of the convolution.
+  double channel_scale(int64_t c) const {
+    return scales[c < width() ? 1 : c < width() + groups * state ? 2 : 3];
+  }
+
+  bool operator==(const MambaConfig&) const = default;
+};
+
 /// Attention whose keys and values are made of a few numbers a token (multi-head latent attention,
 /// DeepSeek-AI 2024): a head's key is `own_dim` elements of its own and behind them `shared_dim`
 /// that all heads share, which alone are rotary; DecoderConfig::head_dim is the sum of both.
@@ -87,7 +125,9 @@ struct HeadsConfig {
   bool operator==(const HeadsConfig&) const = default;
 };
 
-inline bool is_gated(MlpKind mlp) { return mlp >= MlpKind::silu_gated; }
+inline bool is_gated(MlpKind mlp) {
+  return mlp >= MlpKind::silu_gated && mlp != MlpKind::relu_squared;
+}
 
 inline constexpr int64_t kMostLayers = 10'000, kMostExpertGroups = 64;
 
@@ -150,10 +190,14 @@ struct DecoderConfig {
   bool dense_beside = false;  ///< layers with experts have the dense MLP as well, norms around both
   bool shared_gate = false;   ///< whose output is multiplied with a sigmoid for each row
   RouterConfig router;
-  DeltaConfig delta;       ///< of delta layers
-  LatentConfig latent;     ///< of layers with attention
-  int64_t conv_taps = 0;   ///< of convolution layers
-  bool conv_bias = false;  ///< of their projections, too
+  DeltaConfig delta;           ///< of delta layers
+  LatentConfig latent;         ///< of layers with attention
+  MambaConfig mamba;           ///< of Mamba2 layers
+  std::vector<uint8_t> feeds;  ///< of each layer: whether it has a feed-forward; empty: all have
+  double attention_out_scale = 1;         ///< of what attention beside Mamba2 gives
+  double gate_scale = 1, down_scale = 1;  ///< of the dense MLP's gate and of what it gives
+  int64_t conv_taps = 0;                  ///< of convolution layers
+  bool conv_bias = false;                 ///< of their projections, too
 
   double attention_scale = 0;    ///< what q.k is multiplied with; 0: 1 / sqrt(head_dim)
   double attention_softcap = 0;  ///< scores become cap tanh(score / cap); 0: they stay
@@ -179,6 +223,7 @@ const ParamSpec* find_parameter(const std::vector<ParamSpec>& table, const Param
 
 LayerKind layer_kind(const DecoderConfig& config, int layer);
 bool has_experts(const DecoderConfig& config, int layer);
+bool has_feed(const DecoderConfig& config, int layer);
 /// Those of a layer that attends.
 HeadsConfig heads_of(const DecoderConfig& config, int layer);
 /// The width of the heads that ropes()[index] turns.

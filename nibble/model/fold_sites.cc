@@ -47,7 +47,7 @@ class Sites {
   // expert that every row goes to reads that norm as well.
   void site(size_t index) {
     const Site& s = plan_.sites[index];
-    if (s.members[0].role == Role::shared_gate) {
+    if (s.title == "shared expert") {
       for (const SiteMember& m : s.members) consume(sites_[experts_], {m.role, layer_});
       if (plan_.gates_rows) consume(sites_[experts_], {Role::shared_router, layer_});
       return;
@@ -94,12 +94,17 @@ class Sites {
       case Op::delta:
         fold.refusal = "a norm of each head stands before it";
         return;
+      case Op::mamba_gate:
+        fold.refusal = plan_.mamba->norm < 0 ? "states of heads stand before it"
+                                             : "a norm of heads stands before it";
+        return;
       case Op::add:
         fold.refusal = "nothing stands before it";
         return;
       case Op::scale:
       case Op::activate:
-        rows_of(fold, {Role::gate_up, layer_});
+        if (s.in == BufferId::gate) return rows_of(fold, {role_of(plan_, s.out), layer_});
+        rows_of(fold, {role_of(plan_, s.in), layer_});
         fold.first_row = plan_.buffer(s.out).width;
         return;
       case Op::gate:
@@ -109,6 +114,8 @@ class Sites {
       case Op::project:
         return behind_activation(fold, s, expert);
       case Op::keys:
+      case Op::mamba_convolve:
+      case Op::mamba_scan:
       case Op::route:
       case Op::combine:
         NIBBLE_CHECK(false && "no site reads what they make");
@@ -154,6 +161,8 @@ class Sites {
       fold.refusal = "what is clamped does not commute with a scale";
     else if (is_gate(s.end) || s.end == LinearEnd::relu)
       rows_of(fold, {plan_.site(s).members.back().role, layer_, expert});
+    else if (s.end == LinearEnd::relu_squared)
+      fold.refusal = "a squared ReLU does not commute with a scale";
     else
       fold.refusal = "GELU does not commute with a scale";
   }

@@ -21,6 +21,7 @@ constexpr ActivationRow kActivations[] = {
     {"gelu_pytorch_tanh", MlpKind::gelu_tanh, {}},
     {"gelu", MlpKind::gelu, {}},
     {"relu", MlpKind::relu, {}},
+    {"relu2", MlpKind::relu_squared, {}},
     {"silu", {}, MlpKind::silu_gated},
     {"swish", {}, MlpKind::silu_gated}};
 

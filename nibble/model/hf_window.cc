@@ -12,8 +12,13 @@ namespace {
 // transformers' defaults.
 constexpr int64_t kWindow = 4096, kFirst = 28;
 
-constexpr std::string_view kKinds[] = {"full_attention", "sliding_attention", "conv",
-                                       "linear_attention"};  // LayerKind
+constexpr std::string_view kKinds[] = {"full_attention",
+                                       "sliding_attention",
+                                       "conv",
+                                       "linear_attention",
+                                       "linear_attention",
+                                       "hybrid",
+                                       "none"};  // LayerKind
 
 std::string_view name_of_kind(LayerKind kind) { return kKinds[static_cast<size_t>(kind)]; }
 

@@ -39,11 +39,12 @@ Layer build_layer(const DecoderConfig& config, int layer, const ParameterFinder&
     out.sinks = find.vector({Role::sinks, layer});
   out.scale = find.vector({Role::layer_scale, layer});
   if (out.plan.gates_rows) out.row_gate = find.vector({Role::shared_router, layer});
-  if (out.plan.delta) {
+  if (out.plan.mamba) out.skip = find.vector({Role::mamba_skip, layer});
+  if (out.plan.delta || out.plan.mamba) {
     out.decay = find.vector({Role::delta_decay, layer});
     out.decay_bias = find.vector({Role::delta_decay_bias, layer});
   }
-  if (out.plan.convolution || out.plan.delta) {
+  if (out.plan.convolution || out.plan.delta || out.plan.mamba) {
     const ParamKey key{Role::conv, layer};
     out.taps = find.vector(key);
     out.taps_bias = find.vector(key.with_bias(true));
@@ -51,15 +52,15 @@ Layer build_layer(const DecoderConfig& config, int layer, const ParameterFinder&
   return out;
 }
 
-int64_t add_layer(const LayerPlan& plan, CacheShape& shape) {
-  if (plan.attention) {
-    shape.attention.push_back(plan.attention->rule.shape);
-    return std::ssize(shape.attention) - 1;
-  }
-  NIBBLE_CHECK(plan.convolution || plan.delta);
-  shape.state = plan.delta ? plan.delta->state_floats()
-                           : plan.convolution->channels * (plan.convolution->taps - 1);
-  return shape.state_layers++;
+CachePlace add_layer(const LayerPlan& plan, CacheShape& shape) {
+  const CachePlace place{std::ssize(shape.attention), shape.state_layers};
+  if (plan.attention) shape.attention.push_back(plan.attention->rule.shape);
+  if (!plan.convolution && !plan.delta && !plan.mamba) return place;
+  shape.state = plan.delta   ? plan.delta->state_floats()
+                : plan.mamba ? plan.mamba->state_floats()
+                             : plan.convolution->channels * (plan.convolution->taps - 1);
+  ++shape.state_layers;
+  return place;
 }
 
 CacheShape cache_shape(const DecoderConfig& config) {
@@ -93,7 +94,7 @@ int64_t Layer::multiplications() const {
 size_t Layer::memory_bytes() const {
   size_t floats = taps.size() + taps_bias.size() + decay.size() + decay_bias.size() +
                   router_correction.size() + row_gate.size() + sinks.size() + expert_scale.size() +
-                  scale.size(),
+                  scale.size() + skip.size(),
          sum = 0;
   for (const NormWeights& n : norms) floats += n.gain.size() + n.bias.size();
   for_each_group([&](const LinearGroup& g) { sum += g.memory_bytes(); });

@@ -10,6 +10,11 @@
 
 namespace nibble {
 
+/// Where a layer's part of a cache is: among those that attend, and those with a state.
+struct CachePlace {
+  int64_t attention = 0, state = 0;
+};
+
 struct NormWeights {
   std::vector<float> gain, bias;  ///< empty where the norm has none
 };
@@ -25,8 +30,9 @@ struct Layer {
   std::vector<float> row_gate;                   ///< of Op::gate_rows: [hidden_size]
   std::vector<float> sinks;                      ///< of attention: [heads], or empty
   std::vector<float> taps, taps_bias;            ///< of a convolution: [channels, taps], [channels]
-  std::vector<float> decay, decay_bias;          ///< of a delta layer: [value_heads]
-  int64_t place = 0;  ///< among the layers of its kind: where its part of a cache is
+  std::vector<float> decay, decay_bias;          ///< of a delta layer or Mamba2: [heads]
+  std::vector<float> skip;                       ///< of Mamba2: [heads]
+  CachePlace place;
 
   LinearGroup& group(size_t site, int64_t expert = 0) {
     return groups[site][static_cast<size_t>(expert)];
@@ -46,7 +52,7 @@ struct Layer {
 };
 
 /// Makes room in a cache's shape for what a layer keeps of a sequence; returns its Layer::place.
-int64_t add_layer(const LayerPlan& plan, CacheShape& shape);
+CachePlace add_layer(const LayerPlan& plan, CacheShape& shape);
 /// Of all layers of a config.
 CacheShape cache_shape(const DecoderConfig& config);
 

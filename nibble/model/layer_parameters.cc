@@ -34,6 +34,18 @@ class Parameters {
       }
       case Op::delta:
         return delta(*plan_.delta);
+      case Op::mamba_convolve: {
+        const MambaConfig& m = plan_.mamba->shape;
+        add(Role::conv, -1, false, Shape{m.channels(), 1, m.taps});
+        if (m.conv_bias) add(Role::conv, -1, true, Shape{m.channels()});
+        return;
+      }
+      case Op::mamba_scan:
+        for (const Role role : {Role::delta_decay, Role::delta_decay_bias, Role::mamba_skip})
+          add(role, -1, false, Shape{plan_.mamba->shape.heads});
+        return;
+      case Op::mamba_gate:
+        return norm(plan_.mamba->norm);
       case Op::route:
         return router(plan_.buffer(step.in).width);
       case Op::scale:

@@ -37,6 +37,7 @@ void PassSize::add(const LayerPlan& plan) {
     ropes = std::max<int64_t>(ropes, plan.attention->rope + 1);
   }
   if (plan.delta) delta_floats = std::max(delta_floats, delta_scratch_floats(*plan.delta));
+  if (plan.mamba) delta_floats = std::max(delta_floats, plan.mamba->shape.channels());
   if (!plan.experts) return;
   experts = std::max(experts, plan.experts->experts);
   chosen = std::max(chosen, plan.experts->chosen);
@@ -147,6 +148,12 @@ void LayerPass::run_step(const Layer& layer, const Step& step, Team& team) const
       return convolve(layer, team);
     case Op::delta:
       return delta(layer, team);
+    case Op::mamba_convolve:
+      return mamba_convolve(layer, team);
+    case Op::mamba_scan:
+      return mamba_scan(layer, team);
+    case Op::mamba_gate:
+      return mamba_gate(layer, team);
     case Op::activate:
       return activate(layer, step, team);
     case Op::gate:
@@ -203,8 +210,11 @@ void LayerPass::activate(const Layer& layer, const Step& step, const Team& team)
   const int64_t n = layer.plan.buffer(step.out).width;
   const auto [begin, end] = team.share(m_);
   for (int64_t r = begin; r < end; ++r) {
-    float *const gate = buffer(step.in) + r * 2 * n, *const out = buffer(step.out) + r * n;
-    std::copy_n(gate + n, n, out);
+    const bool halves = step.in != BufferId::gate;
+    float *const gate = buffer(step.in) + r * (halves ? 2 : 1) * n, *const out =
+                                                                        buffer(step.out) + r * n;
+    if (halves) std::copy_n(gate + n, n, out);
+    for (int64_t i = 0; i < n && step.scale != 1; ++i) gate[i] *= step.scale;
     apply_gate(step.end, gate, n, out);
   }
 }

@@ -105,6 +105,10 @@ class LayerPass {
   void delta_head(const Layer& layer, const SequenceRows& s, int64_t first, int64_t head,
                   float* scratch) const;
   void keep_delta_inputs(const Layer& layer, const SequenceRows& s, int64_t first) const;
+  void mamba_convolve(const Layer& layer, const Team& team) const;
+  void mamba_scan(const Layer& layer, Team& team) const;
+  void mamba_head(const Layer& layer, const SequenceRows& s, int64_t first, int64_t head) const;
+  void mamba_gate(const Layer& layer, const Team& team) const;
   void activate(const Layer& layer, const Step& step, const Team& team) const;
   void gate(const Layer& layer, const Step& step, const Team& team) const;
   void gate_rows(const Layer& layer, const Step& step, const Team& team) const;

@@ -11,6 +11,8 @@ LinearEnd end_of(MlpKind mlp) {
   switch (mlp) {
     case MlpKind::relu:
       return LinearEnd::relu;
+    case MlpKind::relu_squared:
+      return LinearEnd::relu_squared;
     case MlpKind::gelu_tanh:
       return LinearEnd::gelu_tanh;
     case MlpKind::gelu:
@@ -37,12 +39,8 @@ class Builder {
 
   LayerPlan build() {
     buffer(BufferId::stream, c_.hidden_size);
-    read(Role::attn_norm);
-    mix();
-    if (c_.halves == Halves::in_turn)
-      join_mixer();
-    else
-      give_mixer(BufferId::mixer_out);
+    if (kind_ != LayerKind::none) mixer();
+    if (!has_feed(c_, layer_)) return std::move(plan_);
     if (c_.halves != Halves::one_norm) read(Role::mlp_norm);
     sparse_ ? experts() : dense();
     if (c_.layer_scale) plan_.steps.push_back({Op::scale, BufferId::stream, BufferId::stream});
@@ -52,6 +50,15 @@ class Builder {
   }
 
  private:
+  void mixer() {
+    read(Role::attn_norm);
+    mix();
+    if (c_.halves == Halves::in_turn)
+      join_mixer();
+    else
+      give_mixer(BufferId::mixer_out);
+  }
+
   void buffer(BufferId id, int64_t width, int64_t rows = 1) {
     plan_.buffers[static_cast<size_t>(id)] = {width, rows, std::nullopt, 0, 0, 0};
   }
@@ -103,16 +110,18 @@ class Builder {
   // What a half of the layer gives joins the stream: at once, or behind a norm of its own, or
   // scaled.
   bool joins_at_once() const { return !c_.post_norms && c_.residual_scale == 1; }
-  void join(BufferId from, Role post_norm) {
+  void join(BufferId from, Role post_norm, double scale = 1) {
     if (c_.post_norms)
       norm(post_norm, from, BufferId::stream);
     else
-      add(from, BufferId::stream, true, c_.residual_scale);
+      add(from, BufferId::stream, true, c_.residual_scale * scale);
   }
 
   void mix() {
     if (kind_ == LayerKind::convolution) return convolution();
     if (kind_ == LayerKind::delta) return delta();
+    if (kind_ == LayerKind::mamba || kind_ == LayerKind::mamba_beside) mamba();
+    if (kind_ == LayerKind::mamba) return;
     attention();
   }
 
@@ -125,10 +134,24 @@ class Builder {
     } else if (kind_ == LayerKind::delta) {
       site.title = "delta out";
       site.members = {{Role::delta_out, c_.hidden_size, false, to}};
+    } else if (kind_ == LayerKind::mamba) {
+      return give_mamba(to);
     }
     project(std::move(site));
   }
+  void give_mamba(BufferId to) {
+    project({"mamba out",
+             {{Role::mamba_out, c_.hidden_size, c_.mamba.out_bias, to}},
+             BufferId::mamba_mixed,
+             0});
+  }
   void join_mixer() {
+    if (kind_ == LayerKind::mamba_beside) {
+      give_mamba(BufferId::mixer_out);
+      give_mixer(BufferId::out);
+      add(BufferId::mixer_out, BufferId::stream, true, c_.residual_scale * c_.mamba.out_scale);
+      return join(BufferId::out, Role::post_attn_norm, c_.attention_out_scale);
+    }
     give_mixer(joins_at_once() ? BufferId::stream : BufferId::out);
     if (!joins_at_once()) join(BufferId::out, Role::post_attn_norm);
   }
@@ -229,7 +252,7 @@ class Builder {
   }
 
   void attention() {
-    c_.latent.kv_rank > 0 ? latent_heads() : heads();
+    if (kind_ != LayerKind::mamba_beside) c_.latent.kv_rank > 0 ? latent_heads() : heads();
     plan_.attention = attention_plan();
     buffer(BufferId::mixed, c_.heads * plan_.attention->rule.shape.values());
     plan_.steps.push_back({Op::attend, BufferId::q, BufferId::mixed});
@@ -269,12 +292,45 @@ class Builder {
     plan_.steps.push_back({Op::delta, BufferId::qkv, BufferId::mixed});
   }
 
+  // Attention beside it reads the same rows, which are coded once for both.
+  void mamba() {
+    const MambaConfig& m = c_.mamba;
+    Site site{"mamba",
+              {{Role::mamba_in, m.columns(), m.in_bias, BufferId::mamba_in}},
+              BufferId::normed,
+              0};
+    if (kind_ == LayerKind::mamba_beside) {
+      const int64_t q = c_.heads * kv_.head_dim, kv = kv_.kv_heads * kv_.head_dim;
+      site.members.push_back({Role::q, q, c_.qkv_bias, BufferId::q});
+      site.members.push_back({Role::k, kv, c_.qkv_bias, BufferId::k});
+      site.members.push_back({Role::v, kv, c_.qkv_bias, BufferId::v});
+    }
+    project(std::move(site));
+    view(BufferId::mamba_z, m.width(), BufferId::mamba_in, 0);
+    view(BufferId::mamba_xbc, m.channels(), BufferId::mamba_in, m.width());
+    view(BufferId::mamba_dt, m.heads, BufferId::mamba_in, m.width() + m.channels());
+    plan_.mamba = {m, m.norm == GateNorm::none
+                          ? -1
+                          : add_norm(Role::mamba_norm, NormKind::rms, m.width(), true, false)};
+    buffer(BufferId::mamba_conv, m.channels());
+    buffer(BufferId::mamba_mixed, m.width());
+    plan_.steps.push_back({Op::mamba_convolve, BufferId::mamba_xbc, BufferId::mamba_conv});
+    plan_.steps.push_back({Op::mamba_scan, BufferId::mamba_conv, BufferId::mamba_mixed});
+    plan_.steps.push_back({Op::mamba_gate, BufferId::mamba_z, BufferId::mamba_mixed});
+  }
+
   void dense() {
     up();
-    const bool at_once = joins_at_once() && c_.halves == Halves::in_turn;
+    const bool at_once = joins_at_once() && c_.halves == Halves::in_turn && c_.down_scale == 1;
     const BufferId to = at_once ? BufferId::stream : BufferId::out;
     project({"mlp out", {{Role::down, c_.hidden_size, c_.mlp_bias, to}}, BufferId::up, 0});
-    if (!at_once) join(to, Role::post_mlp_norm);
+    if (!at_once) join(to, Role::post_mlp_norm, c_.down_scale);
+  }
+
+  void halves(int64_t width) {
+    view(BufferId::gate, width, BufferId::gate_up, 0);
+    buffer(BufferId::up, width);
+    plan_.steps.push_back({Op::activate, BufferId::gate_up, BufferId::up, -1, end_of(c_.mlp)});
   }
 
   // The first projections of the dense MLP.
@@ -285,15 +341,15 @@ class Builder {
                {{Role::gate_up, 2 * width, c_.mlp_bias, BufferId::gate_up}},
                BufferId::normed,
                0});
-      view(BufferId::gate, width, BufferId::gate_up, 0);
-      buffer(BufferId::up, width);
-      plan_.steps.push_back({Op::activate, BufferId::gate_up, BufferId::up, -1, end_of(c_.mlp)});
-      return;
+      return halves(width);
     }
     Site site{"mlp", {{Role::up, width, c_.mlp_bias, BufferId::up}}, BufferId::normed, 0};
     if (is_gated(c_.mlp))
       site.members.insert(site.members.begin(), {Role::gate, width, c_.mlp_bias, BufferId::gate});
-    project(std::move(site), end_of(c_.mlp));
+    if (c_.gate_scale == 1) return project(std::move(site), end_of(c_.mlp));
+    project(std::move(site));
+    plan_.steps.push_back({Op::activate, BufferId::gate, BufferId::up, -1, end_of(c_.mlp), false,
+                           static_cast<float>(c_.gate_scale)});
   }
 
   // The dense MLP of a layer that has experts as well, and norms of what is read and given.
@@ -343,12 +399,17 @@ class Builder {
 
   void shared_expert(BufferId to) {
     const int64_t width = c_.shared_size;
-    project({"shared expert",
-             {{Role::shared_gate, width, c_.mlp_bias, BufferId::gate},
-              {Role::shared_up, width, c_.mlp_bias, BufferId::up}},
-             BufferId::normed,
-             0},
-            end_of(c_.mlp));
+    Site in{"shared expert", {}, BufferId::normed, 0};
+    if (c_.fused_gate_up) {
+      in.members = {{Role::shared_gate_up, 2 * width, c_.mlp_bias, BufferId::gate_up}};
+      project(std::move(in));
+      halves(width);
+    } else {
+      if (is_gated(c_.mlp))
+        in.members.push_back({Role::shared_gate, width, c_.mlp_bias, BufferId::gate});
+      in.members.push_back({Role::shared_up, width, c_.mlp_bias, BufferId::up});
+      project(std::move(in), end_of(c_.mlp));
+    }
     const BufferId given = BufferId::shared_out;
     project({"shared expert out",
              {{Role::shared_down, c_.hidden_size, c_.mlp_bias, given}},

@@ -49,12 +49,18 @@ enum class BufferId : uint8_t {
   experts_gate,  ///< of experts, a row for each (row, expert of it)
   experts_up,
   experts_out,
-  shared_out,  ///< of the expert that every row goes to, or of the dense MLP beside experts
-  router_in,   ///< what the router reads, where that is not what experts read
-  v_made,      ///< values before their norm
-  mixer_out,   ///< where both halves join the stream together
+  shared_out,   ///< of the expert that every row goes to, or of the dense MLP beside experts
+  router_in,    ///< what the router reads, where that is not what experts read
+  v_made,       ///< values before their norm
+  mamba_in,     ///< of Mamba2: all that it reads, ...
+  mamba_z,      ///< ... its parts: the gate, ...
+  mamba_xbc,    ///< ... what is convolved, ...
+  mamba_dt,     ///< ... time steps; ...
+  mamba_conv,   ///< ... what the convolution gives, ...
+  mamba_mixed,  ///< ... and what heads read of their states
+  mixer_out,    ///< where both halves join the stream together
 };
-inline constexpr size_t kBuffers = 32;
+inline constexpr size_t kBuffers = 38;
 
 /// A buffer's columns, or those of another one that it is a part of (q, k and v of a fused matrix):
 /// column i is column first + i / piece * step + i % piece of `within`.
@@ -70,19 +76,24 @@ struct BufferPlan {
 };
 
 enum class Op : uint8_t {
-  norm,       ///< out = norm(in), or out += norm(in), of whole rows or of each head
-  project,    ///< each member of a site: its buffer = end(in W^T + b), or out += in W^T + b
-  keys,       ///< out = head by head its columns of in, and key_shared behind them
-  attend,     ///< mixed = what the heads make of q, k, v and what the cache holds
-  convolve,   ///< mixed = C * conv(B * x) of B, C, x side by side, causal, each channel by itself
-  delta,      ///< mixed = what the heads of a delta layer read of their states
-  activate,   ///< out = end(gate, up), the halves of gate_up
-  gate,       ///< out *= sigmoid(in), column by column
-  gate_rows,  ///< out *= sigmoid(w . in), a number for each row
-  scale,      ///< out *= the layer's number
-  add,        ///< out = scale * in, or out += scale * in
-  route,      ///< routing = the experts of each row and their weights; gathered = rows by expert
-  combine,    ///< out += the weighted sum of what a row's experts gave (`in`)
+  norm,      ///< out = norm(in), or out += norm(in), of whole rows or of each head
+  project,   ///< each member of a site: its buffer = end(in W^T + b), or out += in W^T + b
+  keys,      ///< out = head by head its columns of in, and key_shared behind them
+  attend,    ///< mixed = what the heads make of q, k, v and what the cache holds
+  convolve,  ///< mixed = C * conv(B * x) of B, C, x side by side, causal, each channel by itself
+  delta,     ///< mixed = what the heads of a delta layer read of their states
+  mamba_convolve,  ///< out = silu(conv(in)), causal, each channel by itself
+  mamba_scan,      ///< out = what heads read of their states, from mamba_conv and mamba_dt
+  mamba_gate,      ///< out *= silu(mamba_z), normed before or behind
+  activate,        ///< out = end(gate, up), the halves of gate_up; of a `gate` of its own: out =
+                   ///< end(scale
+                   ///< * gate, out)
+  gate,            ///< out *= sigmoid(in), column by column
+  gate_rows,       ///< out *= sigmoid(w . in), a number for each row
+  scale,           ///< out *= the layer's number
+  add,             ///< out = scale * in, or out += scale * in
+  route,    ///< routing = the experts of each row and their weights; gathered = rows by expert
+  combine,  ///< out += the weighted sum of what a row's experts gave (`in`)
 };
 
 /// A matrix that a site multiplies with.
@@ -120,7 +131,7 @@ struct Step {
   int index = -1;  ///< norm: into norms; project: into sites
   LinearEnd end = LinearEnd::none;
   bool adds = false;  ///< out += rather than out =
-  float scale = 1;    ///< of Op::add
+  float scale = 1;    ///< of Op::add and Op::activate
   bool operator==(const Step&) const = default;
 };
 
@@ -163,6 +174,17 @@ struct DeltaPlan {
   bool operator==(const DeltaPlan&) const = default;
 };
 
+/// Parameters: taps and their bias under Role::conv, and the Roles delta_decay, delta_decay_bias
+/// and mamba_skip of each head.
+struct MambaPlan {
+  MambaConfig shape;
+  int norm = -1;  ///< of each group of what heads give, into norms; as wide as all of them
+  /// What is kept of a sequence: the convolution's last inputs, oldest first, and a matrix for each
+  /// head, [state, head_dim].
+  int64_t inputs_floats() const { return (shape.taps - 1) * shape.channels(); }
+  int64_t state_floats() const { return inputs_floats() + shape.width() * shape.state; }
+};
+
 struct ConvolutionPlan {
   int64_t channels = 0, taps = 0;  ///< a row reads itself and the taps - 1 before it
   bool bias = false;
@@ -186,6 +208,7 @@ struct LayerPlan {
   std::optional<AttentionPlan> attention;
   std::optional<ConvolutionPlan> convolution;
   std::optional<DeltaPlan> delta;
+  std::optional<MambaPlan> mamba;
   std::optional<ExpertPlan> experts;
   bool gates_rows = false;  ///< there is a Role::shared_router
 

@@ -78,7 +78,7 @@ std::unique_ptr<LayerRunner::Place> LayerRunner::take(const LayerPlan& plan, int
 template <class F>
 void LayerRunner::pass(const Layer& layer, std::span<const float> x, F f) const {
   const int64_t rows = std::ssize(x) / config_.hidden_size;
-  NIBBLE_CHECK(layer.place == 0);
+  NIBBLE_CHECK(layer.place.attention == 0 && layer.place.state == 0);
   std::unique_ptr<Place> place = take(layer.plan, rows);
   const SequenceRows sequence{&*place->cache, 0, rows};
   PassSize size;

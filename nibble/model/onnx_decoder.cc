@@ -21,6 +21,9 @@ void require_onnx_decoder(const DecoderConfig& c) {
   };
   if (has(LayerKind::convolution)) refuse("short convolutions");
   if (has(LayerKind::delta)) refuse("delta layers");
+  if (has(LayerKind::mamba) || has(LayerKind::mamba_beside)) refuse("Mamba2 layers");
+  if (!c.feeds.empty() || has(LayerKind::none)) refuse("layers that are one half");
+  if (c.gate_scale != 1 || c.down_scale != 1) refuse("scales of a gate");
   if (c.latent.kv_rank > 0) refuse("latent attention");
   if (!c.pre_norms || c.halves != Halves::in_turn || c.residual_scale != 1)
     refuse("residual streams of this kind");
@@ -159,6 +162,10 @@ OnnxDecoder::Name OnnxDecoder::ended(LinearEnd end, const Name& gate, const Name
       return up;
     case LinearEnd::relu:
       return op("Relu", {up});
+    case LinearEnd::relu_squared: {
+      const Name positive = op("Relu", {up});
+      return op("Mul", {positive, positive});
+    }
     case LinearEnd::gelu: {
       const Name erf = op("Erf", {op("Div", {up, number(std::numbers::sqrt2)})});
       return op("Mul", {op("Mul", {up, op("Add", {erf, number(1)})}), number(0.5)});

@@ -42,6 +42,11 @@ enum class Role {
   delta_decay_bias,  ///< what is added to delta_a
   delta_norm,        ///< of what each head gives
   delta_out,
+  mamba_in,    ///< of Mamba2 layers, whose rates are delta_decay and delta_decay_bias: all of its
+               ///< columns (MambaConfig), ...
+  mamba_skip,  ///< ... what each head gives of x itself, ...
+  mamba_norm,  ///< ... of what heads give
+  mamba_out,
   post_attn_norm,
   mlp_norm,
   router,
@@ -52,6 +57,7 @@ enum class Role {
   router_correction,
   shared_router,  ///< [1, k]: how much of the shared expert a row gets
   shared_gate,
+  shared_gate_up,
   shared_up,
   shared_down,
   router_norm,      ///< of what the router reads, where that is not what experts read
@@ -85,7 +91,8 @@ constexpr bool decides(Role role) {
 /// How plain files hold the experts of a layer: one by one, or in one tensor of three dimensions
 /// for down and one for gate and up (renamed_tensors.h): rows of gate before those of up, or,
 /// turned, the rows in turn and each matrix the other way round.
-enum class Stacking : uint8_t { none, rows, turned };
+/// `linears`: as rows, under the names of Granite (input_linear, output_linear).
+enum class Stacking : uint8_t { none, rows, turned, linears };
 
 struct ParamSpec : ParamKey {
   std::string name;  ///< as stored, "layers.0.attn.wq.weight"

@@ -29,7 +29,7 @@ void LayerPass::prepare_row(const Layer& layer, const SequenceRows& s, int64_t r
   }
   float* const k = view(layer.plan, BufferId::k).at(row, kv_head * d);
   prepare(plan.k_norm, k);
-  s.cache->write(layer.place, kv_head, position, k,
+  s.cache->write(layer.place.attention, kv_head, position, k,
                  view(layer.plan, BufferId::v).at(row, kv_head * values));
 }
 
@@ -69,7 +69,7 @@ void LayerPass::attend_head(const Layer& layer, int64_t kv_head, int64_t step,
   int64_t row = 0, first = step == 1 ? 0 : team.rank();
   for (const SequenceRows& s : sequences_) {
     const Attention a({q.data + row * q.stride, q.stride, s.rows, s.start, q.step}, *s.cache,
-                      layer.place, rule, buffer(BufferId::mixed) + row * width);
+                      layer.place.attention, rule, buffer(BufferId::mixed) + row * width);
     const int64_t tiles = a.tiles();
     int64_t tile = first;
     for (; tile < tiles; tile += step) a.run(kv_head, tile, scratch);

@@ -34,7 +34,8 @@ void LayerPass::convolve(const Layer& layer, const Team& team) const {
   const auto [begin, end] = team.share(m_);
   int64_t first = 0;
   for (const SequenceRows& s : sequences_) {
-    const Gated gated(plan, buffer(BufferId::qkv) + first * 3 * n, s.cache->state(layer.place));
+    const Gated gated(plan, buffer(BufferId::qkv) + first * 3 * n,
+                      s.cache->state(layer.place.state));
     for (int64_t r = std::max<int64_t>(begin - first, 0); r < std::min(end - first, s.rows); ++r) {
       float* const out = buffer(BufferId::mixed) + (first + r) * n;
       for (int64_t c = 0; c < n; ++c) {
@@ -46,7 +47,7 @@ void LayerPass::convolve(const Layer& layer, const Team& team) const {
       }
     }
     const bool mine = begin <= first && first < end;
-    const std::span<float> next = s.cache->next_state(layer.place);
+    const std::span<float> next = s.cache->next_state(layer.place.state);
     for (int64_t i = 0; i < plan.taps - 1 && mine; ++i) {
       for (int64_t c = 0; c < n; ++c)
         next[static_cast<size_t>(i * n + c)] = gated.at(s.rows - plan.taps + 1 + i, c);

@@ -62,10 +62,10 @@ void LayerPass::delta_head(const Layer& layer, const SequenceRows& s, int64_t fi
   const View qkv = view(layer.plan, BufferId::qkv), z = view(layer.plan, BufferId::delta_z),
              b = view(layer.plan, BufferId::delta_b), a = view(layer.plan, BufferId::delta_a);
   const DeltaInputs in{plan, qkv.data + first * qkv.stride, qkv.stride,
-                       s.cache->state(layer.place).data()};
+                       s.cache->state(layer.place.state).data()};
   const int64_t at = plan.inputs_floats() + head * dk * dv;
-  float* const state = s.cache->next_state(layer.place).data() + at;
-  std::copy_n(s.cache->state(layer.place).data() + at, dk * dv, state);
+  float* const state = s.cache->next_state(layer.place.state).data() + at;
+  std::copy_n(s.cache->state(layer.place.state).data() + at, dk * dv, state);
   float *const q = scratch, *const k = q + dk, *const v = k + dk, *const sums = v + dv;
   const auto own = static_cast<size_t>(head);
   const double rate = -std::exp(double{layer.decay[own]});
@@ -93,8 +93,8 @@ void LayerPass::keep_delta_inputs(const Layer& layer, const SequenceRows& s, int
   const DeltaConfig& d = plan.shape;
   const View qkv = view(layer.plan, BufferId::qkv);
   const DeltaInputs in{plan, qkv.data + first * qkv.stride, qkv.stride,
-                       s.cache->state(layer.place).data()};
-  float* to = s.cache->next_state(layer.place).data();
+                       s.cache->state(layer.place.state).data()};
+  float* to = s.cache->next_state(layer.place.state).data();
   for (int64_t i = 0; i < d.taps - 1; ++i, to += d.channels()) {
     const auto keep = [&](int64_t channel, int64_t column, int64_t n) {
       std::copy_n(in.at(s.rows - d.taps + 1 + i, channel, column), n, to + channel);

@@ -41,6 +41,8 @@ std::vector<BufferId> live_before(const LayerPlan& plan, size_t step) {
     if (s.op == Op::attend) read(BufferId::k), read(BufferId::v);
     if (s.op == Op::delta)
       read(BufferId::delta_z), read(BufferId::delta_b), read(BufferId::delta_a);
+    if (s.op == Op::mamba_scan) read(BufferId::mamba_dt);
+    if (s.op == Op::mamba_gate || (s.op == Op::activate && s.in == BufferId::gate)) read(s.out);
     if (s.op == Op::route) read(plan.experts->router_in);
     if (s.op == Op::combine || (s.op == Op::project && plan.site(s).experts))
       read(BufferId::routing);

@@ -47,6 +47,12 @@ class Steps {
         return convolve(step);
       case Op::delta:
         return delta(step);
+      case Op::mamba_convolve:
+        return mamba_convolve(step);
+      case Op::mamba_scan:
+        return mamba_scan(step);
+      case Op::mamba_gate:
+        return mamba_gate(step);
       case Op::activate:
         return activate(step);
       case Op::gate:
@@ -146,6 +152,12 @@ class Steps {
 
   void activate(const Step& step) {
     const int64_t n = plan_.buffer(step.out).width;
+    if (step.in == BufferId::gate) {
+      for (size_t i = 0; i < buffer(step.out).size(); ++i)
+        buffer(step.out)[i] =
+            ended(step.end, double{step.scale} * buffer(step.in)[i], buffer(step.out)[i]);
+      return;
+    }
     output(step.out, false);
     for (int64_t r = 0; r < rows_; ++r) {
       for (int64_t c = 0; c < n; ++c)
@@ -232,6 +244,77 @@ class Steps {
       norm(plan_.norms[at(plan.norm)], y);
       const double* const z = row(BufferId::delta_z, r) + plan.z_column(head);
       for (int64_t j = 0; j < dv; ++j) y[j] *= z[j] / (1 + std::exp(-z[j]));
+    }
+  }
+
+  static double silu(double x) { return x / (1 + std::exp(-x)); }
+
+  void mamba_convolve(const Step& step) {
+    const MambaConfig& m = plan_.mamba->shape;
+    const ParamKey key{Role::conv, layer_};
+    const std::vector<float> taps = find_.vector(key), bias = find_.vector(key.with_bias(true));
+    output(step.out, false);
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t c = 0; c < m.channels(); ++c) {
+        double sum = bias.empty() ? 0 : double{bias[at(c)]};
+        for (int64_t t = std::max<int64_t>(0, m.taps - 1 - r); t < m.taps; ++t)
+          sum += double{taps[at(c * m.taps + t)]} * m.channel_scale(c) *
+                 row(step.in, r - m.taps + 1 + t)[c];
+        row(step.out, r)[c] = silu(sum);
+      }
+    }
+  }
+
+  void mamba_scan(const Step& step) {
+    const MambaConfig& m = plan_.mamba->shape;
+    const std::vector<float> decay = find_.vector({Role::delta_decay, layer_}),
+                             bias = find_.vector({Role::delta_decay_bias, layer_}),
+                             skip = find_.vector({Role::mamba_skip, layer_});
+    output(step.out, false);
+    for (int64_t head = 0; head < m.heads; ++head) {
+      Rows state(at(m.head_dim * m.state));
+      const int64_t group = head / (m.heads / m.groups);
+      for (int64_t r = 0; r < rows_; ++r) {
+        const double* const x = row(step.in, r) + head * m.head_dim;
+        const double *const b = row(step.in, r) + m.width() + group * m.state, *const c =
+                                                                                   b + m.groups *
+                                                                                           m.state;
+        double dt = m.scales[4] * row(BufferId::mamba_dt, r)[head] + double{bias[at(head)]};
+        dt = std::max(dt > 20 ? dt : std::log1p(std::exp(dt)), m.step_least);
+        if (m.step_most > 0) dt = std::min(dt, m.step_most);
+        const double fade = std::exp(-std::exp(double{decay[at(head)]}) * dt);
+        for (int64_t j = 0; j < m.head_dim; ++j) {
+          double& y = row(step.out, r)[head * m.head_dim + j];
+          y = double{skip[at(head)]} * x[j];
+          for (int64_t i = 0; i < m.state; ++i) {
+            double& s = state[at(j * m.state + i)];
+            s = fade * s + dt * b[i] * x[j];
+            y += s * c[i];
+          }
+        }
+      }
+    }
+  }
+
+  void mamba_gate(const Step& step) {
+    const MambaConfig& m = plan_.mamba->shape;
+    const std::vector<float> gain = find_.vector({Role::mamba_norm, layer_});
+    const int64_t width = m.width() / m.groups;
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t first = 0; first < m.width(); first += width) {
+        double* const y = row(step.out, r) + first;
+        const double* const z = row(step.in, r) + first;
+        const auto gate = [&] {
+          for (int64_t i = 0; i < width; ++i) y[i] *= silu(m.scales[0] * z[i]);
+        };
+        if (m.norm != GateNorm::before) gate();
+        if (m.norm == GateNorm::none) continue;
+        double square = 0;
+        for (int64_t i = 0; i < width; ++i) square += y[i] * y[i] / static_cast<double>(width);
+        for (int64_t i = 0; i < width; ++i)
+          y[i] *= double{gain[at(first + i)]} / std::sqrt(square + config_.norm_eps);
+        if (m.norm == GateNorm::before) gate();
+      }
     }
   }
 

@@ -61,6 +61,8 @@ inline double ended(LinearEnd end, double gate, double up) {
       return up;
     case LinearEnd::relu:
       return std::max(up, 0.0);
+    case LinearEnd::relu_squared:
+      return std::max(up, 0.0) * std::max(up, 0.0);
     case LinearEnd::gelu:
       return 0.5 * up * (1 + std::erf(up / std::numbers::sqrt2));
     case LinearEnd::gelu_tanh:

@@ -31,20 +31,24 @@ struct ExpertStack {
   std::string_view stored, part;  // the names' ends: ".gate_up_proj", "weight"
   bool both;                      // gate and up
   int rank;
+  std::string_view outside = ".experts";
 };
-constexpr ExpertStack kStacks[] = {{".gate_up_proj", "weight", true, 3},
-                                   {".down_proj", "weight", false, 3},
-                                   {".gate_up_proj_bias", "bias", true, 2},
-                                   {".down_proj_bias", "bias", false, 2},
-                                   {".gate_up_proj_blocks", "weight_packed", true, 4},
-                                   {".down_proj_blocks", "weight_packed", false, 4},
-                                   {".gate_up_proj_scales", "weight_scale", true, 3},
-                                   {".down_proj_scales", "weight_scale", false, 3}};
+constexpr ExpertStack kStacks[] = {
+    {".gate_up_proj", "weight", true, 3},
+    {".down_proj", "weight", false, 3},
+    {".gate_up_proj_bias", "bias", true, 2},
+    {".down_proj_bias", "bias", false, 2},
+    {".gate_up_proj_blocks", "weight_packed", true, 4},
+    {".down_proj_blocks", "weight_packed", false, 4},
+    {".gate_up_proj_scales", "weight_scale", true, 3},
+    {".down_proj_scales", "weight_scale", false, 3},
+    {".input_linear.weight", "weight", true, 3, ".block_sparse_moe"},
+    {".output_linear.weight", "weight", false, 3, ".block_sparse_moe"}};
 
 const ExpertStack* stack_of(std::string_view name) {
   for (const ExpertStack& s : kStacks) {
     if (name.ends_with(s.stored) &&
-        name.substr(0, name.size() - s.stored.size()).ends_with(".experts"))
+        name.substr(0, name.size() - s.stored.size()).ends_with(s.outside))
       return &s;
   }
   return nullptr;
@@ -70,7 +74,8 @@ bool add_experts(const std::string& name, const TensorInfo& info, bool turned,
   const int64_t width =
       all == 0 ? 0 : info.shape.elements() / std::max<int64_t>(info.shape[0], 1) / all;
   const Shape shape = stack->rank == 2 ? Shape{rows} : Shape{rows, width};
-  const std::string outside = name.substr(0, name.size() - stack->stored.size());
+  std::string outside = name.substr(0, name.size() - stack->stored.size());
+  if (stack->outside != ".experts") outside += ".experts";
   for (int64_t e = 0; e < info.shape[0]; ++e) {
     const auto add = [&](std::string_view module, int64_t first) {
       out.push_back({fmt::format("{}.{}.{}.{}", outside, e, module, stack->part), info.name, e,

@@ -52,6 +52,9 @@ std::string stack_name(const ParamSpec& spec) {
   const std::string inside = ".experts.";
   const size_t end = spec.name.find(inside);
   NIBBLE_CHECK(end != std::string::npos);
+  if (spec.stacking == Stacking::linears)
+    return spec.name.substr(0, end) +
+           (spec.role == Role::down ? ".output_linear.weight" : ".input_linear.weight");
   return spec.name.substr(0, end + inside.size()) +
          (spec.role == Role::down ? "down_proj" : "gate_up_proj") + (spec.bias ? "_bias" : "");
 }

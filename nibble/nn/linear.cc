@@ -226,6 +226,10 @@ class LinearGroup::Product {
         case LinearEnd::relu:
           impl_.ops.relu(count, y);
           break;
+        case LinearEnd::relu_squared:
+          impl_.ops.relu(count, y);
+          for (int64_t i = 0; i < count; ++i) y[i] *= y[i];
+          break;
         case LinearEnd::gelu_tanh:
           impl_.ops.gelu_tanh(count, y);
           break;

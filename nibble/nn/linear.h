@@ -39,6 +39,7 @@ struct LinearOptions {
 enum class LinearEnd {
   none,
   relu,
+  relu_squared,
   gelu,            ///< 0.5 x (1 + erf(x / sqrt 2))
   gelu_tanh,       ///< GPT-2's gelu_new
   silu_gate,       ///< for two members, gate and up: y[1] = silu(y[0]) * y[1]

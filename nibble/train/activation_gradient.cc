@@ -91,6 +91,9 @@ void activate(const ActivationTask<T>& a, const TrainOps<T>& ops) {
       return;
     case LinearEnd::relu:
       return ops.relu(a.n, a.up, a.activated);
+    case LinearEnd::relu_squared:
+      for (int64_t i = 0; i < a.n; ++i) a.activated[i] = a.up[i] > 0 ? a.up[i] * a.up[i] : T{0};
+      return;
     case LinearEnd::gelu_tanh:
       return ops.gelu(a.n, a.up, a.activated);
     case LinearEnd::gelu:
@@ -113,6 +116,9 @@ void activate_backward(const ActivationTask<T>& a, const T* dactivated, T* dgate
       return;
     case LinearEnd::relu:
       return ops.relu_backward(a.n, a.activated, dactivated, dup);
+    case LinearEnd::relu_squared:
+      for (int64_t i = 0; i < a.n; ++i) dup[i] = a.up[i] > 0 ? 2 * a.up[i] * dactivated[i] : T{0};
+      return;
     case LinearEnd::gelu_tanh:
       return ops.gelu_backward(a.n, a.up, dactivated, dup);
     case LinearEnd::gelu:

@@ -25,11 +25,11 @@ class ActivateGradient : public GradientStep<T> {
   }
 
   void forward(StepRows<T>& r) override {
-    const T* const x = r.value(step_.in);
+    const T *const x = r.value(step_.in), *const own = halves() ? nullptr : r.value(step_.out);
     for (int64_t i = 0; i < r.rows * width_; ++i) {
-      const int64_t at = i / width_ * 2 * width_ + i % width_;
-      gate_[i] = x[at];
-      up_[i] = x[at + width_];
+      const int64_t at = halves() ? i / width_ * 2 * width_ + i % width_ : i;
+      gate_[i] = T(step_.scale) * x[at];
+      up_[i] = own != nullptr ? own[i] : x[at + width_];
     }
     activate(task(r), r.ops);
     r.set(step_.out, activated_.data());
@@ -41,15 +41,17 @@ class ActivateGradient : public GradientStep<T> {
     activate_backward(task(r), dup, dgate_.data(), dup, r.ops);
     T* const dx = r.slope(step_.in);
     for (int64_t i = 0; i < r.rows * width_; ++i) {
-      const int64_t at = i / width_ * 2 * width_ + i % width_;
-      dx[at] = dgate_[i];
-      dx[at + width_] = dup[i];
+      const int64_t at = halves() ? i / width_ * 2 * width_ + i % width_ : i;
+      dx[at] = T(step_.scale) * dgate_[i];
+      if (halves()) dx[at + width_] = dup[i];
     }
     r.start(step_.in);
-    r.end(step_.out);
+    if (halves()) r.end(step_.out);
   }
 
  private:
+  // Of one buffer, whose gate is not scaled; else `out` holds up, and becomes what is activated.
+  bool halves() const { return step_.in != BufferId::gate; }
   ActivationTask<T> task(const StepRows<T>& r) {
     return {step_.end, r.rows * width_, gate_.data(), up_.data(), activated_.data(), kept_.data()};
   }

@@ -113,6 +113,9 @@ NIBBLE_GRADIENT_STEP_MAKER(make_attend_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_packed_attend_gradient);  // q, k and v are one buffer
 NIBBLE_GRADIENT_STEP_MAKER(make_convolve_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_delta_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_mamba_convolve_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_mamba_scan_gradient);
+NIBBLE_GRADIENT_STEP_MAKER(make_mamba_gate_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_activate_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_gate_gradient);
 NIBBLE_GRADIENT_STEP_MAKER(make_gate_rows_gradient);

@@ -29,6 +29,12 @@ std::unique_ptr<GradientStep<T>> make_step(const StepRows<T>& r, const Step& ste
       return make_convolve_gradient(r, step);
     case Op::delta:
       return make_delta_gradient(r, step);
+    case Op::mamba_convolve:
+      return make_mamba_convolve_gradient(r, step);
+    case Op::mamba_scan:
+      return make_mamba_scan_gradient(r, step);
+    case Op::mamba_gate:
+      return make_mamba_gate_gradient(r, step);
     case Op::activate:
       return make_activate_gradient(r, step);
     case Op::gate:

@@ -24,9 +24,9 @@ class Loader {
           matrix(key_of(site, m, out_.layer, copy), stored, m, narrow_);
       }
     }
-    for (const Role role :
-         {Role::conv, Role::delta_decay, Role::delta_decay_bias, Role::router_correction,
-          Role::shared_router, Role::sinks, Role::expert_scale, Role::layer_scale})
+    for (const Role role : {Role::conv, Role::delta_decay, Role::delta_decay_bias,
+                            Role::router_correction, Role::shared_router, Role::mamba_skip,
+                            Role::sinks, Role::expert_scale, Role::layer_scale})
       vector({role, out_.layer});
     if (stored.experts) matrix({Role::router, out_.layer}, stored, {}, false);
   }
@@ -96,7 +96,7 @@ LayerPlan gradient_plan(const DecoderConfig& config, int layer) {
 
 LayerPlan training_plan(const DecoderConfig& config, int layer) {
   LayerPlan split = gradient_plan(config, layer);
-  if (!split.attention) return split;
+  if (!split.attention || split.mamba) return split;
   const AttentionPlan& a = *split.attention;
   const AttentionRule& rule = a.rule;
   if (a.sinks || a.rope >= 0 || a.q_norm >= 0 || a.query_beta != 0 || rule.window > 0 ||

@@ -38,6 +38,7 @@ struct LayerParts {
   Matrix router;
   V *taps = nullptr, *taps_bias = nullptr;    ///< of a convolution
   V *decay = nullptr, *decay_bias = nullptr;  ///< of a delta layer
+  V* skip = nullptr;                          ///< of Mamba2
   V* router_correction = nullptr;             ///< which no gradient comes to
   V* row_gate = nullptr;
   V* sinks = nullptr;
@@ -80,11 +81,12 @@ auto layer_parts(const LayerPlan& plan, int layer, const MatrixOf& matrix, const
   out.scale = vector(ParamKey{Role::layer_scale, layer});
   if (plan.attention && plan.attention->sinks) out.sinks = vector(ParamKey{Role::sinks, layer});
   if (plan.gates_rows) out.row_gate = vector(ParamKey{Role::shared_router, layer});
-  if (plan.delta) {
+  if (plan.mamba) out.skip = vector(ParamKey{Role::mamba_skip, layer});
+  if (plan.delta || plan.mamba) {
     out.decay = vector(ParamKey{Role::delta_decay, layer});
     out.decay_bias = vector(ParamKey{Role::delta_decay_bias, layer});
   }
-  if (plan.convolution || plan.delta) {
+  if (plan.convolution || plan.delta || plan.mamba) {
     out.taps = vector(ParamKey{Role::conv, layer});
     out.taps_bias = vector(ParamKey{Role::conv, layer, -1, true});
   }

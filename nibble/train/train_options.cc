@@ -108,6 +108,14 @@ std::string describe_newer(const DecoderConfig& c) {
   if (c.delta != none.delta)
     out += fmt::format(", delta {} {} {} {} {} {}", c.delta.key_heads, c.delta.value_heads,
                        c.delta.key_dim, c.delta.value_dim, c.delta.taps, c.delta.by_head);
+  if (c.mamba != none.mamba) {
+    const MambaConfig& m = c.mamba;
+    out +=
+        fmt::format(", mamba {} {} {} {} {} {} {} {} {} {} {} {} {}, scales {} {} {}", m.heads,
+                    m.head_dim, m.groups, m.state, m.taps, m.conv_bias, m.in_bias, m.out_bias,
+                    static_cast<int>(m.norm), m.step_least, m.step_most, fmt::join(m.scales, " "),
+                    m.out_scale, c.attention_out_scale, c.gate_scale, c.down_scale);
+  }
   return out;
 }
 

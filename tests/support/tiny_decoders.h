@@ -22,6 +22,9 @@ inline constexpr std::string_view kTinyHybrid =
     R"("head_dim": 4, "partial_rotary_factor": 0.5, "linear_num_key_heads": 2,
        "linear_num_value_heads": 4, "linear_key_head_dim": 4, "linear_value_head_dim": 6,
        "linear_conv_kernel_dim": 3, "layer_types": ["linear_attention", "full_attention"])";
+inline constexpr std::string_view kTinyMamba =
+    R"("mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 2, "mamba_d_state": 6,
+       "mamba_d_conv": 3)";
 inline constexpr std::string_view kTinyExperts =
     R"("num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12)";
 inline constexpr std::string_view kTinyLatent =
@@ -74,6 +77,18 @@ inline constexpr TinyKeys kTinyKeys[] = {
                        "rope_theta": 10000.0, "factor": 4.0, "mscale": 0.7, "mscale_all_dim": 0.9,
                        "original_max_position_embeddings": 16})"},
     {"glm4_moe_lite", R"($latent, "q_lora_rank": 7, "v_head_dim": 7, "rope_interleave": false)"},
+    {"granitemoehybrid", R"($mamba, "num_local_experts": 4, "num_experts_per_tok": 2,
+                            "shared_intermediate_size": 20, "position_embedding_type": "rope",
+                            "mamba_expand": 2, "mamba_proj_bias": true,
+                            "attention_multiplier": 0.4, "embedding_multiplier": 3.0,
+                            "residual_multiplier": 0.5, "logits_scaling": 2.0,
+                            "time_step_limit": [0.4, 2.0],
+                            "layer_types": ["linear_attention", "full_attention"])"},
+    {"falcon_h1", R"($mamba, "mamba_d_ssm": 32, "mamba_rms_norm": true, "key_multiplier": 0.5,
+                     "attention_in_multiplier": 1.5, "attention_out_multiplier": 0.7,
+                     "ssm_in_multiplier": 1.25, "ssm_out_multiplier": 0.8,
+                     "ssm_multipliers": [0.7, 0.8, 0.9, 1.1, 1.2],
+                     "mlp_multipliers": [0.8, 0.6], "lm_head_multiplier": 0.5)"},
     {"qwen3_next", R"($hybrid, $experts, "shared_expert_intermediate_size": 20)"}};
 
 inline std::string tiny_decoder_keys(const std::string& type) {
@@ -85,6 +100,7 @@ inline std::string tiny_decoder_keys(const std::string& type) {
        {std::pair<std::string_view, std::string_view>("$windows", kTinyWindows),
         {"$hybrid", kTinyHybrid},
         {"$latent", kTinyLatent},
+        {"$mamba", kTinyMamba},
         {"$experts", kTinyExperts}}) {
     const size_t at = keys.find(name);
     if (at != std::string::npos) keys.replace(at, name.size(), value);
@@ -103,6 +119,14 @@ inline std::string tiny_decoder_json(const std::string& type) {
   else if (type == "gpt_neox")
     keys = R"("hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
               "num_attention_heads": 4, "max_position_embeddings": 64, "rotary_pct": 0.5})";
+  else if (type == "nemotron_h")
+    keys = R"("hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 4,
+              "num_key_value_heads": 2, "head_dim": 4, "max_position_embeddings": 64,
+              "mamba_num_heads": 4, "mamba_head_dim": 8, "n_groups": 2, "ssm_state_size": 6,
+              "conv_kernel": 3, "n_routed_experts": 4, "num_experts_per_tok": 2,
+              "moe_intermediate_size": 12, "moe_shared_expert_intermediate_size": 20,
+              "n_group": 2, "topk_group": 1, "routed_scaling_factor": 1.5,
+              "layers_block_type": ["mamba", "mlp", "attention", "moe"]})";
   else if (type == "lfm2")
     keys = R"("hidden_size": 16, "intermediate_size": 24, "block_auto_adjust_ff_dim": false,
               "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
