@@ -79,6 +79,65 @@ FIXED = {
 LATENT = {"deepseek_v2", "deepseek_v3", "glm4_moe_lite"}
 
 
+# Mamba2 layers of a width, under the family's names.
+MAMBA = {
+    "granitemoehybrid": ("mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_state", "mamba_d_conv",
+                         "mamba_conv_bias"),
+    "falcon_h1": ("mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_state", "mamba_d_conv",
+                  "mamba_conv_bias"),
+    "nemotron_h": ("mamba_num_heads", "mamba_head_dim", "n_groups", "ssm_state_size", "conv_kernel", "use_conv_bias"),
+}
+
+
+def draw_mamba(config, family, rng):
+    heads, head_dim, groups, state, taps, bias = MAMBA[family]
+    config[heads], config[groups] = rng.choice([(4, 1), (4, 2), (6, 3), (6, 2), (8, 8), (12, 4)])
+    config[head_dim] = rng.choice([8, 12, 20])
+    config[state], config[taps], config[bias] = rng.choice([8, 12, 33]), rng.choice([2, 3, 4]), rng.random() < 0.6
+    config["tie_word_embeddings"] = rng.random() < 0.4
+    if family == "nemotron_h":
+        del config["time_step_limit"]  # not read
+        config["tie_word_embeddings"] = False  # transformers does not tie them, whatever it says
+        config["use_bias"], config["time_step_min"] = rng.random() < 0.4, rng.choice([0.001, 0.5])
+        kinds = ["linear_attention", "mlp", "full_attention", "moe"]
+        config["layers_block_type"] = kinds + [rng.choice(kinds) for _ in range(rng.randint(0, 3))]
+        rng.shuffle(config["layers_block_type"])
+        if rng.random() < 0.3:
+            config["layers_block_type"] = [k for k in config["layers_block_type"] if k != "moe"]
+            config["mlp_bias"] = True
+        config["n_routed_experts"], config["n_group"] = rng.choice([(4, 1), (8, 2), (8, 4)])
+        config["topk_group"] = rng.randint(1, config["n_group"])
+        config["num_experts_per_tok"] = rng.choice([1, 2])
+        config["moe_intermediate_size"] = rng.choice([24, 40])
+        config["moe_shared_expert_intermediate_size"] = rng.choice([24, 56])
+        config["routed_scaling_factor"], config["norm_topk_prob"] = rng.choice([1.0, 2.5]), rng.random() < 0.5
+        return
+    config["time_step_limit"] = rng.choice([[0.0, 1e9], [0.3, 1.5], [0.1, 4.0]])
+    if family == "granitemoehybrid":
+        config["mamba_proj_bias"] = rng.random() < 0.5
+        config["mamba_expand"] = rng.choice([1, 2])
+        wide = config["mamba_expand"] * config["hidden_size"]
+        config[heads], config[groups] = rng.choice([(4, 1), (4, 2), (8, 4), (8, 1)])
+        config[head_dim] = rng.choice(["auto", wide // config[heads]])
+        config["position_embedding_type"] = rng.choice(["rope", None])
+        config["num_local_experts"] = rng.choice([0, 4, 6])
+        config["layer_types"] = [rng.choice(["linear_attention", "full_attention"])
+                                 for _ in range(config["num_hidden_layers"])]
+        config["layer_types"][rng.randrange(config["num_hidden_layers"])] = "full_attention"  # transformers counts on it
+        return
+    config["mamba_d_ssm"] = config[heads] * config[head_dim]
+    config["mamba_rms_norm"], config["mamba_norm_before_gate"] = rng.random() < 0.7, rng.random() < 0.5
+    config["projectors_bias"], config["mlp_bias"] = rng.random() < 0.4, rng.random() < 0.4
+    config["mamba_proj_bias"], config["attention_bias"] = rng.random() < 0.3, rng.random() < 0.3
+    scale = lambda: rng.choice([0.35, 0.7, 1.0, 1.3])
+    for key in ("lm_head_multiplier", "embedding_multiplier", "key_multiplier", "attention_out_multiplier",
+                "ssm_out_multiplier"):
+        config[key] = scale()
+    config["attention_in_multiplier"] = 1.0 if config["attention_bias"] else scale()
+    config["ssm_in_multiplier"] = 1.0 if config["mamba_proj_bias"] else scale()
+    config["mlp_multipliers"], config["ssm_multipliers"] = [scale(), scale()], [scale() for _ in range(5)]
+
+
 def draw_latent(config, family, rng):
     config["num_key_value_heads"] = config["num_attention_heads"]
     if family == "deepseek_v2":
@@ -131,7 +190,7 @@ def draw(config, family, rng):
     if "linear_num_key_heads" in config:
         config["linear_num_key_heads"] = rng.choice([1, 2, 3])
         config["linear_num_value_heads"] = config["linear_num_key_heads"] * rng.choice([1, 2])
-    layers = config["num_hidden_layers"]
+    layers = config.get("num_hidden_layers")
     for key in ("layer_types", "no_rope_layers", "mlp_layer_types"):
         if isinstance(config.get(key), list):
             config[key] = [rng.choice(sorted(set(config[key]), key=str)) for _ in range(layers)]
@@ -151,6 +210,8 @@ def draw(config, family, rng):
             {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": 256},
             {"rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
              "original_max_position_embeddings": 256}]))
+    if family in MAMBA:
+        draw_mamba(config, family, rng)
     if family in LATENT:
         draw_latent(config, family, rng)
     if "per_layer_config" in config:

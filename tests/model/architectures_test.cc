@@ -324,6 +324,11 @@ TEST(Architectures, SettingsThatWouldComputeSomethingElseAreRefused) {
               {"cohere2", "rotary_pct", 1.0, 0.5},
               {"cohere2", "position_embedding_type", "rope_gptj", "alibi"},
               {"starcoder2", "norm_type", "layer_norm", "rms_norm"},
+              {"granitemoehybrid", "layer_types", {"mamba", "attention"}, {"mamba", "conv"}},
+              {"nemotron_h", "moe_latent_size", nullptr, 8},
+              {"nemotron_h", "mlp_bias", false, true},
+              {"nemotron_h", "mamba_hidden_act", "silu", "gelu"},
+              {"nemotron_h", "sliding_window", nullptr, 8},
               {"ernie4_5_moe", "moe_norm_min", 1e-12, 0.5}};
   for (const auto& row : rows) {
     auto config = nlohmann::json::parse(tiny_decoder_json(row.type));
