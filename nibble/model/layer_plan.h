@@ -183,6 +183,7 @@ struct MambaPlan {
   /// head, [state, head_dim].
   int64_t inputs_floats() const { return (shape.taps - 1) * shape.channels(); }
   int64_t state_floats() const { return inputs_floats() + shape.width() * shape.state; }
+  bool operator==(const MambaPlan&) const = default;
 };
 
 struct ConvolutionPlan {
