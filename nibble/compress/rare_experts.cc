@@ -17,7 +17,8 @@ struct Candidate {
   int64_t row;
 };
 
-std::vector<Candidate> candidates(const GroupPlace& place, SampleStream& rows, size_t samples) {
+std::vector<Candidate> probable_candidates(const GroupPlace& place, SampleStream& rows,
+                                           size_t samples) {
   std::vector<Candidate> out;
   for (size_t s = 0; s < samples; ++s) {
     rows.with_input(s, [&](const std::vector<float>& kept) {
@@ -55,7 +56,7 @@ void mix(double own_share, std::span<const float> other, std::vector<float>& own
 
 ProbableRows::ProbableRows(const GroupPlace& place, SampleStream& rows, size_t samples)
     : inputs_(place.site().inputs) {
-  std::vector<Candidate> chosen = candidates(place, rows, samples);
+  std::vector<Candidate> chosen = probable_candidates(place, rows, samples);
   keep_most_probable(static_cast<size_t>(kRowsForEachInput * inputs_), chosen);
   double sum = 0;
   for (const Candidate& c : chosen) sum += double{c.probability};
