@@ -8,6 +8,8 @@
 #include "cli/flags.h"
 #include "cli/load.h"
 #include "cli/prompts.h"
+#include "nibble/core/error.h"
+#include "nibble/nn/sampling_fields.h"
 #include "nibble/report/generate_report.h"
 
 namespace nibble::cli {
@@ -32,6 +34,8 @@ void run_generate(const Common& common, const CLI::App& verb, const GenerateFlag
   validate(job.sampling);
   job.kv = parse_kv(o.kv);
   job.given = fields_given(verb);
+  if (job.logprobs && !common.json && common.host == nullptr)
+    throw invalid_argument("--logprobs: they are shown by --json alone");
   const bool no_prompt =
       job.prompts.empty() && o.prompts.file.empty() && o.prompts.lines_file.empty();
   if (job.chat && no_prompt && common.host == nullptr) return run_dialogue(common, job);
@@ -49,21 +53,33 @@ void run_generate(const Common& common, const CLI::App& verb, const GenerateFlag
       });
 }
 
-void add_sampling(CLI::App& verb, SamplingOptions& sampling) {
-  verb.add_option("--temperature", sampling.temperature,
-                  "0 always takes the most likely token. Where this and the next four are not "
-                  "given, generation_config.json's count, the first four where it says do_sample")
-      ->capture_default_str();
-  verb.add_option("--top-k", sampling.top_k, "Choose among the k most likely tokens (0: all)")
-      ->capture_default_str();
-  verb.add_option("--top-p", sampling.top_p, "Choose among the most likely tokens that share p")
-      ->capture_default_str();
-  verb.add_option("--min-p", sampling.min_p,
-                  "Choose among tokens at least this share as likely as the likeliest")
-      ->capture_default_str();
-  verb.add_option("--repetition-penalty", sampling.repetition_penalty,
-                  "Above 1 makes tokens that occurred less likely")
-      ->capture_default_str();
+// The option of a field of the sampling, whose words it has.
+void add_field(CLI::App& verb, const std::string& flag, SamplingOptions& sampling) {
+  for (const SamplingField& f : sampling_fields()) {
+    if (f.name != field_of(flag)) continue;
+    CLI::Option* option = f.real != nullptr
+                              ? verb.add_option(flag, *f.real(sampling), std::string(f.help))
+                              : verb.add_option(flag, *f.whole(sampling), std::string(f.help));
+    option->capture_default_str();
+  }
+}
+
+void add_sampling(CLI::App& verb, GenerateJob& o) {
+  for (const char* flag :
+       {"--temperature", "--top-k", "--top-p", "--min-p", "--typical-p", "--top-n-sigma",
+        "--repetition-penalty", "--presence-penalty", "--frequency-penalty", "--dry-multiplier",
+        "--dry-base", "--dry-allowed-length"})
+    add_field(verb, flag, o.sampling);
+  verb.add_option("--dry-breaker", o.dry_breakers,
+                  "DRY: repetitions do not reach across this text (repeatable; none: nothing "
+                  "breaks them)")
+      ->default_str("newline : \" *");
+  verb.add_option("--logit-bias", o.logit_bias,
+                  "ID=VALUE or TEXT=VALUE, as 13=-inf: added to the logit of a token, TEXT being "
+                  "one token (repeatable)");
+  verb.add_option("--logprobs", o.logprobs,
+                  "With --json: the log probability of each token, and the N likeliest in its "
+                  "place");
 }
 
 void add_length(CLI::App& verb, GenerateJob& o) {
@@ -94,10 +110,12 @@ void add_generate(CLI::App& app, Common& common) {
   add_load(*verb, o->job.model);
   add_prompts(*verb, o->prompts, o->job);
   add_length(*verb, o->job);
-  add_sampling(*verb, o->job.sampling);
+  add_sampling(*verb, o->job);
   add_kv(*verb, o->kv);
   add_common(*verb, common,
              "nibble generate my-model --prompt ka --samples 5 --temperature 0.7\n"
+             "  nibble generate my-model --prompt ka --dry-multiplier 0.8 --logit-bias 13=-inf\n"
+             "  nibble generate my-model --prompt ka --logprobs 5 --json\n"
              "  nibble generate gpt2 --scheme int8 --prompt 'Once upon a time' --temperature 0\n"
              "  nibble generate Qwen/Qwen2.5-0.5B-Instruct --chat --prompt 'Why is the sky blue?'\n"
              "  nibble generate Qwen/Qwen3-0.6B --chat --template-arg enable_thinking=false\n"

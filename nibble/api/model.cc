@@ -38,6 +38,16 @@ GenerateJob job_of(const GenerateOptions& o) {
   take(o.top_p, "top_p", job.sampling.top_p, job.given);
   take(o.min_p, "min_p", job.sampling.min_p, job.given);
   take(o.repetition_penalty, "repetition_penalty", job.sampling.repetition_penalty, job.given);
+  take(o.typical_p, "typical_p", job.sampling.typical_p, job.given);
+  take(o.top_n_sigma, "top_n_sigma", job.sampling.top_n_sigma, job.given);
+  take(o.presence_penalty, "presence_penalty", job.sampling.presence_penalty, job.given);
+  take(o.frequency_penalty, "frequency_penalty", job.sampling.frequency_penalty, job.given);
+  take(o.dry_multiplier, "dry_multiplier", job.sampling.dry.multiplier, job.given);
+  take(o.dry_base, "dry_base", job.sampling.dry.base, job.given);
+  take(o.dry_allowed_length, "dry_allowed_length", job.sampling.dry.allowed_length, job.given);
+  take(o.dry_breakers, "dry_breakers", job.dry_breakers, job.given);
+  job.logit_bias = o.logit_bias;
+  job.logprobs = o.logprobs;
   job.stop = o.stop;
   job.max_new_tokens = o.max_new_tokens;
   job.samples = o.samples;

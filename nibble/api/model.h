@@ -45,16 +45,24 @@ struct GenerateOptions {
   std::vector<std::string> template_arg = {};  ///< NAME=VALUE, variables of the template
   std::string template_date = {};              ///< "2026-01-15"; empty: today
   /// Where unset, generation_config.json decides; the command's defaults where that says nothing.
-  std::optional<double> temperature = {}, top_p = {}, min_p = {}, repetition_penalty = {};
+  std::optional<double> temperature = {}, top_p = {}, min_p = {}, repetition_penalty = {},
+                        typical_p = {};
   std::optional<int64_t> top_k = {};
-  std::vector<std::string> stop = {};  ///< strings that end a text
-  int64_t max_new_tokens = 0;          ///< 0: what the context holds, at most 256
-  int samples = 1;                     ///< texts of each prompt
-  uint64_t seed = 42;                  ///< of a prompt's first text; the next ones count up
-  int batch = 16;                      ///< texts that are generated together
-  bool shift = false;                  ///< where the context is full, drop its older half
-  int64_t prefill_chunk = 512;         ///< most tokens of a prompt that are read at once
-  std::string kv = "f32";              ///< what keys and values are kept in: f32, f16, int8
+  /// The command's defaults where unset.
+  std::optional<double> presence_penalty = {}, frequency_penalty = {}, top_n_sigma = {},
+                        dry_multiplier = {}, dry_base = {};
+  std::optional<int64_t> dry_allowed_length = {};
+  std::optional<std::vector<std::string>> dry_breakers = {};
+  std::vector<std::string> logit_bias = {};  ///< ID=VALUE, TEXT=VALUE
+  std::optional<int64_t> logprobs = {};      ///< likeliest tokens with each one, in `json`
+  std::vector<std::string> stop = {};        ///< strings that end a text
+  int64_t max_new_tokens = 0;                ///< 0: what the context holds, at most 256
+  int samples = 1;                           ///< texts of each prompt
+  uint64_t seed = 42;                        ///< of a prompt's first text; the next ones count up
+  int batch = 16;                            ///< texts that are generated together
+  bool shift = false;                        ///< where the context is full, drop its older half
+  int64_t prefill_chunk = 512;               ///< most tokens of a prompt that are read at once
+  std::string kv = "f32";                    ///< what keys and values are kept in: f32, f16, int8
 };
 
 struct GeneratedText {

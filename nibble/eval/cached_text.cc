@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "nibble/core/error.h"
+#include "nibble/eval/token_choice.h"
 
 namespace nibble {
 namespace {
@@ -16,10 +17,6 @@ SteadyTime steady_now() { return std::chrono::steady_clock::now(); }
 
 double seconds_between(SteadyTime begin, SteadyTime end) {
   return std::chrono::duration<double>(end - begin).count();
-}
-
-bool is_end(int32_t token, const GenerateOptions& options) {
-  return std::find(options.stop.begin(), options.stop.end(), token) != options.stop.end();
 }
 
 }  // namespace
@@ -62,22 +59,22 @@ std::vector<int32_t> CachedText::go_on(std::span<const int32_t> prompt,
   std::span<const float> logits = first;
   const int64_t room = cache_.capacity() - std::ssize(prompt) + 1;
   const int64_t most = std::min(options.max_new_tokens, room);
-  std::vector<int32_t> history(prompt.begin(), prompt.end()), out;
+  TokenChoice choice(prompt, options, random);
   SteadyTime chosen = start;
-  while (std::ssize(out) < most) {
+  while (choice.count() < most) {
     exec.check_stop();
-    const int32_t token = sample(logits, history, options.sampling, random);
-    if (out.empty()) chosen = steady_now();
-    if (is_end(token, options)) break;
-    out.push_back(token);
-    history.push_back(token);
-    if ((hook && !hook(token)) || std::ssize(out) == most) break;
-    logits = session_.run({&history.back(), 1}, cache_, Decoder::Logits::last, exec);
-    cached_.push_back(token);
+    const bool first_one = choice.count() == 0;
+    const std::optional<int32_t> token = choice.choose(logits);
+    if (first_one) chosen = steady_now();
+    if (!token || (hook && !hook(*token)) || choice.count() == most) break;
+    logits = session_.run({&*token, 1}, cache_, Decoder::Logits::last, exec);
+    cached_.push_back(*token);
   }
+  random = choice.random();
+  logprobs_ = choice.take_logprobs();
   prefill_seconds_ = seconds_between(start, chosen);
   decode_seconds_ = seconds_between(chosen, steady_now());
-  return out;
+  return choice.take_ids();
 }
 
 }  // namespace nibble

@@ -22,6 +22,8 @@ class CachedText {
   /// naming both lengths where the prompt alone does not fit the context.
   std::vector<int32_t> go_on(std::span<const int32_t> prompt, const GenerateOptions& options,
                              PyRandom& random, const Exec& exec, const TokenHook& hook = {});
+  /// Of each token that the last call chose, where its options ask for them.
+  const std::vector<ChosenChance>& logprobs() const { return logprobs_; }
   /// Tokens of the last prompt that were read.
   int64_t read() const { return read_; }
   /// Seconds that the last prompt took to be read, its first new token chosen, and all behind it.
@@ -36,6 +38,7 @@ class CachedText {
   Session session_;
   KvCache cache_;
   std::vector<int32_t> cached_;  // the tokens in the cache
+  std::vector<ChosenChance> logprobs_;
   int64_t read_ = 0;
   double prefill_seconds_ = 0, decode_seconds_ = 0;
 };

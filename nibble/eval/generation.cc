@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "nibble/core/error.h"
+#include "nibble/eval/token_choice.h"
 
 namespace nibble {
 
@@ -48,11 +49,10 @@ class Sequence {
         options_(o),
         hook_(hook),
         wanted_(wanted),
-        random_(random),
         cache_(session.decoder().make_cache(
             capacity_for(session.decoder(), std::ssize(prompt), wanted, o.shift), o.kv)),
-        history_(prompt.begin(), prompt.end()),
-        window_(history_),
+        choice_(prompt, o, random),
+        window_(prompt.begin(), prompt.end()),
         done_(wanted <= 0) {}
 
   bool done() const { return done_; }
@@ -60,8 +60,7 @@ class Sequence {
   bool unread() const { return cache_.length() == 0; }
   std::span<const int32_t> last() const { return std::span(window_).last(1); }
   KvCache& cache() { return cache_; }
-  std::vector<int32_t> take() { return std::move(out_); }
-  const PyRandom& random() const { return random_; }
+  TokenChoice& choice() { return choice_; }
 
   // Reads the whole window, cut to what the cache holds, and chooses the token behind it.
   void read(const Exec& exec) {
@@ -71,15 +70,13 @@ class Sequence {
 
   // The logits behind the last token: chooses the next.
   void accept(std::span<const float> logits) {
-    const int32_t token = sample(logits, history_, options_.sampling, random_);
-    if (std::find(options_.stop.begin(), options_.stop.end(), token) != options_.stop.end()) {
+    const std::optional<int32_t> token = choice_.choose(logits);
+    if (!token) {
       done_ = true;
       return;
     }
-    out_.push_back(token);
-    history_.push_back(token);
-    window_.push_back(token);
-    done_ = (hook_ && !hook_(token)) || static_cast<int64_t>(out_.size()) >= wanted_;
+    window_.push_back(*token);
+    done_ = (hook_ && !hook_(*token)) || choice_.count() >= wanted_;
     if (!done_ && cache_.length() == cache_.capacity()) cache_.clear();
   }
 
@@ -96,9 +93,9 @@ class Sequence {
   const GenerateOptions& options_;
   const TokenHook& hook_;
   int64_t wanted_;
-  PyRandom random_;
   KvCache cache_;
-  std::vector<int32_t> history_, window_, out_;
+  TokenChoice choice_;
+  std::vector<int32_t> window_;
   bool done_;
 };
 
@@ -151,8 +148,8 @@ std::vector<int32_t> generate(const Decoder& model, std::span<const int32_t> pro
     else
       step(session, {&s}, exec);
   }
-  random = s.random();
-  return s.take();
+  random = s.choice().random();
+  return s.choice().take_ids();
 }
 
 BatchResult generate_batch(const Decoder& model, const std::vector<GenerateRequest>& requests,
@@ -182,7 +179,8 @@ BatchResult generate_batch(const Decoder& model, const std::vector<GenerateReque
   }
   out.decode_seconds = seconds_from(start);
   for (Sequence& s : all) {
-    out.ids.push_back(s.take());
+    out.ids.push_back(s.choice().take_ids());
+    out.logprobs.push_back(s.choice().take_logprobs());
     out.new_tokens += static_cast<int64_t>(out.ids.back().size());
   }
   return out;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +26,19 @@ struct GenerateOptions {
   /// Where the context is full, drop the older half of what follows the first token and read the
   /// rest again, so that a text of any length can be written. Else that is an error beforehand.
   bool shift = false;
+  std::optional<int64_t> logprobs = {};  ///< as many of the likeliest tokens with each chosen one
+};
+
+/// A token and the logarithm of its probability.
+struct TokenChance {
+  int32_t id = 0;
+  double logprob = 0;
+};
+
+/// By the model alone: neither temperature nor any other option of sampling changes it.
+struct ChosenChance {
+  TokenChance chosen;
+  std::vector<TokenChance> best;  ///< the likeliest tokens, likeliest first
 };
 
 /// Called with each new token as it is chosen; returning false stops.
@@ -49,7 +63,8 @@ struct GenerateRequest {
 };
 
 struct BatchResult {
-  std::vector<std::vector<int32_t>> ids;  ///< of each request, in order
+  std::vector<std::vector<int32_t>> ids;            ///< of each request, in order
+  std::vector<std::vector<ChosenChance>> logprobs;  ///< of each token of `ids`, where asked for
   int64_t prompt_tokens = 0, new_tokens = 0;
   double prefill_seconds = 0;  ///< reading every prompt and choosing the first token of each
   double decode_seconds = 0;   ///< all tokens behind the first ones

@@ -19,11 +19,12 @@ using Type = JsonNode::Type;
 
 // What is read here, and what changes no token that a model writes: lengths, speed, form of output,
 // and settings of beam search, which "num_beams" brings.
-constexpr std::array<std::string_view, 37> kKnown = {"do_sample",
+constexpr std::array<std::string_view, 38> kKnown = {"do_sample",
                                                      "temperature",
                                                      "top_k",
                                                      "top_p",
                                                      "min_p",
+                                                     "typical_p",
                                                      "repetition_penalty",
                                                      "bos_token_id",
                                                      "eos_token_id",
@@ -65,7 +66,6 @@ constexpr Undone kUndone[] = {{"num_beams", "1"},
                               {"num_return_sequences", "1"},
                               {"min_length", "0"},
                               {"min_new_tokens", "0"},
-                              {"typical_p", "1"},
                               {"epsilon_cutoff", "0"},
                               {"eta_cutoff", "0"},
                               {"encoder_repetition_penalty", "1"},
@@ -160,8 +160,9 @@ void warn_of_the_rest(const JsonNode& root, GenerationDefaults& out) {
                     in_quotes(node.key)));
   }
   if (out.do_sample) return;
-  for (const char* key : {"temperature", "top_k", "top_p", "min_p"}) {
-    if (root.find(key) == nullptr) continue;
+  for (const char* key : {"temperature", "top_k", "top_p", "min_p", "typical_p"}) {
+    const JsonNode* node = root.find(key);
+    if (node == nullptr || (node->key == "typical_p" && number_of(*node) == 1)) continue;
     out.warnings.push_back(fmt::format("key \"{}\": not used, as \"do_sample\" is not true", key));
   }
 }
@@ -210,6 +211,8 @@ GenerationDefaults parse_generation_config(std::string_view json) {
   out.temperature = number(root, "temperature", "0 or more", [](double v) { return v >= 0; });
   out.top_p = number(root, "top_p", "0 to 1", share);
   out.min_p = number(root, "min_p", "0 to 1", share);
+  out.typical_p = number(root, "typical_p", "more than 0 and at most 1",
+                         [](double v) { return v > 0 && v <= 1; });
   out.repetition_penalty =
       number(root, "repetition_penalty", "more than 0", [](double v) { return v > 0; });
   if (const JsonNode* top_k = root.find("top_k")) {
@@ -250,6 +253,7 @@ std::vector<std::string> take_defaults(const GenerationDefaults& defaults,
     take("top_k", defaults.top_k, sampling.top_k);
     take("top_p", defaults.top_p, sampling.top_p);
     take("min_p", defaults.min_p, sampling.min_p);
+    take("typical_p", defaults.typical_p, sampling.typical_p);
   }
   take("repetition_penalty", defaults.repetition_penalty, sampling.repetition_penalty);
   return taken;

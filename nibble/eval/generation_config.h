@@ -15,8 +15,8 @@
 namespace nibble {
 
 struct GenerationDefaults {
-  bool do_sample = false;  ///< else temperature, top-k, top-p and min-p do not count
-  std::optional<double> temperature, top_p, min_p, repetition_penalty;
+  bool do_sample = false;  ///< else temperature, top-k, top-p, min-p and typical-p do not count
+  std::optional<double> temperature, top_p, min_p, typical_p, repetition_penalty;
   std::optional<int64_t> top_k;
   std::optional<int32_t> bos;             ///< what an empty prompt begins with
   std::vector<int32_t> ends;              ///< every id of "eos_token_id"

@@ -5,6 +5,7 @@
 #include "nibble/jobs/generation_setup.h"
 #include "nibble/jobs/growing_text.h"
 #include "nibble/jobs/prompt.h"
+#include "nibble/jobs/token_options.h"
 
 namespace nibble {
 
@@ -55,7 +56,8 @@ const GeneratedText& Dialogue::answer(std::string_view user, const Exec& exec,
   s.count(ids);
   std::string text = growing.finish();
   s.conversation.add("assistant", text);
-  s.result.texts.push_back({prompt.text, prompt.ids, std::move(ids), std::move(text)});
+  s.result.texts.push_back({prompt.text, prompt.ids, std::move(ids), std::move(text),
+                            spelled(s.text->logprobs(), tokenizer)});
   return s.result.texts.back();
 }
 

@@ -5,6 +5,7 @@
 #include "nibble/jobs/generation_setup.h"
 #include "nibble/jobs/growing_text.h"
 #include "nibble/jobs/prompt.h"
+#include "nibble/jobs/token_options.h"
 
 namespace nibble {
 namespace {
@@ -39,7 +40,8 @@ void run_batch(const GenerationSetup& g, const std::vector<Prompt>& prompts, con
     const Prompt& prompt = prompts[i / samples];
     std::vector<int32_t>& ids = batch.ids[i - begin];
     r.first_tokens += ids.empty() ? 0 : 1;
-    r.texts.push_back({prompt.text, prompt.ids, std::move(ids), texts[i - begin].finish()});
+    r.texts.push_back({prompt.text, prompt.ids, std::move(ids), texts[i - begin].finish(),
+                       spelled(batch.logprobs[i - begin], tokenizer)});
   }
   r.prompt_tokens += batch.prompt_tokens;
   r.new_tokens += batch.new_tokens;

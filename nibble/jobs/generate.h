@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -26,19 +27,38 @@ struct GenerateJob {
   /// Of `sampling`, what was set on purpose ("top_p"): generation_config.json decides the rest.
   std::set<std::string> given;
   std::vector<std::string> stop;  ///< strings that end a text
-  int64_t max_new_tokens = 0;     ///< 0: what the context holds, at most 256
-  int samples = 1;                ///< texts of each prompt
-  uint64_t seed = 42;             ///< of a prompt's first text; the next ones count up from it
-  int batch = 16;                 ///< texts that are generated together
-  bool shift = false;             ///< as GenerateOptions has it, and so the next two
+  /// ID=VALUE or TEXT=VALUE, TEXT one token (in double quotes a JSON string): VALUE, a number or
+  /// -inf, is added to its logit.
+  std::vector<std::string> logit_bias;
+  std::vector<std::string> dry_breakers = {"\n", ":", "\"",
+                                           "*"};  ///< what DRY does not reach across
+  std::optional<int64_t> logprobs;                ///< with each token as many of the likeliest ones
+  int64_t max_new_tokens = 0;                     ///< 0: what the context holds, at most 256
+  int samples = 1;                                ///< texts of each prompt
+  uint64_t seed = 42;  ///< of a prompt's first text; the next ones count up from it
+  int batch = 16;      ///< texts that are generated together
+  bool shift = false;  ///< as GenerateOptions has it, and so the next two
   int64_t prefill_chunk = 512;
   DType kv = DType::f32;
+};
+
+struct TokenLogprob {
+  int32_t id = 0;
+  std::string token;  ///< its text
+  double logprob = 0;
+};
+
+/// By the model alone, before everything that changes the choice.
+struct TokenLogprobs {
+  TokenLogprob chosen;
+  std::vector<TokenLogprob> best;  ///< likeliest first
 };
 
 struct GeneratedText {
   std::string prompt;  ///< what the model read, special tokens as their text
   std::vector<int32_t> prompt_ids, ids;
   std::string text;  ///< prompt (of a chat none) and what was written, up to a stop string
+  std::vector<TokenLogprobs> logprobs = {};  ///< of each of ids, where asked for
 };
 
 struct GenerateResult {

@@ -6,30 +6,19 @@
 
 #include "nibble/core/error.h"
 #include "nibble/jobs/prompt.h"
+#include "nibble/jobs/token_options.h"
+#include "nibble/nn/sampling_fields.h"
 
 namespace nibble {
 namespace {
 
-constexpr int64_t kDefaultTokens = 256;
-
-// How the next token is chosen: an option as generation_config.json spells it.
-struct SamplingField {
-  std::string_view name;
-  double (*value)(const SamplingOptions&);
-  bool cold;  // read at a temperature of 0, too
-};
-constexpr SamplingField kSamplingFields[] = {
-    {"temperature", [](const SamplingOptions& o) { return o.temperature; }, true},
-    {"top_k", [](const SamplingOptions& o) { return static_cast<double>(o.top_k); }, false},
-    {"top_p", [](const SamplingOptions& o) { return o.top_p; }, false},
-    {"min_p", [](const SamplingOptions& o) { return o.min_p; }, false},
-    {"repetition_penalty", [](const SamplingOptions& o) { return o.repetition_penalty; }, true}};
+constexpr int64_t kDefaultTokens = 256, kMostLogprobs = 1000;
 
 // "`top_k` 40" of each that generation_config.json changed.
 std::vector<std::string> taken_words(const GenerateResult& r) {
   const std::vector<std::string>& taken = r.from_generation_config;
   std::vector<std::string> out;
-  for (const SamplingField& f : kSamplingFields) {
+  for (const SamplingField& f : sampling_fields()) {
     if (std::find(taken.begin(), taken.end(), f.name) != taken.end())
       out.push_back(fmt::format("`{}` {}", f.name, f.value(r.sampling)));
   }
@@ -40,7 +29,7 @@ std::vector<std::string> taken_words(const GenerateResult& r) {
 std::vector<std::string> unread_sampling(const std::set<std::string>& given,
                                          const SamplingOptions& chosen) {
   std::vector<std::string> out;
-  for (const SamplingField& f : kSamplingFields) {
+  for (const SamplingField& f : sampling_fields()) {
     if (chosen.temperature > 0 || f.cold || !given.contains(std::string(f.name))) continue;
     out.push_back(fmt::format(
         "`{}`: without effect, since a temperature of 0 always takes the most likely token",
@@ -56,6 +45,11 @@ void choose_sampling(const GenerationSetup& g, const NoticeHook& tell, GenerateR
   const std::vector<std::string> taken = taken_words(out);
   if (tell && !taken.empty()) tell({Notice::Kind::defaults, taken});
   note_warnings(unread_sampling(g.job.given, out.sampling), tell, out.warnings);
+  const Tokenizer& tokenizer = g.folder.require_tokenizer();
+  out.sampling.bias =
+      read_biases(g.job.logit_bias, tokenizer, g.folder.decoder_config().vocab_size);
+  if (out.sampling.dry.multiplier > 0)
+    out.sampling.dry.breakers = breakers_of(g.job.dry_breakers, tokenizer);
 }
 
 void choose_ends(GenerationSetup& g) {
@@ -68,10 +62,17 @@ void choose_ends(GenerationSetup& g) {
   g.stop.insert(g.stop.end(), g.defaults.stop_strings.begin(), g.defaults.stop_strings.end());
 }
 
+void check_job(const GenerateJob& job) {
+  validate(job.sampling);
+  if (job.logprobs && (*job.logprobs < 0 || *job.logprobs > kMostLogprobs))
+    throw invalid_argument(fmt::format("`logprobs` {}: expected 0 to {} tokens beside each one",
+                                       *job.logprobs, kMostLogprobs));
+}
+
 }  // namespace
 
 GenerationSetup begin_generation(const GenerateJob& job, Model folder, GenerateResult& out) {
-  validate(job.sampling);
+  check_job(job);
   out.samples = job.samples;
   out.kv = job.kv;
   std::optional<Chat> chat = chat_of(job, folder);
@@ -81,7 +82,7 @@ GenerationSetup begin_generation(const GenerateJob& job, Model folder, GenerateR
 
 GenerationSetup open_generation(const GenerateJob& job, const Exec& exec, const NoticeHook& tell,
                                 GenerateResult& out) {
-  validate(job.sampling);  // before the work of opening
+  check_job(job);  // before the work of opening
   Model folder = open_choice(job.model, exec);
   note_warnings(warnings_of(folder), tell, out.warnings);
   return begin_generation(job, std::move(folder), out);
@@ -94,6 +95,7 @@ void choose_options(GenerationSetup& g, const NoticeHook& tell, GenerateResult& 
   g.options.prefill_chunk = g.job.prefill_chunk;
   g.options.kv = g.job.kv;
   g.options.shift = g.job.shift;
+  g.options.logprobs = g.job.logprobs;
 }
 
 Decoder take_decoder(GenerationSetup& g, const Exec& exec) {

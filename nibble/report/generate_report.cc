@@ -4,6 +4,7 @@
 
 #include "nibble/core/error.h"
 #include "nibble/core/json.h"
+#include "nibble/nn/sampling_fields.h"
 #include "nibble/report/json_report.h"
 
 namespace nibble {
@@ -15,16 +16,44 @@ double tokens_a_second(int64_t tokens, double seconds) {
 
 std::vector<int64_t> wide(const std::vector<int32_t>& ids) { return {ids.begin(), ids.end()}; }
 
+void write_logprob(const TokenLogprob& t, JsonWriter& out) {
+  out.field("id", static_cast<int64_t>(t.id)).field("token", t.token).field("logprob", t.logprob);
+}
+
 void write_generated(const GeneratedText& t, JsonWriter& out) {
   out.field("prompt", t.prompt).array("prompt_ids", wide(t.prompt_ids)).array("ids", wide(t.ids));
   out.field("text", t.text);
+  if (t.logprobs.empty()) return;
+  out.key("logprobs").begin_array();
+  for (const TokenLogprobs& one : t.logprobs) {
+    out.begin_object();
+    write_logprob(one.chosen, out);
+    out.key("best").begin_array();
+    for (const TokenLogprob& b : one.best) {
+      out.begin_object();
+      write_logprob(b, out);
+      out.end_object();
+    }
+    out.end_array().end_object();
+  }
+  out.end_array();
 }
 
 void write_sampling(const GenerateResult& r, JsonWriter& out) {
   const SamplingOptions& o = r.sampling;
   out.key("sampling").begin_object();
-  out.field("temperature", o.temperature).field("top_k", o.top_k).field("top_p", o.top_p);
-  out.field("min_p", o.min_p).field("repetition_penalty", o.repetition_penalty).end_object();
+  for (const SamplingField& f : sampling_fields()) {
+    if (f.whole != nullptr)
+      out.field(f.name, static_cast<int64_t>(f.value(o)));
+    else
+      out.field(f.name, f.value(o));
+  }
+  out.key("logit_bias").begin_array();
+  for (const LogitBias& b : o.bias) {
+    out.begin_object().field("id", static_cast<int64_t>(b.id));
+    out.field("value", static_cast<double>(b.value)).end_object();
+  }
+  out.end_array().end_object();
   out.array("from_generation_config", r.from_generation_config);
 }
 

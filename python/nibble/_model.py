@@ -161,6 +161,13 @@ class Model:
                  temperature: Optional[float] = None, top_k: Optional[int] = None,
                  top_p: Optional[float] = None, min_p: Optional[float] = None,
                  repetition_penalty: Optional[float] = None,
+                 presence_penalty: Optional[float] = None,
+                 frequency_penalty: Optional[float] = None, typical_p: Optional[float] = None,
+                 top_n_sigma: Optional[float] = None, dry_multiplier: Optional[float] = None,
+                 dry_base: Optional[float] = None, dry_allowed_length: Optional[int] = None,
+                 dry_breaker: Union[None, str, Iterable[str]] = None,
+                 logit_bias: Union[Mapping[Union[int, str], float], Iterable[str]] = (),
+                 logprobs: Optional[int] = None,
                  stop: Union[str, Iterable[str]] = (), seed: int = 42, chat: bool = False,
                  system: str = "", chat_format: str = "",
                  template_arg: Union[Mapping[str, Any], Iterable[str]] = (),
@@ -173,6 +180,15 @@ class Model:
         o.max_new_tokens = max_new_tokens
         o.temperature, o.top_k, o.top_p, o.min_p = temperature, top_k, top_p, min_p
         o.repetition_penalty = repetition_penalty
+        o.presence_penalty, o.frequency_penalty = presence_penalty, frequency_penalty
+        o.typical_p, o.top_n_sigma = typical_p, top_n_sigma
+        o.dry_multiplier, o.dry_base = dry_multiplier, dry_base
+        o.dry_allowed_length = dry_allowed_length
+        o.dry_breakers = None if dry_breaker is None else _list(dry_breaker)
+        o.logit_bias = ([f"{k if isinstance(k, int) else json.dumps(k)}={float(v)}"
+                         for k, v in logit_bias.items()]
+                        if isinstance(logit_bias, Mapping) else _list(logit_bias))
+        o.logprobs = logprobs
         o.stop = _list(stop)
         o.seed = seed
         o.chat, o.system, o.chat_format = chat, system, chat_format

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/cli/cli_test.h"
 #include "tests/support/shared.h"
@@ -75,6 +76,74 @@ TEST_F(WithModel, RefusesPromptsThatContradictEachOther) {
       "not several");
   expect_rejected(run_nibble(generate(model(), {"--system", "a"})), 64, "--chat");
   expect_rejected(run_nibble(generate(model(), {"--kv", "int3"})), 64, "--kv");
+}
+
+TEST_F(WithModel, LogProbabilitiesComeWithTheTokens) {
+  const json j = result(model(), {"--prompt", "an", "--max-new-tokens", "5", "--logprobs", "3"});
+  const json& logprobs = j.at("results")[0].at("logprobs");
+  ASSERT_EQ(logprobs.size(), j.at("ids").size());
+  ASSERT_FALSE(logprobs.empty());
+  for (size_t i = 0; i < logprobs.size(); ++i) {
+    const json& one = logprobs[i];
+    EXPECT_EQ(one.at("id"), j.at("ids")[i]);
+    ASSERT_EQ(one.at("best").size(), 3u);
+    // Greedy: the likeliest is the one chosen.
+    EXPECT_EQ(one.at("best")[0].at("logprob"), one.at("logprob"));
+    EXPECT_LT(one.at("logprob").get<double>(), 0);
+    EXPECT_GE(one.at("best")[1].at("logprob"), one.at("best")[2].at("logprob"));
+    EXPECT_TRUE(one.at("token").is_string());
+  }
+  EXPECT_FALSE(result(model(), {"--prompt", "an"}).at("results")[0].contains("logprobs"));
+  expect_rejected(run_nibble(generate(model(), {"--logprobs", "3"})), 64, "--json");
+  const CommandResult below = run_nibble(generate(model(), {"--logprobs", "-3", "--json"}));
+  EXPECT_EQ(below.exit_code, 64);
+  EXPECT_NE(below.err.find("--logprobs -3: expected 0 to 1000"), std::string::npos) << below.err;
+}
+
+TEST_F(WithModel, ABiasForbidsATokenByIdOrText) {
+  const json before = result(model(), {"--prompt", "an", "--max-new-tokens", "5"});
+  const int first = before.at("ids")[0];
+  const json after = result(model(), {"--prompt", "an", "--max-new-tokens", "5", "--logit-bias",
+                                      std::to_string(first) + "=-inf"});
+  for (const json& id : after.at("ids")) EXPECT_NE(id, first);
+  EXPECT_EQ(after.at("sampling").at("logit_bias")[0].at("id"), first);
+  const json forced =
+      result(model(), {"--prompt", "an", "--max-new-tokens", "3", "--logit-bias", "k=1000"});
+  EXPECT_EQ(forced.at("text"), "ankkk");
+  for (const auto& [bias, words] : std::vector<std::pair<std::string, std::string>>{
+           {"k", "expected ID=VALUE or TEXT=VALUE"},
+           {"ka=1", "the text is 2 tokens"},
+           {"1=inf", "expected a number or -inf"},
+           {"1=x", "expected a number or -inf"},
+           {"99999=1", "expected an id below the model's vocabulary"},
+           {"\"k=1", "expected a JSON string"}})
+    expect_rejected(run_nibble(generate(model(), {"--logit-bias", bias})), 64, words);
+}
+
+TEST_F(WithModel, PenaltiesKeepItFromRepeating) {
+  for (const std::vector<std::string>& flags : std::vector<std::vector<std::string>>{
+           {"--presence-penalty", "1000"},
+           {"--frequency-penalty", "1000"},
+           {"--dry-multiplier", "1000", "--dry-allowed-length", "1", "--dry-breaker", "none"}}) {
+    std::vector<std::string> words = {"--prompt", "an", "--shift", "--max-new-tokens", "8"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    const json j = result(model(), words);
+    const auto ids = j.at("ids").get<std::vector<int>>();
+    ASSERT_FALSE(ids.empty());
+    // DRY lets a token come again, but not behind the same one.
+    std::set<std::pair<int, int>> seen;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const bool dry = flags[0] == "--dry-multiplier";
+      EXPECT_TRUE(seen.insert({dry && i > 0 ? ids[i - 1] : -1, ids[i]}).second) << flags[0];
+    }
+  }
+  for (const auto& [flag, value] :
+       std::vector<std::pair<std::string, std::string>>{{"--typical-p", "0"},
+                                                        {"--top-n-sigma", "-1"},
+                                                        {"--dry-base", "0.5"},
+                                                        {"--dry-allowed-length", "0"},
+                                                        {"--dry-multiplier", "-1"}})
+    expect_rejected(run_nibble(generate(model(), {flag, value})), 64, flag + " must be");
 }
 
 TEST_F(WithModel, HasNoChatTemplate) {

@@ -43,14 +43,15 @@ TEST(GenerationConfig, SamplingIsTakenWhereTheModelSamples) {
 
 TEST(GenerationConfig, EveryOptionIsRead) {
   SamplingOptions s = own();
-  EXPECT_EQ(taken(R"({"do_sample":true,"temperature":1,"top_k":20,"top_p":0.8,"min_p":0.05,
+  EXPECT_EQ(taken(R"({"do_sample":true,"temperature":1,"top_k":20,"top_p":0.8,"min_p":0.05,"typical_p":0.7,
                       "repetition_penalty":1.05})",
                   s),
-            (Names{"temperature", "top_k", "top_p", "min_p", "repetition_penalty"}));
+            (Names{"temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty"}));
   EXPECT_EQ(s.temperature, 1);
   EXPECT_EQ(s.top_k, 20);
   EXPECT_EQ(s.top_p, 0.8);
   EXPECT_EQ(s.min_p, 0.05);
+  EXPECT_EQ(s.typical_p, 0.7);
   EXPECT_EQ(s.repetition_penalty, 1.05);
 }
 
@@ -124,7 +125,7 @@ TEST(GenerationConfig, StopStringsAreOneOrSeveral) {
 
 TEST(GenerationConfig, WhatIsNotDoneIsWarnedOfByName) {
   for (const std::string key :
-       {R"("num_beams":4)", R"("no_repeat_ngram_size":3)", R"("typical_p":0.9)",
+       {R"("num_beams":4)", R"("no_repeat_ngram_size":3)", R"("epsilon_cutoff":0.1)",
         R"("suppress_tokens":[1])", R"("bad_words_ids":[[1,2]])", R"("forced_eos_token_id":2)",
         R"("min_new_tokens":5)", R"("penalty_alpha":0.6)", R"("guidance_scale":1.5)",
         R"("renormalize_logits":true)", R"("watermarking_config":{"a":1})",
@@ -154,6 +155,7 @@ TEST(GenerationConfig, RefusesValuesThatCannotBe) {
            {R"({"temperature":"hot"})", "key \"temperature\": expected a number"},
            {R"({"top_p":1.5})", "key \"top_p\": expected 0 to 1"},
            {R"({"min_p":-0.1})", "key \"min_p\": expected 0 to 1"},
+           {R"({"typical_p":0})", "key \"typical_p\": expected more than 0 and at most 1"},
            {R"({"top_k":-1})", "key \"top_k\": expected 0 or more"},
            {R"({"top_k":2.5})", "key \"top_k\": expected an integer"},
            {R"({"repetition_penalty":0})", "key \"repetition_penalty\": expected more than 0"},

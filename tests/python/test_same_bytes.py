@@ -72,6 +72,8 @@ def test_evaluate(scheme, model, other_model, names):
     {"temperature": 0}, {"temperature": 0.8, "top_k": 5, "seed": 7}, {"seed": 3, "max_new_tokens": 3},
     {"temperature": 1.2, "stop": ["a", "ri"]}, {"shift": True, "max_new_tokens": 40, "kv": "int8"},
     {"repetition_penalty": 1.5, "min_p": 0.1, "top_p": 0.9},
+    {"presence_penalty": 0.5, "frequency_penalty": 0.2, "typical_p": 0.8, "top_n_sigma": 2.0},
+    {"dry_multiplier": 0.8, "dry_base": 2.0, "dry_allowed_length": 1, "dry_breaker": ["k"], "logit_bias": ["a=1.5"]},
 ])
 @pytest.mark.parametrize("scheme", [None, "int4:g16:a8"])
 def test_generate(scheme, options, model):
