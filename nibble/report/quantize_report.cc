@@ -36,10 +36,12 @@ std::string calibration_line(const QuantizeResult& r) {
                      counted(std::ssize(r.layers), "matrix", "matrices"));
 }
 
-double share_quantized(const QuantizeResult& r) {
-  return r.parameters > 0
-             ? static_cast<double>(r.parameters_quantized) / static_cast<double>(r.parameters)
-             : 0;
+// ", 83.9% of all parameters"; nothing where floats are stored.
+std::string share_quantized(const QuantizeResult& r) {
+  if (r.parameters_quantized == 0) return "";
+  return fmt::format(", {} of all parameters",
+                     format_percent(static_cast<double>(r.parameters_quantized) /
+                                    static_cast<double>(r.parameters)));
 }
 
 // What calibration showed each expert.
@@ -53,9 +55,10 @@ std::string experts_line(const QuantizeResult& r) {
   }
   if (tokens.empty()) return "";
   std::sort(tokens.begin(), tokens.end());
-  return fmt::format("experts saw {} to {} tokens each, {} in the middle; {} of their {} saw too few\n",
-                     tokens.front(), tokens.back(), tokens[tokens.size() / 2], few,
-                     counted(std::ssize(tokens), "matrix", "matrices"));
+  return fmt::format(
+      "experts saw {} to {} tokens each, {} in the middle; {} of their {} saw too few\n",
+      tokens.front(), tokens.back(), tokens[tokens.size() / 2], few,
+      counted(std::ssize(tokens), "matrix", "matrices"));
 }
 
 // "35 of 35 matrices in int8", "34 of 35 matrices quantized (1 f32, 30 int4:g32, 4 int8)".
@@ -97,10 +100,10 @@ double compression_ratio(const QuantizeResult& r) {
 
 std::string render_terminal(const QuantizeJob& /*job*/, const QuantizeResult& r) {
   return fmt::format(
-             "{}: {}, {} of all parameters, {:.2f} bits a weight\n"
+             "{}: {}{}, {:.2f} bits a weight\n"
              "{} bytes instead of {}: {:.2f}x smaller\n",
-             r.written.front().path, matrices_of(r), format_percent(share_quantized(r)),
-             r.bits_per_weight, r.file_bytes, r.input_file_bytes, compression_ratio(r)) +
+             r.written.front().path, matrices_of(r), share_quantized(r), r.bits_per_weight,
+             r.file_bytes, r.input_file_bytes, compression_ratio(r)) +
          others_lines(r) + calibration_line(r) + experts_line(r) + verified_line(r);
 }
 

@@ -43,10 +43,12 @@ TEST(GenerationConfig, SamplingIsTakenWhereTheModelSamples) {
 
 TEST(GenerationConfig, EveryOptionIsRead) {
   SamplingOptions s = own();
-  EXPECT_EQ(taken(R"({"do_sample":true,"temperature":1,"top_k":20,"top_p":0.8,"min_p":0.05,"typical_p":0.7,
+  EXPECT_EQ(
+      taken(
+          R"({"do_sample":true,"temperature":1,"top_k":20,"top_p":0.8,"min_p":0.05,"typical_p":0.7,
                       "repetition_penalty":1.05})",
-                  s),
-            (Names{"temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty"}));
+          s),
+      (Names{"temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty"}));
   EXPECT_EQ(s.temperature, 1);
   EXPECT_EQ(s.top_k, 20);
   EXPECT_EQ(s.top_p, 0.8);
