@@ -55,19 +55,23 @@ TEST_F(Limits, AStopIsHeardOnASmallStack) {
 }
 
 // However little there is: an error of one line, and nothing left; or it is enough. Below what the
-// libraries take, the loader ends the process (127).
+// libraries take before main() the process is ended by the loader, or by libgomp as it is loaded:
+// then not even the version is said.
 TEST_F(Limits, LittleMemoryIsSaidInOneLine) {
   if (kSanitized) GTEST_SKIP() << "sanitizers take address space by the terabyte";
   int said = 0, enough = 0;
   for (int64_t mib = 48; mib <= 112; mib += 4) {
+    const auto limit = limiting(RLIMIT_AS, mib << 20);
+    if (run_nibble({"--version"}, {.in_child = limit}).exit_code != 0) {
+      EXPECT_LT(mib, 64);
+      continue;
+    }
     for (auto words : {gptq(model(), out()), quantize("int4:g16"),
                        std::vector<std::string>{"train", "micro", "--steps", "2", "--batch", "2",
                                                 "--data", "data/names.txt", "-o", out()}}) {
       SCOPED_TRACE(words[0] + " in " + std::to_string(mib) + " MiB");
       words.push_back("--quiet");
-      const CommandResult r =
-          run_nibble(words, {.limit_s = 60, .in_child = limiting(RLIMIT_AS, mib << 20)});
-      if (r.exit_code == 127) continue;
+      const CommandResult r = run_nibble(words, {.limit_s = 60, .in_child = limit});
       if (r.exit_code != 0) {
         expect_rejected(r, 71, "out of memory");
         EXPECT_EQ(contents(outputs()).size(), 0u);
