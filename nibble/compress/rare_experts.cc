@@ -96,6 +96,7 @@ InputStatistics ProbableRows::last(const LinearGroup& first, LinearEnd end, bool
                                        std::vector<float>(static_cast<size_t>(m * k)));
   if (m == 0) return statistics({}, k, hessian, threads);
   std::vector<float*> y;
+  y.reserve(made.size());
   for (std::vector<float>& each : made) y.push_back(each.data());
   Workspace workspace;
   std::byte* const products =

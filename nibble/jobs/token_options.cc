@@ -97,6 +97,7 @@ TokenLogprob spelled_one(const TokenChance& chance, const Tokenizer& tokenizer) 
 std::vector<LogitBias> read_biases(const std::vector<std::string>& biases,
                                    const Tokenizer& tokenizer, int64_t rows) {
   std::vector<LogitBias> out;
+  out.reserve(biases.size());
   for (const std::string& bias : biases) out.push_back(read_bias(bias, tokenizer, rows));
   return out;
 }
