@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "nibble/compress/block_training.h"
 #include "nibble/compress/calibrated_weight.h"
 #include "nibble/compress/prepare.h"
 #include "nibble/compress/rare_experts.h"
+#include "nibble/compress/sample_rows.h"
 #include "nibble/compress/site_statistics.h"
 #include "nibble/core/float_formats.h"
 #include "nibble/quant/correction.h"
@@ -139,7 +141,10 @@ class Walk {
   void fill_up(const GroupPlace& place, InputStatistics& own) {
     if (place.site().in != BufferId::gathered) {
       const auto found = behind_.find(place.expert);
-      if (found != behind_.end()) nibble::fill_up(found->second, own);
+      if (found == behind_.end()) return;
+      found->second.hessian = hessians_->take(static_cast<size_t>(place.expert));
+      nibble::fill_up(found->second, own);
+      found->second.hessian = {};
       return;
     }
     if (own.rows >= std::max(own.k, expert_size(config_))) return;
@@ -150,9 +155,13 @@ class Walk {
   // What its last matrix will read, now that the first ones are rounded.
   void look_behind(const GroupPlace& place, const LinearGroup& group) {
     const LinearEnd end = place.plan.steps[step_of(place.plan, place.index)].end;
-    behind_.insert_or_assign(place.expert,
-                             probable_->last(group, end, wants_hessian(), exec_.threads));
+    InputStatistics made = probable_->last(group, end, wants_hessian(), exec_.threads);
     probable_.reset();
+    if (!hessians_)
+      hessians_.emplace(static_cast<size_t>(config_.experts), made.k * made.k,
+                        options_.spill_folder);
+    hessians_->put(static_cast<size_t>(place.expert), std::exchange(made.hessian, {}));
+    behind_.insert_or_assign(place.expert, std::move(made));
   }
 
   bool wants_hessian() const { return dual_ || method_.needs >= Calibration::hessian; }
@@ -233,10 +242,13 @@ class Walk {
   std::map<ParamKey, const ParameterPlan*> plans_;
   std::map<std::string, Tensor, std::less<>> done_;  // of this block, as the rest of it sees them
   WeightLoader load_;
-  WeightRelease keep_;                     // nothing
-  std::vector<FinishedWeight> finished_;   // the same, for the store
-  std::optional<ProbableRows> probable_;   // of the expert at hand, where it saw few rows
-  std::map<int, InputStatistics> behind_;  // of such experts, what their last matrix reads
+  WeightRelease keep_;                    // nothing
+  std::vector<FinishedWeight> finished_;  // the same, for the store
+  std::optional<ProbableRows> probable_;  // of the expert at hand, where it saw few rows
+  // Of such experts, what their last matrix reads; and the Hessians of that, which may be as large
+  // as a layer.
+  std::map<int, InputStatistics> behind_;
+  std::optional<SampleRows> hessians_;
   int64_t count_ = 0, total_ = 0;
 };
 

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "nibble/compress/block_training.h"
 #include "nibble/compress/calibrated_walk.h"
 #include "nibble/compress/fisher_estimate.h"
 #include "nibble/compress/fisher_walk.h"
 #include "nibble/compress/prepare.h"
+#include "nibble/compress/rare_experts.h"
 #include "nibble/core/parallel.h"
 #include "nibble/core/random.h"
 #include "nibble/quant/bits.h"
@@ -128,7 +130,8 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
     out.tokens = length * options.calibration.samples;
     width = c.hidden_size;
     inner = std::max({c.hidden_size, c.intermediate_size, c.heads * c.head_dim,
-                      c.heads * c.full_heads.value_or(HeadsConfig{}).head_dim});
+                      c.heads * c.full_heads.value_or(HeadsConfig{}).head_dim, c.mamba.columns(),
+                      c.delta.channels() + c.delta.values()});
   }
   const bool dual = calibrated && corrects_weights(options);
   const WalkKind walk{out.tokens, dual,
@@ -136,13 +139,14 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
   Products products;
   double weights = 0;
   int64_t largest = 0, block = 0;
+  std::map<int, int64_t> layers;  // bytes of their floats
   QuantScheme scheme = options.scheme;
   for (const ParameterPlan& p : plans) {
     if (!p.spec.is_matrix()) continue;
     const int64_t n = p.spec.shape[0], k = p.spec.shape[1];
     out.file_bytes +=
         p.scheme ? planned_bytes(*p.scheme, n, k, options.scale_dtype) : n * k * size_of(p.dtype);
-    if (p.spec.layer == 0) block += n * k * 4;
+    if (p.spec.layer >= 0) block = std::max(block, layers[p.spec.layer] += n * k * 4);
     if (!p.scheme) continue;
     scheme = *p.scheme;
     const bool walked = calibrated && (is_walked(p.spec) || is_judged(model, options, p));
@@ -159,10 +163,15 @@ QuantizeEstimate estimate_quantization(const Model& model, const std::vector<Par
   BlockTrainingEstimate training;
   if (calibrated) training = estimate_block_training(model.decoder_config(), options, threads);
   products.add(training.products, walk.bf16);
-  const int64_t streams = out.tokens * (width + inner) * 4 * (dual ? 2 : 1) + training.stream_bytes;
+  RareExpertBytes rare;
+  if (calibrated && method(options.method).needs != Calibration::nothing)
+    rare = rare_expert_bytes(model.decoder_config(), out.tokens,
+                             dual || method(options.method).needs >= Calibration::hessian);
+  const int64_t streams =
+      out.tokens * (width + inner) * 4 * (dual ? 2 : 1) + training.stream_bytes + rare.kept;
   const int64_t samples_at_work = threads * length * (width + 3 * inner) * 4 * (dual ? 2 : 1);
-  const int64_t fixed =
-      kFixedBytes + largest + training.work_bytes + (calibrated ? block * (dual ? 3 : 2) : 0);
+  const int64_t fixed = kFixedBytes + largest + rare.work + training.work_bytes +
+                        (calibrated ? block * (dual ? 3 : 2) : 0);
   // Gradients come before the walk, which has their metrics beside it.
   const int64_t first = kFixedBytes + fisher.work_bytes;
   out.spilled_bytes = fisher.metric_bytes + std::max(fixed + samples_at_work, first);

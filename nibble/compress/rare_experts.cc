@@ -107,6 +107,18 @@ InputStatistics ProbableRows::last(const LinearGroup& first, LinearEnd end, bool
   return statistics(std::move(made.back()), k, hessian, threads);
 }
 
+RareExpertBytes rare_expert_bytes(const DecoderConfig& c, int64_t tokens, bool hessian) {
+  if (c.experts == 0) return {};
+  const int64_t width = c.hidden_size, inner = expert_size(c),
+                rows = std::min(tokens, kRowsForEachInput * width);
+  RareExpertBytes out;
+  out.work = 4 * rows * (2 * width + 3 * inner);  // as they are, by their shares; products of both
+  if (!hessian) return out;
+  out.work += 4 * (width * width + inner * inner);
+  out.kept = 4 * c.experts * inner * inner;
+  return out;
+}
+
 void fill_up(const InputStatistics& probable, InputStatistics& own) {
   if (!is_rare(own) || probable.rows == 0) return;
   const double share = static_cast<double>(own.rows) / static_cast<double>(own.k);

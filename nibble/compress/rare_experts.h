@@ -29,6 +29,13 @@ class ProbableRows {
   std::vector<double> shares_;  // [count], their mean is 1
 };
 
+/// Bytes that all of this takes, at most: while one expert is looked at, and what is kept of a
+/// layer's experts until their last matrices' turn.
+struct RareExpertBytes {
+  int64_t work = 0, kept = 0;
+};
+RareExpertBytes rare_expert_bytes(const DecoderConfig& config, int64_t tokens, bool hessian);
+
 /// Whether an expert saw fewer rows than its weights have inputs.
 inline bool is_rare(const InputStatistics& own) { return own.rows < own.k; }
 

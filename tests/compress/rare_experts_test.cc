@@ -9,6 +9,7 @@
 
 #include "nibble/compress/calibrated_walk.h"
 #include "nibble/compress/quantize.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_decoders.h"
 
 namespace nibble {
@@ -24,14 +25,18 @@ std::vector<std::vector<int32_t>> few_tokens() { return {{1, 5, 3, 7}, {2, 2, 9,
 
 // What the walk makes of a model by so few tokens.
 std::vector<FinishedWeight> walked(const Model& model, const std::string& method,
-                                   std::vector<LayerReport>& reports) {
+                                   std::vector<LayerReport>& reports, const std::string& spill = {},
+                                   int threads = 1) {
   QuantizeOptions o;
+  o.spill_folder = spill;
+  Exec exec;
+  exec.threads = threads;
   o.scheme = parse_scheme("int3:g4");
   o.method = method;
   std::vector<std::string> warnings;
   const auto plans = plan_quantization(model, o, warnings);
   const auto store = memory_store();
-  walk_blocks(model, plans, o, {{few_tokens(), "test"}}, {}, *store, Exec{});
+  walk_blocks(model, plans, o, {{few_tokens(), "test"}}, {}, *store, exec);
   reports = store->reports();
   std::vector<FinishedWeight> out;
   for (const LayerReport& r : reports) {
@@ -69,6 +74,20 @@ TEST_P(RareExpertsOf, AreNotRoundedAsIfNothingWereKnown) {
   }
   EXPECT_GT(unseen, 0);
   EXPECT_GT(differ, 0);
+}
+
+TEST_P(RareExpertsOf, AreTheSameFromAFileAndForAnyNumberOfThreads) {
+  const test::TempFolder folder;
+  const Model model = tiny_decoder(many_experts(GetParam()), 5);
+  std::vector<LayerReport> reports, others;
+  const auto one = walked(model, "gptq", reports),
+             three = walked(model, "gptq", others, folder.path(), 3);
+  EXPECT_EQ(reports, others);
+  ASSERT_EQ(one.size(), three.size());
+  for (size_t i = 0; i < one.size(); ++i) {
+    const Tensor a = dequantize(one[i].weight, 1), b = dequantize(three[i].weight, 1);
+    EXPECT_TRUE(std::ranges::equal(a.data<float>(), b.data<float>())) << one[i].name;
+  }
 }
 
 // By the definition: the mean of p x x^T over all rows.
