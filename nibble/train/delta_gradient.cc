@@ -4,25 +4,12 @@
 #include <cmath>
 
 #include "nibble/train/gradient_step.h"
+#include "nibble/train/silu.h"
 
 namespace nibble {
 namespace {
 
 constexpr double kUnitEps = 1e-6;
-
-template <class T>
-T logistic(T x) {
-  return 1 / (1 + std::exp(-x));
-}
-template <class T>
-T silu(T x) {
-  return x * logistic(x);
-}
-template <class T>
-T silu_slope(T x) {
-  const T s = logistic(x);
-  return s * (1 + x * (1 - s));
-}
 
 template <class T>
 class DeltaGradient : public GradientStep<T> {

@@ -4,14 +4,10 @@
 
 #include "nibble/train/activation_gradient.h"
 #include "nibble/train/gradient_step.h"
+#include "nibble/train/silu.h"
 
 namespace nibble {
 namespace {
-
-template <class T>
-T sigmoid(T x) {
-  return 1 / (1 + std::exp(-x));
-}
 
 template <class T>
 class ActivateGradient : public GradientStep<T> {
@@ -76,7 +72,7 @@ class GateGradient : public GradientStep<T> {
     x_ = r.value(step_.out);
     r.gather(step_.in, open_.data());
     for (int64_t i = 0; i < r.rows * width_; ++i) {
-      open_[i] = sigmoid(open_[i]);
+      open_[i] = logistic(open_[i]);
       gated_[i] = x_[i] * open_[i];
     }
     r.set(step_.out, gated_.data());
@@ -116,7 +112,7 @@ class GateRowsGradient : public GradientStep<T> {
     for (int64_t row = 0; row < r.rows; ++row) {
       T dot = 0;
       for (int64_t i = 0; i < inputs_; ++i) dot += r.weights->row_gate[i] * x_[row * inputs_ + i];
-      open_[row] = sigmoid(dot);
+      open_[row] = logistic(dot);
       for (int64_t c = 0; c < width_; ++c)
         gated_[row * width_ + c] = y[row * width_ + c] * open_[row];
     }

@@ -4,23 +4,10 @@
 #include <cmath>
 
 #include "nibble/train/gradient_step.h"
+#include "nibble/train/silu.h"
 
 namespace nibble {
 namespace {
-
-template <class T>
-T mamba_logistic(T x) {
-  return 1 / (1 + std::exp(-x));
-}
-template <class T>
-T mamba_silu(T x) {
-  return x * mamba_logistic(x);
-}
-template <class T>
-T mamba_silu_slope(T x) {
-  const T s = mamba_logistic(x);
-  return s * (1 + x * (1 - s));
-}
 
 // The slope of a buffer that several steps add to: nothing at first.
 template <class T>
@@ -54,7 +41,7 @@ class MambaConvolveGradient : public GradientStep<T> {
     for_each_tap(r, [&](int64_t at, int64_t tap, int64_t from, T scale) {
       sums_[at] += scale * r.weights->taps[tap] * x_[from];
     });
-    for (int64_t i = 0; i < r.rows * n; ++i) out_[i] = mamba_silu(sums_[i]);
+    for (int64_t i = 0; i < r.rows * n; ++i) out_[i] = silu(sums_[i]);
     r.set(step_.out, out_.data());
   }
 
@@ -64,7 +51,7 @@ class MambaConvolveGradient : public GradientStep<T> {
     T* const dtaps = r.into == nullptr ? nullptr : r.into->taps;
     T* const dbias = r.into == nullptr ? nullptr : r.into->taps_bias;
     for (int64_t i = 0; i < r.rows * n; ++i) {
-      d[i] *= mamba_silu_slope(sums_[i]);
+      d[i] *= silu_slope(sums_[i]);
       if (dbias != nullptr) dbias[i % n] += d[i];
     }
     for_each_tap(r, [&](int64_t at, int64_t tap, int64_t from, T scale) {
@@ -213,7 +200,7 @@ class MambaScanGradient : public GradientStep<T> {
   void give_steps(StepRows<T>& r, int64_t row, int64_t head, T dstep, T slope) {
     const T raw = raw_step(r, row, head), free = softplus(raw), step = bounded(free);
     const T rate = std::exp(r.weights->decay[head]);
-    const T draw = free == step ? (dstep - rate * slope) * mamba_logistic(raw) : T{0};
+    const T draw = free == step ? (dstep - rate * slope) * logistic(raw) : T{0};
     r.slope(r.whole(BufferId::mamba_dt))[mamba_place(r, BufferId::mamba_dt, row, head)] +=
         T(m_.scales[4]) * draw;
     if (r.into == nullptr) return;
@@ -248,8 +235,7 @@ class MambaGateGradient : public GradientStep<T> {
     for (int64_t i = 0; i < r.rows * m_.width(); ++i) gate_[i] *= T(m_.scales[0]);
     for (int64_t at = 0; at < r.rows * m_.width(); at += group_) {
       const T by = 1 / root(at);
-      for (int64_t i = at; i < at + group_; ++i)
-        out_[i] = y_[i] * mamba_silu(gate_[i]) * by * gain(r, i);
+      for (int64_t i = at; i < at + group_; ++i) out_[i] = y_[i] * silu(gate_[i]) * by * gain(r, i);
     }
     r.set(step_.out, out_.data());
   }
@@ -261,12 +247,12 @@ class MambaGateGradient : public GradientStep<T> {
       const T by = root(at);
       T dot = 0;  // of what is normed and its slope
       for (int64_t i = at; i < at + group_; ++i) {
-        const T value = y_[i] * mamba_silu(gate_[i]) / by;
+        const T value = y_[i] * silu(gate_[i]) / by;
         if (dgain != nullptr) dgain[i % m_.width()] += d[i] * value;
         dot += d[i] * gain(r, i) * value;
       }
       for (int64_t i = at; i < at + group_; ++i) {
-        const T open = mamba_silu(gate_[i]), slope = d[i] * gain(r, i) / by;
+        const T open = silu(gate_[i]), slope = d[i] * gain(r, i) / by;
         const T normed = m_.norm == GateNorm::none
                              ? T{0}
                              : inside(i) * dot / (by * by * T(group_));  // through the root
@@ -274,7 +260,7 @@ class MambaGateGradient : public GradientStep<T> {
         const T through = behind ? (slope - normed) * y_[i] : slope * y_[i];
         const int64_t row = i / m_.width();
         dz[mamba_place(r, step_.in, row, i % m_.width())] +=
-            through * mamba_silu_slope(gate_[i]) * T(m_.scales[0]);
+            through * silu_slope(gate_[i]) * T(m_.scales[0]);
         d[i] = behind ? (slope - normed) * open : slope * open - normed;
       }
     }
@@ -282,9 +268,7 @@ class MambaGateGradient : public GradientStep<T> {
 
  private:
   // What the norm reads.
-  T inside(int64_t i) const {
-    return m_.norm == GateNorm::behind ? y_[i] * mamba_silu(gate_[i]) : y_[i];
-  }
+  T inside(int64_t i) const { return m_.norm == GateNorm::behind ? y_[i] * silu(gate_[i]) : y_[i]; }
   T root(int64_t at) const {
     if (m_.norm == GateNorm::none) return 1;
     T square = 0;
