@@ -47,7 +47,8 @@ class Sites {
   // expert that every row goes to reads that norm as well.
   void site(size_t index) {
     const Site& s = plan_.sites[index];
-    if (s.title == "shared expert") {
+    const Role reads = s.members.back().role;
+    if (reads == Role::shared_up || reads == Role::shared_gate_up) {
       for (const SiteMember& m : s.members) consume(sites_[experts_], {m.role, layer_});
       if (plan_.gates_rows) consume(sites_[experts_], {Role::shared_router, layer_});
       return;

@@ -85,15 +85,14 @@ enum class Op : uint8_t {
   mamba_convolve,  ///< out = silu(conv(in)), causal, each channel by itself
   mamba_scan,      ///< out = what heads read of their states, from mamba_conv and mamba_dt
   mamba_gate,      ///< out *= silu(mamba_z), normed before or behind
-  activate,        ///< out = end(gate, up), the halves of gate_up; of a `gate` of its own: out =
-                   ///< end(scale
-                   ///< * gate, out)
-  gate,            ///< out *= sigmoid(in), column by column
-  gate_rows,       ///< out *= sigmoid(w . in), a number for each row
-  scale,           ///< out *= the layer's number
-  add,             ///< out = scale * in, or out += scale * in
-  route,    ///< routing = the experts of each row and their weights; gathered = rows by expert
-  combine,  ///< out += the weighted sum of what a row's experts gave (`in`)
+  /// out = end(scale * gate, up): of the halves of gate_up; where `in` is gate, up stands in out
+  activate,
+  gate,       ///< out *= sigmoid(in), column by column
+  gate_rows,  ///< out *= sigmoid(w . in), a number for each row
+  scale,      ///< out *= the layer's number
+  add,        ///< out = scale * in, or out += scale * in
+  route,      ///< routing = the experts of each row and their weights; gathered = rows by expert
+  combine,    ///< out += the weighted sum of what a row's experts gave (`in`)
 };
 
 /// A matrix that a site multiplies with.
